@@ -1,0 +1,309 @@
+"""Everything that can go wrong, as one tree.
+
+::
+
+    HuggingFaceError
+    ├── SettingsError          invalid_settings    arguments that cannot work
+    ├── InputError             (a row's own fault)
+    │   ├── InvalidInput       invalid_input       the model cannot take this value
+    │   ├── PayloadTooLarge    payload_too_large   more bytes than allowed
+    │   ├── BlockedAddress     blocked_address     a URL that may not be opened
+    │   └── BlockedFile        blocked_file        a path that may not be opened
+    ├── AccountError           (every row would meet it)
+    │   ├── Unauthorized       unauthorized        401
+    │   ├── Forbidden          forbidden           403
+    │   └── OutOfCredits       out_of_credits      402
+    ├── ModelError             (every row would meet it)
+    │   ├── ModelNotFound      model_not_found     404
+    │   └── EndpointGone       endpoint_gone       410, or a paused endpoint
+    ├── ServiceError           (may pass)
+    │   ├── RateLimited        rate_limited        429
+    │   ├── ModelLoading       model_loading       503 while the model starts
+    │   ├── Unavailable        unavailable         5xx
+    │   ├── ServiceTimeout     timeout             no answer in time
+    │   ├── ConnectionFailed   connection          no connection, or a broken one
+    │   └── InvalidAnswer      invalid_answer      an answer that cannot be trusted
+    └── LimitReached           (the query's own limits)
+        ├── BudgetExceeded     budget_exceeded     max_requests
+        ├── DeadlineExceeded   deadline_exceeded   deadline
+        └── NotAttempted       not_attempted       the query had ended before this row
+
+Each class has a stable ``code``, the one that stands in ``<target>_error_type``.
+``str(error)`` is a single line that is complete in itself: what happened, where,
+how often it was tried, what to do. Tokens are taken out of every text on its way in.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, TypeVar
+
+E = TypeVar("E", bound="HuggingFaceError")
+
+_TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{4,}|(?<=[Bb]earer )[^\s\"',;]+")
+_SPACE = re.compile(r"\s+")
+MASK = "******"
+
+
+def redact(text: str, *secrets: str | None) -> str:
+    """Return ``text`` without anything that looks like a token, and without ``secrets``."""
+    for secret in secrets:
+        if secret and len(secret) >= 4:
+            text = text.replace(secret, MASK)
+    return _TOKEN.sub(MASK, text)
+
+
+def one_line(text: str, limit: int = 300) -> str:
+    """Fold white space and cut ``text`` to ``limit`` characters."""
+    text = _SPACE.sub(" ", text).strip()
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+class HuggingFaceError(Exception):
+    """Base of all errors of this package.
+
+    Args:
+        message: what happened, without a full stop at the end.
+        advice: what the user can do about it, a sentence without its full stop.
+        task, model: what was being asked.
+        status: HTTP status of the answer, if there was one.
+        request_id: the service's id of the request.
+        row: position of the row in the input frame, counted from 0.
+        attempts: how many requests were made for it.
+        retry_after: seconds the service asked to wait.
+        retryable: whether the same row may succeed later; default by class.
+    """
+
+    code: ClassVar[str] = "error"
+    retryable: bool = False
+    #: Every row of the query would meet it, so sending stops.
+    fatal: ClassVar[bool] = False
+    #: A list of inputs may hold one that is to blame: halve it and ask again.
+    divisible: bool = False
+
+    _facts: ClassVar[tuple[str, ...]] = (
+        "advice", "task", "model", "status", "request_id", "row", "attempts", "retry_after", "retryable", "divisible",
+    )
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        advice: str | None = None,
+        task: str | None = None,
+        model: str | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+        row: int | None = None,
+        attempts: int | None = None,
+        retry_after: float | None = None,
+        retryable: bool | None = None,
+        divisible: bool | None = None,
+    ) -> None:
+        self.message = redact(message)
+        self.advice = redact(advice) if advice else None
+        self.task = task
+        self.model = model
+        self.status = status
+        self.request_id = redact(request_id) if request_id else None
+        self.row = row
+        self.attempts = attempts
+        self.retry_after = retry_after
+        if retryable is not None:
+            self.retryable = retryable
+        if divisible is not None:
+            self.divisible = divisible
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        where = [
+            f"task {self.task}" if self.task else "",
+            f"model {self.model}" if self.model else "",
+            f"row {self.row + 1}" if self.row is not None else "",
+            f"HTTP {self.status}" if self.status else "",
+            f"tried {self.attempts} times" if self.attempts and self.attempts > 1 else "",
+            f"request {self.request_id}" if self.request_id else "",
+        ]
+        facts = ", ".join(filter(None, where))
+        text = one_line(self.message, 1000) + (f" ({facts})" if facts else "")
+        return f"{text}. {one_line(self.advice, 600)}." if self.advice else text
+
+    def with_facts(self: E, **facts: Any) -> E:
+        """Return a copy that also knows ``facts``; what is already known stays."""
+        known = {name: getattr(self, name) for name in self._facts}
+        for name, value in facts.items():
+            if known.get(name) is None:
+                known[name] = value
+        copy = type(self)(self.message, **known)
+        copy.__cause__ = self.__cause__
+        return copy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, {name: getattr(self, name) for name in self._facts})
+
+
+def _rebuild(kind: type[E], message: str, facts: dict[str, Any]) -> E:
+    return kind(message, **facts)
+
+
+class SettingsError(HuggingFaceError):
+    """The arguments cannot work, whatever the rows hold."""
+
+    code = "invalid_settings"
+    fatal = True
+
+
+class InputError(HuggingFaceError):
+    """One row's own fault; the other rows go on."""
+
+    code = "invalid_input"
+
+
+class InvalidInput(InputError):
+    """The service, or we, cannot take this row's value (400, 422)."""
+
+    code = "invalid_input"
+    divisible = True
+
+
+class PayloadTooLarge(InputError):
+    """More bytes than the service (413), or our limit, takes."""
+
+    code = "payload_too_large"
+    divisible = True
+
+
+class BlockedAddress(InputError):
+    """A URL that leads where requests may not go."""
+
+    code = "blocked_address"
+
+
+class BlockedFile(InputError):
+    """A path outside ``media_roots``, or something there that is no plain file."""
+
+    code = "blocked_file"
+
+
+class AccountError(HuggingFaceError):
+    """The token or its account; every row would meet it."""
+
+    code = "unauthorized"
+    fatal = True
+
+
+class Unauthorized(AccountError):
+    """401: no token, a wrong one, or a private model."""
+
+    code = "unauthorized"
+
+
+class Forbidden(AccountError):
+    """403: the token lacks a permission, or the model is gated."""
+
+    code = "forbidden"
+
+
+class OutOfCredits(AccountError):
+    """402: the account's inference credits are used up."""
+
+    code = "out_of_credits"
+
+
+class ModelError(HuggingFaceError):
+    """The model is not to be had there; every row would meet it."""
+
+    code = "model_not_found"
+    fatal = True
+
+
+class ModelNotFound(ModelError):
+    """404: no such model, or it is not deployed at this provider."""
+
+    code = "model_not_found"
+
+
+class EndpointGone(ModelError):
+    """410, or an endpoint that its owner has paused."""
+
+    code = "endpoint_gone"
+
+
+class ServiceError(HuggingFaceError):
+    """A fault on the way or at the service that may pass."""
+
+    code = "unavailable"
+    retryable = True
+
+
+class RateLimited(ServiceError):
+    """429."""
+
+    code = "rate_limited"
+
+
+class ModelLoading(ServiceError):
+    """503 while the model is being loaded or the endpoint scales up."""
+
+    code = "model_loading"
+
+
+class Unavailable(ServiceError):
+    """500, 502, 503, 504, 424 and the like."""
+
+    code = "unavailable"
+
+
+class ServiceTimeout(ServiceError):
+    """No whole answer within ``timeout``."""
+
+    code = "timeout"
+
+
+class ConnectionFailed(ServiceError):
+    """No connection, or one that broke before the answer was whole."""
+
+    code = "connection"
+
+
+class InvalidAnswer(ServiceError):
+    """An answer that cannot be trusted: not JSON (worth another try), or of an unknown shape or count (not)."""
+
+    code = "invalid_answer"
+    retryable = False
+    divisible = True
+
+
+class LimitReached(HuggingFaceError):
+    """The query met a limit that the user set; running it again goes on where it stopped."""
+
+    code = "not_attempted"
+    retryable = True
+    fatal = True
+
+
+class BudgetExceeded(LimitReached):
+    """``max_requests`` were made."""
+
+    code = "budget_exceeded"
+
+
+class DeadlineExceeded(LimitReached):
+    """``deadline`` seconds have passed."""
+
+    code = "deadline_exceeded"
+
+
+class NotAttempted(LimitReached):
+    """The query ended, for another row's error, before this row was sent."""
+
+    code = "not_attempted"
+
+
+def _leaves(kind: type[HuggingFaceError]) -> list[type[HuggingFaceError]]:
+    children = kind.__subclasses__()
+    return [leaf for child in children for leaf in _leaves(child)] if children else [kind]
+
+
+#: Every error a row can end in, by its code.
+BY_CODE: dict[str, type[HuggingFaceError]] = {kind.code: kind for kind in _leaves(HuggingFaceError)}

@@ -36,7 +36,10 @@ how often it was tried, what to do. Tokens are taken out of every text on its wa
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 E = TypeVar("E", bound="HuggingFaceError")
 
@@ -82,7 +85,16 @@ class HuggingFaceError(Exception):
     divisible: bool = False
 
     _facts: ClassVar[tuple[str, ...]] = (
-        "advice", "task", "model", "status", "request_id", "row", "attempts", "retry_after", "retryable", "divisible",
+        "advice",
+        "task",
+        "model",
+        "status",
+        "request_id",
+        "row",
+        "attempts",
+        "retry_after",
+        "retryable",
+        "divisible",
     )
 
     def __init__(
@@ -128,7 +140,7 @@ class HuggingFaceError(Exception):
         text = one_line(self.message, 1000) + (f" ({facts})" if facts else "")
         return f"{text}. {one_line(self.advice, 600)}." if self.advice else text
 
-    def with_facts(self: E, **facts: Any) -> E:
+    def with_facts(self, **facts: Any) -> Self:
         """Return a copy that also knows ``facts``; what is already known stays."""
         known = {name: getattr(self, name) for name in self._facts}
         for name, value in facts.items():

@@ -129,7 +129,7 @@ class ModelFacts:
     id: str | None = None
     pipeline_tag: str | None = None
     tags: tuple[str, ...] = ()
-    id2label: Mapping[str, str] = EMPTY
+    id2label: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     mask_token: str | None = None
 
 
@@ -145,9 +145,9 @@ class Arguments:
         dialect: what kind of server answers.
     """
 
-    values: Mapping[str, Any] = EMPTY
-    parameters: Mapping[str, Any] = EMPTY
-    options: Mapping[str, Any] = EMPTY
+    values: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    parameters: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    options: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     model: ModelFacts = ModelFacts()
     dialect: Dialect = Dialect.INFERENCE
 
@@ -166,8 +166,8 @@ class Call:
     """
 
     inputs: Any = None
-    parameters: Mapping[str, Any] = EMPTY
-    root: Mapping[str, Any] = EMPTY
+    parameters: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    root: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     media: Media | None = None
     accept: str = "application/json"
 
@@ -206,19 +206,24 @@ class Task:
             of the rows, or ``InvalidAnswer``. The answer is parsed JSON, or ``Media`` where the
             service sent something else.
         travel: how rows share requests.
+        alone: servers that take one row a request, whatever ``travel`` says.
         explain: what ``<target>_explain`` holds; empty: there is no such column.
         aliases: other names by which the task is asked for.
         arguments: USING arguments of its own.
         parameters: name of the parameter type in ``huggingface_hub`` (its fields may be given
             flat in USING); ``None`` where it has none.
-        default_model: used when USING names only the task; ``None`` where one must be named.
+        default_model: used when USING names only the task; ``None`` where one must be named. It may
+            hold names of arguments in braces: see ``default_for``.
         method: the method of hugging-py-face that builds the call; ``None`` where it has none.
         pipeline_tags: further Hub tasks whose models can do this task.
         pipeline_route: asked for at ``/pipeline/{task}``, since its models serve several tasks.
         chat: travels to a chat-completions route.
         samples: whether equal inputs may rightly get different answers.
-        stand_in: (inputs, parameters) of one request for one row → an answer in the service's
-            shape; what the sandbox says. Plain, deterministic, of no worth but for trying out.
+        makes: the kind of media that it makes, which ``output_dir`` may write to files.
+        stand_in: (inputs, parameters) of a request → an answer in the service's shape; what the
+            sandbox says. Plain, deterministic, of no worth but for trying out. ``inputs`` is the
+            request's ``inputs``, ``Media`` or bytes where it was sent raw, or the whole body where
+            it has no ``inputs``; lists are answered where the service takes lists.
         example: a few rows (by input) and arguments that make sense together.
     """
 
@@ -240,6 +245,21 @@ class Task:
     pipeline_route: bool = False
     chat: bool = False
     samples: Callable[[Arguments], bool] = _never
+    alone: frozenset[Dialect] = frozenset()
+    makes: Kind | None = None
+
+    def travels(self, dialect: Dialect) -> Travel:
+        """Return how rows share requests at this kind of server."""
+        return Travel.ONE if dialect in self.alone else self.travel
+
+    def default_for(self, values: Mapping[str, Any]) -> str | None:
+        """Return the model to use when USING names only the task, or ``None`` where one must be named."""
+        if self.default_model is None:
+            return None
+        try:
+            return self.default_model.format_map(values)
+        except KeyError:  # the arguments that choose the model are not all given
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,4 +272,4 @@ class Example:
     """
 
     rows: tuple[Row, ...]
-    using: Mapping[str, Any] = EMPTY
+    using: Mapping[str, Any] = field(default_factory=lambda: EMPTY)

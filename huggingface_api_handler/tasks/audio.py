@@ -1,0 +1,72 @@
+"""Tasks about sound: what is said, what it is, what it is made of, and speaking."""
+
+from __future__ import annotations
+
+from . import answers, media_answers, samples, stand_ins_media
+from .encoders import media_encoder, text_encoder
+from .generation import PROMPT
+from .task import Example, Input, Kind, Task, Travel
+from .text import LABELS
+
+AUDIO = Input("input_column", Kind.AUDIO, "the sound", aliases=("audio_column", "column"))
+TONES = ((samples.tone(b"one"),), (samples.tone(b"two", 0.1),))
+
+AUTOMATIC_SPEECH_RECOGNITION = Task(
+    name="automatic-speech-recognition",
+    answer="the text",
+    explain="chunks with their times, where return_timestamps asks for them",
+    inputs=(AUDIO,),
+    parameters="AutomaticSpeechRecognitionParameters",
+    encode=media_encoder(),
+    read=media_answers.read_transcript,
+    travel=Travel.ONE,
+    default_model="openai/whisper-large-v3",
+    method="automatic_speech_recognition",
+    stand_in=stand_ins_media.transcript,
+    example=Example(TONES),
+)
+
+AUDIO_CLASSIFICATION = Task(
+    name="audio-classification",
+    answer="the label with the best score",
+    explain="all labels given, with their scores",
+    inputs=(AUDIO,),
+    arguments=(LABELS,),
+    parameters="AudioClassificationParameters",
+    encode=media_encoder(),
+    read=answers.read_media_labels,
+    travel=Travel.ONE,
+    default_model="MIT/ast-finetuned-audioset-10-10-0.4593",
+    method="audio_classification",
+    stand_in=stand_ins_media.classifier("speech", "music", "silence"),
+    example=Example(TONES),
+)
+
+AUDIO_TO_AUDIO = Task(
+    name="audio-to-audio",
+    answer="JSON list of label and blob (a data URI)",
+    inputs=(AUDIO,),
+    encode=media_encoder(),
+    read=media_answers.read_parts,
+    travel=Travel.ONE,
+    default_model="speechbrain/sepformer-wham",
+    stand_in=stand_ins_media.separated,
+    example=Example(TONES),
+)
+
+TEXT_TO_SPEECH = Task(
+    name="text-to-speech",
+    aliases=("text-to-audio",),
+    answer="data URI of the sound, or with output_dir the path of the file",
+    makes=Kind.AUDIO,
+    explain="media type, bytes",
+    inputs=(PROMPT,),
+    parameters="TextToSpeechParameters",
+    encode=text_encoder(accept="*/*"),
+    read=media_answers.media_reader("audio", described=True),
+    travel=Travel.ONE,
+    default_model="hexgrad/Kokoro-82M",
+    pipeline_tags=("text-to-audio",),
+    stand_in=stand_ins_media.text_to_speech,
+    example=Example((("Good morning.",), ("The train is late.",))),
+)

@@ -1,0 +1,213 @@
+"""Readers of generated and cut-out media: bytes as they come, base64, ``data:`` URIs, lists of samples."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from . import samples
+from .chat import data_uri
+from .shapes import (
+    Reader,
+    carried,
+    dumps,
+    is_number,
+    listed,
+    mapping,
+    number,
+    one_element,
+    refuse,
+    single,
+    text,
+    unwrapped,
+    whole,
+)
+from .task import Answer, Arguments, Media
+
+#: Where services put what they made.
+_HOLDERS = ("image", "images", "depth", "audio", "video", "videos", "output", "outputs", "data", "blob")
+_INLINE = ("b64_json", "base64", "content", "url", "video_url", "image_url", "audio_url")
+_MAX_STEPS = 6
+
+_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]+\Z")
+
+
+def sniffed(data: bytes) -> str | None:
+    """Return the media type that the bytes themselves show, or ``None``."""
+    import filetype
+
+    try:
+        return filetype.guess_mime(data)  # type: ignore[no-any-return]
+    except Exception:  # a sniffer may stumble over anything that is no file it knows
+        return None
+
+
+def from_base64(value: str) -> bytes | None:
+    """Return what base64 text holds, or ``None`` where it is none."""
+    try:
+        return base64.b64decode("".join(value.split()), validate=True) or None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def from_text(value: str, kind: str) -> Media | None:
+    """Return the medium in a ``data:`` URI or base64 text, if its bytes are of ``kind``: image, audio or video."""
+    declared = None
+    if value[:5].lower() == "data:":
+        head, comma, body = value[5:].partition(",")
+        if not comma:
+            return None
+        declared = head.partition(";")[0].strip().lower()
+        data = from_base64(body) if head.lower().endswith(";base64") else unquote_to_bytes(body)
+    else:
+        data = from_base64(value)
+    if not data:
+        return None
+    seen = sniffed(data) or declared
+    return Media(data, seen) if seen and _is_of(seen, kind) else None
+
+
+def _is_of(media_type: str, kind: str) -> bool:
+    return media_type.startswith(f"{kind}/") and bool(_TYPE.match(media_type))
+
+
+def _is_link(value: Any) -> bool:
+    return isinstance(value, str) and value[:8].lower().startswith(("https://", "http://"))
+
+
+def _inner(value: Any) -> Any:
+    """Return what lies one step inside an answer, or ``None``."""
+    if isinstance(value, list):
+        return value[0] if value else None
+    return next((value[name] for name in (*_HOLDERS, *_INLINE) if value.get(name)), None)
+
+
+def _core(answer: Any) -> Any:
+    """Return the text at the heart of a provider's JSON: base64, a ``data:`` URI or a link; or what is there."""
+    for _ in range(_MAX_STEPS):
+        if not isinstance(answer, (Mapping, list)):
+            break
+        answer = _inner(answer)
+    return answer
+
+
+def media_link(answer: Any) -> str | None:
+    """Return the link under which a service left what it made, or ``None`` where the answer holds it itself."""
+    core = _core(answer)
+    return core if _is_link(core) else None
+
+
+def _sound(answer: Any) -> Media | None:
+    """Return sound that came as a list of samples with their rate."""
+    found = answer[0] if isinstance(answer, list) and len(answer) == 1 else answer
+    if not isinstance(found, Mapping):
+        return None
+    rate, audio = whole(found.get("sampling_rate")), found.get("audio")
+    audio = unwrapped(audio)
+    if rate is None or not 0 < rate <= 1_000_000 or not isinstance(audio, list) or not audio:
+        return None
+    return samples.wav(audio, rate) if all(is_number(one) for one in audio) else None
+
+
+def _as_sent(answer: Media, kind: str) -> Media:
+    declared = answer.type.partition(";")[0].strip().lower()
+    if answer.data and _is_of(declared, kind):
+        return Media(answer.data, declared)
+    seen = sniffed(answer.data) if answer.data and declared in ("", "application/octet-stream") else None
+    if seen is None or not seen.startswith(f"{kind}/"):
+        refuse(answer, f"a file of type {kind}")
+    return Media(answer.data, seen)
+
+
+def found_medium(answer: Any, kind: str) -> Media | None:
+    """Return the medium that an answer holds, or ``None`` where it holds a link to it.
+
+    Raises:
+        InvalidAnswer: where it is neither.
+    """
+    if isinstance(answer, Media):
+        return _as_sent(answer, kind)
+    core = _core(answer)
+    if _is_link(core):
+        return None
+    medium = from_text(core, kind) if isinstance(core, str) else None
+    medium = medium or (_sound(answer) if kind == "audio" else None)
+    if medium is None:
+        refuse(answer, f"a file of type {kind}")
+    return medium
+
+
+def media_reader(kind: str, *, described: bool) -> Reader:
+    """Make the reader of a task that makes a medium of ``kind``; ``described``: type and size go to explain."""
+
+    def read(answer: Any, args: Arguments) -> Answer:
+        medium = found_medium(answer, kind)
+        if medium is None:
+            return Answer(carried(str(media_link(answer))), {} if described else None)
+        facts = {"media_type": medium.type, "bytes": len(medium.data)} if described else None
+        return Answer(None, facts, media=medium)
+
+    return single(read)
+
+
+# --- parts -----------------------------------------------------------------------------------
+
+
+def _uri(value: Any, kind: str, what: str) -> str:
+    medium = from_text(text(value, what), kind)
+    if medium is None:
+        refuse(value, what)
+    return data_uri(medium)
+
+
+def segments_answer(answer: Any, args: Arguments) -> Answer:
+    """Segments → JSON list, their masks as ``data:`` URIs, and how many there are of each label."""
+    found = []
+    for raw in listed([answer] if isinstance(answer, Mapping) else unwrapped(answer), "a list of segments"):
+        one = mapping(raw, "a segment")
+        score = None if one.get("score") is None else number(one["score"], "a score")
+        found.append({"label": text(one.get("label"), "a label"), "score": score,
+                      "mask": _uri(one.get("mask"), "image", "a mask as base64")})  # fmt: skip
+    # Models that cut the whole picture into parts give no scores: their order stays.
+    found.sort(key=lambda one: -float(one["score"]) if one["score"] is not None else 0.0)
+    return Answer(dumps(found), dict(Counter(str(one["label"]) for one in found)))
+
+
+def parts_answer(answer: Any, args: Arguments) -> Answer:
+    """Separated sounds → JSON list of label and ``data:`` URI."""
+    found = []
+    for raw in listed([answer] if isinstance(answer, Mapping) else answer, "a list of sounds"):
+        one = mapping(raw, "a sound")
+        found.append({"label": text(one.get("label"), "a label"),
+                      "blob": _uri(one.get("blob"), "audio", "a sound as base64")})  # fmt: skip
+    if not found:
+        refuse(answer, "a list of sounds")
+    return Answer(dumps(found))
+
+
+def transcript_answer(answer: Any, args: Arguments) -> Answer:
+    """Spoken words, and with ``return_timestamps`` when they were said."""
+    found = mapping(one_element(answer, "one text"), "an object with text")
+    explain: dict[str, Any] = {}
+    if isinstance(found.get("chunks"), list):
+        explain["chunks"] = [_chunk(mapping(one, "a chunk")) for one in found["chunks"]]
+    return Answer(text(found.get("text"), "an object with text"), explain)
+
+
+def _chunk(one: Mapping[str, Any]) -> dict[str, Any]:
+    times = listed(one.get("timestamp"), "start and end of a chunk")
+    if len(times) != 2:
+        refuse(times, "start and end of a chunk")
+    return {"text": text(one.get("text"), "a chunk's text"),
+            "timestamp": [None if time is None else number(time, "a time") for time in times]}  # fmt: skip
+
+
+read_segments = single(segments_answer)
+read_parts = single(parts_answer)
+read_transcript = single(transcript_answer)
+

@@ -1,0 +1,272 @@
+"""The small questions that every reader asks of an answer: is it an error, a number, a text, so many of them?
+
+Nothing here trusts an answer: it may be any JSON at all, nested as deep as it likes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeAlias
+
+from ..errors import HuggingFaceError, InvalidAnswer, InvalidInput, ModelLoading, RateLimited, Unavailable, one_line
+from .task import Answer, Arguments, Media
+
+Reader: TypeAlias = "Callable[[Any, int, Arguments], list[Answer]]"
+
+#: How deep a structure may be that we hand on; JSON is read and written by recursion.
+MAX_DEPTH = 48
+
+#: Whole numbers beyond this poison the host's database session.
+_MAX_WHOLE = 2**63
+
+#: ``error_type`` of text-generation-inference and text-embeddings-inference → what to do about it.
+_BY_TYPE: Mapping[str, type[HuggingFaceError]] = {
+    "overloaded": RateLimited,
+    "unhealthy": Unavailable,
+    "backend": Unavailable,
+    "generation": Unavailable,
+    "incomplete_generation": Unavailable,
+    "validation": InvalidInput,
+    "tokenizer": InvalidInput,
+    "empty": InvalidInput,
+    "template_error": InvalidInput,
+    "tool_error": InvalidInput,
+}
+
+
+# --- refusing --------------------------------------------------------------------------------
+
+
+def sketch(value: Any) -> str:
+    """Say in a few words what shape a JSON value has, without its content."""
+    if isinstance(value, Media):
+        return f"{len(value.data)} bytes of {one_line(value.type, 60)}"
+    if isinstance(value, Mapping):
+        names = ", ".join(one_line(str(name), 30) for name in list(value)[:6])
+        return f"an object with {names}" if names else "an empty object"
+    if isinstance(value, (list, tuple)):
+        return f"a list of {len(value)}" if value else "an empty list"
+    if value is None:
+        return "null"
+    return {str: "a text", bool: "a boolean", int: "a number", float: "a number"}.get(type(value), type(value).__name__)
+
+
+def refuse(answer: Any, expected: str) -> NoReturn:
+    """Raise ``InvalidAnswer``: the answer is not what was expected."""
+    said = service_text(answer) if isinstance(answer, Mapping) else ""
+    inner = f", the first of them {sketch(answer[0])}" if isinstance(answer, list) and answer else ""
+    told = f": {one_line(said)}" if said else ""
+    raise InvalidAnswer(
+        carried(f"the service answered with {sketch(answer)}{inner}, where {expected} was expected{told}"),
+        advice="Check that the model does this task",
+    )
+
+
+def miscounted(found: int, rows: int) -> NoReturn:
+    """Raise ``InvalidAnswer``: not one answer for each row."""
+    raise InvalidAnswer(f"the service gave {found} answers for {rows} inputs")
+
+
+def service_text(value: Any, depth: int = 4) -> str:
+    """Return what a service says in an error object, in whichever of its many shapes; empty if nothing."""
+    if isinstance(value, str):
+        return value
+    if depth <= 0:
+        return ""
+    if isinstance(value, Mapping):
+        for name in ("error", "message", "detail", "msg", "reason", "errors"):
+            text = service_text(value.get(name), depth - 1)
+            if text:
+                return text
+        return ""
+    if isinstance(value, (list, tuple)):
+        return "; ".join(filter(None, (service_text(part, depth - 1) for part in value[:3])))
+    return ""
+
+
+def refuse_errors(answer: Any) -> None:
+    """Raise the error that an answer holds in place of a result: some services send them with HTTP 200."""
+    if isinstance(answer, Mapping):
+        _refuse_error(answer)
+    elif isinstance(answer, list):
+        for part in answer:
+            if isinstance(part, Mapping):
+                _refuse_error(part)
+
+
+def _refuse_error(answer: Mapping[str, Any]) -> None:
+    error = answer.get("error") or answer.get("errors")
+    if not error and answer.get("object") != "error":
+        return
+    text = one_line(carried(service_text(answer))) or "the service answered with an error that says nothing"
+    wait = answer.get("estimated_time")
+    if wait is not None and is_number(wait):
+        raise ModelLoading(text, retry_after=max(0.0, float(wait)))
+    if "currently loading" in text.lower():
+        raise ModelLoading(text)
+    named = answer.get("error_type") or answer.get("type")
+    kind = _BY_TYPE.get(named.lower()) if isinstance(named, str) else None
+    if kind is not None:
+        raise kind(text)
+    raise InvalidAnswer(f"the service answered with an error: {text}")
+
+
+# --- values ----------------------------------------------------------------------------------
+
+
+def is_number(value: Any) -> bool:
+    """Say whether a JSON value is a finite number; booleans are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond what a float holds
+        return False
+
+
+def number(value: Any, what: str = "a finite number") -> float:
+    """Return a finite number, or raise ``InvalidAnswer``."""
+    if not is_number(value):
+        refuse(value, what)
+    return float(value)
+
+
+def whole(value: Any) -> int | None:
+    """Return a whole number that every database holds, or ``None`` where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int) or not -_MAX_WHOLE <= value < _MAX_WHOLE:
+        return None
+    return value
+
+
+def text(value: Any, what: str = "a text") -> str:
+    """Return a text that UTF-8 can carry, or raise ``InvalidAnswer``."""
+    if not isinstance(value, str):
+        refuse(value, what)
+    return carried(value)
+
+
+def carried(value: str) -> str:
+    """Replace the halves of surrogate pairs that JSON may hold and no database takes."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value
+
+
+def mapping(value: Any, what: str) -> Mapping[str, Any]:
+    """Return an object, or raise ``InvalidAnswer``."""
+    if not isinstance(value, Mapping):
+        refuse(value, what)
+    return value
+
+
+def listed(value: Any, what: str) -> list[Any]:
+    """Return a list, or raise ``InvalidAnswer``."""
+    if not isinstance(value, list):
+        refuse(value, what)
+    return value
+
+
+def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Return a JSON value fit to be handed on: finite, in UTF-8, not too deep.
+
+    NaN and infinities become ``None``.
+
+    Raises:
+        InvalidAnswer: where it is nested deeper than ``depth``.
+    """
+    if isinstance(value, str):
+        return carried(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if whole(value) is not None else (float(value) if is_number(value) else None)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if depth <= 0:
+        raise InvalidAnswer("the service answered with a structure that is nested too deep")
+    if isinstance(value, Mapping):
+        return {carried(str(name)): plain(part, depth - 1) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part, depth - 1) for part in value]
+    return carried(str(value))
+
+
+def dumps(value: Any) -> str:
+    """Return JSON text; the value is ``plain`` already."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+# --- rows ------------------------------------------------------------------------------------
+
+
+def single(read: Callable[[Any, Arguments], Answer]) -> Reader:
+    """Make a reader of a task whose requests hold one row."""
+
+    def read_one(answer: Any, n: int, args: Arguments) -> list[Answer]:
+        refuse_errors(answer)
+        if n != 1:
+            miscounted(1, n)
+        return [read(answer, args)]
+
+    return read_one
+
+
+def each(
+    split: Callable[[Any, int, Arguments], Sequence[Any]], read: Callable[[Any, Arguments], Answer]
+) -> Reader:
+    """Make a reader out of the splitting of an answer into rows and the reading of one row."""
+
+    def read_rows(answer: Any, n: int, args: Arguments) -> list[Answer]:
+        refuse_errors(answer)
+        parts = split(answer, n, args)
+        if len(parts) != n:
+            miscounted(len(parts), n)
+        return [read(part, args) for part in parts]
+
+    return read_rows
+
+
+def whole_answer(read: Callable[[Any, int, Arguments], list[Answer]]) -> Reader:
+    """Make a reader out of one that lays the whole answer on the rows by itself."""
+
+    def read_all(answer: Any, n: int, args: Arguments) -> list[Answer]:
+        refuse_errors(answer)
+        answers = read(answer, n, args)
+        if len(answers) != n:
+            miscounted(len(answers), n)
+        return answers
+
+    return read_all
+
+
+def unwrapped(answer: Any) -> Any:
+    """Take off a list of one that a service put around the answer to one input."""
+    if isinstance(answer, list) and len(answer) == 1 and isinstance(answer[0], list):
+        return answer[0]
+    return answer
+
+
+def one_element(answer: Any, what: str) -> Any:
+    """Return the one element of a list of one, or the answer itself where it is no list."""
+    if not isinstance(answer, list):
+        return answer
+    if len(answer) != 1:
+        refuse(answer, what)
+    return answer[0]
+
+
+def by_index(parts: Sequence[Any], n: int, what: str) -> list[Any]:
+    """Put objects that carry ``index`` in the order of the rows: each of 0 … n-1 exactly once."""
+    placed: dict[int, Any] = {}
+    for part in parts:
+        index = mapping(part, what).get("index")
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < n or index in placed:
+            refuse(part, f"{what} with each index from 0 to {n - 1} once")
+        placed[index] = part
+    if len(placed) != n:
+        miscounted(len(placed), n)
+    return [placed[index] for index in range(n)]

@@ -1,0 +1,173 @@
+"""Stand-ins for models that see, hear, draw and speak; like those for text, for trying out only."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import samples
+from .stand_ins import StandIn, ranked, shares, words
+from .task import Media
+
+
+def data_of(inputs: Any) -> bytes:
+    """Return the bytes of a request's medium: raw, as ``Media``, as base64, or as base64 in an object."""
+    if isinstance(inputs, Media):
+        return inputs.data
+    if isinstance(inputs, (bytes, bytearray)):
+        return bytes(inputs)
+    if isinstance(inputs, Mapping):
+        return data_of(inputs.get("image") or inputs.get("inputs") or b"")
+    try:
+        return base64.b64decode(str(inputs).rpartition(",")[2], validate=True)
+    except (binascii.Error, ValueError):
+        return str(inputs).encode("utf-8", "replace")
+
+
+def _draw(data: bytes, labels: Sequence[str]) -> dict[str, float]:
+    """Return labels with scores that sum to 1 and follow from the bytes alone."""
+    return shares({label: zlib.crc32(label.encode() + data) % 1000 / 250 for label in labels})
+
+
+def classifier(*labels: str) -> StandIn:
+    """Make a stand-in that scores the same labels for every medium, as its bytes have it."""
+
+    def answer(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+        return ranked(_draw(data_of(inputs), labels), parameters.get("top_k"))
+
+    return answer
+
+
+def zero_shot_image(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """The candidate labels, scored as the bytes have it."""
+    return ranked(_draw(data_of(inputs), _candidates(parameters)))
+
+
+def _candidates(parameters: Mapping[str, Any]) -> list[str]:
+    labels = parameters.get("candidate_labels") or ["thing"]
+    return [label.strip() for label in labels.split(",")] if isinstance(labels, str) else list(labels)
+
+
+def _detected(data: bytes, labels: Sequence[str]) -> list[dict[str, Any]]:
+    found = []
+    for place, (label, score) in enumerate(_draw(data, labels).items()):
+        corner = zlib.crc32(data + bytes([place])) % 8
+        box = {"xmin": corner, "ymin": corner + 1, "xmax": corner + 8, "ymax": corner + 7}
+        found.append({"label": label, "score": round(score, 6), "box": box})
+    return found
+
+
+def object_detection(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """Two things at places that follow from the bytes."""
+    return _detected(data_of(inputs), ("cat", "chair"))
+
+
+def zero_shot_detection(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """Each candidate label once."""
+    return _detected(data_of(inputs), _candidates(parameters))
+
+
+def segmentation(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """The left half and the right half."""
+    return [
+        {"label": label, "score": score, "mask": base64.b64encode(samples.mask(left=left).data).decode()}
+        for label, score, left in (("sky", 0.98, True), ("ground", 0.95, False))
+    ]
+
+
+def caption(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """How many bytes the image has."""
+    return [{"generated_text": f"an image of {len(data_of(inputs))} bytes"}]
+
+
+def image_answers(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """The question's words as answers, scored as the bytes have it."""
+    asked = list(dict.fromkeys(words(str(inputs.get("question", ""))))) or ["nothing"]
+    found = ranked(_draw(data_of(inputs), asked[-3:]), parameters.get("top_k"))
+    return [{"score": one["score"], "answer": one["label"]} for one in found]
+
+
+def document_answers(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """The same, with places among the document's words."""
+    return [{**one, "start": place, "end": place} for place, one in enumerate(image_answers(inputs, parameters))]
+
+
+def depth(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """A picture that follows from the bytes, as an object holds it."""
+    return {"predicted_depth": [[0.0]], "depth": base64.b64encode(samples.png(data_of(inputs)).data).decode()}
+
+
+def image_to_image(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """A picture that follows from image and prompt."""
+    return samples.png(data_of(inputs) + str(parameters.get("prompt", "")).encode("utf-8", "replace"))
+
+
+def image_to_video(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """A film that follows from image and prompt."""
+    return samples.avi(data_of(inputs) + str(parameters.get("prompt", "")).encode("utf-8", "replace"))
+
+
+def text_to_image(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """A picture that follows from the text and the seed."""
+    return samples.png(_seed(inputs, parameters))
+
+
+def text_to_video(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """A film that follows from the text and the seed."""
+    return samples.avi(_seed(inputs, parameters))
+
+
+def text_to_speech(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """A tone that follows from the text."""
+    return samples.tone(_seed(inputs, parameters))
+
+
+def _seed(inputs: Any, parameters: Mapping[str, Any]) -> bytes:
+    return f"{inputs}|{parameters.get('seed', '')}".encode("utf-8", "replace")
+
+
+def transcript(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """How many bytes the sound has, in one chunk where times are asked for."""
+    said = f"a sound of {len(data_of(inputs))} bytes"
+    chunks = {"chunks": [{"text": said, "timestamp": [0.0, None]}]} if parameters.get("return_timestamps") else {}
+    return {"text": said, **chunks}
+
+
+def separated(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """Two tones that follow from the bytes."""
+    data = data_of(inputs)
+    return [
+        {"label": label, "blob": base64.b64encode(samples.tone(data + label.encode()).data).decode(),
+         "content-type": "audio/wav"}
+        for label in ("source_0", "source_1")
+    ]  # fmt: skip
+
+
+# --- tables ----------------------------------------------------------------------------------
+
+
+def _table_rows(inputs: Any) -> list[list[str]]:
+    columns = list((inputs.get("data") or {}).values())
+    return [[str(cell) for cell in cells] for cells in zip(*columns, strict=True)]
+
+
+def tabular_classification(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """0 or 1, out of the row's cells alone."""
+    return [zlib.crc32("|".join(cells).encode("utf-8", "replace")) % 2 for cells in _table_rows(inputs)]
+
+
+def _amount(cell: str) -> float:
+    try:
+        amount = float(cell)
+    except ValueError:
+        return float(len(cell))
+    return amount if math.isfinite(amount) else 0.0
+
+
+def tabular_regression(inputs: Any, parameters: Mapping[str, Any]) -> Any:
+    """The mean of a row's numbers; a text counts as its length."""
+    return [round(sum(map(_amount, cells)) / len(cells), 6) for cells in _table_rows(inputs)]

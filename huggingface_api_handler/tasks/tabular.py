@@ -1,0 +1,160 @@
+"""Tasks about tables: questions to one, and the rows of one as what is to be classified or estimated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import InvalidInput
+from . import stand_ins, stand_ins_media
+from .answers import read_table_answer
+from .encoders import cell_text, options, parameters
+from .shapes import dumps, is_number, listed, miscounted, number, one_element, refuse, text, whole, whole_answer
+from .task import Answer, Arguments, Call, Example, Input, Kind, Row, Task, Travel
+
+_FORMS = "write it as {column: [cells]} or [{column: cell}]"
+
+
+# --- tables in cells -------------------------------------------------------------------------
+
+
+def canonical_table(cell: Any) -> str:
+    """Return a table as JSON text ``{column: [cells as text]}``.
+
+    Args:
+        cell: the table, or JSON text of it, as ``{column: [cells]}`` or ``[{column: cell}, …]``.
+
+    Raises:
+        InvalidInput: where it is neither, or its columns are not of the same length.
+    """
+    if isinstance(cell, (bytes, bytearray)):
+        cell = bytes(cell).decode("utf-8", "replace")
+    if isinstance(cell, str):
+        try:
+            cell = json.loads(cell)
+        except (ValueError, RecursionError) as error:
+            raise _no_table("is no JSON") from error
+    try:
+        return dumps(_columns(cell))
+    except RecursionError as error:
+        raise _no_table("is nested too deep") from error
+
+
+def _no_table(why: str) -> InvalidInput:
+    return InvalidInput(f"the table {why}", advice=_FORMS[0].upper() + _FORMS[1:], divisible=False)
+
+
+def _columns(table: Any) -> dict[str, list[str]]:
+    if isinstance(table, Mapping):
+        if not all(isinstance(cells, (list, tuple)) for cells in table.values()):
+            raise _no_table("has columns that are no lists")
+        columns = {str(name): [cell_text(cell) for cell in cells] for name, cells in table.items()}
+    elif isinstance(table, (list, tuple)) and all(isinstance(row, Mapping) for row in table):
+        names = list(dict.fromkeys(str(name) for row in table for name in row))
+        rows = [{str(name): cell for name, cell in row.items()} for row in table]
+        columns = {name: [cell_text(row.get(name)) for row in rows] for name in names}
+    else:
+        raise _no_table("is neither an object nor a list of objects")
+    if len({len(cells) for cells in columns.values()}) != 1:
+        raise _no_table("has columns of different lengths" if columns else "is empty")
+    if not next(iter(columns.values())):
+        raise _no_table("has no rows")
+    return columns
+
+
+def encode_table_question(rows: Sequence[Row], args: Arguments) -> Call:
+    """A question with its table."""
+    query, table = rows[0]
+    inputs = {"query": query, "table": json.loads(canonical_table(table))}
+    return Call(inputs=inputs, parameters=parameters(args), root=options(args))
+
+
+TABLE_QUESTION_ANSWERING = Task(
+    name="table-question-answering",
+    answer="the answer",
+    explain="coordinates, cells and aggregator that it rests on",
+    inputs=(
+        Input("input_column", Kind.TEXT, "the question", aliases=("question_column", "column"), constant="question"),
+        Input("table_column", Kind.TABLE, "the table as JSON; without it, the query's own rows are the table"),
+    ),
+    parameters="TableQuestionAnsweringParameters",
+    encode=encode_table_question,
+    read=read_table_answer,
+    travel=Travel.ONE,
+    default_model="google/tapas-base-finetuned-wtq",
+    method="table_question_answering",
+    stand_in=stand_ins.table_question_answering,
+    example=Example(
+        (
+            ("How tall is Ana?", '{"name": ["Ana", "Ben"], "tall": ["170", "182"]}'),
+            ("What is the total price?", '[{"item": "tea", "price": 2}, {"item": "cake", "price": 4}]'),
+        )
+    ),
+)
+
+
+# --- rows of one table -----------------------------------------------------------------------
+
+
+def encode_rows(rows: Sequence[Row], args: Arguments) -> Call:
+    """All rows as one table, column by column."""
+    records = [dict(row[0]) for row in rows]
+    names = list(dict.fromkeys(name for record in records for name in record))
+    data = {str(name): [cell_text(record.get(name)) for record in records] for name in names}
+    return Call(inputs={"data": data}, parameters=parameters(args), root=options(args))
+
+
+def _class(value: Any) -> Answer:
+    if isinstance(value, bool):
+        return Answer(value)
+    if is_number(value):
+        known = whole(value)
+        return Answer(known if known is not None else float(value))
+    return Answer(text(value, "a class"))
+
+
+def _amount(value: Any) -> Answer:
+    known = whole(value)
+    return Answer(known if known is not None else number(value))
+
+
+def _rows(answer: Any, n: int) -> list[Any]:
+    what = f"a value for each of {n} rows"
+    rows = listed(answer, what)
+    if len(rows) != n:
+        miscounted(len(rows), n)
+    if any(isinstance(row, list) for row in rows) and not all(isinstance(row, list) for row in rows):
+        refuse(answer, what)
+    return [one_element(row, what) for row in rows]
+
+
+read_classes = whole_answer(lambda answer, n, args: [_class(value) for value in _rows(answer, n)])
+read_amounts = whole_answer(lambda answer, n, args: [_amount(value) for value in _rows(answer, n)])
+
+RECORD = Input("input_columns", Kind.RECORD, "the columns to read; default: all of the query's")
+FLATS = (((("rooms", 2), ("metres", 50)),), ((("rooms", 3), ("metres", 80)),), ((("rooms", 1), ("metres", 20)),))
+
+TABULAR_CLASSIFICATION = Task(
+    name="tabular-classification",
+    answer="the row's class",
+    inputs=(RECORD,),
+    encode=encode_rows,
+    read=read_classes,
+    travel=Travel.TABLE,
+    default_model="vvmnnnkv/wine-quality",
+    stand_in=stand_ins_media.tabular_classification,
+    example=Example(FLATS),
+)
+
+TABULAR_REGRESSION = Task(
+    name="tabular-regression",
+    answer="the row's number",
+    inputs=(RECORD,),
+    encode=encode_rows,
+    read=read_amounts,
+    travel=Travel.TABLE,
+    default_model="scikit-learn/Fish-Weight",
+    stand_in=stand_ins_media.tabular_regression,
+    example=Example(FLATS),
+)

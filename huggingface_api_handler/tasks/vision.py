@@ -1,0 +1,249 @@
+"""Tasks about pictures and films: what is in them, what is asked about them, and making them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import answers, media_answers, samples, stand_ins_media
+from .encoders import base64_text, media_encoder, options, parameters, text_encoder
+from .generation import PROMPT, lengths
+from .task import Arguments, Call, Example, Input, Kind, Row, Task, Travel
+from .text import CANDIDATES, LABELS
+
+IMAGE = Input("input_column", Kind.IMAGE, "the image", aliases=("image_column", "column"))
+VIDEO = Input("input_column", Kind.VIDEO, "the video", aliases=("column",))
+WISH = Input("prompt_column", Kind.TEXT, "what to make of it", required=False, constant="prompt")
+ASKED = Input("question_column", Kind.TEXT, "the question", constant="question")
+
+PICTURES = ((samples.png(b"one"),), (samples.png(b"two"),))
+FILMS = ((samples.avi(b"one"),), (samples.avi(b"two"),))
+CAPTION_LENGTH = lengths(None, "max_new_tokens")
+
+
+def makes_another(args: Arguments) -> bool:
+    """Say whether the service draws lots: it does unless a seed is given."""
+    return args.parameters.get("seed") is None
+
+
+# --- what is in them -------------------------------------------------------------------------
+
+IMAGE_CLASSIFICATION = Task(
+    name="image-classification",
+    answer="the label with the best score",
+    explain="all labels given, with their scores",
+    inputs=(IMAGE,),
+    arguments=(LABELS,),
+    parameters="ImageClassificationParameters",
+    encode=media_encoder(),
+    read=answers.read_media_labels,
+    travel=Travel.ONE,
+    default_model="google/vit-base-patch16-224",
+    method="image_classification",
+    stand_in=stand_ins_media.classifier("cat", "dog", "house", "tree"),
+    example=Example(PICTURES),
+)
+
+OBJECT_DETECTION = Task(
+    name="object-detection",
+    answer="JSON list of label, score and box, best first",
+    explain="how many there are of each label",
+    inputs=(IMAGE,),
+    parameters="ObjectDetectionParameters",
+    encode=media_encoder(),
+    read=answers.read_detections,
+    travel=Travel.ONE,
+    default_model="facebook/detr-resnet-50",
+    method="object_detection",
+    stand_in=stand_ins_media.object_detection,
+    example=Example(PICTURES),
+)
+
+ZERO_SHOT_OBJECT_DETECTION = Task(
+    name="zero-shot-object-detection",
+    answer="JSON list of label, score and box, best first",
+    explain="how many there are of each label",
+    inputs=(IMAGE,),
+    arguments=(CANDIDATES,),
+    parameters="ZeroShotObjectDetectionParameters",
+    encode=media_encoder(CANDIDATES),
+    read=answers.read_detections,
+    travel=Travel.ONE,
+    default_model="google/owlv2-base-patch16-ensemble",
+    stand_in=stand_ins_media.zero_shot_detection,
+    example=Example(PICTURES, {"candidate_labels": ["cat", "remote control"]}),
+)
+
+IMAGE_SEGMENTATION = Task(
+    name="image-segmentation",
+    answer="JSON list of label, score and mask (a data URI)",
+    explain="how many there are of each label",
+    inputs=(IMAGE,),
+    parameters="ImageSegmentationParameters",
+    encode=media_encoder(),
+    read=media_answers.read_segments,
+    travel=Travel.ONE,
+    default_model="nvidia/segformer-b0-finetuned-ade-512-512",
+    stand_in=stand_ins_media.segmentation,
+    example=Example(PICTURES),
+)
+
+IMAGE_TO_TEXT = Task(
+    name="image-to-text",
+    answer="the caption",
+    inputs=(IMAGE,),
+    arguments=CAPTION_LENGTH,
+    parameters="ImageToTextParameters",
+    encode=media_encoder(*CAPTION_LENGTH),
+    read=answers.text_reader("generated_text"),
+    travel=Travel.ONE,
+    default_model="Salesforce/blip-image-captioning-base",
+    pipeline_tags=("image-text-to-text",),
+    stand_in=stand_ins_media.caption,
+    example=Example(PICTURES),
+)
+
+ZERO_SHOT_IMAGE_CLASSIFICATION = Task(
+    name="zero-shot-image-classification",
+    answer="the label with the best score",
+    explain="all candidate labels with their scores",
+    inputs=(IMAGE,),
+    arguments=(CANDIDATES,),
+    parameters="ZeroShotImageClassificationParameters",
+    encode=media_encoder(CANDIDATES),
+    read=answers.read_media_labels,
+    travel=Travel.ONE,
+    default_model="openai/clip-vit-large-patch14-336",
+    stand_in=stand_ins_media.zero_shot_image,
+    example=Example(PICTURES, {"candidate_labels": ["cat", "dog"]}),
+)
+
+VIDEO_CLASSIFICATION = Task(
+    name="video-classification",
+    answer="the label with the best score",
+    explain="all labels given, with their scores",
+    inputs=(VIDEO,),
+    arguments=(LABELS,),
+    parameters="VideoClassificationParameters",
+    encode=media_encoder(),
+    read=answers.read_media_labels,
+    travel=Travel.ONE,
+    default_model="MCG-NJU/videomae-base-finetuned-kinetics",
+    stand_in=stand_ins_media.classifier("surfing", "cooking", "walking"),
+    example=Example(FILMS),
+)
+
+# --- what is asked about them ----------------------------------------------------------------
+
+
+def encode_asked(rows: Sequence[Row], args: Arguments) -> Call:
+    """An image with its question."""
+    image, question = rows[0]
+    inputs = {"image": base64_text(image), "question": question}
+    return Call(inputs=inputs, parameters=parameters(args), root=options(args))
+
+
+VISUAL_QUESTION_ANSWERING = Task(
+    name="visual-question-answering",
+    answer="the answer with the best score",
+    explain="all answers with their scores",
+    inputs=(IMAGE, ASKED),
+    parameters="VisualQuestionAnsweringParameters",
+    encode=encode_asked,
+    read=answers.read_all_answers,
+    travel=Travel.ONE,
+    default_model="dandelin/vilt-b32-finetuned-vqa",
+    pipeline_tags=("image-text-to-text",),
+    stand_in=stand_ins_media.image_answers,
+    example=Example(tuple((*row, "What colour is it?") for row in PICTURES)),
+)
+
+DOCUMENT_QUESTION_ANSWERING = Task(
+    name="document-question-answering",
+    answer="the answer with the best score",
+    explain="all answers with their scores",
+    inputs=(IMAGE, ASKED),
+    parameters="DocumentQuestionAnsweringParameters",
+    encode=encode_asked,
+    read=answers.read_all_answers,
+    travel=Travel.ONE,
+    default_model="impira/layoutlm-document-qa",
+    pipeline_tags=("visual-question-answering", "image-to-text", "image-text-to-text"),
+    stand_in=stand_ins_media.document_answers,
+    example=Example(tuple((*row, "What is the total?") for row in PICTURES)),
+)
+
+# --- making them -----------------------------------------------------------------------------
+
+DEPTH_ESTIMATION = Task(
+    name="depth-estimation",
+    answer="data URI of the depth image",
+    inputs=(IMAGE,),
+    encode=media_encoder(),
+    read=media_answers.media_reader("image", described=False),
+    travel=Travel.ONE,
+    default_model="depth-anything/Depth-Anything-V2-Small-hf",
+    stand_in=stand_ins_media.depth,
+    example=Example(PICTURES),
+)
+
+IMAGE_TO_IMAGE = Task(
+    name="image-to-image",
+    answer="data URI of the new image",
+    inputs=(IMAGE, WISH),
+    parameters="ImageToImageParameters",
+    encode=media_encoder(prompt="prompt", accept="image/png"),
+    read=media_answers.media_reader("image", described=False),
+    travel=Travel.ONE,
+    default_model="black-forest-labs/FLUX.1-Kontext-dev",
+    samples=makes_another,
+    stand_in=stand_ins_media.image_to_image,
+    example=Example(PICTURES, {"prompt": "make it blue"}),
+)
+
+TEXT_TO_IMAGE = Task(
+    name="text-to-image",
+    answer="data URI of the image, or with output_dir the path of the file",
+    makes=Kind.IMAGE,
+    explain="media type, bytes",
+    inputs=(PROMPT,),
+    parameters="TextToImageParameters",
+    encode=text_encoder(accept="image/png"),
+    read=media_answers.media_reader("image", described=True),
+    travel=Travel.ONE,
+    default_model="black-forest-labs/FLUX.1-dev",
+    samples=makes_another,
+    stand_in=stand_ins_media.text_to_image,
+    example=Example((("a hut by the sea",), ("a red bicycle",))),
+)
+
+TEXT_TO_VIDEO = Task(
+    name="text-to-video",
+    answer="data URI of the video, or with output_dir the path of the file",
+    makes=Kind.VIDEO,
+    explain="media type, bytes",
+    inputs=(PROMPT,),
+    parameters="TextToVideoParameters",
+    encode=text_encoder(accept="*/*"),
+    read=media_answers.media_reader("video", described=True),
+    travel=Travel.ONE,
+    default_model="Wan-AI/Wan2.1-T2V-1.3B",
+    samples=makes_another,
+    stand_in=stand_ins_media.text_to_video,
+    example=Example((("a boat on a lake",), ("falling leaves",))),
+)
+
+IMAGE_TO_VIDEO = Task(
+    name="image-to-video",
+    answer="data URI of the video, or with output_dir the path of the file",
+    makes=Kind.VIDEO,
+    explain="media type, bytes",
+    inputs=(IMAGE, WISH),
+    parameters="ImageToVideoParameters",
+    encode=media_encoder(prompt="prompt", accept="*/*"),
+    read=media_answers.media_reader("video", described=True),
+    travel=Travel.ONE,
+    default_model="Wan-AI/Wan2.1-I2V-14B-720P",
+    samples=makes_another,
+    stand_in=stand_ins_media.image_to_video,
+    example=Example(PICTURES, {"prompt": "slowly turning"}),
+)

@@ -1,0 +1,69 @@
+"""The error tree: codes, texts, copies, pickles, secrets."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from huggingface_api_handler import errors
+from huggingface_api_handler.errors import BY_CODE, HuggingFaceError, RateLimited, redact
+
+CODES = {
+    "invalid_settings", "invalid_input", "payload_too_large", "unauthorized", "forbidden", "out_of_credits",
+    "model_not_found", "endpoint_gone", "rate_limited", "model_loading", "unavailable", "timeout", "connection",
+    "invalid_answer", "blocked_address", "blocked_file", "budget_exceeded", "deadline_exceeded", "not_attempted",
+}  # fmt: skip
+
+TOKEN = "hf_" + "q" * 34
+
+
+def test_codes_are_the_published_ones() -> None:
+    assert set(BY_CODE) == CODES
+
+
+def test_docstring_draws_every_class() -> None:
+    drawing = errors.__doc__ or ""
+    for code, kind in BY_CODE.items():
+        assert f"{kind.__name__} " in drawing and f" {code} " in drawing
+
+
+@pytest.mark.parametrize("kind", BY_CODE.values(), ids=BY_CODE)
+def test_survives_pickling(kind: type[HuggingFaceError]) -> None:
+    error = kind("it broke", advice="mend it", task="t", model="o/m", status=500, request_id="r1", row=3, attempts=2)
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind
+    assert str(again) == str(error)
+    assert (again.row, again.attempts, again.retryable, again.divisible) == (3, 2, kind.retryable, kind.divisible)
+
+
+def test_text_is_one_complete_line() -> None:
+    error = RateLimited(
+        "the service\nsays slow down", advice="Set max_concurrency lower", task="fill-mask", model="o/m",
+        status=429, row=0, attempts=6, request_id="abc",
+    )  # fmt: skip
+    assert str(error) == (
+        "the service says slow down (task fill-mask, model o/m, row 1, HTTP 429, tried 6 times, request abc). "
+        "Set max_concurrency lower."
+    )
+
+
+def test_no_text_shows_a_token() -> None:
+    error = RateLimited(f"bad {TOKEN}", advice=f"use not {TOKEN}", request_id=TOKEN)
+    shown = str(error) + repr(error) + repr(vars(error)) + pickle.dumps(error).decode("latin1")
+    assert TOKEN not in shown
+
+
+def test_redact_takes_named_secrets_and_bearers() -> None:
+    assert redact("key s3cret-value and Authorization: Bearer abc.def", "s3cret-value") == (
+        "key ****** and Authorization: Bearer ******"
+    )
+
+
+def test_with_facts_adds_and_keeps() -> None:
+    cause = ValueError("x")
+    error = RateLimited("slow", row=1)
+    error.__cause__ = cause
+    more = error.with_facts(row=9, task="t")
+    assert (more.row, more.task, more.__cause__) == (1, "t", cause)
+    assert error.task is None

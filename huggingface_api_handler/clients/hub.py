@@ -1,0 +1,319 @@
+"""What the Hub says: of a model, of who serves it, of a token.
+
+Asked at creation only, through huggingface_hub, so that ``HF_ENDPOINT`` and offline mode are
+honoured. Always with the token it is told, never with one that happens to lie on the machine.
+``None`` means: the Hub cannot say now. Whoever asks decides whether to go on without it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ..errors import EndpointGone, Forbidden, HuggingFaceError, ModelNotFound, SettingsError, Unauthorized, one_line
+from ..tasks.task import ModelFacts
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+TOKENS_PAGE = "https://huggingface.co/settings/tokens"
+#: The Hub's words for a token that it does not know, even where the model is public.
+_BAD_TOKEN = "invalid credentials in authorization header"
+#: What a fine-grained token must be allowed so that it can call inference.
+_MAY_INFER = "inference.serverless.write"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom a token belongs to.
+
+    Attributes:
+        name: user or organisation.
+        organisations: those the user is in; they may be named in ``bill_to``.
+        role: ``read``, ``write`` or ``fineGrained``.
+        may_infer: whether the token may call Inference Providers; ``None``: the Hub does not say.
+    """
+
+    name: str
+    organisations: tuple[str, ...] = ()
+    role: str | None = None
+    may_infer: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One provider's word on a model.
+
+    Attributes:
+        provider: the Hub's name of the provider.
+        task: what it serves the model for, in the provider's words.
+        status: ``live``, ``staging`` or ``error``.
+        provider_id: what the provider calls the model.
+    """
+
+    provider: str
+    task: str | None
+    status: str | None
+    provider_id: str | None
+
+
+def model_facts(
+    model_id: str, *, token: str | None = None, timeout: float = 10.0, endpoint: str | None = None
+) -> ModelFacts | None:
+    """Return what the Hub says of a model, ``None`` where it cannot be reached.
+
+    Args:
+        token: the caller's; ``None`` asks anonymously.
+        timeout: seconds without an answer.
+        endpoint: replaces the Hub's address (``HF_ENDPOINT``).
+
+    Raises:
+        ModelNotFound: no such model, or a private one that the token may not see.
+        Unauthorized: the Hub does not know the token.
+        Forbidden: the model is gated or closed to the token.
+        EndpointGone: the Hub has disabled the model.
+        SettingsError: the name can be no model's.
+    """
+    info = _asked(lambda api: api.model_info(model_id, timeout=timeout), model_id, token, endpoint)
+    if info is None:
+        return None
+    if info.disabled is True:
+        raise _disabled(model_id)
+    if info.gated:
+        log.info("the model %s is gated (%s): its owner decides who may use it", model_id, info.gated)
+    return ModelFacts(
+        id=_text(info.id) or model_id,
+        pipeline_tag=_text(info.pipeline_tag),
+        tags=_texts(info.tags),
+        id2label=_labels(info.config),
+        mask_token=_text(info.mask_token),
+    )
+
+
+def providers(
+    model_id: str, *, token: str | None = None, timeout: float = 10.0, endpoint: str | None = None
+) -> tuple[Served, ...] | None:
+    """Return who serves a model, providers unknown to us among them; ``None`` where the Hub cannot be reached.
+
+    Raises:
+        HuggingFaceError: as for ``model_facts``.
+    """
+    body = _asked(lambda api: _mapping_of(api, model_id, timeout), model_id, token, endpoint)
+    if body is None:
+        return None
+    mapping = body.get("inferenceProviderMapping")
+    if isinstance(mapping, Mapping):
+        entries = [(name, entry) for name, entry in mapping.items() if isinstance(entry, Mapping)]
+    else:
+        listed = mapping if isinstance(mapping, list) else []
+        entries = [(entry.get("provider"), entry) for entry in listed if isinstance(entry, Mapping)]
+    return tuple(
+        Served(name, _text(entry.get("task")), _text(entry.get("status")), _text(entry.get("providerId")))
+        for name, entry in entries
+        if isinstance(name, str) and name
+    )
+
+
+def whoami(token: str, timeout: float = 10.0, *, endpoint: str | None = None) -> Account | None:
+    """Return whom a token belongs to, ``None`` where the Hub cannot say: it limits this call strictly.
+
+    Raises:
+        Unauthorized: the Hub does not know the token.
+    """
+    try:
+        body = _asked(lambda api: _get(api, "/api/whoami-v2", token, timeout), None, token, endpoint)
+    except Unauthorized:
+        raise
+    except HuggingFaceError as error:  # a gateway's opinion on the call, not the Hub's on the token
+        log.warning("the Hub was asked whose the token is and refused to say: %s", error)
+        return None
+    if body is None or not _text(body.get("name")):
+        return None
+    organisations = body.get("orgs")
+    access = _inner(body, "auth", "accessToken")
+    return Account(
+        name=str(body["name"]),
+        organisations=_texts([one.get("name") for one in organisations if isinstance(one, Mapping)])
+        if isinstance(organisations, list)
+        else (),
+        role=_text(access.get("role")),
+        may_infer=_may_infer(access),
+    )
+
+
+def reachable(timeout: float = 10.0, *, endpoint: str | None = None) -> bool:
+    """Say whether the Hub answers at all, asked anonymously."""
+    try:
+        return _asked(lambda api: _get(api, "/api/tasks", None, timeout), None, None, endpoint) is not None
+    except HuggingFaceError:
+        return True  # it refused: somebody is there
+
+
+# --- asking ----------------------------------------------------------------------------------
+
+
+def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, endpoint: str | None) -> T | None:
+    """Run ``ask`` with an API object; every fault becomes one of ours, or ``None`` for "cannot say now"."""
+    import httpx
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    # ``False`` is "no token"; with ``None`` the machine's own would be sent.
+    api = HfApi(endpoint=endpoint or os.environ.get("HF_ENDPOINT") or None, token=token or False)
+    try:
+        return ask(api)
+    except HFValidationError as error:
+        raise SettingsError(
+            f"'{one_line(str(model_id), 100)}' can be no model's id", advice="Write model_name = 'org/name'"
+        ) from error
+    except HfHubHTTPError as error:
+        refusal = _refusal(error, model_id, token is not None)
+        if refusal is None:
+            log.warning("the Hub cannot be asked now: HTTP %s", _status(error))
+            return None
+        raise refusal from error
+    except (OfflineModeIsEnabled, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+        log.warning("the Hub cannot be reached: %s", type(error).__name__)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # a proxy's page, or not the Hub at all
+        log.warning("what answers in the Hub's place is not the Hub: %s", type(error).__name__)
+    return None
+
+
+def _get(api: Any, path: str, token: str | None, timeout: float, params: Mapping[str, Any] | None = None) -> Any:
+    """Return the JSON object at ``path``; huggingface_hub's own calls of these paths have no timeout."""
+    utils = _utils()
+    headers = utils.build_hf_headers(token=token or False)
+    response = utils.get_session().get(f"{api.endpoint}{path}", headers=headers, timeout=timeout, params=params)
+    utils.hf_raise_for_status(response)
+    if response.status_code != 200:  # such as a redirect that leads nowhere
+        raise ValueError(f"status {response.status_code}")
+    body = response.json()
+    if not isinstance(body, dict):
+        raise TypeError("not an object")
+    return body
+
+
+def _utils() -> Any:
+    """Return the helpers that huggingface_hub's own calls are made of."""
+    from huggingface_hub import utils
+
+    return utils
+
+
+def _mapping_of(api: Any, model_id: str, timeout: float) -> Any:
+    """Return the Hub's own words: its client's type drops entries, or all, when a field is new or missing."""
+    _utils().validate_repo_id(model_id)
+    token = api.token if isinstance(api.token, str) else None
+    return _get(api, f"/api/models/{model_id}", token, timeout, {"expand": ["inferenceProviderMapping"]})
+
+
+# --- refusals --------------------------------------------------------------------------------
+
+
+def _status(error: Any) -> int:
+    response = getattr(error, "response", None)
+    return int(getattr(response, "status_code", 0) or 0)
+
+
+def _header(error: Any, name: str) -> str:
+    response = getattr(error, "response", None)
+    return str(response.headers.get(name, "")) if response is not None else ""
+
+
+def _refusal(error: Any, model_id: str | None, with_token: bool) -> HuggingFaceError | None:
+    """Return what a refusal of the Hub means; ``None`` where it may pass."""
+    from huggingface_hub.errors import DisabledRepoError, GatedRepoError, RepositoryNotFoundError
+
+    status = _status(error)
+    facts: dict[str, Any] = {"status": status or None, "request_id": _header(error, "x-request-id") or None}
+    said = _said(error)
+    if status == 401 and (model_id is None or (with_token and _BAD_TOKEN in said.lower())):
+        return Unauthorized(
+            "the Hugging Face Hub does not know this token",
+            advice=f"Make one at {TOKENS_PAGE} and write api_key = 'hf_…'",
+            **facts,
+        )
+    if isinstance(error, DisabledRepoError):
+        return _disabled(model_id, **facts)
+    if isinstance(error, GatedRepoError):
+        return Forbidden(
+            f"the model {model_id} is gated: its owner decides who may use it",
+            advice=f"Ask for access at https://huggingface.co/{model_id} and write api_key = 'hf_…'",
+            **facts,
+        )
+    if isinstance(error, RepositoryNotFoundError) or status in (401, 404):
+        # Without a token the Hub answers 401 for what does not exist, as for what is private.
+        needed = "the token must be allowed to read it" if with_token else "write api_key = 'hf_…', of who may read it"
+        return ModelNotFound(
+            f"the Hub has no model {model_id}",
+            advice=f"Look whether its name is right; if it is private, {needed}",
+            **facts,
+        )
+    if status == 403:
+        return Forbidden(
+            f"the Hub refuses to show the model {model_id}" + (f": {said}" if said else ""),
+            advice=f"Look what the token is allowed at {TOKENS_PAGE}",
+            **facts,
+        )
+    if status == 410:
+        return ModelNotFound(f"the Hub has the model {model_id} no longer", advice="Choose another model", **facts)
+    if 400 <= status < 500 and status not in (408, 425, 429):
+        return ModelNotFound(
+            f"the Hub cannot answer for the model {model_id}" + (f": {said}" if said else ""),
+            advice="Look whether its name is right",
+            **facts,
+        )
+    return None
+
+
+def _said(error: Any) -> str:
+    """Return the Hub's own words in a refusal."""
+    words = _header(error, "x-error-message") or str(getattr(error, "server_message", None) or "")
+    return one_line(words, 200)
+
+
+def _disabled(model_id: str | None, **facts: Any) -> EndpointGone:
+    return EndpointGone(f"the Hub has disabled the model {model_id}", advice="Choose another model", **facts)
+
+
+# --- answers ---------------------------------------------------------------------------------
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    return tuple(one for one in values if isinstance(one, str)) if isinstance(values, (list, tuple)) else ()
+
+
+def _labels(config: Any) -> dict[str, str]:
+    """Return the label order of the model's config, by number as text; nothing of it may be trusted."""
+    labels = config.get("id2label") if isinstance(config, Mapping) else None
+    if not isinstance(labels, Mapping):
+        return {}
+    return {str(place): name for place, name in labels.items() if isinstance(name, str) and str(place).isdecimal()}
+
+
+def _inner(body: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    for name in names:
+        inner = body.get(name)
+        body = inner if isinstance(inner, Mapping) else {}
+    return body
+
+
+def _may_infer(access: Mapping[str, Any]) -> bool | None:
+    role = access.get("role")
+    if role in ("read", "write"):
+        return True
+    fine = access.get("fineGrained")
+    if not isinstance(fine, Mapping):
+        return None
+    scoped = fine.get("scoped")
+    scopes = [one for one in scoped if isinstance(one, Mapping)] if isinstance(scoped, list) else []
+    granted = [fine.get("global"), *(one.get("permissions") for one in scopes)]
+    return any(isinstance(names, list) and _MAY_INFER in names for names in granted)

@@ -1,0 +1,246 @@
+"""Lanes that carry out what the desk decides: threads, since sending blocks."""
+
+from __future__ import annotations
+
+import random as _random
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from ..errors import HuggingFaceError
+from .desk import Desk
+from .pace import LaneState
+from .plan import Item, Parcel
+from .retry import RetryPolicy
+from .terms import Limits, Outcome, Sent, Summary, quantile
+
+__all__ = ["Dispatcher", "Item", "LaneState", "Limits", "Outcome", "RetryPolicy", "Sent", "Summary", "quantile"]
+
+Send = Callable[[Sequence[Item], float], Sent]
+Deliver = Callable[[list[Outcome]], None]
+
+
+class Dispatcher:
+    """Gets an answer for every item: how many at once, when, and again.
+
+    Args:
+        limits: what a run may use.
+        state: what is known of the service; share one among all dispatchers of a process that
+            send to the same service.
+        retry: when to try again; default: by ``limits.max_retries``.
+        clock: seconds that only grow.
+        sleep: waits so many seconds; by default a lane that waits can be woken sooner.
+        random: draws from [0, 1).
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        state: LaneState | None = None,
+        retry: RetryPolicy | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] | None = None,
+        random: Callable[[], float] = _random.random,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.state = state or LaneState()
+        self._retry = retry
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random
+
+    def run(self, items: Iterable[Item], send: Send, deliver: Deliver, *, stop_on_error: bool = False) -> Summary:
+        """Send all ``items`` and hand over what becomes of each, exactly once.
+
+        Args:
+            items: what needs an answer; they are sent roughly in this order.
+            send: (items of one group, timeout in seconds) → their answers in order; raises
+                ``HuggingFaceError``. Called from several threads at once.
+            deliver: takes outcomes as they become final, in any order; called from several
+                threads at once.
+            stop_on_error: send nothing more after the first error that cannot be mended.
+
+        Returns:
+            what the run came to; ``stopped`` says whether and why it ended early.
+
+        Raises:
+            BaseException: anything but a ``HuggingFaceError`` that ``send`` or ``deliver`` raises, and
+                KeyboardInterrupt; the lanes have ended and every item has been delivered by then.
+        """
+        with self.state.lock:
+            desk = Desk(
+                items,
+                self.limits,
+                self.state,
+                now=self._clock(),
+                stop_on_error=stop_on_error,
+                retry=self._retry,
+                random=self._random,
+            )
+        return _Run(desk, send, deliver, self._clock, self._sleep).wait()
+
+
+class _Run:
+    """The lanes of one run.
+
+    A lane that finds nothing to send waits. One of the waiting lanes, the watch, knows when there
+    will be something; the others sleep until they are called. Whoever takes a parcel calls the next.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        send: Send,
+        deliver: Deliver,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None] | None,
+    ) -> None:
+        self._desk = desk
+        self._send = send
+        self._deliver = deliver
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = desk.state.lock
+        self._called = threading.Condition(self._lock)
+        self._ended = threading.Event()
+        self._lanes: list[threading.Thread] = []
+        self._idle = 0
+        self._watched = False
+        self._running = 0
+        self._fault: BaseException | None = None
+        self._lost = False
+
+    def wait(self) -> Summary:
+        desk = self._desk
+        if desk.done:
+            return desk.summary
+        interrupt: BaseException | None = None
+        with self._lock:
+            self._start_lane()
+        try:
+            self._ended.wait()
+        except BaseException as fault:  # an interrupt of the waiting thread: end in good order, then pass it on
+            interrupt = fault
+            with self._lock:
+                desk.stop(fault)
+                rest = desk.sweep(self._clock())
+                self._called.notify_all()
+            self._hand_over(rest)
+            self._ended.wait()
+        for lane in self._lanes:
+            lane.join()
+        if interrupt is not None:
+            raise interrupt
+        if self._fault is not None:
+            raise self._fault
+        return desk.summary
+
+    def _start_lane(self) -> None:
+        lane = threading.Thread(target=self._lane, name=f"huggingface-lane-{len(self._lanes)}", daemon=True)
+        try:
+            lane.start()
+        except RuntimeError:
+            # The system has no thread left to give; the lanes there are do the work.
+            if not self._lanes:
+                raise
+        else:
+            self._lanes.append(lane)
+            self._running += 1
+
+    def _lane(self) -> None:
+        try:
+            while (parcel := self._next()) is not None:
+                self._hand_over(self._carry(parcel))
+        except BaseException as fault:  # a fault of our own must not leave the other lanes waiting
+            with self._lock:
+                self._blame(fault)
+                self._lost = True
+                self._called.notify_all()
+        finally:
+            with self._lock:
+                self._running -= 1
+                if not self._running:
+                    self._ended.set()
+
+    def _blame(self, fault: BaseException) -> None:
+        if self._fault is None:
+            self._fault = fault
+        self._desk.stop(fault)
+
+    def _next(self) -> Parcel | None:
+        """Wait for something to send; ``None``: there will be nothing more."""
+        desk, called = self._desk, self._called
+        while True:
+            with self._lock:
+                now = self._clock()
+                lost = desk.sweep(now)
+                if not lost:
+                    if desk.done or self._lost:
+                        called.notify_all()
+                        return None
+                    step = desk.take(now)
+                    if isinstance(step, Parcel):
+                        self._call_next()
+                        return step
+                    self._wait(step - now)
+                    continue
+            self._hand_over(lost)
+
+    def _call_next(self) -> None:
+        """See that another lane looks for work, if there may be some."""
+        if self._desk.lanes() <= len(self._lanes) - self._idle:
+            return
+        if self._idle:
+            self._called.notify()
+        elif len(self._lanes) < self._desk.limits.max_concurrency:
+            self._start_lane()
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until called, or for ``seconds`` where no other lane keeps the watch. Needs the lock."""
+        watch = not self._watched and seconds < threading.TIMEOUT_MAX
+        self._idle += 1
+        if watch:
+            self._watched = True
+        try:
+            if watch and self._sleep is not None:
+                self._lock.release()
+                try:
+                    self._sleep(seconds)
+                finally:
+                    self._lock.acquire()
+            else:
+                self._called.wait(seconds if watch else None)
+        finally:
+            self._idle -= 1
+            if watch:
+                self._watched = False
+
+    def _carry(self, parcel: Parcel) -> list[Outcome]:
+        desk, clock = self._desk, self._clock
+        try:
+            sent = self._send(parcel.items, desk.timeout(parcel.started))
+        except HuggingFaceError as error:
+            with self._lock:
+                return self._returned(desk.failed(parcel, error, clock()))
+        except BaseException as fault:
+            with self._lock:
+                self._blame(fault)
+                return self._returned(desk.broken(parcel, fault, clock()))
+        with self._lock:
+            return self._returned(desk.answered(parcel, sent, clock()))
+
+    def _returned(self, outcomes: list[Outcome]) -> list[Outcome]:
+        if self._idle:
+            # The limit may have grown, or a half of a list may be ready.
+            self._called.notify()
+        return outcomes
+
+    def _hand_over(self, outcomes: list[Outcome]) -> None:
+        if not outcomes:
+            return
+        try:
+            self._deliver(outcomes)
+        except BaseException as fault:
+            with self._lock:
+                self._blame(fault)

@@ -1,0 +1,370 @@
+"""What is learned of a service while it is used: how many at once, how often, how much in each.
+
+Everything here is plain arithmetic on numbers handed in; time is whatever clock the caller reads.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+
+FIRST_LANES = 4
+
+
+class Concurrency:
+    """How many requests may be on their way at once.
+
+    It starts low and doubles with every round trip while all goes well. The first sign of overload
+    halves it; after that it grows by one a round trip, and a sign of overload cuts it in proportion
+    to the share of requests that have met one lately: by half where all of them do, by little where
+    few do, so that a service that now and then fails is not left idle.
+    """
+
+    def __init__(self) -> None:
+        self._limit = 0.0
+        self._threshold = math.inf
+        self._cut_at = -math.inf
+        self._alarm = 1.0
+        self._round = [0, 0]
+
+    def limit(self, most: int) -> int:
+        """Requests that may be on their way at once, 1 to ``most``."""
+        if not self._limit:
+            self._limit = float(max(FIRST_LANES, min(2 * FIRST_LANES, most // 4)))
+        return max(1, min(int(self._limit), most))
+
+    @property
+    def growing(self) -> bool:
+        """Whether it still doubles."""
+        return self._limit < self._threshold
+
+    def succeeded(self, crowd: int, most: int, stretch: float, late: float = 0.0) -> None:
+        """A request got through.
+
+        Args:
+            crowd: how many were on their way when it was sent, itself among them.
+            most: the user's limit.
+            stretch: how many times longer requests take than they did on a quiet service. At
+                twice as long they queue there, and more of them would only wait longer.
+            late: share of their timeout that requests take.
+        """
+        self._count(0)
+        if late > 0.25 and stretch > 1.25:
+            # The queue they wait in must not become so long that they are given up there.
+            if late > 0.5:
+                self._limit = max(1.0, self._limit - 0.5)
+            return
+        if crowd * 2 < self._limit or stretch >= 2.0 or self._limit >= most:
+            return
+        self._limit = min(self._limit + (1.0 if self.growing else 1.0 / self._limit), float(most))
+
+    def overloaded(self, started: float, now: float, crowd: int, least: float = 1.0) -> None:
+        """A request met an overload.
+
+        Args:
+            started: when it was sent. What was sent before the last cut met the same overload:
+                that is no reason to cut again.
+            crowd: how many were on their way, itself among them.
+            least: do not go below this.
+        """
+        self._count(1)
+        if started < self._cut_at:
+            return
+        self._cut_at = now
+        before = self._limit if crowd * 2 >= self._limit else float(max(crowd, 1))
+        self._limit = max(1.0, min(least, before), before * (1.0 - self._alarm / 2.0))
+        self._threshold = self._limit
+
+    def _count(self, failed: int) -> None:
+        done = self._round
+        done[0] += 1
+        done[1] += failed
+        if done[0] >= max(8.0, 2.0 * self._limit):
+            if self._threshold < math.inf:
+                self._alarm += (done[1] / done[0] - self._alarm) / 4.0
+            self._round = [0, 0]
+
+
+class Cost:
+    """What a request costs: so many seconds, and so many more for each row in it.
+
+    The least time seen for each size of list says what the service needs when nothing waits there;
+    a line through these is the cost. How much longer requests take than that, at present and in
+    quiet times, says whether they queue.
+    """
+
+    def __init__(self) -> None:
+        self.fixed = 0.0
+        self.each = 0.0
+        #: Seconds that requests take at present.
+        self.usual = 0.0
+        #: Size class → (rows, least seconds).
+        self._least: dict[int, tuple[int, float]] = {}
+        self._quiet = 1.0
+        self._now = 1.0
+        self._crowd = 1.0
+        self._seen = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether requests of different sizes have been seen."""
+        return len(self._least) > 1
+
+    @property
+    def stretch(self) -> float:
+        """How many times longer requests take at present than on the quiet service."""
+        return max(1.0, self._now / self._quiet)
+
+    @property
+    def at_most(self) -> float:
+        """Seconds that a row may cost, as long as nobody can tell; 0 where nothing is known."""
+        return max((seconds / rows for rows, seconds in self._least.values()), default=0.0)
+
+    def slots(self, lanes: int) -> float:
+        """How many requests the service works on at once, as far as it shows; at most ``lanes``."""
+        return min(float(lanes), max(1.0, self._crowd / self.stretch)) if self.stretch > 1.2 else float(lanes)
+
+    def of(self, rows: int) -> float:
+        """Seconds that the quiet service needs for a request of ``rows`` rows."""
+        return self._quiet * (self.fixed + self.each * rows)
+
+    def observe(self, rows: int, seconds: float, crowd: int) -> None:
+        """A request of ``rows`` rows took ``seconds``, one of ``crowd`` that were on their way."""
+        self._seen += 1
+        size = rows.bit_length()
+        least = self._least.get(size)
+        plain = self.fixed + self.each * rows
+        if least is None:
+            # What waited in a queue is no cost.
+            self._least[size] = (rows, seconds / self.stretch)
+            self._fit()
+            plain = self.fixed + self.each * rows
+        elif seconds * (self.fixed + self.each * least[0]) < least[1] * plain:
+            self._least[size] = (rows, seconds)
+            self._fit()
+            plain = self.fixed + self.each * rows
+        ratio = min(seconds / plain, 20.0) if plain > 0.0 else 1.0
+        weight = max(0.2, 1.0 / self._seen)
+        self.usual += weight * (seconds - self.usual)
+        self._now += weight * (ratio - self._now)
+        self._crowd += weight * (crowd - self._crowd)
+        if crowd <= FIRST_LANES or self._now < self._quiet:
+            self._quiet += max(0.1, 1.0 / self._seen) * (ratio - self._quiet)
+        elif self._now > 1.5 * self._quiet:
+            # Should it never be quiet again, this is by and by what quiet means.
+            self._quiet *= 1.002
+
+    def _fit(self) -> None:
+        points = list(self._least.values())
+        count = len(points)
+        x = sum(rows for rows, _ in points) / count
+        y = sum(seconds for _, seconds in points) / count
+        spread = sum((rows - x) ** 2 for rows, _ in points)
+        joint = sum((rows - x) * (seconds - y) for rows, seconds in points)
+        self.each = min(max(joint / spread, 0.0), y / x) if spread > 0.0 else 0.0
+        self.fixed = y - self.each * x
+
+
+class Rate:
+    """How often requests may be sent, once the service has refused some for coming too often.
+
+    Until then there is no limit. The first refusal sets the pace to what got through in the last
+    second; from there it is a search: the pace rises in steps while nothing is refused, by larger
+    ones the longer it goes well, and a refusal takes the last step back and makes the next ones
+    smaller and later. Where a good part is refused, the pace falls by that part at once.
+    """
+
+    #: Seconds between two steps, and the smallest and largest step.
+    STEP, LEAST, MOST = 0.25, 1.015, 2.0
+    #: Longest wait, in seconds, before a pace that was refused is tried again; and the same in
+    #: pauses of the length that the service asks for with each refusal.
+    PATIENCE, PAUSES = 4.0, 24.0
+    #: Seconds for which refusals do not count that have proved to have nothing to do with the pace.
+    DEAF = 10.0
+
+    def __init__(self) -> None:
+        self.rate = math.inf
+        self._next = -math.inf
+        self._cut_at = -math.inf
+        self._first = math.inf
+        self._passed: deque[float] = deque()
+        self._recent: deque[bool] = deque(maxlen=20)
+        self._gain = self.MOST
+        self._clean_steps = 0
+        self._stepped_at = -math.inf
+        self._sent = 0
+        self._hold = 0.0
+        self._patience = self.STEP
+        self._credit = 1.0
+        self._found = math.inf
+        self._shut = 0
+        self._burst = math.inf
+        self._deaf_until = -math.inf
+        self._descent_from = math.inf
+        self._descent = 0
+        self._clean = 0
+
+    def due(self, now: float) -> float:
+        """When the next request may be sent."""
+        return max(now, self._next)
+
+    def sent(self, now: float) -> None:
+        """A request is sent."""
+        if self.rate < math.inf:
+            self._sent += 1
+            gap = 1.0 / self.rate
+            # A lane that wakes late makes up for it, unless the service has proved to mind.
+            self._next = max(self._next, now - self._credit * gap) + gap
+
+    def succeeded(self, started: float, now: float) -> None:
+        """A request sent at ``started`` got through."""
+        self._first = min(self._first, started)
+        self._passed.append(now)
+        self._drop(now)
+        self._recent.append(False)
+        if self.rate == math.inf:
+            return
+        if started >= self._cut_at:
+            self._shut = 0
+            self._clean += 1
+            if self._clean >= 30:
+                self._descent = 0
+        since = now - self._stepped_at
+        if since < max(self.STEP, self._hold, 2.0 / self.rate) or self._sent < 0.7 * self.rate * since:
+            if since > 2.0 * max(self.STEP, self._hold, 2.0 / self.rate):
+                self._stepped_at, self._sent = now, 0
+            return
+        self._hold = 0.0
+        self.rate *= self._gain
+        self._stepped_at, self._sent = now, 0
+        self._clean_steps += 1
+        if self._clean_steps >= 3:
+            self._clean_steps = 0
+            self._gain = min(self.MOST, self._gain**2)
+
+    def refused(self, started: float, now: float, pause: float = 0.0) -> None:
+        """A request sent at ``started`` was refused, and ``pause`` seconds asked for."""
+        self._recent.append(True)
+        if now < self._deaf_until or started < self._cut_at:
+            return
+        self._clean_steps = 0
+        if not self._shut:
+            self._drop(now)
+            self._burst = float(len(self._passed))
+        if self.rate == math.inf:
+            self.rate = self._found = self._guess(now, pause)
+            # A mistake costs a pause, where the service asks for one: then feel the way.
+            self._gain = 1.1 if pause > self.STEP else self.MOST
+            self._patience = max(self.STEP, self.PAUSES / 4.0 * pause)
+        elif self._clean == 0 and self._cut_at > -math.inf:
+            # Nothing has got through since the last refusal: the door is shut, wait for it to open.
+            self._shut += 1
+            if self._shut > 1:
+                # So long a wait is a window's: what went through before it is what a window holds.
+                self.rate = max(2.0, min(self.rate, self._burst))
+            self._next = max(self._next, now + min(0.05 * 2.0**self._shut, 2.0))
+        else:
+            share = sum(self._recent) / len(self._recent)
+            wall = self.rate
+            # What got through in the last second is a good measure, unless most of it was spent waiting.
+            known = wall * (1.0 - share if share > 0.2 else 1.0)
+            self.rate = max(0.5, min(wall / self._gain, known, max(float(len(self._passed)), wall / 2.0)))
+            self._gain = max(self.LEAST, math.sqrt(self._gain))
+            near = abs(self.rate - self._found) < 0.1 * self.rate
+            longest = max(self.PATIENCE, self.PAUSES * pause)
+            self._patience = min(longest, 2.0 * self._patience) if near else max(self.STEP, self.PAUSES / 4.0 * pause)
+            self._hold = self._patience
+            self._found = self.rate
+        self._descend(now)
+        self._clean = 0
+        self._credit /= 2.0
+        self._cut_at = self._stepped_at = now
+        self._sent = 0
+
+    def _guess(self, now: float, pause: float) -> float:
+        """The pace to begin with: what got through is known, not how much of it was a burst."""
+        self._drop(now)
+        if not self._passed:
+            return 2.0
+        in_a_second = float(len(self._passed))
+        if pause >= 0.5:
+            return max(2.0, in_a_second * 0.99 / max(pause, 1.0))
+        return max(2.0, in_a_second, math.sqrt(in_a_second * in_a_second / max(now - self._first, 0.01)))
+
+    def _drop(self, now: float) -> None:
+        while self._passed and self._passed[0] < now - 1.0:
+            self._passed.popleft()
+
+    def _descend(self, now: float) -> None:
+        """Notice refusals that a slower pace does not make fewer: few, but again and again."""
+        if sum(self._recent) > 0.35 * len(self._recent):
+            self._descent = 0
+        if not self._descent:
+            self._descent_from = self.rate
+        self._descent += 1
+        if self._descent >= 8 and self.rate * 3.0 < self._descent_from:
+            self.rate = math.inf
+            self._descent = 0
+            self._deaf_until = now + self.DEAF
+
+
+class Bucket:
+    """At most so many requests a minute, evenly spread."""
+
+    def __init__(self) -> None:
+        self._next = -math.inf
+
+    def due(self, now: float) -> float:
+        return max(now, self._next)
+
+    def sent(self, now: float, per_minute: float) -> None:
+        # A lane that wakes a little late may make up for it.
+        self._next = max(self._next, now - 0.05) + 60.0 / per_minute
+
+
+class ListCap:
+    """How many items a service takes in one request, where that shows only by trying.
+
+    A list that fails while both its halves go through was too long, or the fault has passed;
+    the second time without a list of that size going through it was too long.
+    """
+
+    def __init__(self) -> None:
+        self.cap = math.inf
+        self._against: dict[int, int] = {}
+
+    def went_through(self, size: int) -> None:
+        if self._against:
+            self._against = {n: count for n, count in self._against.items() if n > size}
+
+    def too_long(self, size: int) -> None:
+        """A list of ``size`` failed and both its halves went through."""
+        self._against[size] = self._against.get(size, 0) + 1
+        if sum(self._against.values()) >= 2:
+            self.cap = min(self.cap, float(max(1, (min(self._against) + 1) // 2)))
+
+    def timed_out(self, size: int) -> None:
+        """A list of ``size`` had no answer in time: shorter ones have a better chance."""
+        if size > 1:
+            self.cap = min(self.cap, float((size + 1) // 2))
+
+
+class LaneState:
+    """What a process knows of one service; every query that goes there shares and adds to it.
+
+    Guard it with ``lock``.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.concurrency = Concurrency()
+        self.cost = Cost()
+        self.rate = Rate()
+        self.bucket = Bucket()
+        self.lists = ListCap()
+        #: No request before this time: the service asked for a pause.
+        self.pause_until = -math.inf
+        #: The same while a model is being loaded, and when the request was sent that was told so.
+        self.loading_until = -math.inf
+        self.loading_since = -math.inf

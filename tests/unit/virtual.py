@@ -1,0 +1,140 @@
+"""A service that exists only in virtual time, and a run against it: no threads, no waiting."""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from huggingface_api_handler.errors import HuggingFaceError, RateLimited
+from huggingface_api_handler.execution.desk import Desk, Limits, Outcome, Sent
+from huggingface_api_handler.execution.pace import LaneState
+from huggingface_api_handler.execution.plan import Item, Parcel
+
+
+def items(count: int, group: Callable[[int], Any] = lambda index: None) -> list[Item]:
+    return [Item(index, f"{index:x}", index, group(index), 10) for index in range(count)]
+
+
+class Service:
+    """Some slots; a request holds one for ``fixed + each * rows`` seconds, others queue for it."""
+
+    def __init__(
+        self,
+        fixed: float,
+        each: float = 0.0,
+        slots: int = 1000,
+        *,
+        noise: Callable[[], float] = lambda: 1.0,
+        gate: Callable[[float], float | None] | None = None,
+        fault: Callable[[Parcel, float], HuggingFaceError | None] = lambda parcel, now: None,
+        way: float = 0.001,
+    ) -> None:
+        self.fixed, self.each, self.way = fixed, each, way
+        self.free = [0.0] * slots
+        self.noise, self.gate, self.fault = noise, gate, fault
+        self.sizes: list[int] = []
+        self.arrivals: list[float] = []
+        self.refused: list[float] = []
+        self.accepted: list[float] = []
+
+    def ask(self, parcel: Parcel, now: float) -> tuple[float, Sent | HuggingFaceError]:
+        """When it will have answered, and what."""
+        self.sizes.append(len(parcel))
+        self.arrivals.append(now)
+        if self.gate is not None:
+            asked = self.gate(now)
+            if asked is not None:
+                self.refused.append(now)
+                return now + self.way, RateLimited("too many", status=429, retry_after=asked if asked >= 0 else None)
+        self.accepted.append(now)
+        error = self.fault(parcel, now)
+        began = max(now, self.free[0])
+        ends = began + (self.fixed + self.each * len(parcel)) * self.noise()
+        heapq.heapreplace(self.free, ends)
+        if error is not None:
+            return ends + self.way, error
+        return ends + self.way, Sent([item.payload * 2 for item in parcel.items])
+
+
+class TokenBucket:
+    """Refuses what comes too often; ``retry_after`` < 0: without saying for how long."""
+
+    def __init__(self, rate: float, burst: float, retry_after: float = -1.0) -> None:
+        self.rate, self.burst, self.tokens, self.at, self.retry_after = rate, burst, burst, 0.0, retry_after
+
+    def __call__(self, now: float) -> float | None:
+        self.tokens = min(self.burst, self.tokens + (now - self.at) * self.rate)
+        self.at = now
+        if self.tokens >= 1.0:
+            self.tokens -= 1.0
+            return None
+        return self.retry_after
+
+
+class Window:
+    """At most ``rate`` requests in each second, or in any second where it slides."""
+
+    def __init__(self, rate: float, slides: bool, retry_after: float = -1.0) -> None:
+        self.rate, self.slides, self.retry_after = rate, slides, retry_after
+        self.passed: deque[float] = deque()
+
+    def __call__(self, now: float) -> float | None:
+        start = now - 1.0 if self.slides else math.floor(now)
+        while self.passed and (self.passed[0] <= start if self.slides else self.passed[0] < start):
+            self.passed.popleft()
+        if len(self.passed) < self.rate:
+            self.passed.append(now)
+            return None
+        return self.retry_after
+
+
+def play(
+    wanted: Iterable[Item],
+    service: Service,
+    limits: Limits | None = None,
+    *,
+    state: LaneState | None = None,
+    stop_on_error: bool = False,
+    start: float = 0.0,
+    seed: int = 1,
+    watch: Callable[[float, Desk], None] = lambda now, desk: None,
+) -> tuple[float, list[Outcome], Desk]:
+    """Run it through: the seconds it took, the outcomes in the order they came, and the desk."""
+    now = start
+    desk = Desk(
+        wanted,
+        limits or Limits(),
+        state or LaneState(),
+        now=now,
+        stop_on_error=stop_on_error,
+        random=random.Random(seed).random,
+    )
+    outcomes: list[Outcome] = []
+    events: list[tuple[float, int, Parcel, Any]] = []
+    count = 0
+    while not desk.done:
+        outcomes += desk.sweep(now)
+        step = desk.take(now)
+        while isinstance(step, Parcel):
+            count += 1
+            ends, result = service.ask(step, now)
+            heapq.heappush(events, (ends, count, step, result))
+            step = desk.take(now)
+        if desk.done:
+            break
+        at = min(step, events[0][0] if events else math.inf)
+        assert at < math.inf, "nothing on its way, nothing to wait for, and not done"
+        now = max(now, at)
+        while events and events[0][0] <= now:
+            _, _, parcel, result = heapq.heappop(events)
+            if isinstance(result, HuggingFaceError):
+                outcomes += desk.failed(parcel, result, now)
+            elif isinstance(result, Sent):
+                outcomes += desk.answered(parcel, result, now)
+        watch(now, desk)
+    outcomes += desk.sweep(now)
+    return now - start, outcomes, desk

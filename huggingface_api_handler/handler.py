@@ -1,0 +1,174 @@
+"""The engine as MindsDB knows it: five verbs, each handed on to where the work is done."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from mindsdb.integrations.libs.base import BaseMLEngine
+from mindsdb.interfaces.storage.model_fs import HandlerStorage
+
+from . import host
+from .clients import hub
+from .describe import Description, describe
+from .errors import MASK, SettingsError
+from .prediction import Caller, Prediction, open_store
+from .runtime import RUNTIME
+from .settings import EngineSettings, ModelSettings, engine_settings, model_settings, query_settings
+
+log = logging.getLogger(__name__)
+
+host.protect()
+
+
+class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
+    """Calls Hugging Face's inference services for the rows of a query."""
+
+    name = host.ENGINE
+
+    def __init__(self, model_storage: Any, engine_storage: Any, **kwargs: Any) -> None:
+        super().__init__(model_storage, engine_storage, **kwargs)
+        self.generative = True  # the PREDICT column need not stand in a training set
+
+    def create_engine(self, connection_args: dict[str, Any]) -> None:
+        """Check the engine's arguments and put its token away.
+
+        Raises:
+            SettingsError: for arguments that cannot work.
+            Unauthorized: for a token that the Hub does not know.
+        """
+        record = host.keep_engine(self.engine_storage, connection_args or {})
+        engine = _engine(record)
+        token = _token(engine)
+        if token is None:
+            log.warning("engine without a token: calls are anonymous; give one with USING api_key = 'hf_…'")
+        elif token.startswith("hf_") and hub.whoami(token, timeout=10) is None:
+            log.warning("the Hugging Face Hub could not be asked about the token; the engine is created all the same")
+
+    @staticmethod
+    def create_validation(target: Any, args: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Refuse a CREATE MODEL, RETRAIN or FINETUNE that cannot work, before anything is stored.
+
+        Raises:
+            SettingsError: with everything that is wrong.
+            HuggingFaceError: where the Hub knows that model and token do not go together.
+        """
+        storage: HandlerStorage = kwargs["handler_storage"]
+        _check_target(target)
+        using = (args or {}).get("using")
+        _validated(using, _engine(host.engine_record(storage)))
+
+    def create(self, target: str, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
+        """Keep the model's settings; its token goes to the encrypted storage first of all.
+
+        Raises:
+            HuggingFaceError: as for ``create_validation``.
+        """
+        using = dict((args or {}).get("using") or {})
+        token = host.keep_model_key(self.model_storage, using).token
+        _check_target(target)
+        record = host.engine_record(self.engine_storage)
+        if token is not None:
+            using = {name: value for name, value in using.items() if name.lower() not in host.KEY_ARGUMENTS}
+            using["api_key"] = token
+        model = _validated(using, _engine(record))
+        self.model_storage.json_set(
+            host.MODEL, {"target": target, "uid": uuid.uuid4().hex, "settings": model.to_dict()}
+        )
+        host.forget_predictions(self.model_storage.predictor_id)
+
+    def predict(self, df: pd.DataFrame, args: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Return the prediction columns for ``df``, same index and order.
+
+        Everything is read anew from the storages: MindsDB keeps handler instances by model id,
+        and ids are used again.
+
+        Raises:
+            HuggingFaceError: see ``Prediction.run``.
+        """
+        engine, model, caller = self._opened()
+        overrides = (args or {}).get("predict_params") or {}
+        model = query_settings(model, engine, overrides, alias=caller.name)
+        store = open_store(RUNTIME, host.cache_settings())
+        return Prediction(model, engine, caller, RUNTIME, store).run(df)
+
+    def finetune(self, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
+        """Refuse: this engine asks models, it does not train them."""
+        raise _no_finetune()
+
+    def describe(self, attribute: Any = None) -> pd.DataFrame:
+        """Return one of the tables about the model; without ``attribute`` the list of them.
+
+        Raises:
+            SettingsError: for a table that there is not.
+        """
+        engine, model, caller = self._opened()
+        store = open_store(RUNTIME, host.cache_settings())
+        return describe(Description(model, engine, caller, store), attribute)
+
+    def _opened(self) -> tuple[EngineSettings, ModelSettings, Caller]:
+        name, engine_storage = host.engine_of(self.model_storage)
+        record = host.engine_record(engine_storage)
+        engine = _engine(record)
+        kept = self.model_storage.json_get(host.MODEL)
+        if not kept:
+            raise SettingsError(
+                "this model was not created by this version of the handler",
+                advice="DROP MODEL it and CREATE MODEL it again",
+            )
+        key = host.model_key(self.model_storage)
+        model = ModelSettings.from_dict(kept["settings"], token=key.token)
+        caller = Caller(
+            tenant=host.tenant(),
+            engine=record.uid,
+            model=str(kept["uid"]),
+            key=key.uid,
+            name=name,
+            target=str(kept["target"]),
+        )
+        return engine, model, caller
+
+
+def _engine(record: host.EngineRecord) -> EngineSettings:
+    return engine_settings(record.arguments, token=record.token, configured_token=host.configured_token())
+
+
+def _token(engine: EngineSettings) -> str | None:
+    return None if engine.token is None else engine.token.get_secret_value()
+
+
+def _validated(using: Mapping[str, Any] | None, engine: EngineSettings) -> ModelSettings:
+    """Return the settings that ``using`` amounts to, with the Hub's word on the model."""
+
+    def ask_hub(model_id: str, token: str | None) -> Any:
+        return hub.model_facts(model_id, token=token, timeout=10)
+
+    arguments = dict(using or {})
+    masked = [name for name in arguments if name.lower() in host.KEY_ARGUMENTS and arguments[name] == MASK]
+    for name in masked:  # RETRAIN brings the mask; the true key is found in create()
+        del arguments[name]
+    return model_settings(arguments, engine, hub=ask_hub)
+
+
+def _check_target(target: Any) -> None:
+    """Refuse FINETUNE, which hands over a list of targets, and a CREATE MODEL without PREDICT."""
+    if isinstance(target, (list, tuple)):
+        if any(target):
+            raise _no_finetune()
+        target = ""
+    if not str(target or "").strip():
+        raise SettingsError(
+            "the statement has no PREDICT",
+            advice="Name the column to fill: CREATE MODEL m PREDICT sentiment USING task = 'text-classification', …",
+        )
+
+
+def _no_finetune() -> SettingsError:
+    return SettingsError(
+        "FINETUNE is not possible: this engine asks models that Hugging Face serves and does not train them",
+        advice="Fine-tune the model elsewhere, push it to the Hub and name it with model_name; "
+        "to change this model's arguments use RETRAIN … USING",
+    )

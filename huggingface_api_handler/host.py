@@ -1,0 +1,338 @@
+"""What we need of MindsDB, and what we mend in it.
+
+Each mend stands beside its reason. All of them concern models and engines of this handler
+alone; what belongs to others passes through untouched.
+"""
+
+from __future__ import annotations
+
+import functools
+import glob
+import importlib
+import os
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mindsdb.integrations.libs import process_cache
+from mindsdb.interfaces.storage import db
+from mindsdb.interfaces.storage.model_fs import HandlerStorage, ModelStorage
+from mindsdb.utilities import cache as host_cache
+from mindsdb.utilities import log as host_log
+from mindsdb.utilities.config import Config
+from mindsdb.utilities.context import context as ctx
+from sqlalchemy import text
+from sqlalchemy.orm.attributes import flag_modified
+
+from .errors import MASK, HuggingFaceError, redact
+
+ENGINE = "huggingface_api"
+SECRETS = "huggingface_api_secrets"
+MODEL = "huggingface_api_model"
+
+#: Arguments that hold a token, at an engine and at a model.
+KEY_ARGUMENTS = ("api_key", "huggingface_api_api_key")
+
+#: MindsDB names an entry of its prediction cache ``model_id_sha256``.
+_PREDICTION_KEY = re.compile(r"_(\d+)_[0-9a-f]{64}$")
+
+
+# --- mends -----------------------------------------------------------------------------------
+
+
+def protect() -> None:
+    """Mend MindsDB in this process; a second call does nothing."""
+    _keep_out_of_prediction_cache(host_cache.FileCache, lambda cache: Path(cache.path))
+    _keep_out_of_prediction_cache(host_cache.RedisCache, lambda cache: cache.category)
+    _keep_error_texts_clean()
+    _keep_tokens_out_of_logs()
+
+
+def _mended(original: Callable[..., Any]) -> bool:
+    return getattr(original, "_huggingface_api", False)
+
+
+def _mark(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    wrapped._huggingface_api = True  # type: ignore[attr-defined]
+    return wrapped
+
+
+def _keep_out_of_prediction_cache(kind: Any, category: Callable[[Any], object]) -> None:
+    """Let no prediction of ours be stored in MindsDB's own cache.
+
+    Its key is a hash of ``str(frame.values)``, which numpy shortens beyond 1,000 cells, and it
+    leaves out the query's USING: a second table with the same first and last rows would be
+    given the first one's predictions, and a real query a dry run's. Our own cache does not err.
+    """
+    original = kind.set
+    if _mended(original):
+        return
+
+    @functools.wraps(original)
+    def set_unless_ours(self: Any, name: str, value: Any) -> Any:
+        match = _PREDICTION_KEY.search(str(name))
+        if match and _is_ours(int(match.group(1))):
+            return None
+        return original(self, name, value)
+
+    kind.set = _mark(set_unless_ours)
+
+
+def _is_ours(model_id: int) -> bool:
+    record = db.session.get(db.Predictor, model_id)
+    if record is None or record.integration_id is None:
+        return False
+    engine = db.session.get(db.Integration, record.integration_id)
+    return engine is not None and engine.engine == ENGINE
+
+
+def _keep_error_texts_clean() -> None:
+    """Give users our one-line messages without the traceback that MindsDB adds.
+
+    The text of an exception crosses from the worker as ``MLProcessException.message``; that of
+    a failed CREATE MODEL goes through ``format_exception_error``, which adds a path of the server.
+    """
+    original_init = process_cache.MLProcessException.__init__
+    if not _mended(original_init):
+
+        @functools.wraps(original_init)
+        def init(self: Any, base_exception: Exception, message: str | None = None) -> None:
+            original_init(self, base_exception, message)
+            if isinstance(base_exception, HuggingFaceError):
+                self.message = str(base_exception)
+            elif isinstance(getattr(self, "message", None), str):
+                self.message = redact(self.message)
+
+        process_cache.MLProcessException.__init__ = _mark(init)
+
+    learn = importlib.import_module("mindsdb.integrations.libs.ml_handler_process.learn_process")
+    original_format = learn.format_exception_error
+    if not _mended(original_format):
+
+        @functools.wraps(original_format)
+        def format_exception_error(exception: Exception) -> str:
+            if isinstance(exception, HuggingFaceError):
+                return str(exception)
+            return redact(original_format(exception))
+
+        learn.format_exception_error = _mark(format_exception_error)  # type: ignore[attr-defined]
+
+
+def _keep_tokens_out_of_logs() -> None:
+    """Mask tokens in MindsDB's log: its own list of secret names lacks ours."""
+    original = host_log.LogSanitizer.sanitize_text
+    if _mended(original):
+        return
+
+    @functools.wraps(original)
+    def sanitize_text(self: Any, line: str) -> str:
+        return redact(original(self, line))
+
+    host_log.LogSanitizer.sanitize_text = _mark(sanitize_text)
+
+
+def forget_predictions(model_id: int) -> None:
+    """Drop what MindsDB's prediction cache holds under ``model_id``.
+
+    Ids are used again after DROP, and an entry may be older than our installation.
+    """
+    kind = Config()["cache"]["type"]
+    if kind == "none":
+        return
+    cache = host_cache.get_cache("predict")
+    if isinstance(cache, host_cache.RedisCache):
+        for raw in list(cache.client.hgetall(cache.category) or {}):
+            key = raw.decode() if isinstance(raw, bytes) else str(raw)
+            found = _PREDICTION_KEY.search(key)
+            if found and int(found.group(1)) == model_id:
+                cache.delete_key(key)
+        return
+    root = Path(Config()["paths"]["cache"]) / "predict"
+    for path in glob.glob(str(root / "**" / f"*_{model_id}_{'?' * 64}"), recursive=True):
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+
+
+# --- what MindsDB says -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """Where MindsDB caches: ``local`` with a folder, ``redis`` with connection arguments, ``none``."""
+
+    type: str
+    folder: Path
+    connection: Mapping[str, Any]
+
+
+def cache_settings() -> CacheSettings:
+    """Return MindsDB's own cache setting, which ours follows."""
+    config = Config()
+    settings = config["cache"]
+    return CacheSettings(
+        type=str(settings.get("type", "local")),
+        folder=Path(config["paths"]["cache"]) / ENGINE,
+        connection=dict(settings.get("connection") or {}),
+    )
+
+
+def tenant() -> str:
+    """Return a text that names the company and user on whose behalf this process works."""
+    return f"{ctx.company_id}/{ctx.user_id}"
+
+
+def configured_token() -> str | None:
+    """Return the token of MindsDB's configuration file, if it has one."""
+    section = Config().get(ENGINE) or {}
+    if not isinstance(section, Mapping):
+        return None
+    return next((str(section[key]) for key in reversed(KEY_ARGUMENTS) if section.get(key)), None)
+
+
+def has_dummy_secret_key() -> bool:
+    """Say whether MindsDB still encrypts with the key that everybody knows."""
+    return bool(Config().get("secret_key", "dummy-key") == "dummy-key")
+
+
+# --- keys at rest ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EngineRecord:
+    """What an engine was created with.
+
+    Attributes:
+        arguments: the connection arguments, without the token.
+        token: the token, or ``None``.
+        uid: names this very engine; a new one gets a new one, though MindsDB's ids come again.
+    """
+
+    arguments: Mapping[str, Any]
+    token: str | None
+    uid: str
+
+
+def _forget_overwritten() -> None:
+    """Have SQLite overwrite what an update leaves behind in the database file."""
+    bind = db.session.get_bind()
+    if bind.dialect.name == "sqlite":
+        db.session.execute(text("PRAGMA secure_delete = ON"))
+
+
+def _split_key(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """Return ``arguments`` with keys masked, and the key."""
+    masked = dict(arguments)
+    token: str | None = None
+    for name, value in arguments.items():
+        if str(name).lower() in KEY_ARGUMENTS and value:
+            token = token or str(value)
+            masked[name] = MASK
+    return masked, token
+
+
+def keep_engine(storage: HandlerStorage, arguments: Mapping[str, Any]) -> EngineRecord:
+    """Move an engine's token into the encrypted storage and mask it where MindsDB shows it.
+
+    The encrypted storage is always overwritten: DROP leaves it behind, and ids come again.
+    """
+    masked, token = _split_key(arguments)
+    uid = uuid.uuid4().hex
+    _forget_overwritten()
+    storage.encrypted_json_set(SECRETS, {"token": token, "uid": uid})
+    storage.update_connection_args(masked)
+    return EngineRecord(_without_keys(masked), token, uid)
+
+
+def engine_record(storage: HandlerStorage) -> EngineRecord:
+    """Return what the engine was created with; an engine made before our installation is adopted."""
+    arguments = storage.get_connection_args() or {}
+    secrets = storage.encrypted_json_get(SECRETS)
+    masked, plain = _split_key(arguments)
+    if secrets is None or (plain is not None and plain != MASK):
+        return keep_engine(storage, arguments)
+    return EngineRecord(_without_keys(masked), secrets.get("token"), str(secrets["uid"]))
+
+
+def _without_keys(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if str(name).lower() not in KEY_ARGUMENTS}
+
+
+@dataclass(frozen=True)
+class ModelKey:
+    """A model's own token; both are ``None`` where the engine's is used.
+
+    Attributes:
+        uid: names this very token without telling anything of it; RETRAIN keeps both.
+    """
+
+    token: str | None = None
+    uid: str | None = None
+
+
+def keep_model_key(storage: ModelStorage, using: Mapping[str, Any]) -> ModelKey:
+    """Move a model's own token, if it has one, into the encrypted storage; return it.
+
+    MindsDB keeps the whole USING as ``Predictor.learn_args``, shows it in DESCRIBE and hands it
+    to RETRAIN: there the masked key comes back, and the version before still has the true one.
+    """
+    _, token = _split_key(using)
+    record = db.session.get(db.Predictor, storage.predictor_id)
+    if token is not None and record is not None and isinstance(record.learn_args, dict):
+        learn_args = dict(record.learn_args)
+        learn_args["using"] = _split_key(learn_args.get("using") or {})[0]
+        record.learn_args = learn_args
+        flag_modified(record, "learn_args")
+        _forget_overwritten()
+        db.session.commit()
+    if token == MASK:
+        key = _key_of_previous_version(record)
+    else:
+        key = ModelKey(token, uuid.uuid4().hex) if token else ModelKey()
+    storage.encrypted_json_set(SECRETS, {"token": key.token, "uid": key.uid})
+    return key
+
+
+def _key_of_previous_version(record: Any) -> ModelKey:
+    if record is None:
+        return ModelKey()
+    query = db.session.query(db.Predictor.id).filter(
+        db.Predictor.name == record.name,
+        db.Predictor.project_id == record.project_id,
+        db.Predictor.company_id == record.company_id,
+        db.Predictor.user_id == record.user_id,
+        db.Predictor.id != record.id,
+    )
+    for (previous,) in query.order_by(db.Predictor.version.desc(), db.Predictor.id.desc()):
+        key = model_key(ModelStorage(previous))
+        if key.token:
+            return key
+    return ModelKey()
+
+
+def model_key(storage: ModelStorage) -> ModelKey:
+    """Return the model's own token, if it has one."""
+    secrets = storage.encrypted_json_get(SECRETS) or {}
+    if not secrets.get("token"):
+        return ModelKey()
+    return ModelKey(str(secrets["token"]), str(secrets["uid"]))
+
+
+def engine_of(storage: ModelStorage) -> tuple[str, HandlerStorage]:
+    """Return a model's name and the storage of its engine, as they are now.
+
+    MindsDB keeps handler instances by model id, and both ids, the model's and the engine's, come
+    again after DROP: the engine's storage that an instance was made with may be a stranger's.
+
+    Raises:
+        LookupError: there is no such model.
+    """
+    db.session.expire_all()
+    record = db.session.get(db.Predictor, storage.predictor_id)
+    if record is None or record.integration_id is None:
+        raise LookupError(f"no model {storage.predictor_id}")
+    return str(record.name), HandlerStorage(record.integration_id)

@@ -1,0 +1,310 @@
+"""The street from an input frame to a frame of predictions.
+
+Rows → those without input set aside → equal ones become one → answers already paid for looked
+up → the rest sent → each answer stored as it comes and laid on every row that asked for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from . import media
+from .clients import providers
+from .egress import Egress
+from .errors import HuggingFaceError, NotAttempted
+from .execution.dispatcher import Dispatcher, Limits
+from .execution.plan import Item
+from .execution.retry import RetryPolicy
+from .execution.store import NoStore, Store
+from .rows import NO_INPUT, REFUSED, Asked, Caller, ask, key_maker
+from .runtime import Runtime
+from .sending import Inbox, Result, Sender, unpack
+from .settings import EngineSettings, ModelSettings
+from .tasks import TASKS
+from .tasks.task import Task, Travel
+from .usage import counters
+
+
+@dataclass
+class Prediction:
+    """One query's way down the street; made for one frame and then thrown away.
+
+    Args:
+        model: effective settings of this query.
+        engine: the engine's settings.
+        caller: on whose behalf.
+        runtime: what the process keeps.
+        store: where answers, counters and runs are kept.
+        retry: how long to wait between tries; by default as long as suits a real service.
+    """
+
+    model: ModelSettings
+    engine: EngineSettings
+    caller: Caller
+    runtime: Runtime
+    store: Store
+    retry: RetryPolicy | None = None
+
+    def run(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the prediction columns for ``frame``: same index, same order of rows.
+
+        Raises:
+            HuggingFaceError: with ``on_error = 'raise'``, the first error that no retry mends.
+        """
+        task = TASKS[self.model.task]
+        each = not self.model.execution.use_cache and task.samples(self.model.arguments())
+        asked = ask(frame, task, self.model, key_maker(self.model, self.caller), each=each)
+        if self.model.execution.dry_run:
+            return self._plan(frame, task, asked)
+        results = self._results(task, asked)
+        if self.model.execution.on_error == "raise":
+            self._raise_first(asked, results)
+        return self._lay_out(frame, task, asked, results)
+
+    # looking up and sending
+
+    def _cached(self, asked: Asked) -> dict[str, bytes]:
+        if not self.model.execution.use_cache or not asked.items:
+            return {}
+        return self.store.get_many([item.key for item in asked.items])
+
+    def _results(self, task: Task, asked: Asked) -> list[Result | None]:
+        results: list[Result | None] = [None] * len(asked.items)
+        cached = self._cached(asked)
+        missing: list[Item] = []
+        for item in asked.items:
+            found = unpack(cached[item.key]) if item.key in cached else None
+            if found is None:
+                missing.append(item)
+            else:
+                value, explain, meta = found
+                results[item.index] = Result(value, explain, source="cache", request_id=meta.get("request_id"))
+        del cached
+        rows = len(asked.places)
+        self.store.count(
+            self.caller.scope,
+            {
+                "rows": rows,
+                "cached": len(asked.items) - len(missing),
+                "duplicates": sum(1 for place in asked.places if place >= 0) - len(asked.items),
+                "nulls": sum(1 for place in asked.places if place == NO_INPUT),
+            },
+        )
+        if asked.refused and self.model.execution.on_error == "raise":
+            return results  # the query ends with that row's error: pay for nothing more
+        if missing:
+            self._send(task, missing, results)
+        return results
+
+    def _send(self, task: Task, missing: list[Item], results: list[Result | None]) -> None:
+        execution = self.model.execution
+        egress = Egress(base_urls=(self.engine.base_url,), allowed_hosts=self.engine.allowed_hosts)
+        transport = self.runtime.transport(egress)
+        client = providers.client(
+            transport,
+            token=_revealed(self.model.token) or _revealed(self.engine.token),
+            base_url=self.model.base_url or self.engine.base_url,
+            endpoint=self.model.endpoint,
+            model=self.model.model,
+            bill_to=self.engine.bill_to,
+            provider=self.model.provider,
+        )
+        arguments = self.model.arguments()
+        sender = Sender(task, arguments, client, transport, self.model.media_roots)
+        inbox = Inbox(self.caller, task, execution, self.store, len(missing), results)
+        limits = Limits(
+            max_batch_size=1 if task.travels(arguments.dialect) is Travel.ONE else execution.max_batch_size,
+            max_concurrency=execution.max_concurrency,
+            requests_per_minute=execution.requests_per_minute,
+            deadline=execution.deadline,
+            max_requests=execution.max_requests,
+            max_retries=execution.max_retries,
+            timeout=execution.timeout,
+        )
+        lanes = self.runtime.lanes((client.service, self.caller.engine))
+        inbox.begin()
+        state = "failed"
+        try:
+            summary = Dispatcher(limits, state=lanes, retry=self.retry).run(
+                missing, sender, inbox.deliver, stop_on_error=execution.on_error == "raise"
+            )
+            state = "done"
+            self.store.count(self.caller.scope, counters(summary))
+        finally:
+            inbox.end(state)
+
+    # errors
+
+    def _raise_first(self, asked: Asked, results: Sequence[Result | None]) -> None:
+        errors = dict(asked.refused)
+        for item, result in zip(asked.items, results, strict=True):
+            if result is not None and result.error is not None:
+                row = asked.first_row[item.index]
+                errors.setdefault(row, result.error)
+        if not errors:
+            return
+        causes = {row: error for row, error in errors.items() if not isinstance(error, NotAttempted)}
+        row, error = min((causes or errors).items())
+        answered = sum(1 for result in results if result is not None and result.error is None)
+        advice = error.advice or ""
+        if answered and self.model.execution.use_cache:
+            kept = f"{answered} of {len(asked.items)} answers are kept: the same query again pays only for the rest"
+            advice = f"{advice}. {kept}" if advice else kept
+        raise type(error)(
+            error.message,
+            advice=advice or None,
+            task=self.model.task,
+            model=self.model.model,
+            status=error.status,
+            request_id=error.request_id,
+            row=error.row if error.row is not None else (None if error.fatal else row),
+            attempts=error.attempts,
+            retry_after=error.retry_after,
+            retryable=error.retryable,
+        ) from error
+
+    # laying out
+
+    def _plan(self, frame: pd.DataFrame, task: Task, asked: Asked) -> pd.DataFrame:
+        cached = self._cached(asked)
+        source = ["cache" if item.key in cached else "request" for item in asked.items]
+        seen: set[int] = set()
+        plan: list[str] = []
+        for row, place in enumerate(asked.places):
+            if place == NO_INPUT:
+                plan.append("null")
+            elif place == REFUSED:
+                plan.append(asked.refused[row].code)
+            elif place in seen and source[place] == "request":
+                plan.append("duplicate")
+            else:
+                seen.add(place)
+                plan.append(source[place])
+        target = self.caller.target
+        columns: dict[str, list[Any]] = {target: [None] * len(plan)}
+        if task.explain:
+            columns[f"{target}_explain"] = [None] * len(plan)
+        columns[f"{target}_plan"] = plan
+        return pd.DataFrame(columns, index=frame.index, dtype=object)
+
+    def _lay_out(self, frame: pd.DataFrame, task: Task, asked: Asked, results: Sequence[Result | None]) -> pd.DataFrame:
+        execution = self.model.execution
+        by_item = [self._shown(task, item, result) for item, result in zip(asked.items, results, strict=True)]
+        target = self.caller.target
+        names = [target]
+        if task.explain:
+            names.append(f"{target}_explain")
+        if execution.on_error == "null":
+            names += [f"{target}_error", f"{target}_error_type", f"{target}_retryable"]
+        if execution.include_meta:
+            names.append(f"{target}_meta")
+        columns: dict[str, list[Any]] = {name: [] for name in names}
+        told: set[int] = set()
+        for row, place in enumerate(asked.places):
+            if place == NO_INPUT:
+                shown = _Shown(source="null")
+            elif place == REFUSED:
+                shown = _Shown(error=asked.refused[row], source="null")
+            else:
+                shown = by_item[place]
+            columns[target].append(shown.value)
+            if task.explain:
+                columns[f"{target}_explain"].append(shown.explain)
+            if execution.on_error == "null":
+                columns[f"{target}_error"].append(str(shown.error) if shown.error else None)
+                columns[f"{target}_error_type"].append(shown.error.code if shown.error else None)
+                columns[f"{target}_retryable"].append(bool(shown.error and shown.error.retryable))
+            if execution.include_meta:
+                source = "duplicate" if place in told and shown.source == "request" else shown.source
+                if place >= 0:
+                    told.add(place)
+                columns[f"{target}_meta"].append(self._meta(shown, source))
+        return pd.DataFrame(
+            {name: pd.Series(values, index=frame.index, dtype=_dtype(values)) for name, values in columns.items()},
+            index=frame.index,
+        )
+
+    def _shown(self, task: Task, item: Item, result: Result | None) -> _Shown:
+        if result is None:
+            return _Shown(error=NotAttempted("the query ended before this row was sent"), source="null")
+        if result.error is not None:
+            return _Shown(
+                error=result.error,
+                source="request",
+                attempts=result.attempts,
+                latency=result.latency,
+                request_id=result.request_id,
+            )
+        value = result.value
+        if self.model.output_dir and isinstance(value, str) and value.startswith("data:"):
+            value = media.write(value, item.key, self.model.output_dir, self.model.media_roots)
+        explain = None
+        if task.explain:
+            explain = json.dumps(result.explain or {}, ensure_ascii=False, allow_nan=False)
+        return _Shown(value, explain, None, result.source, result.attempts, result.latency, result.request_id)
+
+    def _meta(self, shown: _Shown, source: str) -> str:
+        return json.dumps(
+            {
+                "model": self.model.model,
+                "provider": self.model.provider,
+                "source": source,
+                "attempts": shown.attempts if source == "request" else 0,
+                "latency_ms": round(shown.latency * 1000, 1) if source == "request" else 0,
+                "request_id": shown.request_id,
+            },
+            ensure_ascii=False,
+        )
+
+
+@dataclass(slots=True)
+class _Shown:
+    """What a row shows, ready for its cells; shared by all rows that asked the same."""
+
+    value: Any = None
+    explain: str | None = None
+    error: HuggingFaceError | None = None
+    source: str = "request"
+    attempts: int = 0
+    latency: float = 0.0
+    request_id: str | None = None
+
+
+def _dtype(values: Sequence[Any]) -> Any:
+    """Numbers with NULLs stay a numeric column; everything else travels as objects."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds and kinds <= {float, int} and bool not in kinds:
+        return "float64" if float in kinds or None in values else "int64"
+    if kinds == {bool} and None not in values:
+        return "bool"
+    return object
+
+
+def _revealed(secret: Any) -> str | None:
+    return None if secret is None else str(secret.get_secret_value())
+
+
+def open_store(runtime: Runtime, cache: Any) -> Store:
+    """Return the store that follows MindsDB's own cache setting.
+
+    Args:
+        cache: ``type`` (``local``, ``redis``, ``none``), ``folder``, ``connection``.
+    """
+    from .execution.store import RedisStore, SqliteStore
+
+    if cache.type == "redis":
+        connection = dict(cache.connection)
+        key = ("redis", json.dumps(connection, sort_keys=True, default=str))
+        return runtime.store(key, lambda: RedisStore(connection))
+    if cache.type == "none":
+        return runtime.store("none", NoStore)
+    path = cache.folder / "answers.sqlite"
+    return runtime.store(("sqlite", str(path)), lambda: SqliteStore(path))
+
+
+__all__ = ["Caller", "Prediction", "open_store"]

@@ -1,0 +1,166 @@
+"""What happens to inputs on their way out and to answers on their way in; called from the lanes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import media
+from .clients.inference_api import InferenceAPI
+from .clients.transport import Transport
+from .errors import HuggingFaceError
+from .execution.dispatcher import Outcome, Sent
+from .execution.plan import Item
+from .execution.store import Store
+from .rows import Caller
+from .settings import Execution
+from .tasks.task import Arguments, Media, Task
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two lines in the log on how far a query is.
+_TELL_EVERY = 30.0
+
+
+def pack(value: Any, explain: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> bytes:
+    """Return an answer as the store keeps it."""
+    return json.dumps([value, explain, meta], ensure_ascii=True, allow_nan=False).encode()
+
+
+def unpack(stored: bytes) -> tuple[Any, Mapping[str, Any] | None, Mapping[str, Any]] | None:
+    """Return (value, explain, meta), or ``None`` for what is no answer of ours."""
+    try:
+        value, explain, meta = json.loads(stored)
+    except (ValueError, TypeError):
+        return None
+    return value, explain, meta if isinstance(meta, dict) else {}
+
+
+def _data_uri(medium: Media) -> str:
+    return f"data:{medium.type};base64,{base64.b64encode(medium.data).decode('ascii')}"
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of one item."""
+
+    value: Any = None
+    explain: Mapping[str, Any] | None = None
+    error: HuggingFaceError | None = None
+    source: str = "request"
+    attempts: int = 0
+    latency: float = 0.0
+    request_id: str | None = None
+
+
+class Sender:
+    """Sends one request for some items: load, encode, ask, read."""
+
+    def __init__(
+        self, task: Task, arguments: Arguments, client: InferenceAPI, transport: Transport, roots: tuple[str, ...]
+    ) -> None:
+        self.task = task
+        self.arguments = arguments
+        self.client = client
+        self.transport = transport
+        self.roots = roots
+        self._media = [one.kind for one in task.inputs]
+        self._has_media = any(kind.is_media for kind in self._media)
+
+    def __call__(self, items: Sequence[Item], timeout: float) -> Sent:
+        rows = [item.payload for item in items]
+        if self._has_media:
+            rows = [self._loaded(row, timeout) for row in rows]
+        call = self.task.encode(rows, self.arguments)
+        reply = self.client.ask(self.task, call, timeout=timeout)
+        answer = reply.json() if reply.is_json else Media(reply.content, reply.media_type)
+        answers = self.task.read(answer, len(items), self.arguments)
+        return Sent(
+            answers,
+            request_id=reply.request_id,
+            compute_seconds=reply.compute_seconds,
+            tokens=sum(answer.tokens or 0 for answer in answers),
+        )
+
+    def _loaded(self, row: tuple[Any, ...], timeout: float) -> tuple[Any, ...]:
+        return tuple(
+            media.load(
+                value, kind, egress=self.transport.egress, roots=self.roots, timeout=timeout, transport=self.transport
+            )
+            if kind.is_media and value is not None
+            else value
+            for value, kind in zip(row, self._media, strict=True)
+        )
+
+
+class Inbox:
+    """Takes answers in as they arrive, from any lane: stores them, counts, tells how far it is."""
+
+    def __init__(
+        self, caller: Caller, task: Task, execution: Execution, store: Store, total: int, results: list[Result | None]
+    ) -> None:
+        self.caller = caller
+        self.task = task
+        self.execution = execution
+        self.store = store
+        self.total = total
+        self.results = results
+        self.done = 0
+        self.errors = 0
+        self.run = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._logged = time.monotonic()
+
+    def begin(self) -> None:
+        """Note that the run has begun."""
+        self.store.run_start(
+            self.run, self.caller.scope, model=self.caller.name, task=self.task.name, rows=self.total, pid=os.getpid()
+        )
+
+    def deliver(self, outcomes: Sequence[Outcome]) -> None:
+        """Take in what has become of some items."""
+        kept: dict[str, bytes] = {}
+        errors = 0
+        keeps = self.execution.use_cache and self.execution.cache_ttl > 0
+        for outcome in outcomes:
+            error = outcome.error
+            if error is None:
+                answer: Any = outcome.answer
+                value = _data_uri(answer.media) if answer.media is not None else answer.value
+                if keeps:
+                    kept[outcome.item.key] = pack(value, answer.explain, {"request_id": outcome.request_id})
+                self.results[outcome.item.index] = Result(
+                    value, answer.explain, None, "request", outcome.attempts, outcome.latency, outcome.request_id
+                )
+            else:
+                self.results[outcome.item.index] = Result(
+                    error=error.with_facts(attempts=outcome.attempts or None),
+                    attempts=outcome.attempts,
+                    latency=outcome.latency,
+                    request_id=outcome.request_id or error.request_id,
+                )
+                errors += 1
+        if kept:
+            self.store.put_many(kept, ttl=self.execution.cache_ttl)
+        with self._lock:
+            self.done += len(outcomes)
+            self.errors += errors
+            done, errors = self.done, self.errors
+            tell = time.monotonic() - self._logged > _TELL_EVERY
+            if tell:
+                self._logged = time.monotonic()
+        self.store.run_update(self.run, done=done, errors=errors)
+        if tell:
+            log.info("%s: %d of %d inputs answered, %d errors", self.caller.name, done, self.total, errors)
+
+    def end(self, state: str) -> None:
+        """Note that the run has ended, and how."""
+        self.store.run_end(self.run, done=self.done, errors=self.errors, state=state)

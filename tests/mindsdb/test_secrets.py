@@ -1,0 +1,122 @@
+"""Where a key goes and where it must never be found."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from huggingface_api_handler.local import SQLError
+
+from .conftest import World
+
+ENGINE_KEY = "hf_" + "engineKey" * 4
+MODEL_KEY = "hf_" + "modelKey" * 4
+REFUSED_KEY = "hf_" + "refusedKey" * 4
+
+
+@pytest.fixture(scope="module")
+def keyed(world: World) -> Iterator[World]:
+    """An engine and a model with keys of their own, used and retrained."""
+    world.sql(f"CREATE ML_ENGINE keyed FROM huggingface_api USING api_key = '{ENGINE_KEY}'")
+    world.model("CREATE MODEL by_engine PREDICT a USING engine = 'keyed', task = 'text-classification', column = 't'")
+    world.model(
+        "CREATE MODEL by_model PREDICT a USING engine = 'keyed', task = 'text-classification', column = 't', "
+        f"api_key = '{MODEL_KEY}'"
+    )
+    yield world
+    world.sql("DROP MODEL by_engine")
+    world.sql("DROP MODEL by_model")
+    world.sql("DROP ML_ENGINE keyed")
+
+
+def places(world: World) -> Iterator[tuple[str, str]]:
+    """All that people and files can show."""
+    shown = {"show_secrets": True}
+    yield "SHOW ML_ENGINES", str(world.sql("SHOW ML_ENGINES").rows)
+    yield "SHOW ML_ENGINES with secrets", str(world.sql("SHOW ML_ENGINES", **shown).rows)
+    yield "models with secrets", str(world.sql("SELECT * FROM mindsdb.models", **shown).rows)
+    for model in ("by_engine", "by_model"):
+        yield f"DESCRIBE {model}", str(world.sql(f"DESCRIBE {model}", **shown).rows)
+        for table in ("task", "args", "usage", "runs", "example"):
+            yield f"DESCRIBE {model}.{table}", str(world.sql(f"DESCRIBE {model}.{table}", **shown).rows)
+    for path in ("databases", "databases/keyed", "projects/mindsdb/models", "projects/mindsdb/models/by_model",
+                 "handlers", "config"):  # fmt: skip
+        try:
+            with urllib.request.urlopen(f"{world.server.url}/api/{path}", timeout=60) as answer:
+                yield f"GET {path}", answer.read().decode()
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                yield f"GET {path}", refusal.read().decode()
+    for file in Path(world.server.storage).rglob("*"):
+        if file.is_file():
+            yield f"file {file.name}", file.read_bytes().decode("latin1")
+
+
+def where(world: World, *keys: str) -> list[str]:
+    return [place for place, text in places(world) for key in keys if key in text]
+
+
+def test_the_keys_are_used(keyed: World) -> None:
+    tokens = []
+    for model in ("by_engine", "by_model"):
+        keyed.sandbox.reset()
+        assert keyed.sql(f"SELECT a FROM {model} WHERE t = 'I love keys'").rows == (("POSITIVE",),)
+        tokens += [entry.token for entry in keyed.sandbox.inference_requests()]
+    assert tokens == [keyed.sandbox.fingerprint(ENGINE_KEY), keyed.sandbox.fingerprint(MODEL_KEY)]
+
+
+def test_the_keys_are_shown_nowhere(keyed: World) -> None:
+    assert where(keyed, ENGINE_KEY, MODEL_KEY) == []
+
+
+def test_the_mask_stands_where_the_key_stood(keyed: World) -> None:
+    engines = keyed.sql("SHOW ML_ENGINES WHERE name = 'keyed'", show_secrets=True).records()
+    assert "******" in str(engines)
+
+
+def test_retrain_still_has_its_key(keyed: World) -> None:
+    keyed.sql("RETRAIN by_model")
+    keyed.server.wait_for_model("by_model")
+    keyed.sandbox.reset()
+    keyed.sql("SELECT a FROM by_model WHERE t = 'I love retraining'")
+    assert {entry.token for entry in keyed.sandbox.inference_requests()} == {keyed.sandbox.fingerprint(MODEL_KEY)}
+    assert where(keyed, MODEL_KEY) == []
+
+
+def test_a_refused_key_leaves_nothing_behind(keyed: World) -> None:
+    keyed.sandbox.refuse(REFUSED_KEY)
+    with pytest.raises(SQLError, match="401"):
+        keyed.sql(f"CREATE ML_ENGINE refused FROM huggingface_api USING api_key = '{REFUSED_KEY}'")
+    assert "refused" not in str(keyed.sql("SHOW ML_ENGINES").rows)
+    assert where(keyed, REFUSED_KEY) == []
+
+
+def test_an_engine_with_a_used_id_has_not_the_old_key(keyed: World) -> None:
+    """MindsDB's ids come again after DROP, and DROP leaves the encrypted storage behind."""
+    keyed.sql(f"CREATE ML_ENGINE first FROM huggingface_api USING api_key = '{ENGINE_KEY}'")
+    keyed.sql("DROP ML_ENGINE first")
+    keyed.sql("CREATE ML_ENGINE second FROM huggingface_api")
+    keyed.model("CREATE MODEL anonymous PREDICT a USING engine = 'second', task = 'text-classification', column = 't'")
+    try:
+        keyed.sandbox.reset()
+        keyed.sql("SELECT a FROM anonymous WHERE t = 'I love nobody'")
+        assert {entry.token for entry in keyed.sandbox.inference_requests()} == {None}
+    finally:
+        keyed.sql("DROP MODEL anonymous")
+        keyed.sql("DROP ML_ENGINE second")
+
+
+def test_what_is_kept_is_encrypted(keyed: World) -> None:
+    path = next(Path(keyed.server.storage).rglob("mindsdb.sqlite3.db"))
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        rows = connection.execute("SELECT name, content, encrypted_content FROM json_storage").fetchall()
+    secrets = [row for row in rows if row[0] == "huggingface_api_secrets"]
+    assert secrets
+    assert all(content is None and encrypted for _, content, encrypted in secrets)
+    plain = json.dumps([row[1] for row in rows], default=str)
+    assert not any(key in plain for key in (ENGINE_KEY, MODEL_KEY))

@@ -1,0 +1,116 @@
+# `make help` lists what can be made. Everything is installed into .venv and nowhere else.
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+LOG := $(VENV)/install.log
+# More arguments for the command of a target: make test ARGS="tests/unit -x"
+ARGS ?=
+
+# MindsDB runs on these.
+PYTHONS := python3 python3.12 python3.11 python3.13 python3.10 python
+FITS := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: $(VENV)/.ready ## start a MindsDB, run a few statements on it, stop it
+	@$(RUN) examples/demo.py $(ARGS)
+
+.PHONY: serve
+serve: $(VENV)/.ready ## run MindsDB and the sandbox until Ctrl-C
+	@$(RUN) -m huggingface_api_handler.local $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.ready ## run the tests
+	@echo "Running the tests (a few minutes)."
+	@$(RUN) -m pytest -q $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.ready ## check style and types
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@echo "ruff and mypy have nothing to say."
+
+.PHONY: docs-check
+docs-check: $(VENV)/.ready ## check that what the documentation says is so
+	@$(RUN) -m pytest -q -m docs $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.ready ## measure against others, side by side
+	@test -d benchmarks || { echo "There are no benchmarks here yet."; exit 1; }
+	@$(RUN) -m benchmarks $(ARGS)
+
+.PHONY: build
+build: $(VENV)/.installed ## build wheel and source archive into dist/
+	@rm -rf dist
+	@$(RUN) -m hatchling build
+	@ls -1 dist
+
+.PHONY: audit
+audit: $(VENV)/.installed ## look for known vulnerabilities in what is installed (asks PyPI)
+	@$(RUN) -m pip install --quiet pip-audit
+	@$(RUN) -m pip_audit --local --skip-editable --progress-spinner off $(ARGS)
+
+# Into the MindsDB of your own: the Python that `python3` means, or the one named.
+PYTHON_OF_MINDSDB ?= python3
+FIND_MINDSDB := import importlib.util, sys; print(sys.executable if importlib.util.find_spec("mindsdb") else "")
+
+.PHONY: install
+install: ## install into your own MindsDB: make install PYTHON_OF_MINDSDB=/path/to/its/python
+	@python=$$($(PYTHON_OF_MINDSDB) -c '$(FIND_MINDSDB)' 2>/dev/null); \
+	if [ -z "$$python" ]; then \
+		echo "There is no MindsDB in $(PYTHON_OF_MINDSDB). Name the Python that has it:"; \
+		echo "  make install PYTHON_OF_MINDSDB=/path/to/its/bin/python"; \
+		exit 1; \
+	fi; \
+	echo "Installing this package for $$python."; \
+	"$$python" -m pip install --quiet . && cd / && "$$python" -m huggingface_api_handler install
+
+.PHONY: clean
+clean: ## remove what was built and installed here
+	@if [ -x $(RUN) ] && [ -e $(VENV)/.ready ]; then $(RUN) -m huggingface_api_handler uninstall >/dev/null 2>&1 || true; fi
+	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# --- how .venv comes to be: each step leaves a stamp, and is taken again when what it rests on has changed ---
+
+$(VENV)/.made:
+	@found=; \
+	for python in $(or $(PYTHON),$(PYTHONS)); do \
+		if "$$python" -c '$(FITS)' >/dev/null 2>&1; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "MindsDB needs Python 3.10, 3.11, 3.12 or 3.13, with venv and pip; none was found."; \
+		for python in $(or $(PYTHON),$(PYTHONS)); do \
+			version=$$("$$python" --version 2>/dev/null) && echo "  $$python is $$version"; \
+		done; \
+		echo "Install one, or name it: make PYTHON=/path/to/python3.12 ..."; \
+		exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$("$$found" --version)."; \
+	"$$found" -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.made pyproject.toml requirements.txt
+	@echo "Installing MindsDB and what the tests need into $(VENV): about 2 minutes and 1 GB the first time."
+	@trap 'kill $$dots 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
+	( while sleep 5 >/dev/null; do printf .; done ) & dots=$$!; \
+	if $(RUN) -m pip install --disable-pip-version-check --editable '.[dev]' >$(LOG) 2>&1; then \
+		printf ' done.\n'; \
+	else \
+		printf '\npip failed; the end of what it said (all of it is in $(LOG)):\n'; tail -n 20 $(LOG); exit 1; \
+	fi
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.installed huggingface_api_handler/install.py
+	@$(RUN) -m huggingface_api_handler install >$(VENV)/link.log 2>&1 \
+		|| { echo "Linking the package into MindsDB failed:"; cat $(VENV)/link.log; exit 1; }
+	@touch $@

@@ -1,0 +1,133 @@
+"""Makes the reference tables of the documentation out of the code they describe.
+
+    python docs/tables.py           writes them between their markers
+    python docs/tables.py --check   says which are not up to date, exit code 1
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from huggingface_api_handler.errors import BY_CODE
+from huggingface_api_handler.settings import ENGINE, MODEL, Form
+from huggingface_api_handler.settings.arguments import own_forms
+from huggingface_api_handler.tasks import TASKS
+from huggingface_api_handler.tasks.task import Task, Travel
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "docs/tasks.md", "docs/arguments.md")
+_MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+_ROWS = {
+    Travel.LIST: "many in a request",
+    Travel.GROUP: "those with the same first input together",
+    Travel.TABLE: "many in a request",
+    Travel.ONE: "one a request",
+}
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [list(head), *map(list, rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _task_name(task: Task) -> str:
+    return f"`{task.name}`" + (f" ({_code(task.aliases)})" if task.aliases else "")
+
+
+def _inputs(task: Task) -> str:
+    return "; ".join(
+        f"`{one.argument}`: {one.meaning}" + ("" if one.required else " (optional)") for one in task.inputs
+    )
+
+
+def tasks() -> str:
+    """Every task: what goes in, what comes out."""
+    return table(
+        ("task", "columns", "target", "`<target>_explain`"),
+        ([_task_name(task), _inputs(task), task.answer, task.explain or "–"] for task in TASKS.values()),
+    )
+
+
+def task_arguments() -> str:
+    """Every task: its own arguments, its default model, how its rows travel."""
+    return table(
+        ("task", "arguments of its own", "default model", "rows"),
+        (
+            [f"`{task.name}`", _code(form.name for form in own_forms(task)), f"`{task.default_model}`"
+             if task.default_model else "none: name one", _ROWS[task.travel]]
+            for task in TASKS.values()
+        ),
+    )  # fmt: skip
+
+
+def _argument(form: Form) -> list[str]:
+    names = f"`{form.name}`" + (f" (also {_code(form.aliases)})" if form.aliases else "")
+    bounds = [f"{word} {bound:g}" for word, bound in (("from", form.least), ("above", form.above), ("to", form.most))
+              if bound is not None]  # fmt: skip
+    allowed = _code(f"'{choice}'" for choice in form.choices) or " ".join([form.type, *bounds])
+    default = "–" if form.default is None else f"`{str(form.default).lower()}`" if isinstance(
+        form.default, bool) else str(form.default)  # fmt: skip
+    return [names, allowed, form.meaning, default]
+
+
+def engine_arguments() -> str:
+    """What CREATE ML_ENGINE takes."""
+    return table(("argument", "value", "meaning", "default"), map(_argument, ENGINE))
+
+
+def model_arguments() -> str:
+    """What CREATE MODEL takes for every task."""
+    return table(("argument", "value", "meaning", "default"), map(_argument, MODEL))
+
+
+def error_codes() -> str:
+    """Every code of ``<target>_error_type``."""
+    return table(
+        ("code", "meaning", "may pass by itself"),
+        (
+            [f"`{code}`", (kind.__doc__ or "").strip().splitlines()[0].rstrip("."), "yes" if kind.retryable else "no"]
+            for code, kind in BY_CODE.items()
+        ),
+    )
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    made.__name__: made for made in (tasks, task_arguments, engine_arguments, model_arguments, error_codes)
+}
+
+
+def renewed(page: str) -> str:
+    """Return a page's text with every table made anew."""
+    return _MARKED.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], page)
+
+
+def main(arguments: list[str]) -> int:
+    stale = []
+    for name in PAGES:
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        new = renewed(text)
+        if new != text:
+            stale.append(name)
+            if "--check" not in arguments:
+                path.write_text(new, encoding="utf-8")
+    if "--check" in arguments and stale:
+        print(f"not up to date: {', '.join(stale)}: run python docs/tables.py", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

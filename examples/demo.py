@@ -34,24 +34,13 @@ SANDBOX_KEY = "hf_" + "demo" * 8
 #: Characters to which a cell is cut.
 CELL = 58
 
-CREATE_ENGINE = """\
-CREATE ML_ENGINE hf_api_engine
-FROM huggingface_api
-USING
-  api_key = '{key}';"""
+CREATE_ENGINE = "CREATE ML_ENGINE hf_api_engine FROM huggingface_api USING api_key = '{key}';"
 
 CREATE_MODEL = """\
-CREATE MODEL mindsdb.hf_sentiment_classifier
-PREDICT sentiment
-USING
-  task = 'text-classification',
-  column = 'text',
-  engine = 'hf_api_engine';"""
+CREATE MODEL mindsdb.hf_sentiment_classifier PREDICT sentiment
+USING task = 'text-classification', column = 'text', engine = 'hf_api_engine';"""
 
-ASK = """\
-SELECT text, sentiment
-FROM mindsdb.hf_sentiment_classifier
-WHERE text = 'I like you. I love you.';"""
+ASK = "SELECT text, sentiment FROM mindsdb.hf_sentiment_classifier WHERE text = 'I like you. I love you.';"
 
 CREATE_SHOP = """\
 CREATE DATABASE shop

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import subprocess
 import sys
@@ -252,6 +253,7 @@ def main(arguments: list[str]) -> int:
         print(usage, file=sys.stderr)
         return 2
     if arguments[0] == "doctor":
+        logging.disable(logging.WARNING)  # what went wrong stands in the findings
         findings = doctor()
         for finding in findings:
             print(redact(str(finding), os.environ.get("HF_TOKEN")))

@@ -151,6 +151,7 @@ class MindsDBServer:
         self._config = config or {}
         self._python = python
         self._guard: subprocess.Popen[bytes] | None = None
+        self._consumers: list[subprocess.Popen[bytes]] = []
 
     # --- life ---
 
@@ -167,33 +168,48 @@ class MindsDBServer:
         self.storage.mkdir(parents=True, exist_ok=True)
         settings = self.storage / "config.json"
         settings.write_text(json.dumps(self._settings(), indent=2), encoding="utf-8")
-        with self.log.open("ab") as log:
-            self._guard = subprocess.Popen(
-                [self._python, "-I", str(GUARD), self._python, "-m", "mindsdb", "--api=http,mysql"],
-                cwd=self.storage,
-                env=self._environment(settings),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._guard, self.pid = self._launch("--api=http,mysql")
         try:
-            assert self._guard.stdout is not None
-            self.pid = int(self._guard.stdout.readline() or 0)
             self._wait(timeout, progress)
         except BaseException:
             self.stop()
             raise
         return self
 
+    def start_consumer(self) -> int:
+        """Start a consumer of MindsDB's own task queue; return its process id. It ends with the server.
+
+        Only of use where the server was given a queue: ``MINDSDB_ML_QUEUE_TYPE=redis``.
+        """
+        guard, pid = self._launch("--ml_task_queue_consumer")
+        self._consumers.append(guard)
+        return pid
+
+    def _launch(self, argument: str) -> tuple[subprocess.Popen[bytes], int]:
+        """Start MindsDB under a guard; return the guard, and the process id of MindsDB."""
+        with self.log.open("ab") as log:
+            guard = subprocess.Popen(
+                [self._python, "-I", str(GUARD), self._python, "-m", "mindsdb", argument],
+                cwd=self.storage,
+                env=self._environment(self.storage / "config.json"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        assert guard.stdout is not None
+        return guard, int(guard.stdout.readline() or 0)
+
     def stop(self) -> None:
         """Stop the server and every process it started; a second call does nothing."""
-        guard, self._guard = self._guard, None
-        if guard is not None:
+        guards = [*self._consumers, *filter(None, [self._guard])]
+        self._guard, self._consumers = None, []
+        for guard in guards:
             for pipe in (guard.stdin, guard.stdout):
                 if pipe is not None:
                     with contextlib.suppress(OSError):
                         pipe.close()
+        for guard in guards:
             guard.wait()
         if self._own_storage:
             shutil.rmtree(self.storage, ignore_errors=True)

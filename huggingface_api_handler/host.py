@@ -49,6 +49,7 @@ def protect() -> None:
     _keep_out_of_prediction_cache(host_cache.RedisCache, lambda cache: cache.category)
     _keep_error_texts_clean()
     _keep_tokens_out_of_logs()
+    _replace_dead_workers()
 
 
 def _mended(original: Callable[..., Any]) -> bool:
@@ -132,6 +133,27 @@ def _keep_tokens_out_of_logs() -> None:
         return redact(original(self, line))
 
     host_log.LogSanitizer.sanitize_text = _mark(sanitize_text)
+
+
+def _replace_dead_workers() -> None:
+    """Let MindsDB start a new worker in the place of one that was killed.
+
+    It goes on handing calls to the dead one's broken pool: without this a single worker that the
+    system kills, for its memory say, ends the engine's use until the server is restarted.
+    """
+    original = process_cache.ProcessCache.apply_async
+    if _mended(original):
+        return
+
+    @functools.wraps(original)
+    def apply_async(self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any = None) -> Any:
+        entry = self.cache.get(ENGINE) if payload["handler_meta"]["engine"] == ENGINE else None
+        if entry is not None:
+            with self._lock:
+                entry["processes"] = [one for one in entry["processes"] if not getattr(one.pool, "_broken", False)]
+        return original(self, task_type, model_id, payload, dataframe)
+
+    process_cache.ProcessCache.apply_async = _mark(apply_async)
 
 
 def forget_predictions(model_id: int) -> None:

@@ -1,0 +1,136 @@
+"""Work that was paid for survives its process, on a real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from huggingface_api_handler.local import SQLError
+
+from .conftest import World
+from .expected import REVIEWS, mood
+
+JOIN = "SELECT r.id, m.a FROM duck.reviews AS r JOIN {} AS m ON m.text = r.review"
+DISTINCT = len({review for _, _, review in REVIEWS if review})
+
+
+def working_process(world: World, model: str) -> int:
+    """The process in which a prediction of ``model`` runs, by its own note."""
+    path = next(Path(world.server.storage).rglob("answers.sqlite"))
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        found = connection.execute(
+            "SELECT pid FROM runs WHERE model = ? AND state = 'running' ORDER BY started DESC", (model,)
+        ).fetchone()
+    assert found, "no run is under way"
+    return int(found[0])
+
+
+def test_a_killed_worker_loses_only_what_was_under_way(world: World) -> None:
+    lanes = 4
+    world.model(
+        "CREATE MODEL mortal PREDICT a USING engine = 'hf', task = 'text-classification', column = 'text', "
+        f"max_batch_size = 1, max_concurrency = {lanes}, parameters = {{'function_to_apply': 'softmax'}}"
+    )
+    try:
+        world.sandbox.reset()
+        world.sandbox.faults = {"latency": 0.03}
+        failures: list[Exception] = []
+
+        def ask() -> None:
+            try:
+                world.sql(JOIN.format("mortal"))
+            except Exception as error:
+                failures.append(error)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        until = time.monotonic() + 60
+        while world.sandbox.sent() < DISTINCT // 2 and time.monotonic() < until:
+            time.sleep(0.02)
+        os.kill(working_process(world, "mortal"), signal.SIGKILL)
+        asking.join(60)
+        assert failures, "the query ended well though its process was killed"
+        first = world.sandbox.sent()
+        assert DISTINCT // 2 <= first < DISTINCT
+        world.sandbox.faults = {}
+        result = world.sql(JOIN.format("mortal"))
+        assert dict(result.rows) == {number: mood(review) for number, _, review in REVIEWS}
+        assert world.sandbox.sent() <= DISTINCT + lanes
+    finally:
+        world.sql("DROP MODEL mortal")
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [("max_requests = 10", "max_requests"), ("deadline = 1", "deadline")],
+    ids=["max_requests", "deadline"],
+)
+def test_a_limit_ends_the_query_and_the_next_goes_on(world: World, limit: str, message: str) -> None:
+    name = message.replace("_", "")
+    world.model(
+        f"CREATE MODEL {name} PREDICT a USING engine = 'hf', task = 'text-classification', column = 'text', "
+        f"max_batch_size = 8, parameters = {{'function_to_apply': 'softmax', 'top_k': {len(name)}}}"
+    )
+    try:
+        world.sandbox.reset()
+        world.sandbox.faults = {"latency": 0.05 if "requests" in limit else 0.3, "slots": 4}
+        with pytest.raises(SQLError, match=message) as ended:
+            world.sql(f"{JOIN.format(name)} USING {limit}")
+        assert "answers are kept" in str(ended.value).splitlines()[0]
+        first = world.sandbox.sent()
+        assert 0 < first < DISTINCT
+        world.sandbox.faults = {}
+        result = world.sql(JOIN.format(name))
+        assert dict(result.rows) == {number: mood(review) for number, _, review in REVIEWS}
+        assert world.sandbox.sent() <= DISTINCT + 16 * 8
+    finally:
+        world.sql(f"DROP MODEL {name}")
+
+
+def test_two_queries_at_once_lose_no_count(world: World) -> None:
+    world.model(
+        "CREATE MODEL twice PREDICT a USING engine = 'hf', task = 'text-classification', column = 'text', "
+        "parameters = {'top_k': 7}"
+    )
+    try:
+        world.sandbox.faults = {"latency": 0.05}
+        results: list[dict[int, str]] = []
+        asking = [
+            threading.Thread(target=lambda: results.append(dict(world.sql(JOIN.format("twice")).rows)))
+            for _ in range(2)
+        ]
+        for one in asking:
+            one.start()
+        for one in asking:
+            one.join(120)
+        truth = {number: mood(review) for number, _, review in REVIEWS}
+        assert results == [truth, truth]
+        usage = dict(world.sql("DESCRIBE twice.usage").rows)
+        assert usage["rows"] == 2 * len(REVIEWS)
+        assert usage["answered"] + usage["cached"] == 2 * DISTINCT
+    finally:
+        world.sql("DROP MODEL twice")
+
+
+def test_dry_run_meta_and_retryable_read_as_columns(world: World) -> None:
+    plan = world.sql(
+        "SELECT m.mood_plan AS plan, count(*) AS n FROM duck.reviews AS r JOIN sentiment AS m ON m.text = r.review "
+        "GROUP BY m.mood_plan USING dry_run = true, top_k = 3"
+    )
+    counted = {str(name): int(n) for name, n in plan.rows}
+    nulls = sum(review is None for _, _, review in REVIEWS)
+    assert counted == {"request": DISTINCT, "duplicate": len(REVIEWS) - nulls - DISTINCT, "null": nulls}
+    world.sandbox.fail_on("this lamp no.", status=503, body={"error": "away"})
+    retryable = world.sql(
+        "SELECT r.id, r.product FROM duck.reviews AS r JOIN sentiment AS m ON m.text = r.review "
+        "WHERE m.mood_retryable IS TRUE USING on_error = 'null', max_retries = 0, use_cache = false, max_batch_size = 1"
+    )
+    lamps = {number for number, _, review in REVIEWS if review and "this lamp no." in review}
+    assert {row[0] for row in retryable.rows} == lamps
+    assert lamps

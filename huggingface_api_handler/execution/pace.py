@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
+
+from .rate import Rate
 
 FIRST_LANES = 4
 
@@ -31,7 +32,7 @@ class Concurrency:
     def limit(self, most: int) -> int:
         """Requests that may be on their way at once, 1 to ``most``."""
         if not self._limit:
-            self._limit = float(max(FIRST_LANES, min(2 * FIRST_LANES, most // 4)))
+            self._limit = float(max(FIRST_LANES, min(8 * FIRST_LANES, most // 4)))
         return max(1, min(int(self._limit), most))
 
     @property
@@ -65,14 +66,17 @@ class Concurrency:
         Args:
             started: when it was sent. What was sent before the last cut met the same overload:
                 that is no reason to cut again.
-            crowd: how many were on their way, itself among them.
+            crowd: how many were on their way when it was sent, itself among them.
             least: do not go below this.
         """
         self._count(1)
         if started < self._cut_at:
             return
         self._cut_at = now
-        before = self._limit if crowd * 2 >= self._limit else float(max(crowd, 1))
+        # Where few requests fail, how many are on their way at the moment says little.
+        before = self._limit + self._alarm * min(0.0, crowd - self._limit)
+        if crowd * 2 >= self._limit:
+            before = self._limit
         self._limit = max(1.0, min(least, before), before * (1.0 - self._alarm / 2.0))
         self._threshold = self._limit
 
@@ -166,149 +170,6 @@ class Cost:
         self.fixed = y - self.each * x
 
 
-class Rate:
-    """How often requests may be sent, once the service has refused some for coming too often.
-
-    Until then there is no limit. The first refusal sets the pace to what got through in the last
-    second; from there it is a search: the pace rises in steps while nothing is refused, by larger
-    ones the longer it goes well, and a refusal takes the last step back and makes the next ones
-    smaller and later. Where a good part is refused, the pace falls by that part at once.
-    """
-
-    #: Seconds between two steps, and the smallest and largest step.
-    STEP, LEAST, MOST = 0.25, 1.015, 2.0
-    #: Longest wait, in seconds, before a pace that was refused is tried again; and the same in
-    #: pauses of the length that the service asks for with each refusal.
-    PATIENCE, PAUSES = 4.0, 24.0
-    #: Seconds for which refusals do not count that have proved to have nothing to do with the pace.
-    DEAF = 10.0
-
-    def __init__(self) -> None:
-        self.rate = math.inf
-        self._next = -math.inf
-        self._cut_at = -math.inf
-        self._first = math.inf
-        self._passed: deque[float] = deque()
-        self._recent: deque[bool] = deque(maxlen=20)
-        self._gain = self.MOST
-        self._clean_steps = 0
-        self._stepped_at = -math.inf
-        self._sent = 0
-        self._hold = 0.0
-        self._patience = self.STEP
-        self._credit = 1.0
-        self._found = math.inf
-        self._shut = 0
-        self._burst = math.inf
-        self._deaf_until = -math.inf
-        self._descent_from = math.inf
-        self._descent = 0
-        self._clean = 0
-
-    def due(self, now: float) -> float:
-        """When the next request may be sent."""
-        return max(now, self._next)
-
-    def sent(self, now: float) -> None:
-        """A request is sent."""
-        if self.rate < math.inf:
-            self._sent += 1
-            gap = 1.0 / self.rate
-            # A lane that wakes late makes up for it, unless the service has proved to mind.
-            self._next = max(self._next, now - self._credit * gap) + gap
-
-    def succeeded(self, started: float, now: float) -> None:
-        """A request sent at ``started`` got through."""
-        self._first = min(self._first, started)
-        self._passed.append(now)
-        self._drop(now)
-        self._recent.append(False)
-        if self.rate == math.inf:
-            return
-        if started >= self._cut_at:
-            self._shut = 0
-            self._clean += 1
-            if self._clean >= 30:
-                self._descent = 0
-        since = now - self._stepped_at
-        if since < max(self.STEP, self._hold, 2.0 / self.rate) or self._sent < 0.7 * self.rate * since:
-            if since > 2.0 * max(self.STEP, self._hold, 2.0 / self.rate):
-                self._stepped_at, self._sent = now, 0
-            return
-        self._hold = 0.0
-        self.rate *= self._gain
-        self._stepped_at, self._sent = now, 0
-        self._clean_steps += 1
-        if self._clean_steps >= 3:
-            self._clean_steps = 0
-            self._gain = min(self.MOST, self._gain**2)
-
-    def refused(self, started: float, now: float, pause: float = 0.0) -> None:
-        """A request sent at ``started`` was refused, and ``pause`` seconds asked for."""
-        self._recent.append(True)
-        if now < self._deaf_until or started < self._cut_at:
-            return
-        self._clean_steps = 0
-        if not self._shut:
-            self._drop(now)
-            self._burst = float(len(self._passed))
-        if self.rate == math.inf:
-            self.rate = self._found = self._guess(now, pause)
-            # A mistake costs a pause, where the service asks for one: then feel the way.
-            self._gain = 1.1 if pause > self.STEP else self.MOST
-            self._patience = max(self.STEP, self.PAUSES / 4.0 * pause)
-        elif self._clean == 0 and self._cut_at > -math.inf:
-            # Nothing has got through since the last refusal: the door is shut, wait for it to open.
-            self._shut += 1
-            if self._shut > 1:
-                # So long a wait is a window's: what went through before it is what a window holds.
-                self.rate = max(2.0, min(self.rate, self._burst))
-            self._next = max(self._next, now + min(0.05 * 2.0**self._shut, 2.0))
-        else:
-            share = sum(self._recent) / len(self._recent)
-            wall = self.rate
-            # What got through in the last second is a good measure, unless most of it was spent waiting.
-            known = wall * (1.0 - share if share > 0.2 else 1.0)
-            self.rate = max(0.5, min(wall / self._gain, known, max(float(len(self._passed)), wall / 2.0)))
-            self._gain = max(self.LEAST, math.sqrt(self._gain))
-            near = abs(self.rate - self._found) < 0.1 * self.rate
-            longest = max(self.PATIENCE, self.PAUSES * pause)
-            self._patience = min(longest, 2.0 * self._patience) if near else max(self.STEP, self.PAUSES / 4.0 * pause)
-            self._hold = self._patience
-            self._found = self.rate
-        self._descend(now)
-        self._clean = 0
-        self._credit /= 2.0
-        self._cut_at = self._stepped_at = now
-        self._sent = 0
-
-    def _guess(self, now: float, pause: float) -> float:
-        """The pace to begin with: what got through is known, not how much of it was a burst."""
-        self._drop(now)
-        if not self._passed:
-            return 2.0
-        in_a_second = float(len(self._passed))
-        if pause >= 0.5:
-            return max(2.0, in_a_second * 0.99 / max(pause, 1.0))
-        return max(2.0, in_a_second, math.sqrt(in_a_second * in_a_second / max(now - self._first, 0.01)))
-
-    def _drop(self, now: float) -> None:
-        while self._passed and self._passed[0] < now - 1.0:
-            self._passed.popleft()
-
-    def _descend(self, now: float) -> None:
-        """Notice refusals that a slower pace does not make fewer: few, but again and again."""
-        if sum(self._recent) > 0.35 * len(self._recent):
-            self._descent = 0
-        if not self._descent:
-            self._descent_from = self.rate
-        self._descent += 1
-        if self._descent >= 8 and self.rate * 3.0 < self._descent_from:
-            self.rate = math.inf
-            self._descent = 0
-            self._deaf_until = now + self.DEAF
-
-
 class Bucket:
     """At most so many requests a minute, evenly spread."""
 
@@ -365,6 +226,5 @@ class LaneState:
         self.lists = ListCap()
         #: No request before this time: the service asked for a pause.
         self.pause_until = -math.inf
-        #: The same while a model is being loaded, and when the request was sent that was told so.
+        #: The same while a model is being loaded.
         self.loading_until = -math.inf
-        self.loading_since = -math.inf

@@ -64,6 +64,10 @@ _SAID = {
 _OPEN: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 
 
+#: Answers that wait at the most for a file that cannot be written to.
+PENDING = 20_000
+
+
 class _Foreign(Exception):
     """The file has been made by another version of this package."""
 
@@ -73,6 +77,10 @@ def _code(error: sqlite3.Error) -> int:
     if isinstance(code, int):
         return code & 0xFF
     return next((code for text, code in _SAID.items() if text in str(error)), 0)
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and _code(error) in (BUSY, LOCKED)
 
 
 class SqliteStore:
@@ -157,10 +165,9 @@ class SqliteStore:
                 self._prune(connection)
 
         if not self._write(write):
-            own = set(map(id, rows))
             with self._pending_lock:
-                # Each gives up its own; those of other lanes go with their own attempts.
-                self._pending = [row for row in self._pending if id(row) not in own]
+                # They wait for the next write: a lock that lasts too long costs no answers.
+                del self._pending[:-PENDING]
 
     def count(self, scope: str, counts: Mapping[str, float]) -> None:
         """See ``Store``."""
@@ -210,6 +217,7 @@ class SqliteStore:
     def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:
         """See ``Store``."""
         self._throttle.end(run)
+        self.put_many({})  # what a busy file has left waiting
         self._note(run, done, errors, state)
 
     def _note(self, run: str, done: int, errors: int, state: str) -> None:
@@ -265,7 +273,8 @@ class SqliteStore:
                     done = work(self._open())
                 except (sqlite3.Error, OSError, _Foreign) as error:
                     if not self._mend(error) or last:
-                        trouble.met(error)
+                        if not _is_busy(error):  # another process's write ends; it was waited for already
+                            trouble.met(error)
                         return None
                 else:
                     trouble.over()
@@ -274,7 +283,7 @@ class SqliteStore:
 
     def _mend(self, error: Exception) -> bool:
         """Make the store usable again, if it can be made; whether to try once more."""
-        if isinstance(error, sqlite3.Error) and _code(error) in (BUSY, LOCKED):
+        if _is_busy(error):
             return False
         damaged = isinstance(error, sqlite3.Error) and _code(error) in (CORRUPT, NOT_A_DATABASE)
         inode = self._inode
@@ -346,6 +355,8 @@ class SqliteStore:
             connection.close()
             raise
         self._connection = connection
+        if self.path.stat().st_size > self._max_bytes * 0.9:
+            self._written = self._max_bytes  # the next write makes room, whoever filled it
         return connection
 
     def _prune(self, connection: sqlite3.Connection) -> None:

@@ -206,6 +206,38 @@ class TestRetries:
         assert sum(at < 2.0 for at in service.arrivals) >= 400
 
 
+class TestLoading:
+    def test_a_model_that_is_being_loaded_holds_back_every_lane(self) -> None:
+        def fault(parcel: Parcel, now: float) -> HuggingFaceError | None:
+            return errors.ModelLoading("loading", status=503, retry_after=5.0) if now < 4.0 else None
+
+        service = Service(0.05, fault=fault)
+        took, outcomes, _ = play(items(300), service, Limits(max_batch_size=1))
+        assert codes(outcomes) == {"ok": 300}
+        assert not [at for at in service.arrivals if 0.1 < at < 5.0]
+        assert took < 7.0
+
+    def test_one_server_of_several_that_is_loading_does_not(self) -> None:
+        def fault(parcel: Parcel, now: float) -> HuggingFaceError | None:
+            bad = parcel.items[0].index == 30 and parcel.tries == 0
+            return errors.ModelLoading("loading", status=503, retry_after=5.0) if bad else None
+
+        service = Service(0.05, fault=fault)
+        _, outcomes, _ = play(items(300), service, Limits(max_batch_size=1))
+        assert codes(outcomes) == {"ok": 300}
+        assert sum(at < 3.0 for at in service.arrivals) == 300
+
+    def test_a_503_that_names_a_time_holds_back_every_lane(self) -> None:
+        def fault(parcel: Parcel, now: float) -> HuggingFaceError | None:
+            bad = parcel.items[0].index == 30 and parcel.tries == 0
+            return errors.Unavailable("maintenance", status=503, retry_after=5.0) if bad else None
+
+        service = Service(0.05, fault=fault)
+        play(items(300), service, Limits(max_batch_size=1))
+        met = service.arrivals[30] + 0.051
+        assert not [at for at in service.arrivals if met < at < met + 4.9]
+
+
 class TestEnds:
     def test_what_every_row_would_meet_stops_the_sending(self) -> None:
         denied = errors.OutOfCredits("no credits", status=402)

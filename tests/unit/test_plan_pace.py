@@ -57,9 +57,9 @@ def test_never_more_lanes_than_allowed(most: int) -> None:
 
 def test_a_service_with_one_slot_is_not_flooded() -> None:
     service = Service(5.0, slots=1)
-    _, outcomes, _ = play(items(200), service, Limits(max_batch_size=1, max_concurrency=64, timeout=60.0))
+    _, outcomes, _ = play(items(200), service, Limits(max_batch_size=1, timeout=60.0))
     latencies = [outcome.latency for outcome in outcomes]
-    assert max(latencies) < 60.0  # 64 requests of 5 s each would wait for minutes
+    assert max(latencies) < 60.0  # 16 requests of 5 s each would wait for 80 s
     assert all(outcome.error is None for outcome in outcomes)
 
 
@@ -73,43 +73,43 @@ def test_uneven_requests_do_not_look_like_a_queue() -> None:
 class TestConcurrency:
     def test_doubles_with_every_round_trip(self) -> None:
         lanes = Concurrency()
-        seen = [lanes.limit(64)]
+        seen = [lanes.limit(32)]
         for _ in range(3):
-            for _ in range(lanes.limit(64)):
-                lanes.succeeded(lanes.limit(64), 64, 1.0)
-            seen.append(lanes.limit(64))
-        assert seen == [8, 16, 32, 64]
+            for _ in range(lanes.limit(32)):
+                lanes.succeeded(lanes.limit(32), 32, 1.0)
+            seen.append(lanes.limit(32))
+        assert seen == [8, 16, 32, 32]
 
     def test_one_event_halves_it_once(self) -> None:
         lanes = Concurrency()
-        lanes.limit(64)
+        lanes.limit(32)
         for lane in range(8):
             lanes.overloaded(started=0.0, now=1.0 + lane / 100, crowd=8 - lane)
-        assert lanes.limit(64) == 4
+        assert lanes.limit(32) == 4
 
     def test_then_it_grows_by_one_a_round_trip(self) -> None:
         lanes = Concurrency()
-        lanes.limit(64)
+        lanes.limit(32)
         lanes.overloaded(0.0, 1.0, 8)
         for _ in range(4):
-            lanes.succeeded(4, 64, 1.0)
-        assert lanes.limit(64) == 4
-        lanes.succeeded(4, 64, 1.0)
-        assert lanes.limit(64) == 5
+            lanes.succeeded(4, 32, 1.0)
+        assert lanes.limit(32) == 4
+        lanes.succeeded(4, 32, 1.0)
+        assert lanes.limit(32) == 5
 
     def test_never_below_one(self) -> None:
         lanes = Concurrency()
-        lanes.limit(64)
+        lanes.limit(32)
         for at in range(100):
             lanes.overloaded(float(at), at + 0.5, 3)
-        assert lanes.limit(64) == 1
+        assert lanes.limit(32) == 1
 
     def test_what_is_not_used_does_not_grow(self) -> None:
         lanes = Concurrency()
-        lanes.limit(64)
+        lanes.limit(32)
         for _ in range(100):
-            lanes.succeeded(1, 64, 1.0)
-        assert lanes.limit(64) == 8
+            lanes.succeeded(1, 32, 1.0)
+        assert lanes.limit(32) == 8
 
     def test_now_and_then_a_failure_costs_little(self) -> None:
         lanes, most, levels = Concurrency(), 16, []
@@ -195,16 +195,20 @@ class TestRate:
             lambda: TokenBucket(50, 50, 1.0),
             lambda: Window(50, slides=False),
             lambda: Window(50, slides=True),
+            lambda: Window(50, slides=True, retry_after=1.0),
         ],
-        ids=["bucket of 5", "bucket of 50", "bucket of 50, Retry-After", "window", "sliding window"],
+        ids=["bucket of 5", "of 50", "of 50, Retry-After", "window", "sliding window", "sliding, Retry-After"],
     )
     def test_uses_what_is_allowed_and_little_more(
         self, gate: Callable[[], Callable[[float], float | None]], latency: float
     ) -> None:
         service = Service(latency, gate=gate(), way=0.002)
-        _, outcomes, _ = play(items(3000), service, Limits(max_batch_size=1))
+        late = random.Random(1)
+        _, outcomes, _ = play(
+            items(3000), service, Limits(max_batch_size=1), late=lambda: late.expovariate(1.0 / 0.0005)
+        )
         assert all(outcome.answer == 2 * outcome.item.index for outcome in outcomes)
-        assert len(service.accepted) / max(service.accepted) >= 0.95 * 50
+        assert len(service.accepted) / max(service.accepted) >= 0.92 * 50
         assert len(service.refused) < 0.05 * len(service.arrivals)
 
     @pytest.mark.parametrize("burst", [5, 50])
@@ -223,7 +227,7 @@ class TestRate:
 
         assert rate(3, 15) >= 0.95 * 50
         assert rate(17, 30) >= 0.95 * 25
-        assert rate(40, 50) >= 0.95 * 50
+        assert rate(40, 50) >= 0.92 * 50
         assert len(service.refused) < 0.05 * len(service.arrivals)
 
     def test_refusals_by_chance_do_not_bring_it_to_a_halt(self) -> None:

@@ -102,8 +102,12 @@ def play(
     start: float = 0.0,
     seed: int = 1,
     watch: Callable[[float, Desk], None] = lambda now, desk: None,
+    late: Callable[[], float] = lambda: 0.0,
 ) -> tuple[float, list[Outcome], Desk]:
-    """Run it through: the seconds it took, the outcomes in the order they came, and the desk."""
+    """Run it through: the seconds it took, the outcomes in the order they came, and the desk.
+
+    ``late``: how many seconds later than it meant to a waiting lane wakes.
+    """
     now = start
     desk = Desk(
         wanted,
@@ -126,7 +130,7 @@ def play(
             step = desk.take(now)
         if desk.done:
             break
-        at = min(step, events[0][0] if events else math.inf)
+        at = min(step + late(), events[0][0] if events else math.inf)
         assert at < math.inf, "nothing on its way, nothing to wait for, and not done"
         now = max(now, at)
         while events and events[0][0] <= now:

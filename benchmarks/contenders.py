@@ -1,0 +1,131 @@
+"""Who is measured: each takes texts and returns their labels in order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .service import Service
+
+Labels = list[str]
+#: A text that looks like a token to whoever asks for one, and is none.
+TOKEN = "hf_" + "x" * 34
+
+
+def ours(service: Service, texts: Sequence[str], **using: Any) -> tuple[Labels, Any]:
+    """A frame through ``Prediction.run``, as MindsDB would hand it over, with an answer store of its own.
+
+    Nothing is known of the service beforehand: every call begins anew.
+    """
+    with street(service, **using) as predict:
+        return predict(texts), None
+
+
+@contextmanager
+def street(service: Service, **using: Any) -> Iterator[Callable[[Sequence[str]], Labels]]:
+    """The same, to be called several times: what is learned of the service stays, answers too."""
+    import pandas as pd
+
+    from huggingface_api_handler.execution.store import SqliteStore
+    from huggingface_api_handler.prediction import Caller, Prediction
+    from huggingface_api_handler.runtime import Runtime
+    from huggingface_api_handler.settings import engine_settings, model_settings
+
+    engine = engine_settings({"base_url": service.url, "api_key": TOKEN}, environ={})
+    given = {"task": "text-classification", "model_name": "org/model", "input_column": "text", **using}
+    model = model_settings(given, engine, hub=lambda *_: None)
+    caller = Caller(tenant="0/0", engine="bench", model="bench", name="bench", target="label")
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqliteStore(Path(folder) / "answers.sqlite")
+        prediction = Prediction(model, engine, caller, Runtime(), store)
+
+        def predict(texts: Sequence[str]) -> Labels:
+            labels: Labels = prediction.run(pd.DataFrame({"text": list(texts)}))["label"].tolist()
+            return labels
+
+        try:
+            yield predict
+        finally:
+            store.close()
+
+
+def asyncio_bare(service: Service, texts: Sequence[str], lanes: int, size: int = 1) -> Labels:
+    """Nothing but asyncio's streams: what this machine and this language allow."""
+    lists = [list(texts[at : at + size]) for at in range(0, len(texts), size)]
+    labels: list[Labels] = [[] for _ in lists]
+    work = iter(enumerate(lists))
+
+    async def lane() -> None:
+        reader, writer = await asyncio.open_connection(service.host, service.port)
+        for at, some in work:
+            body = json.dumps({"inputs": some if size > 1 else some[0]}).encode()
+            writer.write(
+                b"POST /models/org/model HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            )
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
+            labels[at] = [answer[0]["label"] for answer in json.loads(await reader.readexactly(length))]
+        writer.close()
+
+    async def main() -> None:
+        await asyncio.gather(*(lane() for _ in range(lanes)))
+
+    asyncio.run(main())
+    return [label for some in labels for label in some]
+
+
+def requests_pool(service: Service, texts: Sequence[str], lanes: int) -> Labels:
+    """A thread pool on one ``requests`` session, as one writes it in a quarter of an hour."""
+    import requests
+    from requests.adapters import HTTPAdapter
+
+    with requests.Session() as session, ThreadPoolExecutor(lanes) as pool:
+        session.trust_env = False
+        session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=lanes))
+        session.headers["Authorization"] = f"Bearer {TOKEN}"
+        url = f"{service.url}/models/org/model"
+
+        def ask(text: str) -> str:
+            reply = session.post(url, json={"inputs": text}, timeout=60)
+            reply.raise_for_status()
+            label: str = reply.json()[0][0]["label"]
+            return label
+
+        return list(pool.map(ask, texts))
+
+
+def hub_sync(service: Service, texts: Sequence[str]) -> Labels:
+    """``huggingface_hub.InferenceClient``, one call after the other."""
+    from huggingface_hub import InferenceClient
+
+    client = InferenceClient(model=f"{service.url}/models/org/model", token=TOKEN)
+    return [client.text_classification(text)[0].label for text in texts]
+
+
+def hub_async(service: Service, texts: Sequence[str], lanes: int) -> Labels:
+    """``huggingface_hub.AsyncInferenceClient``, ``lanes`` calls at a time."""
+    from huggingface_hub import AsyncInferenceClient
+
+    async def main() -> Labels:
+        client = AsyncInferenceClient(model=f"{service.url}/models/org/model", token=TOKEN)
+        turn = asyncio.Semaphore(lanes)
+
+        async def ask(text: str) -> str:
+            async with turn:
+                return (await client.text_classification(text))[0].label
+
+        try:
+            return list(await asyncio.gather(*map(ask, texts)))
+        finally:
+            close = getattr(client, "close", None)
+            if close is not None:
+                await close()
+
+    return asyncio.run(main())

@@ -1,0 +1,176 @@
+"""The service that is measured against: a process of its own that classifies text and takes its time over it.
+
+It speaks just enough HTTP/1.1 to be asked by every client, and does as little work as it can, so that what
+is measured is the client. A request holds one of its slots for ``fixed`` seconds and ``each`` more for every
+input; others queue for a slot. What comes oftener than ``rate`` a second, in any second, is refused with 429.
+The label of a text follows from the text, so that an answer on a wrong row shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import sys
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.request import Request, urlopen
+
+LABELS = 7
+
+
+def label_of(text: str) -> str:
+    """The label that the service gives a text."""
+    return f"L{zlib.crc32(text.encode()) % LABELS}"
+
+
+@dataclass
+class Manner:
+    """How the service behaves: seconds, slots, requests a second, and what it says of waiting with a 429."""
+
+    fixed: float = 0.0
+    each: float = 0.0
+    slots: int = 10_000
+    rate: float | None = None
+    retry_after: str | None = None
+
+
+class _Service:
+    def __init__(self) -> None:
+        self.manner = Manner()
+        self.busy = 0
+        self.queue: deque[tuple[_Connection, list[str]]] = deque()
+        self.passed: deque[float] = deque()
+        self.requests = self.refused = self.inputs = 0
+        self.seconds: dict[int, list[int]] = {}
+
+    def control(self, wanted: dict[str, Any]) -> bytes:
+        """Set the manner, where one is given, and tell what has been counted since."""
+        told = {"requests": self.requests, "refused": self.refused, "inputs": self.inputs, "seconds": self.seconds}
+        if wanted:
+            self.manner = Manner(**wanted["manner"])
+            if wanted["forget"]:
+                self.requests = self.refused = self.inputs = 0
+                self.seconds = {}
+                self.passed.clear()
+        return json.dumps(told).encode()
+
+    def ask(self, connection: _Connection, inputs: list[str]) -> None:
+        loop = asyncio.get_running_loop()
+        self.requests += 1
+        if self.manner.rate is not None:
+            now = loop.time()
+            counted = self.seconds.setdefault(int(now), [0, 0])
+            while self.passed and self.passed[0] <= now - 1.0:
+                self.passed.popleft()
+            if len(self.passed) >= self.manner.rate:
+                self.refused += 1
+                counted[1] += 1
+                after = f"Retry-After: {self.manner.retry_after}\r\n" if self.manner.retry_after else ""
+                connection.reply(b'{"error":"Rate limit reached"}', f"429 Too Many Requests\r\n{after}".rstrip())
+                return
+            self.passed.append(now)
+            counted[0] += 1
+        self.inputs += len(inputs)
+        if self.busy < self.manner.slots:
+            self.work(connection, inputs)
+        else:
+            self.queue.append((connection, inputs))
+
+    def work(self, connection: _Connection, inputs: list[str]) -> None:
+        self.busy += 1
+        seconds = self.manner.fixed + self.manner.each * len(inputs)
+        asyncio.get_running_loop().call_later(seconds, self.done, connection, inputs)
+
+    def done(self, connection: _Connection, inputs: list[str]) -> None:
+        self.busy -= 1
+        answers = ",".join(f'[{{"label":"{label_of(text)}","score":0.9}}]' for text in inputs)
+        connection.reply(f"[{answers}]".encode())
+        if self.queue:
+            self.work(*self.queue.popleft())
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, service: _Service) -> None:
+        self.service = service
+        self.buffer = bytearray()
+        self.transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            head = bytes(self.buffer[:end])
+            at = head.lower().find(b"content-length:")
+            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+            if len(self.buffer) < end + 4 + length:
+                return
+            body = bytes(self.buffer[end + 4 : end + 4 + length])
+            del self.buffer[: end + 4 + length]
+            if b"/control" in head.split(b"\r\n", 1)[0]:
+                self.reply(self.service.control(json.loads(body)))
+                continue
+            inputs = json.loads(body)["inputs"]
+            self.service.ask(self, [inputs] if isinstance(inputs, str) else inputs)
+
+    def reply(self, body: bytes, status: str = "200 OK") -> None:
+        if not self.transport.is_closing():
+            head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            self.transport.write(head.encode() + body)
+
+
+def _serve(port: Any) -> None:
+    async def main() -> None:
+        service = _Service()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: _Connection(service), "127.0.0.1", 0, backlog=1024
+        )
+        port.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+class Service:
+    """A running service. ``url`` is what to ask."""
+
+    def __init__(self, port: int) -> None:
+        self.host, self.port = "127.0.0.1", port
+        self.url = f"http://127.0.0.1:{port}"
+
+    def behave(self, manner: Manner, *, forget: bool = True) -> None:
+        """Change its manner."""
+        self._control({"manner": asdict(manner), "forget": forget})
+
+    def counted(self) -> dict[str, Any]:
+        """Requests, refused ones, inputs; with a rate also both by second."""
+        return self._control({})
+
+    def _control(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        request = Request(f"{self.url}/control", json.dumps(wanted).encode(), method="POST")
+        with urlopen(request, timeout=10) as reply:
+            told: dict[str, Any] = json.load(reply)
+        return told
+
+
+@contextmanager
+def running() -> Iterator[Service]:
+    """Start a service in a process of its own; it ends with the block."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process.start()
+    try:
+        yield Service(ours.recv())
+    finally:
+        process.terminate()
+        process.join(10)

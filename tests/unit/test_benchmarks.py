@@ -1,0 +1,55 @@
+"""The benchmarks run, and mind wrong answers. What they measure is no test's business."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks import cases, contenders, plot
+from benchmarks.service import Manner, Service, label_of, running
+
+ASKED = cases.texts(40)
+TRUTH = [label_of(text) for text in ASKED]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with running() as started:
+        yield started
+
+
+def test_every_contender_gets_the_right_labels(service: Service) -> None:
+    service.behave(Manner(0.001, slots=4))
+    assert contenders.ours(service, ASKED)[0] == TRUTH
+    assert contenders.ours(service, ASKED, max_batch_size=1)[0] == TRUTH
+    assert contenders.asyncio_bare(service, ASKED, 4) == TRUTH
+    assert contenders.asyncio_bare(service, ASKED, 4, 7) == TRUTH
+    assert contenders.requests_pool(service, ASKED, 4) == TRUTH
+    assert contenders.hub_sync(service, ASKED[:3]) == TRUTH[:3]
+    assert contenders.hub_async(service, ASKED, 4) == TRUTH
+
+
+def test_the_service_refuses_what_comes_too_often(service: Service) -> None:
+    service.behave(Manner(rate=30))
+    assert contenders.ours(service, ASKED, max_batch_size=1)[0] == TRUTH
+    counted = service.counted()
+    assert counted["inputs"] == len(ASKED)
+    assert counted["refused"] == counted["requests"] - len(ASKED) > 0
+
+
+def test_a_wrong_answer_is_no_result() -> None:
+    with pytest.raises(cases.WrongAnswer):
+        cases.timed("liar", lambda asked: ["L0"] * len(asked), ASKED)
+
+
+def test_the_best_pair_is_the_best() -> None:
+    (seconds, size, lanes), *_ = cases.best_pairs(Manner(0.5, 0.0, 4), 2000, 3)
+    assert (seconds, size, lanes) == (8.0, 32, 4)
+
+
+def test_the_picture_is_well_formed_and_dark_where_it_is_dark() -> None:
+    picture = plot.bars([("A <title>", "s", [("ours & theirs", 1.0, True), ("none", 0.0, False)])])
+    ElementTree.fromstring(picture)
+    assert "prefers-color-scheme: dark" in picture

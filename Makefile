@@ -26,7 +26,8 @@ demo: $(VENV)/.ready ## start a MindsDB, run a few statements on it, stop it
 
 .PHONY: serve
 serve: $(VENV)/.ready ## run MindsDB and the sandbox until Ctrl-C
-	@$(RUN) -m huggingface_api_handler.local $(ARGS)
+	@mkdir -p $(VENV)/shop && $(RUN) examples/make_shop.py $(VENV)/shop/shop.duckdb >/dev/null
+	@$(RUN) -m huggingface_api_handler.local --folder $(VENV)/shop $(ARGS)
 
 .PHONY: test
 test: $(VENV)/.ready ## run the tests

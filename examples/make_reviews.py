@@ -59,7 +59,7 @@ WRITTEN: tuple[tuple[int, str], ...] = (
     (1, "Nie wieder. Schlecht verarbeitet und der Kundendienst antwortet nicht."),
     (1, "Muy malo, dejó de funcionar a la semana."),
     (1, "The worst purchase of my life, and I once bought a horse by post."),
-    (1, "He said \"it can't break\"; it broke; he said \"not like that\"."),
+    (1, 'He said "it can\'t break"; it broke; he said "not like that".'),
     (4, "Line one is good.\nLine two is good as well."),
     (5, "   Great!   "),
 )

@@ -1,4 +1,5 @@
-"""Build a DuckDB file with the tables ``reviews`` and ``tickets`` out of the CSV files beside this script.
+"""Build a DuckDB file out of what stands beside this script: tables of the CSV files, and tables with
+the pictures, sounds and films as BLOBs.
 
     python examples/make_shop.py [shop.duckdb]
 """
@@ -13,6 +14,14 @@ HERE = Path(__file__).parent
 TABLES = {
     "reviews": "id INTEGER, product VARCHAR, stars INTEGER, review VARCHAR, written_on DATE",
     "tickets": "id INTEGER, customer VARCHAR, subject VARCHAR, body VARCHAR, opened_on DATE",
+    "questions": "id INTEGER, question VARCHAR, context VARCHAR",
+    "flats": "id INTEGER, rooms INTEGER, metres DOUBLE, floor INTEGER",
+}
+#: Tables of media: which files, and what the column is called that holds their bytes.
+MEDIA = {
+    "pictures": ("pictures/*.png", "picture"),
+    "calls": ("sounds/*.wav", "sound"),
+    "films": ("films/*.avi", "film"),
 }
 
 
@@ -25,6 +34,11 @@ def build(path: Path) -> Path:
         for table, columns in TABLES.items():
             shop.execute(f"CREATE TABLE {table} ({columns})")
             shop.execute(f"COPY {table} FROM '{HERE / table}.csv' (HEADER, NULLSTR '')")
+        for table, (pattern, column) in MEDIA.items():
+            files = sorted(HERE.glob(pattern))
+            shop.execute(f"CREATE TABLE {table} (id INTEGER, name VARCHAR, {column} BLOB)")
+            rows = [(number, file.stem, file.read_bytes()) for number, file in enumerate(files, start=1)]
+            shop.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", rows)
     return path
 
 

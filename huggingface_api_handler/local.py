@@ -117,6 +117,7 @@ class MindsDBServer:
 
     Args:
         storage: folder for all that the server keeps; a temporary one, removed at the end, if not given.
+        folder: working folder, in which relative paths in SQL are looked for; ``storage`` if not given.
         environ: environment variables laid over the current ones (``None`` takes one away).
         http_port, mysql_port: 0 picks free ones.
         jobs: run the processes for MindsDB's jobs and triggers too (each costs seconds and 200 MB).
@@ -132,6 +133,7 @@ class MindsDBServer:
         self,
         storage: str | os.PathLike[str] | None = None,
         *,
+        folder: str | os.PathLike[str] | None = None,
         environ: Mapping[str, str | None] | None = None,
         http_port: int = 0,
         mysql_port: int = 0,
@@ -141,6 +143,7 @@ class MindsDBServer:
     ) -> None:
         self._own_storage = storage is None
         self.storage = Path(tempfile.mkdtemp(prefix="mindsdb-")) if storage is None else Path(storage).absolute()
+        self.folder = self.storage if folder is None else Path(folder).absolute()
         self.http_port = http_port or free_port()
         self.mysql_port = mysql_port or free_port()
         self.url = f"http://{HOST}:{self.http_port}"
@@ -190,7 +193,7 @@ class MindsDBServer:
         with self.log.open("ab") as log:
             guard = subprocess.Popen(
                 [self._python, "-I", str(GUARD), self._python, "-m", "mindsdb", argument],
-                cwd=self.storage,
+                cwd=self.folder,
                 env=self._environment(self.storage / "config.json"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -298,9 +301,7 @@ class MindsDBServer:
         return _merge(own, self._config)
 
     def _environment(self, settings: Path) -> dict[str, str]:
-        environ: dict[str, str | None] = {
-            name: value for name, value in os.environ.items() if not _FOREIGN.match(name)
-        }
+        environ: dict[str, str | None] = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
         environ.update(QUIET)
         # MindsDB marks its processes in the system's temporary folder and clears there, at its
         # start, the marks of every other server.
@@ -362,11 +363,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mysql-port", type=int, default=47335, help="0 picks a free one (default %(default)s)")
     parser.add_argument("--sandbox-port", type=int, default=8765, help="0 picks a free one (default %(default)s)")
     parser.add_argument("--storage", help="folder to keep models and engines in (default: a temporary one)")
+    parser.add_argument("--folder", help="where relative paths in SQL are looked for (default: the storage)")
     given = parser.parse_args(arguments)
 
     for port in filter(None, (given.http_port, given.mysql_port, given.sandbox_port)):
         if _answers(port):
-            print(f"Port {port} is taken: stop what runs there, or choose others (--help tells how).", file=sys.stderr)
+            free = "--http-port 0 --mysql-port 0 --sandbox-port 0"
+            print(
+                f"Port {port} is taken: stop what runs there, or have free ones picked: make serve ARGS='{free}'",
+                file=sys.stderr,
+            )
             return 1
     # A plain `kill`, or a terminal that is closed, cleans up like Ctrl-C.
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -392,7 +398,12 @@ def _serve(stack: contextlib.ExitStack, given: argparse.Namespace) -> int:
         environ = service_environment(sandbox.url, sandbox.hub_url)
         service = f"the sandbox at {sandbox.url} (its answers are simple stand-ins; set HF_TOKEN for the real service)"
     server = MindsDBServer(
-        given.storage, environ=environ, http_port=given.http_port, mysql_port=given.mysql_port, jobs=True
+        given.storage,
+        folder=given.folder,
+        environ=environ,
+        http_port=given.http_port,
+        mysql_port=given.mysql_port,
+        jobs=True,
     )
     stack.callback(server.stop)
     print("Starting MindsDB, which takes about half a minute.", flush=True)

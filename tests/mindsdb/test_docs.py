@@ -1,0 +1,101 @@
+"""The documentation's SQL, word for word, on a real server."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from make_shop import build
+
+from huggingface_api_handler.tasks import TASKS
+
+from .conftest import World
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.docs
+
+
+def _statements() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_statements", ROOT / "docs" / "statements.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+docs: Any = _statements()
+TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in docs.PAGES}
+#: Blocks that a page may keep from being run. More of them is a decision, not an accident.
+NOT_RUN = {"docs/recipes.md": 3, "docs/tasks.md": 1}
+
+_DROP = {"ML_ENGINE": "ML_ENGINE", "TABLE": "TABLE", "DATABASE": "DATABASE", "MODEL": "MODEL", "VIEW": "VIEW"}
+
+
+class Reader:
+    """Somebody who types what the documentation says, and waits for models to be ready."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.made: list[tuple[str, str]] = []
+
+    def __call__(self, statement: str) -> Any:
+        made = docs.created(statement)
+        if made is not None and made not in self.made:
+            self.made.append(made)
+        result = self.world.sql(statement)
+        if made is not None and made[0] == "MODEL":
+            self.world.server.wait_for_model(made[1].rpartition(".")[2])
+        return result
+
+    def clean_up(self) -> None:
+        for kind, name in reversed(self.made):
+            if kind in _DROP:
+                self.world.sql(f"DROP {_DROP[kind]} {name}")
+
+
+@pytest.fixture(scope="module")
+def reader(world: World) -> Iterator[Reader]:
+    """Has read the README, and typed all of it."""
+    build(world.server.folder / "shop.duckdb")
+    reader = Reader(world)
+    yield reader
+    reader.clean_up()
+
+
+@pytest.fixture(scope="module")
+def after_readme(reader: Reader) -> str:
+    """The README's text with the results of its statements as they are now."""
+    renewed: str = docs.renewed(TEXTS["README.md"], reader)
+    return renewed
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_statements_run_and_give_what_is_shown(reader: Reader, after_readme: str, page: str) -> None:
+    renewed = after_readme if page == "README.md" else docs.renewed(TEXTS[page], reader)
+    assert renewed == TEXTS[page], "run: python docs/statements.py"
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_few_blocks_are_not_run(page: str) -> None:
+    found = [block.reason for block in docs.blocks(TEXTS[page]) if block.reason]
+    assert len(found) == NOT_RUN.get(page, 0), found
+    # Every block is one that the parser sees.
+    assert len(list(docs.blocks(TEXTS[page]))) == len(re.findall(r"^```sql\b", TEXTS[page], re.MULTILINE))
+
+
+def test_every_task_has_its_statement() -> None:
+    page = TEXTS["docs/tasks.md"]
+    run = [one for block in docs.blocks(page) if not block.reason for one in block.statements]
+    for name in TASKS:
+        assert f"\n### {name}\n" in page
+        created = [one for one in run if re.search(rf"task = '{name}'", one)]
+        models = [docs.created(one)[1] for one in created]
+        assert any(re.search(rf"\b{model}\b", one) for model in models for one in run if one.startswith("SELECT")), name

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from .errors import InvalidInput, SettingsError
@@ -26,7 +27,8 @@ def is_missing(cell: Any) -> bool:
         return False
     if isinstance(cell, float):
         return math.isnan(cell)
-    return cell is pd.NA or cell is pd.NaT
+    missing = pd.isna(cell)  # of a container it gives an array
+    return isinstance(missing, (bool, np.bool_)) and bool(missing)
 
 
 def as_text(cell: Any) -> str | None:
@@ -48,6 +50,8 @@ def as_text(cell: Any) -> str | None:
                 advice="Give this task a text column, or choose a task for images or sound",
                 divisible=False,
             ) from error
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
+        return str(int(cell))  # a NULL in another row makes pandas hold whole numbers as floats
     if isinstance(cell, (dict, list, tuple)):
         return json.dumps(cell, ensure_ascii=False, default=str)
     return as_text(str(cell))
@@ -67,8 +71,8 @@ def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
     if not found:
         raise SettingsError(
             f"the query gives no column '{wanted}', which the model reads as {argument}; it gives: {known}",
-            advice=f"Select a column named '{wanted}', or join it as ON m.{wanted} = t.<your column>, "
-            f"or write USING {argument} = '<your column>'",
+            advice=f"Look at the spelling, in ON m.{wanted} = t.<your column> too, and name the table first: "
+            f"FROM <your table> AS t JOIN <the model> AS m; or write USING {argument} = '<your column>'",
         )
     raise SettingsError(
         f"the query gives {len(found)} columns named '{wanted}', which the model reads as {argument}",

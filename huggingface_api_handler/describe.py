@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from .errors import SettingsError
-from .execution.desk import quantile
 from .execution.store import Store
+from .execution.terms import quantile
 from .prediction import Caller
 from .settings import EngineSettings, ModelSettings
 from .tasks import TASKS
@@ -106,7 +106,7 @@ def args_table(about: Description) -> pd.DataFrame:
     for argument, column in model.columns.items():
         shown = column if isinstance(column, str) else json.dumps(list(column), ensure_ascii=False)
         rows.append((argument, shown, sources.get(argument, "default")))
-    for name in ("prompt_template", "system_prompt", "output_dir"):
+    for name in ("prompt_template", "output_dir"):
         if getattr(model, name) is not None:
             rows.append((name, getattr(model, name), sources.get(name, "default")))
     for group in (model.values, model.parameters, model.options):

@@ -26,6 +26,7 @@ from urllib.parse import quote
 from .errors import BlockedAddress, ConnectionFailed, HuggingFaceError, InvalidInput, SettingsError
 
 Purpose: TypeAlias = "Literal['service', 'media', 'link']"
+TokenOf: TypeAlias = "Literal['engine', 'model', 'server']"
 Resolver: TypeAlias = "Callable[[str, int], Sequence[str]]"
 Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
@@ -36,7 +37,12 @@ LOOKUPS_KEPT = 1024
 LONGEST_URL = 8192
 PORTS = {"http": 80, "https": 443}
 
-_HUGGING_FACE = re.compile(r"(?:[a-z0-9-]+\.)*huggingface\.co|(?:[a-z0-9-]+\.)+huggingface\.cloud")
+#: Where Hugging Face itself answers for models. Not the Hub: a request to its API, with a token that
+#: may write, could make or move repositories.
+_ROUTERS = frozenset({"router.huggingface.co"})
+#: Inference Endpoints. Each belongs to some customer, whose program gets what is sent there.
+_ENDPOINTS = re.compile(r"(?:[a-z0-9-]+\.)+huggingface\.cloud")
+_HUGGING_FACE = re.compile(r"(?:[a-z0-9-]+\.)*huggingface\.(?:co|cloud)")
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>[^#]*)")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -262,6 +268,8 @@ class Egress:
         base_urls: the engine's own base URLs, trusted by its owner: their origins may be asked
             and get the token, wherever they are.
         allowed_hosts: ``host`` or ``host:port``; each opens exactly that, private or not.
+        token_of: who gave the token that requests carry: the engine's owner, the model's creator, or
+            the server's administrator, whose token nobody can send elsewhere by naming hosts.
         resolver: (host, port) → addresses; raises ``OSError``.
         clock: seconds, monotonic.
 
@@ -271,6 +279,7 @@ class Egress:
 
     base_urls: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    token_of: TokenOf = "engine"
     resolver: Resolver = field(default=look_up, compare=False, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, compare=False, repr=False)
     _bases: frozenset[tuple[str, str, int]] = field(init=False, repr=False, compare=False)
@@ -308,14 +317,20 @@ class Egress:
         except ValueError as error:
             raise _refusal(purpose, f"'{shown(url)}' cannot be opened: {error}") from None
         if purpose == "service" and not self._is_service(place):
-            if _HUGGING_FACE.fullmatch(place.host):
+            if place.host in _ROUTERS or _ENDPOINTS.fullmatch(place.host):
                 raise _refusal(purpose, f"'{place.host}' is asked by https on its own port only", "Write https://")
+            if _HUGGING_FACE.fullmatch(place.host):
+                raise _refusal(
+                    purpose,
+                    f"'{place.host}' answers for no models",
+                    "Write https://router.huggingface.co/hf-inference, or leave it out",
+                )
             raise _refusal(
                 purpose,
                 f"'{place.host}' is not a host that this engine may ask",
                 f"Its owner can allow it: CREATE ML_ENGINE … USING allowed_hosts = ['{place.host}:{place.port}']",
             )
-        if self._may_be_private(place):
+        if self._is_opened(place, purpose):
             return place
         literal = _literal(place.host)
         if literal is not None and not is_public(literal):
@@ -333,7 +348,7 @@ class Egress:
 
     def reach(self, place: Place, *, purpose: Purpose) -> Target:
         """Judge the addresses of a ``place`` that :meth:`place` let through; see :meth:`check`."""
-        private = self._may_be_private(place)
+        private = self._is_opened(place, purpose)
         key = (place.host, place.port, private)
         known = self._known.get(key)
         now = self.clock()
@@ -347,14 +362,32 @@ class Egress:
         return Target(place.url, place.scheme, place.host, place.port, addresses)
 
     def may_carry_token(self, url: str) -> bool:
-        """Whether a request to ``url`` may carry the engine's token.
+        """Whether a request to ``url`` may carry the token.
 
-        Hugging Face's hosts by https, the engine's own origins, and what its owner allowed.
+        Hugging Face's router by https, the engine's own origins, and what its owner allowed: by
+        http only where the entry names the port. A model's own token may go wherever the model
+        may; the server's only to the first two.
         """
         try:
-            return self._is_service(locate(url))
+            place = locate(url)
         except ValueError:
             return False
+        if _is_router(place) or place.origin in self._bases:
+            return True
+        if self.token_of == "model":
+            return self._is_service(place)
+        if self.token_of == "server":
+            return False
+        by_name = place.scheme == "https" and (place.host, None) in self._entries
+        return by_name or (place.host, place.port) in self._entries
+
+    def is_strangers(self, url: str) -> bool:
+        """Whether ``url`` may be asked, but is some customer's endpoint that the engine's owner has not named."""
+        try:
+            place = locate(url)
+        except ValueError:
+            return False
+        return _is_endpoint(place) and not self._is_opened(place, "service")
 
     def is_home(self, url: str) -> bool:
         """Whether ``url`` is Hugging Face's own or the engine's base URL (not merely allowed)."""
@@ -362,14 +395,18 @@ class Egress:
             place = locate(url)
         except ValueError:
             return False
-        return _is_hugging_face(place) or place.origin in self._bases
+        return _is_router(place) or place.origin in self._bases
 
     def _is_service(self, place: Place) -> bool:
-        return _is_hugging_face(place) or self._may_be_private(place)
+        return _is_router(place) or _is_endpoint(place) or self._is_opened(place, "service")
 
-    def _may_be_private(self, place: Place) -> bool:
+    def _is_opened(self, place: Place, purpose: Purpose) -> bool:
+        """Whether the engine's owner opened ``place``, private or not.
+
+        A base URL is no place for the URLs of strangers' rows; its own answers may link to it.
+        """
         return (
-            place.origin in self._bases
+            (purpose != "media" and place.origin in self._bases)
             or (place.host, None) in self._entries
             or (place.host, place.port) in self._entries
         )
@@ -398,8 +435,20 @@ class Egress:
         )
 
 
-def _is_hugging_face(place: Place) -> bool:
-    return place.scheme == "https" and place.port == 443 and _HUGGING_FACE.fullmatch(place.host) is not None
+def _is_router(place: Place) -> bool:
+    return place.scheme == "https" and place.port == 443 and place.host in _ROUTERS
+
+
+def _is_endpoint(place: Place) -> bool:
+    return place.scheme == "https" and place.port == 443 and _ENDPOINTS.fullmatch(place.host) is not None
+
+
+def is_router(url: str) -> bool:
+    """Whether ``url`` is at Hugging Face's own router."""
+    try:
+        return _is_router(locate(url))
+    except ValueError:
+        return False
 
 
 def _literal(host: str) -> Address | None:

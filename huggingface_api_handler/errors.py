@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound="HuggingFaceError")
 
-_TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{4,}|(?<=[Bb]earer )[^\s\"',;]+")
+_TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{20,}|(?<=[Bb]earer )[^\s\"',;]+")
 _SPACE = re.compile(r"\s+")
 MASK = "******"
 
@@ -138,7 +138,10 @@ class HuggingFaceError(Exception):
         ]
         facts = ", ".join(filter(None, where))
         text = one_line(self.message, 1000) + (f" ({facts})" if facts else "")
-        return f"{text}. {one_line(self.advice, 600)}." if self.advice else text
+        if not self.advice:
+            return text
+        advice = one_line(self.advice, 600)
+        return f"{text}. {advice[:1].upper()}{advice[1:]}" + ("" if advice.endswith((".", ";")) else ".")
 
     def with_facts(self, **facts: Any) -> Self:
         """Return a copy that also knows ``facts``; what is already known stays."""

@@ -14,10 +14,11 @@ from mindsdb.interfaces.storage.model_fs import HandlerStorage
 from . import host
 from .clients import hub
 from .describe import Description, describe
-from .errors import MASK, SettingsError
+from .errors import SettingsError
 from .prediction import Caller, Prediction, open_store
 from .runtime import RUNTIME
 from .settings import EngineSettings, ModelSettings, engine_settings, model_settings, query_settings
+from .template import parse_template
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         storage: HandlerStorage = kwargs["handler_storage"]
         _check_target(target)
         using = (args or {}).get("using")
-        _validated(using, _engine(host.engine_record(storage)))
+        _validated(using, _engine(host.engine_record(storage)), str(target))
 
     def create(self, target: str, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
         """Keep the model's settings; its token goes to the encrypted storage first of all.
@@ -74,7 +75,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         if token is not None:
             using = {name: value for name, value in using.items() if name.lower() not in host.KEY_ARGUMENTS}
             using["api_key"] = token
-        model = _validated(using, _engine(record))
+        model = _validated(using, _engine(record), target)
         self.model_storage.json_set(
             host.MODEL, {"target": target, "uid": uuid.uuid4().hex, "settings": model.to_dict()}
         )
@@ -140,17 +141,24 @@ def _token(engine: EngineSettings) -> str | None:
     return None if engine.token is None else engine.token.get_secret_value()
 
 
-def _validated(using: Mapping[str, Any] | None, engine: EngineSettings) -> ModelSettings:
+def _validated(using: Mapping[str, Any] | None, engine: EngineSettings, target: str) -> ModelSettings:
     """Return the settings that ``using`` amounts to, with the Hub's word on the model."""
 
     def ask_hub(model_id: str, token: str | None) -> Any:
         return hub.model_facts(model_id, token=token, timeout=10)
 
-    arguments = dict(using or {})
-    masked = [name for name in arguments if name.lower() in host.KEY_ARGUMENTS and arguments[name] == MASK]
-    for name in masked:  # RETRAIN brings the mask; the true key is found in create()
-        del arguments[name]
-    return model_settings(arguments, engine, hub=ask_hub)
+    # RETRAIN brings a mask for the key, which is read as none; the true one is found in create().
+    model = model_settings(using, engine, hub=ask_hub)
+    read = [name for column in model.columns.values() for name in ([column] if isinstance(column, str) else column)]
+    if model.prompt_template:
+        read += parse_template(model.prompt_template).columns
+    if target.lower() in (name.lower() for name in read):
+        # MindsDB lays a query's WHERE values over the prediction: the input would be shown for the answer.
+        raise SettingsError(
+            f"PREDICT {target} has the name of a column that the model reads",
+            advice=f"Name the prediction otherwise: PREDICT {target}_predicted",
+        )
+    return model
 
 
 def _check_target(target: Any) -> None:

@@ -103,7 +103,7 @@ def _keep_error_texts_clean() -> None:
         def init(self: Any, base_exception: Exception, message: str | None = None) -> None:
             original_init(self, base_exception, message)
             if isinstance(base_exception, HuggingFaceError):
-                self.message = str(base_exception)
+                self.message = _carried(str(base_exception))
             elif isinstance(getattr(self, "message", None), str):
                 self.message = redact(self.message)
 
@@ -116,10 +116,21 @@ def _keep_error_texts_clean() -> None:
         @functools.wraps(original_format)
         def format_exception_error(exception: Exception) -> str:
             if isinstance(exception, HuggingFaceError):
-                return str(exception)
+                return _carried(str(exception))
             return redact(original_format(exception))
 
         learn.format_exception_error = _mark(format_exception_error)  # type: ignore[attr-defined]
+
+
+def _carried(text: str) -> str:
+    """Return an error's text so that all of it arrives.
+
+    MindsDB's MySQL server counts an error's length in characters and sends that many bytes: every
+    character beyond ASCII costs the end of the text. Ours are written plainly; for those of the
+    user's data blanks are put at the end, to be lost in place of the advice.
+    """
+    text = text.replace("…", "...").replace("–", "-").replace("→", "->")
+    return text + " " * (len(text.encode("utf-8", "replace")) - len(text))
 
 
 def _keep_tokens_out_of_logs() -> None:

@@ -47,8 +47,15 @@ _SAME = {"image/apng": "image/png", "audio/mp4": "audio/m4a"}
 _SOUND_IN = {"video/webm": "audio/webm", "video/mp4": "audio/m4a", "video/ogg": "audio/ogg"}
 _SUFFIX = {
     "image/jpeg": "jpg", "audio/mpeg": "mp3", "audio/x-wav": "wav", "audio/wave": "wav", "audio/x-flac": "flac",
-    "video/quicktime": "mov", "video/x-msvideo": "avi", "video/x-matroska": "mkv", "image/svg+xml": "svg",
+    "video/quicktime": "mov", "video/x-msvideo": "avi", "video/x-matroska": "mkv", "image/jpg": "jpg",
 }  # fmt: skip
+#: Other endings that files get; what a server calls its answer shall not make it a script or a page.
+_SUFFIXES = frozenset(
+    {
+        "aac", "aiff", "amr", "apng", "avi", "avif", "bmp", "flac", "gif", "heic", "heif", "jpeg", "jxl", "m4a", "mp3",
+        "mp4", "mpeg", "ogg", "opus", "png", "tiff", "wav", "webm", "webp",
+    }
+)  # fmt: skip
 #: Folders of the kernel, in which nothing is a plain file.
 _KERNEL = ("/proc", "/sys", "/dev")
 _STEP = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -136,8 +143,9 @@ def identity(cell: Any, kind: Kind, roots: tuple[str, ...] = ()) -> Hashable:
 def write(data_uri: str, key: str, folder: str, roots: tuple[str, ...]) -> str:
     """Write generated media into ``folder``, and return the file's path.
 
-    The file's name comes from ``key``: the same answer is written to the same file again. It
-    appears whole or not at all. ``folder`` is made where it does not exist.
+    The file's name comes from ``key`` and from what is written: the same answer is written to the
+    same file again, another answer to the same question to another. It appears whole or
+    not at all. ``folder`` is made where it does not exist.
 
     Raises:
         BlockedFile: ``folder`` is not inside ``roots``, or cannot be written to.
@@ -147,7 +155,7 @@ def write(data_uri: str, key: str, folder: str, roots: tuple[str, ...]) -> str:
         data, declared = _data_uri(data_uri, max_bytes=2**40)
     except InvalidInput as error:
         raise InvalidAnswer("the generated media cannot be read", divisible=False) from error
-    name = f"{_digest(key.encode('utf-8', 'surrogatepass'))[:32]}.{_suffix(declared)}"
+    name = f"{_digest(key.encode('utf-8', 'surrogatepass'))[:24]}-{_digest(data)[:8]}.{_suffix(declared)}"
     place = _inside(folder, roots)
     if place is None or not os.path.isabs(folder):
         raise BlockedFile("output_dir is not inside the engine's media_roots")
@@ -248,10 +256,10 @@ def _digest(data: bytes) -> str:
 
 
 def _suffix(media_type: str) -> str:
-    known = _SUFFIX.get(media_type)
-    if known is None:
-        known = media_type.partition("/")[2].removeprefix("x-")
-    return known if re.fullmatch(r"[a-z0-9]{1,8}", known) else "bin"
+    if media_type in _SUFFIX:
+        return _SUFFIX[media_type]
+    known = media_type.partition("/")[2].removeprefix("x-")
+    return known if known in _SUFFIXES else "bin"
 
 
 def _too_large(where: str, max_bytes: int) -> PayloadTooLarge:

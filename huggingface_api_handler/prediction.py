@@ -15,7 +15,8 @@ import pandas as pd
 
 from . import media
 from .clients import providers
-from .egress import Egress
+from .clients.dialect import Endpoint
+from .egress import Egress, TokenOf
 from .errors import HuggingFaceError, NotAttempted
 from .execution.dispatcher import Dispatcher, Limits
 from .execution.plan import Item
@@ -26,7 +27,7 @@ from .runtime import Runtime
 from .sending import Inbox, Result, Sender, unpack
 from .settings import EngineSettings, ModelSettings
 from .tasks import TASKS
-from .tasks.task import Task, Travel
+from .tasks.task import Task
 from .usage import counters
 
 
@@ -58,7 +59,7 @@ class Prediction:
         """
         task = TASKS[self.model.task]
         each = not self.model.execution.use_cache and task.samples(self.model.arguments())
-        asked = ask(frame, task, self.model, key_maker(self.model, self.caller), each=each)
+        asked = ask(frame, task, self.model, key_maker(self.model, self.engine, self.caller), each=each)
         if self.model.execution.dry_run:
             return self._plan(frame, task, asked)
         results = self._results(task, asked)
@@ -103,7 +104,10 @@ class Prediction:
 
     def _send(self, task: Task, missing: list[Item], results: list[Result | None]) -> None:
         execution = self.model.execution
-        egress = Egress(base_urls=(self.engine.base_url,), allowed_hosts=self.engine.allowed_hosts)
+        given_by: TokenOf = (
+            "model" if self.model.token else "engine" if self.engine.token_source == "engine" else "server"
+        )
+        egress = Egress((self.engine.base_url,), self.engine.allowed_hosts, given_by)
         transport = self.runtime.transport(egress)
         client = providers.client(
             transport,
@@ -113,12 +117,14 @@ class Prediction:
             model=self.model.model,
             bill_to=self.engine.bill_to,
             provider=self.model.provider,
+            timeout=execution.timeout,
         )
-        arguments = self.model.arguments()
-        sender = Sender(task, arguments, client, transport, self.model.media_roots)
+        service = (client.service, self.caller.engine)
+        endpoint = Endpoint(client, task, self.runtime.findings(service), execution.timeout)
+        sender = Sender(task, self.model.arguments(), client, transport, self.model.media_roots, endpoint)
         inbox = Inbox(self.caller, task, execution, self.store, len(missing), results)
         limits = Limits(
-            max_batch_size=1 if task.travels(arguments.dialect) is Travel.ONE else execution.max_batch_size,
+            max_batch_size=endpoint.batch_size(execution.max_batch_size),
             max_concurrency=execution.max_concurrency,
             requests_per_minute=execution.requests_per_minute,
             deadline=execution.deadline,
@@ -126,17 +132,22 @@ class Prediction:
             max_retries=execution.max_retries,
             timeout=execution.timeout,
         )
-        lanes = self.runtime.lanes((client.service, self.caller.engine))
+        lanes = self.runtime.lanes(service)
         inbox.begin()
         state = "failed"
         try:
             summary = Dispatcher(limits, state=lanes, retry=self.retry).run(
                 missing, sender, inbox.deliver, stop_on_error=execution.on_error == "raise"
             )
-            state = "done"
+            state = "stopped" if summary.stopped else "done"
             self.store.count(self.caller.scope, counters(summary))
         finally:
             inbox.end(state)
+
+    @property
+    def _keeps(self) -> bool:
+        execution = self.model.execution
+        return execution.use_cache and execution.cache_ttl > 0 and not isinstance(self.store, NoStore)
 
     # errors
 
@@ -152,7 +163,10 @@ class Prediction:
         row, error = min((causes or errors).items())
         answered = sum(1 for result in results if result is not None and result.error is None)
         advice = error.advice or ""
-        if answered and self.model.execution.use_cache:
+        if not error.fatal:
+            past = "on_error = 'null' goes past rows that fail and says which"
+            advice = f"{advice}; {past}" if advice else past
+        if answered and self._keeps:
             kept = f"{answered} of {len(asked.items)} answers are kept: the same query again pays only for the rest"
             advice = f"{advice}. {kept}" if advice else kept
         raise type(error)(
@@ -185,17 +199,15 @@ class Prediction:
             else:
                 seen.add(place)
                 plan.append(source[place])
-        target = self.caller.target
-        columns: dict[str, list[Any]] = {target: [None] * len(plan)}
-        if task.explain:
-            columns[f"{target}_explain"] = [None] * len(plan)
-        columns[f"{target}_plan"] = plan
+        columns: dict[str, list[Any]] = {name: [None] * len(plan) for name in self._columns(task)}
+        if self.model.execution.on_error == "null":
+            columns[f"{self.caller.target}_retryable"] = [False] * len(plan)
+        columns[f"{self.caller.target}_plan"] = plan
         return pd.DataFrame(columns, index=frame.index, dtype=object)
 
-    def _lay_out(self, frame: pd.DataFrame, task: Task, asked: Asked, results: Sequence[Result | None]) -> pd.DataFrame:
-        execution = self.model.execution
-        by_item = [self._shown(task, item, result) for item, result in zip(asked.items, results, strict=True)]
-        target = self.caller.target
+    def _columns(self, task: Task) -> list[str]:
+        """Return the names of the prediction columns; a dry run has them too, so that the same query can be tried."""
+        target, execution = self.caller.target, self.model.execution
         names = [target]
         if task.explain:
             names.append(f"{target}_explain")
@@ -203,7 +215,13 @@ class Prediction:
             names += [f"{target}_error", f"{target}_error_type", f"{target}_retryable"]
         if execution.include_meta:
             names.append(f"{target}_meta")
-        columns: dict[str, list[Any]] = {name: [] for name in names}
+        return names
+
+    def _lay_out(self, frame: pd.DataFrame, task: Task, asked: Asked, results: Sequence[Result | None]) -> pd.DataFrame:
+        execution = self.model.execution
+        by_item = [self._shown(task, item, result) for item, result in zip(asked.items, results, strict=True)]
+        target = self.caller.target
+        columns: dict[str, list[Any]] = {name: [] for name in self._columns(task)}
         told: set[int] = set()
         for row, place in enumerate(asked.places):
             if place == NO_INPUT:
@@ -242,7 +260,12 @@ class Prediction:
             )
         value = result.value
         if self.model.output_dir and isinstance(value, str) and value.startswith("data:"):
-            value = media.write(value, item.key, self.model.output_dir, self.model.media_roots)
+            try:
+                value = media.write(value, item.key, self.model.output_dir, self.model.media_roots)
+            except HuggingFaceError as error:
+                if self.model.execution.on_error == "raise":
+                    raise
+                return _Shown(error=error, source=result.source, attempts=result.attempts)
         explain = None
         if task.explain:
             explain = json.dumps(result.explain or {}, ensure_ascii=False, allow_nan=False)

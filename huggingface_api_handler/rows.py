@@ -15,7 +15,8 @@ from . import cells as cell_values
 from . import media
 from .errors import HuggingFaceError
 from .execution.plan import Item
-from .settings import ModelSettings
+from .settings import EngineSettings, ModelSettings
+from .tasks.encoders import cell_text
 from .tasks.task import Input, Kind, Task, Travel
 from .template import parse_template
 
@@ -85,6 +86,7 @@ def ask(
     """
     inputs = _input_cells(frame, task, model)
     needed = [position for position, one in enumerate(task.inputs) if one.required]
+    own = [position for position, one in enumerate(task.inputs) if _is_the_rows_own(one, model)]
     grouped = task.travel is Travel.GROUP
     has_media = any(one.kind.is_media for one in task.inputs)
     # To Python 1, 1.0 and True are equal; to a model they need not be.
@@ -92,7 +94,8 @@ def ask(
     asked = Asked([], array("q"), {}, array("q"))
     seen: dict[Any, int] = {}
     for row, values in enumerate(zip(*inputs, strict=True)):
-        if any(values[position] is None for position in needed):
+        nothing_of_its_own = own and all(values[position] is None for position in own)
+        if nothing_of_its_own or any(values[position] is None for position in needed):
             asked.places.append(NO_INPUT)
             continue
         error = next((value for value in values if isinstance(value, HuggingFaceError)), None)
@@ -117,6 +120,11 @@ def ask(
             asked.first_row.append(row)
         asked.places.append(place)
     return asked
+
+
+def _is_the_rows_own(one: Input, model: ModelSettings) -> bool:
+    """Whether an input's values come from the row, not from an argument that is the same for all."""
+    return one.argument in model.columns or (one.template and model.prompt_template is not None)
 
 
 class _Cell(tuple[Any, Any]):
@@ -189,13 +197,20 @@ def _own_columns(frame: pd.DataFrame) -> list[int]:
     return [place for place, name in enumerate(frame.columns) if str(name) not in cell_values.HOST_COLUMNS]
 
 
+def _different(frame: pd.DataFrame, places: list[int]) -> list[int]:
+    """Return ``places``, if no two of their columns have the same name."""
+    for place in places:
+        cell_values.find_column([str(frame.columns[one]) for one in places], str(frame.columns[place]), "input_columns")
+    return places
+
+
 def _records(frame: pd.DataFrame, chosen: Any, argument: str) -> list[Any]:
     """Return each row as ((column, cell), …)."""
     if chosen:
         names = [chosen] if isinstance(chosen, str) else list(chosen)
         places = [cell_values.find_column(frame.columns, name, argument) for name in names]
     else:
-        places = _own_columns(frame)
+        places = _different(frame, _own_columns(frame))
         names = [str(frame.columns[place]) for place in places]
     columns = [[cell_values.plain(cell) for cell in cell_values.column_cells(frame, place)] for place in places]
     records: list[Any] = []
@@ -215,10 +230,9 @@ def _whole_table(frame: pd.DataFrame) -> str:
     """Return the query's own rows as one table, ``{column: [cells as text]}``."""
     table = {
         str(frame.columns[place]): [
-            "" if value is None else value if isinstance(value, str) else str(cell_values.plain(value))
-            for value in cell_values.column_cells(frame, place)
+            cell_text(cell_values.plain(value)) for value in cell_values.column_cells(frame, place)
         ]
-        for place in _own_columns(frame)
+        for place in _different(frame, _own_columns(frame))
     }
     return json.dumps(table, ensure_ascii=False)
 
@@ -254,7 +268,20 @@ def _jsonable(value: Any) -> Any:
     return repr(value)
 
 
-def key_maker(model: ModelSettings, caller: Caller) -> Callable[[Any], str]:
+def _server_token(engine: EngineSettings, caller: Caller) -> str | None:
+    """Tell apart tokens that are not the engine's own: those may change under it.
+
+    What goes into the key is a digest that only this engine's name makes, and of the key again
+    only a digest is kept.
+    """
+    if engine.token is None or engine.token_source == "engine":
+        return None
+    return blake2b(
+        engine.token.get_secret_value().encode(), key=caller.engine.encode()[:64], digest_size=20
+    ).hexdigest()
+
+
+def key_maker(model: ModelSettings, engine: EngineSettings, caller: Caller) -> Callable[[Any], str]:
     """Return the function that names an answer: all that may change it goes in, nothing secret does."""
     context = {
         "version": _KEY_VERSION,
@@ -264,12 +291,13 @@ def key_maker(model: ModelSettings, caller: Caller) -> Callable[[Any], str]:
         "task": model.task,
         "model": model.model,
         "provider": model.provider,
-        "base_url": model.base_url,
+        "base_url": model.base_url or engine.base_url,
+        "token": _server_token(engine, caller) if model.token is None else None,
         "endpoint": model.endpoint,
         "values": dict(model.values),
         "parameters": dict(model.parameters),
         "options": dict(model.options),
-        "labels": dict(model.facts.id2label),
+        "facts": [model.facts.pipeline_tag, model.facts.mask_token, list(model.facts.tags), dict(model.facts.id2label)],
     }
     base = blake2b(_canonical(context), digest_size=20)
 

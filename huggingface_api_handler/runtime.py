@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from .clients.dialect import Findings
     from .clients.transport import Transport
     from .egress import Egress
     from .execution.dispatcher import LaneState
@@ -48,6 +49,12 @@ class Runtime:
         from .execution.dispatcher import LaneState
 
         return self._hold(("lanes", service), LaneState)
+
+    def findings(self, service: Hashable) -> Findings:
+        """Return what was found out about the server that ``service`` names."""
+        from .clients.dialect import Findings
+
+        return self._hold(("findings", service), Findings)
 
     def store(self, key: Hashable, make: Callable[[], Store]) -> Store:
         """Return the store that ``key`` names, opened once."""

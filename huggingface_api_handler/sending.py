@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import media
+from .clients.dialect import Endpoint
 from .clients.inference_api import InferenceAPI
 from .clients.transport import Transport
 from .errors import HuggingFaceError
@@ -22,6 +23,7 @@ from .execution.plan import Item
 from .execution.store import Store
 from .rows import Caller
 from .settings import Execution
+from .tasks.media_answers import media_link
 from .tasks.task import Arguments, Media, Task
 
 log = logging.getLogger(__name__)
@@ -65,13 +67,20 @@ class Sender:
     """Sends one request for some items: load, encode, ask, read."""
 
     def __init__(
-        self, task: Task, arguments: Arguments, client: InferenceAPI, transport: Transport, roots: tuple[str, ...]
+        self,
+        task: Task,
+        arguments: Arguments,
+        client: InferenceAPI,
+        transport: Transport,
+        roots: tuple[str, ...],
+        endpoint: Endpoint,
     ) -> None:
         self.task = task
         self.arguments = arguments
         self.client = client
         self.transport = transport
         self.roots = roots
+        self.endpoint = endpoint
         self._media = [one.kind for one in task.inputs]
         self._has_media = any(kind.is_media for kind in self._media)
 
@@ -79,10 +88,16 @@ class Sender:
         rows = [item.payload for item in items]
         if self._has_media:
             rows = [self._loaded(row, timeout) for row in rows]
-        call = self.task.encode(rows, self.arguments)
-        reply = self.client.ask(self.task, call, timeout=timeout)
-        answer = reply.json() if reply.is_json else Media(reply.content, reply.media_type)
-        answers = self.task.read(answer, len(items), self.arguments)
+        server = self.endpoint.server()
+        arguments = self.endpoint.arguments(self.arguments, server)
+        call = self.task.encode(rows, arguments)
+        reply = self.client.ask(self.task, call, timeout=timeout, url=self.endpoint.url(server), model=server.model)
+        answer = reply.answer()
+        link = media_link(answer) if call.accept != "application/json" and reply.is_json else None
+        if link is not None:  # somebody else's address: no token goes there
+            made = self.transport.get(link, purpose="link", token=None, timeout=timeout)
+            answer = Media(made.content, made.media_type)
+        answers = self.task.read(answer, len(items), arguments)
         return Sent(
             answers,
             request_id=reply.request_id,

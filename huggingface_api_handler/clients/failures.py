@@ -128,8 +128,19 @@ def _words_of_object(body: dict[str, Any], depth: int) -> Iterator[str]:
     if isinstance(body.get("msg"), str) and isinstance(body.get("loc"), list):
         yield f"{'.'.join(str(part) for part in body['loc'])}: {body['msg']}"
         return
-    for name in ("error", "message", "title", "detail", "details", "error_description", "msg", "reason", "errors",
-                 "invalid_fields", "warnings"):
+    for name in (
+        "error",
+        "message",
+        "title",
+        "detail",
+        "details",
+        "error_description",
+        "msg",
+        "reason",
+        "errors",
+        "invalid_fields",
+        "warnings",
+    ):
         if name in body:
             yield from _words(body[name], depth + 1)
 
@@ -378,7 +389,7 @@ def failure(
         authorised: whether the request carried a token.
         secret: taken out of the server's reason, should it repeat what it was sent.
     """
-    body = parsed(content) if content[:1] in b"{[\" \n\t\r" else None
+    body = parsed(content) if content[:1] in b'{[" \n\t\r' else None
     reason = redact(reason_of(headers, content), secret)
     return _error(_case(status, reason, body, authorised), reason, status, headers, body)
 
@@ -401,9 +412,7 @@ def unfetched(status: int, headers: Mapping[str, str], url: str) -> HuggingFaceE
     Its server is nobody's service: what it says of tokens or models is not about ours.
     """
     if status in (408, 425, 429) or status >= 500:
-        return Unavailable(
-            f"the URL's server failed with status {status}: {url}", retry_after=retry_after(headers)
-        )
+        return Unavailable(f"the URL's server failed with status {status}: {url}", retry_after=retry_after(headers))
     what = "leads on and on" if 300 <= status < 400 else f"answered with status {status}"
     return InvalidInput(f"the URL {what}: {url}", divisible=False)
 

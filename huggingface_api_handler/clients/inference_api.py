@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ..egress import locate
-from ..errors import InvalidInput, SettingsError
+from ..errors import EndpointGone, HuggingFaceError, InvalidInput, SettingsError
 from ..tasks.task import Call, Media, Task
 from .transport import Reply, Transport
 
@@ -31,6 +31,12 @@ CHAT = "/chat/completions"
 ANY_MODEL = "tgi"
 #: Answers 410 to everything, and has for years.
 DEAD_HOST = "api-inference.huggingface.co"
+#: Where Inference Endpoints are served: their proxy answers for one that is scaled to zero.
+ENDPOINTS_DOMAIN = ".endpoints.huggingface.cloud"
+#: Seconds that the proxy gives up before we do, so that its word arrives.
+_HOLD_MARGIN = 5
+#: Statuses by which a server says that it has nothing at a path, or nothing for GET; 200: no JSON.
+_NO_SUCH_THING = frozenset({200, 400, 404, 405, 406, 410, 415, 422, 501})
 #: Providers that need no word to the router.
 _NO_PROVIDER = ("", "auto", "hf-inference")
 
@@ -201,6 +207,7 @@ class InferenceAPI:
         model: ``org/name``; may be ``None`` with an endpoint.
         bill_to: organisation billed; sent to Hugging Face and the engine's own base URL alone.
         provider: who shall serve a chat (``org/name:provider`` to the router); ``auto``: the router's choice.
+        timeout: seconds that a request may take; an endpoint's proxy is asked to hold it while a server starts.
 
     Raises:
         SettingsError: an address or a name that cannot work.
@@ -216,6 +223,7 @@ class InferenceAPI:
         model: str | None,
         bill_to: str | None = None,
         provider: str = "auto",
+        timeout: float | None = None,
     ) -> None:
         self._transport = transport
         self._token = token
@@ -224,11 +232,27 @@ class InferenceAPI:
         self._model = model
         self._provider = provider
         self._bill_to = bill_to
+        self._holds = _holds(self._endpoint, timeout)
         if self._endpoint is None and not model:
             raise SettingsError("model_name is missing", advice="Name a model, or an endpoint that serves one")
         # What an endpoint calls its model stands in no path: '/repository' and the like are fine.
         self._path = model_path(model) if model and self._endpoint is None else ""
         self._routes: dict[tuple[str, bool, bool], tuple[str, dict[str, str]]] = {}
+
+    @property
+    def endpoint(self) -> str | None:
+        """URL of a server with this one model."""
+        return self._endpoint
+
+    @property
+    def model(self) -> str | None:
+        """What the model is called."""
+        return self._model
+
+    @property
+    def wakes(self) -> bool:
+        """Whether the endpoint's proxy can hold a request until a server is up."""
+        return bool(self._holds)
 
     @property
     def service(self) -> tuple[str, str | None]:
@@ -244,16 +268,37 @@ class InferenceAPI:
         url = f"{self._base_url}/models/{self._path}"
         return f"{url}/pipeline/{task.name}" if task.pipeline_route else url
 
-    def ask(self, task: Task, call: Call, *, timeout: float) -> Reply:
+    def look(self, url: str, *, timeout: float, max_bytes: int) -> Any:
+        """Return what the endpoint's server says of itself at ``url``, as JSON; ``None`` where it has no such thing.
+
+        Raises:
+            HuggingFaceError: where that cannot be told: no connection, no permission, a server that is starting.
+        """
+        try:
+            reply = self._transport.get(
+                url, purpose="service", token=self._token, accept="application/json", headers=self._holds,
+                timeout=timeout, max_bytes=max_bytes,
+            )  # fmt: skip
+            return reply.json()
+        except HuggingFaceError as error:
+            if error.status in _NO_SUCH_THING and not isinstance(error, EndpointGone):
+                return None
+            raise
+
+    def ask(self, task: Task, call: Call, *, timeout: float, url: str | None = None, model: str | None = None) -> Reply:
         """Make one request. Seconds in ``timeout`` cover all of it.
+
+        Args:
+            url: where to ask, if not at ``url(task)``.
+            model: what the server calls its model, for where no name was given.
 
         Raises:
             HuggingFaceError: whatever went wrong, with the server's reason.
         """
-        url, headers = self._route(task)
+        route, headers = self._route(task)
 
         def query(inputs: Any, parameters: Mapping[str, Any] | None, options: Mapping[str, Any] | None) -> Reply:
-            return self._query(url, headers, task, call, inputs, parameters, options, timeout)
+            return self._query(url or route, headers, task, call, inputs, parameters, options, timeout, model)
 
         if task.method is not None:
             method = _method(task.method)
@@ -269,7 +314,8 @@ class InferenceAPI:
         if known is None:
             url = self.url(task)
             home = self._bill_to and self._transport.egress.is_home(url)
-            known = self._routes[key] = url, {"X-HF-Bill-To": str(self._bill_to)} if home else {}
+            billed = {"X-HF-Bill-To": str(self._bill_to)} if home else {}
+            known = self._routes[key] = url, {**billed, **self._holds}
         return known
 
     def _query(
@@ -282,6 +328,7 @@ class InferenceAPI:
         parameters: Mapping[str, Any] | None,
         options: Mapping[str, Any] | None,
         timeout: float,
+        model: str | None = None,
     ) -> Reply:
         """Send a call that hugging-py-face, or nobody, has put together.
 
@@ -296,7 +343,7 @@ class InferenceAPI:
         body: dict[str, Any] = {}
         if task.chat:
             # First in the body: the router decides by its beginning.
-            body["model"] = self._chat_model()
+            body["model"] = self._chat_model(model)
         if call.media is not None:
             body["inputs"] = _base64(call.media)
         elif inputs is not None:
@@ -314,12 +361,19 @@ class InferenceAPI:
             url, token=self._token, json=body, accept=call.accept, headers=headers, timeout=timeout
         )
 
-    def _chat_model(self) -> str:
+    def _chat_model(self, found: str | None) -> str:
         if self._model is None:
-            return ANY_MODEL
+            return found or ANY_MODEL
         if self._endpoint is not None or self._provider in _NO_PROVIDER or ":" in self._model:
             return self._model
         return f"{self._model}:{self._provider}"
+
+
+def _holds(endpoint: str | None, timeout: float | None) -> dict[str, str]:
+    """Return the header by which the proxy of a sleeping endpoint holds a request instead of answering 503 at once."""
+    seconds = int(timeout or 0) - _HOLD_MARGIN
+    asleep = endpoint is not None and (urlsplit(endpoint).hostname or "").endswith(ENDPOINTS_DOMAIN)
+    return {"X-Scale-Up-Timeout": str(seconds)} if asleep and seconds > 0 else {}
 
 
 def _base64(media: Media) -> str:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from ..egress import Purpose
 from ..errors import (
@@ -60,12 +60,13 @@ def client(
     model: str | None,
     bill_to: str | None = None,
     provider: str | None = None,
+    timeout: float | None = None,
 ) -> InferenceAPI:
     """Return the client for a model: of its endpoint, of hf-inference, or of a provider."""
     kind = InferenceAPI if endpoint or provider in _PLAIN else ProviderAPI
     return kind(
         transport, token=token, base_url=base_url, endpoint=endpoint, model=model, bill_to=bill_to,
-        provider=provider or "auto",
+        provider=provider or "auto", timeout=timeout,
     )  # fmt: skip
 
 
@@ -87,7 +88,7 @@ class ProviderAPI(InferenceAPI):
     def service(self) -> tuple[str, str | None]:
         return f"{self._base_url}#{self._provider}", self._model
 
-    def ask(self, task: Task, call: Call, *, timeout: float) -> Reply:
+    def ask(self, task: Task, call: Call, *, timeout: float, url: str | None = None, model: str | None = None) -> Reply:
         """Make one request, wait for its result where it is queued, and fetch it where it is linked.
 
         Raises:
@@ -309,7 +310,7 @@ def _job(provider: str, body: Any, base: str, url: str) -> _Job | None:
 
 def _path(url: str) -> str:
     path = urlsplit(url).path
-    if ".." in path.split("/"):
+    if ".." in unquote(path).replace("\\", "/").split("/"):
         raise InvalidAnswer("the provider's job lies nowhere", divisible=False)
     return path if path.startswith("/") else f"/{path}"
 

@@ -56,6 +56,8 @@ MAX_ANSWER_BYTES = 128 * 2**20
 POOL = 256
 MAX_REDIRECTS = 4
 CHUNK = 65536
+#: Shorter tokens may stand in an answer by chance.
+SHORTEST_SECRET = 16
 #: Prepared requests that are remembered.
 PREPARED_KEPT = 256
 
@@ -146,11 +148,22 @@ def _connect(connection: HTTPConnection) -> socket.socket:
 
 
 class _Connection(HTTPConnection):
+    #: With Python's own switch on, every connection prints its headers, the token among them.
+    debuglevel = 0
+
+    def set_debuglevel(self, level: int) -> None:
+        """Do nothing."""
+
     def _new_conn(self) -> socket.socket:
         return _connect(self)
 
 
 class _TLSConnection(HTTPSConnection):
+    debuglevel = 0
+
+    def set_debuglevel(self, level: int) -> None:
+        """Do nothing."""
+
     def _new_conn(self) -> socket.socket:
         return _connect(self)
 
@@ -443,6 +456,8 @@ class Transport:
             raise error
         media_type = answer_headers.get("content-type", "").partition(";")[0].strip().lower()
         reply = Reply(status, answer_headers, content, media_type, time.monotonic() - start, place.url)
+        if authorised and token:
+            _refuse_echo(reply, token)
         if method == "POST":
             self._distrust(reply, accept, token)
         return reply
@@ -555,11 +570,24 @@ class Transport:
         if reply.media_type == "text/html" and "html" not in accept:
             reply.json()
         if reply.content[:1] in b"{[" and b'"error"' in reply.content:
-            error = failures.failure_within(
-                reply.status, reply.headers, failures.parsed(reply.content), secret=token
-            )
+            error = failures.failure_within(reply.status, reply.headers, failures.parsed(reply.content), secret=token)
             if error is not None:
                 raise error
+
+
+def _refuse_echo(reply: Reply, token: str) -> None:
+    """Refuse an answer that repeats the token: it would be shown in a table and kept."""
+    if len(token) < SHORTEST_SECRET:
+        return
+    secret = token.encode()
+    content = reply.content
+    if secret in content or any(token in value for value in reply.headers.values()):
+        raise InvalidAnswer(
+            "the service's answer repeats the token that it was sent",
+            advice="Find out what stands behind base_url or endpoint, and make a new token",
+            status=reply.status,
+            divisible=False,
+        )
 
 
 def _follows(method: str, status: int, headers: Mapping[str, str]) -> bool:

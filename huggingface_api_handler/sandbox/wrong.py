@@ -109,6 +109,10 @@ def _trickle(request: Request, rule: Rule, response: Response) -> Response:
 
 #: What happens in place of an answer, and what happens to one.
 INSTEAD: Mapping[str, Callable[[Request, Rule], Awaitable[Response]]] = {
-    "reset": _reset, "hang": _hang, "status": _status, "html": _html, "empty": _empty,
+    "reset": _reset,
+    "hang": _hang,
+    "status": _status,
+    "html": _html,
+    "empty": _empty,
 }
 AFTER: Mapping[str, Callable[[Request, Rule, Response], Response]] = {"cut": _cut, "break": _break, "trickle": _trickle}

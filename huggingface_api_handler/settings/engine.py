@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from ..egress import is_router
 from ..errors import SettingsError
 from .forms import API_KEY, BASE_URL, ENGINE, EXECUTION, ROUTER, Form
 from .layers import EngineSettings
@@ -50,7 +51,8 @@ def engine_settings(
     Args:
         raw: the arguments of CREATE ML_ENGINE; a masked token (``******``) counts as none.
         environ: the server's environment variables.
-        token: the token of USING, where it has been put away apart from ``raw``.
+        token: the token of USING, where it has been put away apart from ``raw``. Every other
+            is the server's, and does not go to a ``base_url`` of USING.
         configured_token: the token of MindsDB's configuration file.
         login: asked last of all for a token.
 
@@ -61,12 +63,16 @@ def engine_settings(
     given = {form.name: reader.take(form) for form in ENGINE if form.name in _DEFAULTS}
     key = take_token(reader)
     base_url = reader.take(BASE_URL, check_base_url)
-    if base_url in (ABSENT, None):
+    is_own = base_url not in (ABSENT, None)
+    if not is_own:
         base_url = _base_url_of(environ, reader)
     hosts = reader.take(_FORMS["allowed_hosts"], check_hosts)
     folders = reader.take(_FORMS["media_roots"], check_folders)
     bill_to = reader.take(_FORMS["bill_to"], check_bill_to)
     secret, source = _first_token(key, token, environ, configured_token, login, reader)
+    if is_own and source != "engine" and not is_router(base_url):
+        # The server's token is its administrator's; who may create engines may not have it sent to any address.
+        secret, source = None, "anonymous"
     known = [name for form in ENGINE for name in (form.name, *form.aliases)]
     for name in reader.left():
         reader.unknown(name, known, f": an engine takes {', '.join(form.name for form in ENGINE)}")

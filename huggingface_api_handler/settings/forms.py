@@ -58,13 +58,22 @@ _YEAR = 365 * _DAY
 #: How many requests, when, and again: everything that ``Execution`` holds, in its order.
 EXECUTION: tuple[Form, ...] = (
     Form(
-        "on_error", "text", "what the first lasting error does: end the query, or leave the row NULL",
-        default="raise", choices=("raise", "null"), example="'null'",
+        "on_error",
+        "text",
+        "what the first lasting error does: end the query, or leave the row NULL",
+        default="raise",
+        choices=("raise", "null"),
+        example="'null'",
     ),
     Form("use_cache", "boolean", "read answers from the cache and keep them there", default=True, example="false"),
     Form(
-        "cache_ttl", "integer", "seconds an answer is kept",
-        default=_DAY, least=0, most=10 * _YEAR, example=f"{_DAY}",
+        "cache_ttl",
+        "integer",
+        "seconds an answer is kept",
+        default=_DAY,
+        least=0,
+        most=10 * _YEAR,
+        example=f"{_DAY}",
     ),
     Form("max_batch_size", "integer", "rows in one request", default=32, least=1, most=1000, example="32"),
     Form("max_concurrency", "integer", "requests under way at once", default=16, least=1, most=256, example="16"),

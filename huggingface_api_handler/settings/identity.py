@@ -8,12 +8,12 @@ from typing import Any, TypeAlias
 
 from pydantic import SecretStr
 
-from ..egress import Egress
+from ..egress import Egress, locate
 from ..errors import AccountError, HuggingFaceError, ModelError, ServiceError, SettingsError
 from ..tasks import TASKS, find_task
 from ..tasks.task import ModelFacts, Task
 from .engine import take_token
-from .forms import MODEL, Form
+from .forms import API_KEY, MODEL, Form
 from .layers import EngineSettings
 from .names import nearest
 from .places import check_base_url, check_model_id, check_provider, check_served_name, check_service, check_url
@@ -53,6 +53,8 @@ class Identity:
 def read_identity(reader: Reader, engine: EngineSettings) -> Identity:
     """Read what a statement says of task, model and server."""
     egress = Egress(base_urls=(engine.base_url,), allowed_hosts=engine.allowed_hosts)
+    # RETRAIN brings a mask in place of a key that is kept: then there is one.
+    has_key = any(reader.given.get(name) for name in (API_KEY.name, *API_KEY.aliases))
     token = take_token(reader)
 
     def endpoint_of(text: str) -> str:
@@ -83,9 +85,17 @@ def read_identity(reader: Reader, engine: EngineSettings) -> Identity:
             reader.fault("an endpoint does not say what it does: write task = 'text-classification', or what it is for")
     elif found.provider not in (None, "hf-inference", "auto") and found.base_url is not None:
         reader.fault("provider and base_url exclude each other: requests go to the one or to the other")
+    for name, url in (("endpoint", found.endpoint), ("base_url", found.base_url)):
+        if url is not None and engine.token is not None and not has_key and egress.is_strangers(url):
+            host = locate(url).host
+            reader.fault(
+                f"{name}: '{host}' may be anybody's endpoint, so the engine's token is not sent there: write "
+                f"api_key = 'hf_…' beside it, or have the engine's owner allow it: allowed_hosts = ['{host}']"
+            )
     if not found.task_given and not found.model_given and not is_served_alone:
         reader.fault(
-            "USING names neither task nor model_name: write task = 'text-classification', input_column = 'text'"
+            "USING names neither task nor model_name: write task = 'text-classification', input_column = 'text' "
+            "(RETRAIN, too, takes all arguments anew)"
         )
     return found
 

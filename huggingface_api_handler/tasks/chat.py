@@ -24,7 +24,7 @@ from .shapes import (
     text,
     whole,
 )
-from .task import Answer, Arguments, Call, Media, Row
+from .task import Answer, Arguments, Call, Dialect, Media, Row
 
 #: Thoughts that a server left in front of the content instead of apart from it.
 _THOUGHTS = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
@@ -149,6 +149,13 @@ def messages(prompt: str, image: Media | None, system: str | None) -> list[dict[
     return [*opening, {"role": "user", "content": content}]
 
 
+def _for_tgi(wanted: Any) -> Any:
+    """Return OpenAI's ``json_schema`` in the one form that all versions of text-generation-inference know."""
+    described = wanted.get("json_schema") if isinstance(wanted, Mapping) else None
+    schema = described.get("schema") if isinstance(described, Mapping) else None
+    return {"type": "json_object", "value": schema} if schema else wanted
+
+
 def encode_chat(rows: Sequence[Row], args: Arguments) -> Call:
     """One prompt → the body of a chat completion, without ``model``, which belongs to the route."""
     prompt, image = rows[0]
@@ -157,6 +164,8 @@ def encode_chat(rows: Sequence[Row], args: Arguments) -> Call:
     limit = args.values.get("max_output_length")
     if limit is not None:
         fields["max_tokens"] = limit
+    if args.dialect is Dialect.TGI and "response_format" in fields:
+        fields["response_format"] = _for_tgi(fields["response_format"])
     return Call(root={"messages": messages(prompt, image, system), **fields})
 
 

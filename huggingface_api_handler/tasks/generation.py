@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from . import chat, stand_ins
@@ -142,6 +143,7 @@ TEXT_GENERATION = Task(
     read=chat.read_generations,
     travel=Travel.LIST,
     alone=frozenset({Dialect.TGI, Dialect.OPENAI}),
+    routes={Dialect.OPENAI: "/completions"},
     method="text_generation",
     pipeline_tags=("text2text-generation", "summarization", "translation"),
     samples=generation_samples,
@@ -166,7 +168,7 @@ CHAT_COMPLETION = Task(
     answer="what the model says; with response_format its JSON",
     explain="why it ended, tokens used, tools called",
     inputs=(
-        PROMPT,
+        replace(PROMPT, constant="prompt"),
         Input("image_column", Kind.IMAGE, "an image to talk about", required=False),
     ),
     arguments=CHAT_LENGTHS,

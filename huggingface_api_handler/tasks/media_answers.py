@@ -210,4 +210,3 @@ def _chunk(one: Mapping[str, Any]) -> dict[str, Any]:
 read_segments = single(segments_answer)
 read_parts = single(parts_answer)
 read_transcript = single(transcript_answer)
-

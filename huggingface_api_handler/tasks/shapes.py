@@ -215,9 +215,7 @@ def single(read: Callable[[Any, Arguments], Answer]) -> Reader:
     return read_one
 
 
-def each(
-    split: Callable[[Any, int, Arguments], Sequence[Any]], read: Callable[[Any, Arguments], Answer]
-) -> Reader:
+def each(split: Callable[[Any, int, Arguments], Sequence[Any]], read: Callable[[Any, Arguments], Answer]) -> Reader:
     """Make a reader out of the splitting of an answer into rows and the reading of one row."""
 
     def read_rows(answer: Any, n: int, args: Arguments) -> list[Answer]:

@@ -76,7 +76,11 @@ TABLE_QUESTION_ANSWERING = Task(
     explain="coordinates, cells and aggregator that it rests on",
     inputs=(
         Input("input_column", Kind.TEXT, "the question", aliases=("question_column", "column"), constant="question"),
-        Input("table_column", Kind.TABLE, "the table as JSON; without it, the query's own rows are the table"),
+        Input(
+            "table_column",
+            Kind.TABLE,
+            "the table as JSON; with question = '…' and no columns, the query's own rows are the table",
+        ),
     ),
     parameters="TableQuestionAnsweringParameters",
     encode=encode_table_question,

@@ -207,6 +207,8 @@ class Task:
             service sent something else.
         travel: how rows share requests.
         alone: servers that take one row a request, whatever ``travel`` says.
+        routes: where a kind of server is asked for it, below the server's URL (OpenAI's: below its ``/v1``);
+            at the URL itself where none is given.
         explain: what ``<target>_explain`` holds; empty: there is no such column.
         aliases: other names by which the task is asked for.
         arguments: USING arguments of its own.
@@ -246,6 +248,7 @@ class Task:
     chat: bool = False
     samples: Callable[[Arguments], bool] = _never
     alone: frozenset[Dialect] = frozenset()
+    routes: Mapping[Dialect, str] = field(default_factory=dict)
     makes: Kind | None = None
 
     def travels(self, dialect: Dialect) -> Travel:

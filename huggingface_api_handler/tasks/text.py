@@ -28,12 +28,19 @@ ALL_LABELS = 100
 # --- text-classification ---------------------------------------------------------------------
 
 
+def _beside_top_k(args: Arguments) -> dict[str, Any]:
+    """Return the fields for servers that give all labels, with scores as they are."""
+    return {name: value for name, value in parameters(args).items() if name not in ("top_k", "function_to_apply")}
+
+
 def encode_classification(rows: Sequence[Row], args: Arguments) -> Call:
     """Ask for all labels: without ``top_k`` some servers give one only, and mix the rows into one list."""
+    if args.dialect is Dialect.OPENAI:
+        return Call(root={**model_name(args), "input": [row[0] for row in rows], **_beside_top_k(args)})
     if args.dialect is not Dialect.TEI:
         given = parameters(args, top_k=max(ALL_LABELS, len(args.model.id2label)))
         return Call(inputs=texts(rows), parameters=given, root=options(args))
-    fields = {name: value for name, value in parameters(args).items() if name not in ("top_k", "function_to_apply")}
+    fields = _beside_top_k(args)
     if args.parameters.get("function_to_apply") == "none":
         fields["raw_scores"] = True
     # A bare list of two texts would be read as one pair of texts.
@@ -42,6 +49,7 @@ def encode_classification(rows: Sequence[Row], args: Arguments) -> Call:
 
 TEXT_CLASSIFICATION = Task(
     name="text-classification",
+    aliases=("sentiment-analysis",),
     answer="the label with the best score",
     explain="all labels with their scores",
     inputs=(TEXT,),
@@ -50,6 +58,7 @@ TEXT_CLASSIFICATION = Task(
     encode=encode_classification,
     read=answers.read_labels,
     travel=Travel.LIST,
+    routes={Dialect.TEI: "/predict", Dialect.OPENAI: "/classify"},
     default_model="distilbert/distilbert-base-uncased-finetuned-sst-2-english",
     method="text_classification",
     stand_in=stand_ins.text_classification,
@@ -58,6 +67,7 @@ TEXT_CLASSIFICATION = Task(
 
 TOKEN_CLASSIFICATION = Task(
     name="token-classification",
+    aliases=("ner",),
     answer="JSON list of the entities found",
     explain="the words of each kind of entity",
     inputs=(TEXT,),
@@ -72,9 +82,7 @@ TOKEN_CLASSIFICATION = Task(
 
 # --- questions -------------------------------------------------------------------------------
 
-QUESTION = Input(
-    "input_column", Kind.TEXT, "the question", aliases=("question_column", "column"), constant="question"
-)
+QUESTION = Input("input_column", Kind.TEXT, "the question", aliases=("question_column", "column"), constant="question")
 
 
 def encode_question(rows: Sequence[Row], args: Arguments) -> Call:
@@ -170,9 +178,7 @@ POOLING = Argument(
     "pooling", "text", "how the vectors of a text's tokens become one: mean, the first (cls), or not at all (none)",
     choices=("mean", "cls", "none"),
 )  # fmt: skip
-DIMENSIONS = Argument(
-    "dimensions", "integer", "shorten vectors to this length, where the model can", wire="dimensions"
-)
+DIMENSIONS = Argument("dimensions", "integer", "shorten vectors to this length, where the model can", wire="dimensions")
 
 
 def encode_vectors(rows: Sequence[Row], args: Arguments) -> Call:
@@ -194,6 +200,7 @@ FEATURE_EXTRACTION = Task(
     encode=encode_vectors,
     read=read_vectors,
     travel=Travel.LIST,
+    routes={Dialect.TEI: "/embed", Dialect.OPENAI: "/embeddings"},
     default_model="sentence-transformers/all-MiniLM-L6-v2",
     method="feature_extraction",
     pipeline_tags=("sentence-similarity",),
@@ -219,6 +226,7 @@ SENTENCE_SIMILARITY = Task(
     encode=encode_similarity,
     read=answers.read_numbers,
     travel=Travel.GROUP,
+    routes={Dialect.TEI: "/similarity"},
     default_model="sentence-transformers/all-MiniLM-L6-v2",
     method="sentence_similarity",
     pipeline_tags=("feature-extraction",),
@@ -237,6 +245,9 @@ def encode_ranking(rows: Sequence[Row], args: Arguments) -> Call:
     fields = parameters(args, (TRUNCATE, RAW_SCORES))
     if args.dialect is Dialect.TEI:
         return Call(root={**asked, **fields})
+    if args.dialect is Dialect.OPENAI:
+        # The form that Cohere and Jina gave it, which OpenAI-compatible servers have taken over.
+        return Call(root={**model_name(args), "query": asked["query"], "documents": asked["texts"], **fields})
     return Call(inputs=asked, parameters=fields, root=options(args))
 
 
@@ -251,6 +262,7 @@ TEXT_RANKING = Task(
     encode=encode_ranking,
     read=answers.read_ranking,
     travel=Travel.GROUP,
+    routes={Dialect.TEI: "/rerank", Dialect.OPENAI: "/rerank"},
     default_model="cross-encoder/ms-marco-MiniLM-L6-v2",
     pipeline_tags=("text-classification", "sentence-similarity"),
     stand_in=stand_ins.text_ranking,

@@ -54,13 +54,15 @@ MISTAKES = {
         ("'tmeout'", "'timeout'", "max_batch_size", "input_column")),
     "unknown query argument": ("SELECT mood FROM sentiment WHERE text = 'x' USING max_retrys = 3",
                                ("'max_retrys'", "'max_retries'")),
-    "task in a query": ("SELECT mood FROM sentiment WHERE text = 'x' USING task = 'fill-mask'", 
+    "task in a query": ("SELECT mood FROM sentiment WHERE text = 'x' USING task = 'fill-mask'",
                         ("task", "CREATE MODEL")),
     "column not in the table": (
         "SELECT m.mood FROM duck.reviews AS r JOIN sentiment AS m", ("'text'", "input_column", "'review'")),
     "engine: unknown argument": ("CREATE ML_ENGINE wrong FROM huggingface_api USING api_kye = 'x'",
                                  ("'api_kye'", "'api_key'")),
     "engine: bad key": ("CREATE ML_ENGINE wrong FROM huggingface_api USING api_key = 'hf_ab cd'", ("api_key",)),
+    "target is an input": ("CREATE MODEL wrong PREDICT a USING engine = 'hf', task = 'fill-mask', column = 'A'",
+                           ("PREDICT a", "a_predicted")),
     "describe: unknown table": ("DESCRIBE sentiment.argz", ("argz", "args")),
 }  # fmt: skip
 

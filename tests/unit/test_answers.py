@@ -63,9 +63,8 @@ SHAPES: list[tuple[str, int, Any, list[Any]]] = [
     # text-classification: several texts
     ("text-classification", 2, [[UP, DOWN], [label("DOWN", 0.8), label("UP", 0.2)]], ["UP", "DOWN"]),
     ("text-classification", 2, [[UP], [label("DOWN", 0.8)]], ["UP", "DOWN"]),
-    ("text-classification", 2, [[UP, label("DOWN", 0.8)]], ["UP", "DOWN"]),
     ("text-classification", 3, [[UP, label("UP", 0.6), label("DOWN", 0.8)]], ["UP", "UP", "DOWN"]),
-    ("text-classification", 2, [UP, label("DOWN", 0.95)], ["UP", "DOWN"]),
+    ("text-classification", 2, [UP, label("UP", 0.95)], ["UP", "UP"]),
     # token-classification
     ("token-classification", 1, [PERSON], None),
     ("token-classification", 1, [[PERSON]], None),
@@ -193,6 +192,8 @@ def test_every_shape_of_every_server(task: str, n: int, answer: Any, expected: l
 REFUSED: list[tuple[str, int, Any]] = [
     ("text-classification", 2, [[UP, DOWN]]),  # all labels of one text
     ("text-classification", 2, [UP, DOWN]),  # the same, as a pair of texts gets it
+    ("text-classification", 2, [[UP, label("DOWN", 0.8)]]),  # two rows' best, or one row's two
+    ("text-classification", 2, [label("toxic", 0.95), label("insult", 0.9)]),  # both may be true of one text
     ("text-classification", 3, [[UP], [DOWN]]),
     ("text-classification", 1, [[UP], [DOWN]]),
     ("text-classification", 1, []),

@@ -17,7 +17,20 @@ from huggingface_api_handler.cells import as_text, as_texts, find_column, is_mis
 from huggingface_api_handler.errors import InvalidInput, SettingsError
 
 
-@pytest.mark.parametrize("cell", [None, float("nan"), np.nan, pd.NA, pd.NaT, np.float64("nan")])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        None,
+        float("nan"),
+        np.nan,
+        pd.NA,
+        pd.NaT,
+        np.float64("nan"),
+        np.float32("nan"),
+        np.datetime64("NaT"),
+        decimal.Decimal("NaN"),
+    ],
+)
 def test_missing_in_every_make(cell: Any) -> None:
     assert is_missing(cell)
     assert as_text(cell) is None
@@ -31,7 +44,8 @@ def test_empty_text_counts_as_missing(cell: Any) -> None:
 @pytest.mark.parametrize(
     ("cell", "text"),
     [
-        ("a", "a"), (" a ", " a "), (0, "0"), (1.5, "1.5"), (True, "True"), (b"caf\xc3\xa9", "café"),
+        ("a", "a"), (" a ", " a "), (0, "0"), (1.5, "1.5"), (2.0, "2"),
+        (-0.0, "0"), (1e300, "1e+300"), (True, "True"), (b"caf\xc3\xa9", "café"),
         (decimal.Decimal("1.10"), "1.10"), (datetime.date(2026, 1, 2), "2026-01-02"), ({"a": "é"}, '{"a": "é"}'),
         ([1, 2], "[1, 2]"), (np.int64(3), "3"), ("🙂", "🙂"),
     ],

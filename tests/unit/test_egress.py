@@ -168,10 +168,12 @@ def test_whatever_is_written_is_judged_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "https://huggingface.co/api", "https://router.huggingface.co/v1", "https://a.b.huggingface.co/",
-        "https://x1.eu-west-1.aws.endpoints.huggingface.cloud/", "https://ROUTER.HuggingFace.co/",
+        "https://router.huggingface.co",
+        "https://router.huggingface.co/v1",
+        "https://ROUTER.HuggingFace.co/",
+        "https://router.huggingface.co.:443/hf-inference",
     ],
-)  # fmt: skip
+)
 def test_hugging_face_may_be_asked_and_gets_the_token(url: str) -> None:
     egress = Egress((ROUTER,), resolver=Anything())
     assert egress.check(url, purpose="service").address == PUBLIC
@@ -182,7 +184,8 @@ def test_hugging_face_may_be_asked_and_gets_the_token(url: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://huggingface.co/", "https://huggingface.co:8443/", "https://huggingface.co.evil.example/",
+        "http://huggingface.co/", "https://huggingface.co:8443/", "https://huggingface.co/api/repos/create?x=",
+        "https://x.huggingface.co/", "https://huggingface.co.evil.example/",
         "https://evilhuggingface.co/", "https://huggingface.cloud/", "https://evilhuggingface.cloud/",
         "https://huggingface.co@evil.example/", "https://evil.example/huggingface.co", "https://hf.space/",
         "https://router.huggingface.com/", "http://router.huggingface.co/hf-inference",
@@ -194,6 +197,48 @@ def test_what_only_looks_like_hugging_face(url: str) -> None:
         egress.check(url, purpose="service")
     assert not egress.may_carry_token(url)
     assert not egress.is_home(url)
+
+
+def test_an_endpoint_of_some_customer_may_be_asked_and_gets_only_the_models_own_token() -> None:
+    url = "https://x1.eu-west-1.aws.endpoints.huggingface.cloud/"
+    host = "x1.eu-west-1.aws.endpoints.huggingface.cloud"
+    for egress, gets in (
+        (Egress((ROUTER,), resolver=Anything()), False),
+        (Egress((ROUTER,), (), "server", resolver=Anything()), False),
+        (Egress((ROUTER,), (), "model", resolver=Anything()), True),
+        (Egress((ROUTER,), (host,), resolver=Anything()), True),
+        (Egress((ROUTER,), (f"{host}:443",), resolver=Anything()), True),
+        (Egress((ROUTER,), (f"x{host}",), resolver=Anything()), False),
+        (Egress((url,), resolver=Anything()), True),
+    ):
+        assert egress.check(url, purpose="service").address == PUBLIC
+        assert egress.may_carry_token(url) is gets
+    assert not Egress((ROUTER,)).is_home(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "engine", "model", "server"),
+    [
+        ("https://named.example/", True, True, False),
+        ("https://named.example:8443/", True, True, False),
+        ("http://named.example/", False, True, False),
+        ("http://10.0.0.5:8080/", True, True, False),
+        ("http://base.example:81/", True, True, True),
+        ("https://router.huggingface.co/v1", True, True, True),
+        ("https://elsewhere.example/", False, False, False),
+    ],
+)
+def test_whose_token_goes_where(url: str, engine: bool, model: bool, server: bool) -> None:
+    hosts = ("named.example", "10.0.0.5:8080")
+    egress = [Egress(("http://base.example:81/x",), hosts, of) for of in ("engine", "model", "server")]  # type: ignore[arg-type]
+    assert [one.may_carry_token(url) for one in egress] == [engine, model, server]
+
+
+def test_rows_do_not_reach_a_base_url() -> None:
+    egress = Egress(("http://127.0.0.1:9000/hf",))
+    with pytest.raises(BlockedAddress):
+        egress.check("http://127.0.0.1:9000/metrics", purpose="media")
+    assert egress.check("http://127.0.0.1:9000/made.png", purpose="link").address == "127.0.0.1"
 
 
 def test_a_base_url_is_its_origin_and_no_more() -> None:

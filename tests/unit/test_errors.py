@@ -60,6 +60,10 @@ def test_redact_takes_named_secrets_and_bearers() -> None:
     )
 
 
+def test_a_name_that_begins_like_a_token_is_none() -> None:
+    assert redact("DESCRIBE hf_sentiment_classifier.args") == "DESCRIBE hf_sentiment_classifier.args"
+
+
 def test_with_facts_adds_and_keeps() -> None:
     cause = ValueError("x")
     error = RateLimited("slow", row=1)

@@ -37,7 +37,12 @@ print(json.dumps({
 
 def run(imports: str, earlier: str = "") -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT % (earlier, imports)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", _SCRIPT % (earlier, imports)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     found: dict[str, Any] = json.loads(done.stdout)
     return found

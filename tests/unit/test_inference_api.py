@@ -255,7 +255,7 @@ def test_nan_is_not_sent() -> None:
 
 @pytest.mark.parametrize(
     ("options", "billed"),
-    [({}, True), ({"endpoint": ENDPOINT}, True), ({"base_url": "https://gateway.example/hf"}, True),
+    [({}, True), ({"endpoint": ENDPOINT}, False), ({"base_url": "https://gateway.example/hf"}, True),
      ({"endpoint": "https://own.example/"}, False), ({"endpoint": "http://own.example/"}, False)],
 )  # fmt: skip
 def test_who_is_told_whom_to_bill(options: dict[str, Any], billed: bool) -> None:

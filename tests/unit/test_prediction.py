@@ -159,6 +159,31 @@ def test_every_task_survives(sandbox: Sandbox, name: str, rule: dict[str, Any]) 
     check(bench, order, result, list(range(6)))
 
 
+def test_a_table_of_rows_has_no_text_for_null(sandbox: Sandbox) -> None:
+    bench = Bench(sandbox, "table-question-answering")
+    using = {"task": "table-question-answering", "question": "How many?"}
+    bench.model = model_settings(using, bench.engine, hub=lambda *_: None)
+    bench.predict(pd.DataFrame({"n": [1, None], "m": pd.array([1, None], dtype="Int64")}))
+    assert sandbox.inference_requests()[0].inputs["table"] == {"n": ["1", ""], "m": ["1", ""]}
+
+
+def test_two_columns_of_one_name_are_refused_where_all_are_read(sandbox: Sandbox) -> None:
+    bench = Bench(sandbox, "tabular-regression")
+    with pytest.raises(SettingsError, match="2 columns named 'a'"):
+        bench.predict(pd.DataFrame([[1, 2]], columns=["a", "a"]))
+
+
+def test_one_question_about_many_pictures(sandbox: Sandbox) -> None:
+    bench = Bench(sandbox, "chat-completion")
+    using = {"task": "chat-completion", "prompt": "What is it?", "image_column": "picture"}
+    bench.model = model_settings(using, bench.engine, hub=lambda *_: None)
+    picture = TASKS["image-classification"].example.rows[0][0].data
+    result = bench.predict(pd.DataFrame({"picture": [picture, None, picture]}, dtype=object))
+    assert result["y"][0] == result["y"][2] != result["y"][1]
+    assert result["y"][1] is None
+    assert len(sandbox.inference_requests()) == 1
+
+
 # --- paying once -----------------------------------------------------------------------------
 
 
@@ -194,6 +219,18 @@ def test_what_changes_the_answer_changes_the_key(sandbox: Sandbox, store: Store,
     sandbox.reset()
     bench.predict(texts(5, 5), **change.get("overrides", {}))
     assert sandbox.sent() == 5
+
+
+@pytest.mark.parametrize("environ", [{"HF_TOKEN": "hf_" + "n" * 34}, {"HUGGINGFACE_API_BASE_URL": "OTHER"}], ids=list)
+def test_what_the_server_is_told_anew_asks_anew(sandbox: Sandbox, store: Store, environ: dict[str, str]) -> None:
+    with Sandbox() as other:
+        before = {"HF_TOKEN": "hf_" + "x" * 34, "HUGGINGFACE_API_BASE_URL": sandbox.url}
+        after = {**before, **{name: value.replace("OTHER", other.url) for name, value in environ.items()}}
+        for each in (before, after):
+            bench = Bench(sandbox, "text-classification", store)
+            bench.engine = engine_settings({}, environ=each)
+            bench.predict(texts(5, 5))
+        assert sandbox.sent() + other.sent() == 10
 
 
 def test_another_model_of_the_same_settings_shares_the_answers(sandbox: Sandbox, store: Store) -> None:

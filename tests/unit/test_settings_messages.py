@@ -52,7 +52,11 @@ TOO_DEEP = '{"x": ' + "[" * 40 + "]" * 40 + "}"
 
 CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     # task and model
-    (None, "USING names neither task nor model_name: write task = 'text-classification', input_column = 'text'"),
+    (
+        None,
+        "USING names neither task nor model_name: write task = 'text-classification', input_column = 'text' "
+        "(RETRAIN, too, takes all arguments anew)",
+    ),
     ({**C, "task": Identifier("summarization")}, "task is a bare word: write it in quotes, task = 'summarization'"),
     ({**C, "task": "sumarization"}, "unknown task 'sumarization': did you mean 'summarization'?"),
     ({**C, "task": "chat"}, "unknown task 'chat': did you mean 'chat-completion'?"),

@@ -64,6 +64,10 @@ def rows_of(task: Task, args: Arguments) -> list[Row]:
 
 def stand_in(task: Task, call: Call) -> Any:
     inputs = call.inputs if call.inputs is not None else call.media if call.media is not None else dict(call.root)
+    if isinstance(inputs, dict) and "documents" in inputs:  # what Cohere's form calls the texts
+        inputs["texts"] = inputs.pop("documents")
+    if isinstance(inputs, dict) and isinstance(inputs.get("input"), list) and task.name == "text-classification":
+        inputs = inputs["input"]
     answer = task.stand_in(inputs, call.parameters)
     return answer if isinstance(answer, Media) else json.loads(json.dumps(answer, allow_nan=False))
 

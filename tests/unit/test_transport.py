@@ -55,6 +55,11 @@ def other() -> Iterator[Loopback]:
         yield one
 
 
+def fetcher(*servers: Loopback, **options: Any) -> Transport:
+    """A transport that may fetch media from these servers."""
+    return Transport(Egress((), tuple(f"127.0.0.1:{one.port}" for one in servers)), **options)
+
+
 def transport(*servers: Loopback, allowed: tuple[str, ...] = (), **options: Any) -> Transport:
     return Transport(Egress(tuple(one.url for one in servers), allowed), **options)
 
@@ -527,8 +532,8 @@ def test_a_failing_answer_that_breaks_off_still_says_its_status(server: Loopback
 def test_media_have_their_own_limit(server: Loopback) -> None:
     server.speak = answer(b"x" * 2000, content_type="image/png")
     with pytest.raises(PayloadTooLarge):
-        transport(server).get(server.url, purpose="media", timeout=5, max_bytes=1999)
-    assert len(transport(server).get(server.url, purpose="media", timeout=5, max_bytes=2000).content) == 2000
+        fetcher(server).get(server.url, purpose="media", timeout=5, max_bytes=1999)
+    assert len(fetcher(server).get(server.url, purpose="media", timeout=5, max_bytes=2000).content) == 2000
 
 
 # --- redirects ------------------------------------------------------------------------------------
@@ -595,14 +600,14 @@ def test_redirects_end(server: Loopback) -> None:
         post(server, answer(b"", 307, Location="/again"))
     assert len(server.heard) == 5
     with pytest.raises(InvalidInput):
-        transport(server).get(server.url, purpose="media", timeout=5)
+        fetcher(server).get(server.url, purpose="media", timeout=5)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_media_are_followed(server: Loopback, other: Loopback, status: int) -> None:
     other.speak = answer(b"PNG", content_type="image/png")
     server.speak = answer(b"moved", status, Location=f"{other.url}/ü b.png?sig=ä")
-    reply = transport(server, other).get(f"{server.url}/a", purpose="media", timeout=5)
+    reply = fetcher(server, other).get(f"{server.url}/a", purpose="media", timeout=5)
     assert reply.content == b"PNG"
     assert other.heard[0].target == "/%C3%BC%20b.png?sig=%C3%A4"
 
@@ -618,7 +623,7 @@ def test_a_strangers_answer_ends_a_row_not_the_query(
 ) -> None:
     server.speak = answer({"error": "model not found"}, status)
     with pytest.raises(HuggingFaceError) as caught:
-        transport(server).get(f"{server.url}/a.png?sig=s3cret", purpose="media", timeout=5)
+        fetcher(server).get(f"{server.url}/a.png?sig=s3cret", purpose="media", timeout=5)
     assert type(caught.value) is kind
     assert caught.value.retryable is retryable
     assert not caught.value.fatal

@@ -144,9 +144,12 @@ def runs_table(about: Description) -> pd.DataFrame:
     now = time.time()
     rows: list[tuple[Any, ...]] = []
     for run in about.store.runs(about.caller.scope):
-        seconds = max((run.updated if run.state != "running" else now) - run.started, 1e-3)
-        rate = run.done / seconds
-        left = (run.rows - run.done) / rate if run.state == "running" and rate else None
+        # Notes of how far a run is come about once a second: its pace is that up to the last one.
+        rate = run.done / max(run.updated - run.started, 1e-3)
+        seconds = (now if run.state == "running" else run.updated) - run.started
+        left = None
+        if run.state == "running" and rate:
+            left = max((run.rows - run.done) / rate - (now - run.updated), 0.0)
         rows.append(
             (
                 time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(run.started)),

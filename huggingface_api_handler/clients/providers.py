@@ -309,7 +309,10 @@ def _job(provider: str, body: Any, base: str, url: str) -> _Job | None:
 
 
 def _path(url: str) -> str:
-    path = urlsplit(url).path
+    try:
+        path = urlsplit(url).path
+    except ValueError as error:
+        raise InvalidAnswer("the provider's job lies nowhere", divisible=False) from error
     if ".." in unquote(path).replace("\\", "/").split("/"):
         raise InvalidAnswer("the provider's job lies nowhere", divisible=False)
     return path if path.startswith("/") else f"/{path}"

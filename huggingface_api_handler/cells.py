@@ -17,6 +17,8 @@ from .errors import InvalidInput, SettingsError
 
 #: Columns that MindsDB adds to every frame.
 HOST_COLUMNS = ("__mindsdb_row_id", "__mdb_forecast_offset")
+#: How deep lists and objects may stand in one another in a cell.
+DEEPEST = 64
 
 
 def is_missing(cell: Any) -> bool:
@@ -35,7 +37,7 @@ def as_text(cell: Any) -> str | None:
     """Return a cell as text; ``None`` where it is missing or holds nothing but white space.
 
     Raises:
-        InvalidInput: for bytes that are no UTF-8 text.
+        InvalidInput: for bytes that are no UTF-8 text, and for lists nested without end.
     """
     if isinstance(cell, str):
         return cell if cell and not cell.isspace() else None
@@ -53,7 +55,7 @@ def as_text(cell: Any) -> str | None:
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
         return str(int(cell))  # a NULL in another row makes pandas hold whole numbers as floats
     if isinstance(cell, (dict, list, tuple)):
-        return json.dumps(cell, ensure_ascii=False, default=str)
+        return json.dumps(plain(cell), ensure_ascii=False)
     return as_text(str(cell))
 
 
@@ -100,8 +102,12 @@ def as_texts(cells: Sequence[Any]) -> list[str | InvalidInput | None]:
     return texts
 
 
-def plain(cell: Any) -> Any:
-    """Return a cell as something JSON knows: text, number, boolean or ``None``."""
+def plain(cell: Any, depth: int = DEEPEST) -> Any:
+    """Return a cell as something JSON knows.
+
+    Raises:
+        InvalidInput: it is nested deeper than ``depth``.
+    """
     if is_missing(cell):
         return None
     if isinstance(cell, (str, bool, int)):
@@ -109,9 +115,11 @@ def plain(cell: Any) -> Any:
     if isinstance(cell, float):
         return cell if math.isfinite(cell) else str(cell)
     if hasattr(cell, "item"):
-        return plain(cell.item())
+        return plain(cell.item(), depth)
+    if depth <= 0 and isinstance(cell, (Mapping, list, tuple)):
+        raise InvalidInput(f"the cell is nested deeper than {DEEPEST} levels", divisible=False)
     if isinstance(cell, Mapping):
-        return {str(key): plain(value) for key, value in cell.items()}
+        return {str(key): plain(value, depth - 1) for key, value in cell.items()}
     if isinstance(cell, (list, tuple)):
-        return [plain(value) for value in cell]
+        return [plain(value, depth - 1) for value in cell]
     return str(cell)

@@ -212,14 +212,25 @@ def _records(frame: pd.DataFrame, chosen: Any, argument: str) -> list[Any]:
     else:
         places = _different(frame, _own_columns(frame))
         names = [str(frame.columns[place]) for place in places]
-    columns = [[cell_values.plain(cell) for cell in cell_values.column_cells(frame, place)] for place in places]
+    columns = [[_plain(cell) for cell in cell_values.column_cells(frame, place)] for place in places]
     records: list[Any] = []
     for values in zip(*columns, strict=True):
-        if all(value is None for value in values):
+        error = next((value for value in values if isinstance(value, HuggingFaceError)), None)
+        if error is not None:
+            records.append(error)
+        elif all(value is None for value in values):
             records.append(None)
         else:
             records.append(tuple(zip(names, (_hashable(value) for value in values), strict=True)))
     return records
+
+
+def _plain(cell: Any) -> Any:
+    """Return a cell as JSON knows it, or its error."""
+    try:
+        return cell_values.plain(cell)
+    except HuggingFaceError as error:
+        return error
 
 
 def _hashable(value: Any) -> Any:

@@ -91,7 +91,9 @@ class Sender:
         server = self.endpoint.server()
         arguments = self.endpoint.arguments(self.arguments, server)
         call = self.task.encode(rows, arguments)
-        reply = self.client.ask(self.task, call, timeout=timeout, url=self.endpoint.url(server), model=server.model)
+        reply = self.client.ask(
+            self.task, call, timeout=timeout, url=self.endpoint.url(server), model=self.endpoint.model_of(server)
+        )
         answer = reply.answer()
         link = media_link(answer) if call.accept != "application/json" and reply.is_json else None
         if link is not None:  # somebody else's address: no token goes there

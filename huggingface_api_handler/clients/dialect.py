@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import ConnectionFailed, HuggingFaceError
+from ..errors import ConnectionFailed, HuggingFaceError, Unavailable
 from ..tasks.task import Arguments, Dialect, Kind, Task, Travel
 from .inference_api import InferenceAPI
 
@@ -125,20 +125,44 @@ def find(endpoint: str, ask: Callable[[str], Any]) -> Server:
     root, _ = split_route(endpoint)
     told = by_url(endpoint)
     if told is not None:
-        return replace(told, model=_only_model(ask(f"{root}{told.prefix}/models")))
-    about = ask(f"{root}/info")
+        return replace(told, model=_only_model(_listed(ask, f"{root}{told.prefix}/models")))
+    about = _info(ask, f"{root}/info")
     if isinstance(about, Mapping):
         if "model_type" in about and ("max_client_batch_size" in about or "max_batch_tokens" in about):
             return Server(Dialect.TEI, model=_text(about.get("model_id")), max_batch_size=_batch(about))
         if "model_id" in about and any(name in about for name in _OF_TGI):
             return Server(Dialect.TGI, model=_text(about["model_id"]))
     for prefix in ("/v1", ""):
-        listed = ask(f"{root}{prefix}/models")
+        listed = _listed(ask, f"{root}{prefix}/models")
         if isinstance(listed, Mapping) and isinstance(listed.get("data"), list):
             return Server(Dialect.OPENAI, prefix, _only_model(listed))
     return Server(Dialect.TOOLKIT)
 
 
+def _info(ask: Callable[[str], Any], url: str) -> Any:
+    try:
+        return ask(url)
+    except Unavailable as error:
+        if error.status == _BROKEN:
+            return None
+        raise
+
+
+def _listed(ask: Callable[[str], Any], url: str) -> Any:
+    """Return the models that a server lists. One that fails at it has the route: it is OpenAI's all the same.
+
+    A server that lists what it has of the Hub fails where the Hub cannot be reached.
+    """
+    try:
+        return ask(url)
+    except Unavailable as error:
+        if error.status == _BROKEN:
+            return {"data": []}
+        raise
+
+
+#: The status of a route that is there and fails; a server that is starting has others.
+_BROKEN = 500
 #: Fields of /info that only text-generation-inference has, in one of its versions.
 _OF_TGI = ("max_total_tokens", "max_input_tokens", "max_input_length", "max_stop_sequences", "model_pipeline_tag")
 
@@ -217,6 +241,13 @@ class Endpoint:
         if not model.id and (self._client.model or server.model):
             model = replace(model, id=self._client.model or server.model)
         return replace(arguments, dialect=server.dialect, model=model)
+
+    def model_of(self, server: Server) -> str | None:
+        """Return what the server calls its model; empty: it is asked without a name; ``None``: nothing is known.
+
+        Servers of OpenAI's API that have one model take a request without a name, and may refuse a wrong one.
+        """
+        return server.model or ("" if server.dialect is Dialect.OPENAI else None)
 
     def batch_size(self, most: int) -> int:
         """Return how many rows may share a request, of ``most`` that the user allows."""

@@ -290,7 +290,7 @@ class InferenceAPI:
 
         Args:
             url: where to ask, if not at ``url(task)``.
-            model: what the server calls its model, for where no name was given.
+            model: what the server calls its model, for where no name was given; empty: no name is sent.
 
         Raises:
             HuggingFaceError: whatever went wrong, with the server's reason.
@@ -343,7 +343,9 @@ class InferenceAPI:
         body: dict[str, Any] = {}
         if task.chat:
             # First in the body: the router decides by its beginning.
-            body["model"] = self._chat_model(model)
+            name = self._chat_model(model)
+            if name:
+                body["model"] = name
         if call.media is not None:
             body["inputs"] = _base64(call.media)
         elif inputs is not None:
@@ -363,7 +365,7 @@ class InferenceAPI:
 
     def _chat_model(self, found: str | None) -> str:
         if self._model is None:
-            return found or ANY_MODEL
+            return ANY_MODEL if found is None else found
         if self._endpoint is not None or self._provider in _NO_PROVIDER or ":" in self._model:
             return self._model
         return f"{self._model}:{self._provider}"

@@ -106,6 +106,10 @@ def _generated(said: Any, asked: Asked) -> Any:
     ]
 
 
+def _reranked(said: Any, asked: Asked) -> Any:
+    return {"results": [{"index": one["index"], "relevance_score": one["score"]} for one in said]}
+
+
 def _nested(said: Any, asked: Asked) -> Any:
     return [[one] for one in said] if asked.is_list else said
 
@@ -119,4 +123,6 @@ SHAPES: Mapping[tuple[Dialect, str], Shape] = {
     (Dialect.TEI, "text-classification"): _tei_labels,
     (Dialect.TEI, "feature-extraction"): _matrix,
     (Dialect.TGI, "text-generation"): _generated,
+    (Dialect.OPENAI, "text-ranking"): _reranked,
+    (Dialect.OPENAI, "text-classification"): _named("data"),
 }

@@ -145,6 +145,8 @@ def asked(task: Task, found: Mapping[str, Any] | Media, dialect: Dialect, max_it
     if task.chat:
         _check_messages(found)
         return Asked(task, found)
+    if dialect is Dialect.OPENAI:
+        found = _BESIDE_OPENAI.get(task.name, dict)(found)
     if "inputs" not in found:
         if dialect is Dialect.INFERENCE or not any(name in found for name in _LISTED):
             _refuse(["Error in `inputs`: field required"])
@@ -158,6 +160,22 @@ def asked(task: Task, found: Mapping[str, Any] | Media, dialect: Dialect, max_it
     if items > max_items:
         _refuse(f"batch size {items} > maximum allowed batch size {max_items}", 422, error_type="Validation")
     return Asked(task, inputs, parameters, items, listed is not None)
+
+
+def _reranked(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {"inputs": {"query": found.get("query"), "texts": found.get("documents")}}
+
+
+def _classified(found: Mapping[str, Any]) -> dict[str, Any]:
+    given = found.get("input")
+    return {"inputs": [given] if isinstance(given, str) else given, "parameters": {"top_k": 100}}
+
+
+#: What OpenAI's API has no route for, as other servers of that API ask for it → ``inputs``.
+_BESIDE_OPENAI: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "text-ranking": _reranked,
+    "text-classification": _classified,
+}
 
 
 def _rows(inputs: Any) -> list[Any] | None:
@@ -184,6 +202,9 @@ def _check_inputs(task: Task, inputs: Any, parameters: Mapping[str, Any], dialec
     """What holds for tasks without a rule of their own: a text, a list of texts where lists are taken, base64."""
     if isinstance(inputs, Mapping) and "inputs" not in inputs and _rows(inputs) is not None:
         _check_texts(_rows(inputs), "inputs")
+        return
+    if isinstance(inputs, Mapping) and isinstance(inputs.get("prompt"), str):
+        _check_text(inputs["prompt"], "prompt")
         return
     kind = task.inputs[0].kind
     if kind.is_media:

@@ -149,6 +149,8 @@ class Service:
             return PlainTextResponse("Ok" if route or dialect is Dialect.TOOLKIT else "")
         if route == "info" and dialect in _INFO:
             return JSONResponse({"model_id": model_id, **_INFO[dialect]})
+        if route == "v1/models" and dialect in (Dialect.OPENAI, Dialect.TGI):
+            return JSONResponse({"object": "list", "data": [{"id": model_id, "object": "model"}]})
         return PlainTextResponse("Not Found", 404)
 
     async def _not_found(self, request: Request) -> Response:
@@ -327,7 +329,12 @@ def _of_tgi(route: str, model: Model) -> str | None:
     return model.task if route in ("", "generate") else None
 
 
-_OPENAI_ROUTES = {"v1/embeddings": "feature-extraction", "v1/completions": "text-generation"}
+_OPENAI_ROUTES = {
+    "v1/embeddings": "feature-extraction",
+    "v1/completions": "text-generation",
+    "v1/rerank": "text-ranking",
+    "v1/classify": "text-classification",
+}
 
 
 def _of_openai(route: str, model: Model) -> str | None:

@@ -116,6 +116,11 @@ def _may_be_one_row(labels: Sequence[Any], args: Arguments) -> bool:
 
 def split_labels(answer: Any, n: int, args: Arguments) -> list[Any]:
     """Split an answer of text-classification into rows."""
+    if isinstance(answer, Mapping) and isinstance(answer.get("data"), list):
+        # A classify route beside OpenAI's: a list for each text, even for one.
+        answer = answer["data"]
+        if len(answer) != n:
+            miscounted(len(answer), n)
     if n == 1:
         return [unwrapped(answer)]
     rows = listed(answer, _LABELS)

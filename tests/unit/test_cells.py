@@ -75,3 +75,13 @@ def test_find_column_refuses_what_is_missing_or_twice() -> None:
 @given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.dates(), st.binary()))
 def test_plain_is_always_json(cell: Any) -> None:
     json.dumps(plain(cell), allow_nan=False)
+
+
+def test_cells_nested_without_end_are_refused_and_keys_need_not_be_texts() -> None:
+    deep: Any = "x"
+    for _ in range(10_000):
+        deep = [deep]
+    assert isinstance(as_texts([deep])[0], InvalidInput)
+    with pytest.raises(InvalidInput, match="nested deeper"):
+        plain(deep)
+    assert as_texts([{(1, 2): ["é", None]}]) == ['{"(1, 2)": ["é", null]}']

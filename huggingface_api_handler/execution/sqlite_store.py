@@ -64,6 +64,8 @@ _SAID = {
 _OPEN: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 
 
+#: Seconds between tries where SQLite says busy at once, as while another process opens the file.
+BUSY_WAITS = (0.02, 0.1, 0.4)
 #: Answers that wait at the most for a file that cannot be written to.
 PENDING = 20_000
 
@@ -268,18 +270,25 @@ class SqliteStore:
         with self._lock:
             if trouble.lasts:
                 return None
-            for last in (False, True):
+            mended = False
+            waits = iter(BUSY_WAITS)
+            while True:
                 try:
                     done = work(self._open())
                 except (sqlite3.Error, OSError, _Foreign) as error:
-                    if not self._mend(error) or last:
-                        if not _is_busy(error):  # another process's write ends; it was waited for already
-                            trouble.met(error)
+                    if _is_busy(error):
+                        wait = next(waits, None)
+                        if wait is None:  # another process's write ends; there is nothing to be warned of
+                            return None
+                        time.sleep(wait)
+                        continue
+                    if mended or not self._mend(error):
+                        trouble.met(error)
                         return None
+                    mended = True
                 else:
                     trouble.over()
                     return done
-        return None
 
     def _mend(self, error: Exception) -> bool:
         """Make the store usable again, if it can be made; whether to try once more."""

@@ -102,7 +102,8 @@ def load(
     inside = _inside(text, roots)
     if inside is None:
         from_text = _base64(text, max_bytes) if len(text) >= SHORTEST_BASE64 else None
-        if from_text is not None:
+        # Pictures begin with '/' in base64; what does and is none of anything known is rather a path.
+        if from_text is not None and not (text[0] == "/" and sniff(from_text) is None):
             return _media(from_text, "", kind, max_bytes, "the base64 text")
         raise _no_path(text, kind, roots)
     with _opened(*inside) as (descriptor, facts):
@@ -242,7 +243,7 @@ def _base64(text: str, max_bytes: int) -> bytes | None:
     if len(text) > 2 * max_bytes + 1024:
         raise _too_large("the base64 text", max_bytes)
     packed = "".join(text.split())
-    if not _BASE64.fullmatch(packed):
+    if not _BASE64.fullmatch(packed) or ("/" in packed and ("-" in packed or "_" in packed)):
         return None
     packed = packed.rstrip("=").replace("-", "+").replace("_", "/")
     try:

@@ -313,7 +313,9 @@ def _path(url: str) -> str:
         path = urlsplit(url).path
     except ValueError as error:
         raise InvalidAnswer("the provider's job lies nowhere", divisible=False) from error
-    if ".." in unquote(path).replace("\\", "/").split("/"):
+    plain = unquote(path)
+    # This row's fault, never the settings': one answer shall not end the query for all rows.
+    if not plain.isprintable() or "\\" in plain or ".." in plain.split("/"):
         raise InvalidAnswer("the provider's job lies nowhere", divisible=False)
     return path if path.startswith("/") else f"/{path}"
 

@@ -296,6 +296,9 @@ def test_a_queue_is_asked_at_the_router_wherever_it_says_it_stands(
     found = predict(at, of, {"t": [str(number) for number in range(len(urls))]}, timeout=5)
     battery.untouched()
     assert set(found["y"]) == {None}
+    # None of it is a fault of the settings, which would end the query for all rows.
+    assert set(found["y_error_type"]) <= {"invalid_answer", "invalid_input"}
+    assert sum(heard.method == "GET" for heard in battery.service.heard) > 20
     targets = {heard.target for heard in battery.service.heard}
     assert all(target.startswith("/replicate/") for target in targets)
     assert not [target for target in targets if ".." in target or "%2e%2e" in target.lower()]

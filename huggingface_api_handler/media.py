@@ -18,11 +18,10 @@ import secrets
 import stat
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes
 
-from .egress import Egress, shown
+from .egress import shown
 from .errors import BlockedFile, InvalidAnswer, InvalidInput, PayloadTooLarge
 from .tasks.task import Kind, Media
 
@@ -65,18 +64,17 @@ def load(
     cell: Any,
     kind: Kind,
     *,
-    egress: Egress,
+    transport: Transport,
     roots: tuple[str, ...] = (),
     max_bytes: int = MAX_BYTES,
     timeout: float = 60.0,
-    transport: Transport | None = None,
 ) -> Media:
     """Return what ``cell`` holds or names, as ``kind`` (image, audio or video).
 
     Args:
+        transport: fetches URLs, where they may be fetched.
         max_bytes: of the medium, decoded.
         timeout: seconds for fetching a URL, all in all.
-        transport: fetches URLs; by default one of ``egress`` that the process keeps.
 
     Raises:
         InvalidInput: nothing there, or something else than ``kind``.
@@ -92,7 +90,7 @@ def load(
         raise InvalidInput(f"the cell holds a {type(cell).__name__}, not {_A[kind]}", divisible=False)
     text = cell.strip()
     if _WEB.match(text):
-        reply = (transport or _transport(os.getpid(), egress)).get(
+        reply = transport.get(
             text, purpose="media", accept=f"{kind.value}/*, */*;q=0.5", timeout=timeout, max_bytes=max_bytes
         )
         return _media(reply.content, reply.media_type, kind, max_bytes, f"the URL {shown(text)}")
@@ -265,14 +263,6 @@ def _suffix(media_type: str) -> str:
 
 def _too_large(where: str, max_bytes: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"{where} holds more than {max_bytes} bytes", divisible=False)
-
-
-@lru_cache(maxsize=16)
-def _transport(process: int, egress: Egress) -> Transport:
-    """Return this process's transport for media; a child made by fork gets its own sockets."""
-    from .clients.transport import Transport
-
-    return Transport(egress)
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -170,10 +170,8 @@ def _converted(column: list[Any], kind: Kind, model: ModelSettings) -> Sequence[
 def _media_cell(cell: Any, kind: Kind, roots: tuple[str, ...]) -> Any:
     if cell_values.is_missing(cell) or (isinstance(cell, (str, bytes)) and not cell):
         return None
-    try:
-        return _Cell((media.identity(cell, kind, roots), cell))
-    except HuggingFaceError as error:
-        return error
+    identity = _or_error(media.identity, cell, kind, roots)
+    return identity if isinstance(identity, HuggingFaceError) else _Cell((identity, cell))
 
 
 def _rendered(frame: pd.DataFrame, source: str) -> list[Any]:
@@ -212,7 +210,9 @@ def _records(frame: pd.DataFrame, chosen: Any, argument: str) -> list[Any]:
     else:
         places = _different(frame, _own_columns(frame))
         names = [str(frame.columns[place]) for place in places]
-    columns = [[_plain(cell) for cell in cell_values.column_cells(frame, place)] for place in places]
+    columns = [
+        [_or_error(cell_values.plain, cell) for cell in cell_values.column_cells(frame, place)] for place in places
+    ]
     records: list[Any] = []
     for values in zip(*columns, strict=True):
         error = next((value for value in values if isinstance(value, HuggingFaceError)), None)
@@ -225,10 +225,10 @@ def _records(frame: pd.DataFrame, chosen: Any, argument: str) -> list[Any]:
     return records
 
 
-def _plain(cell: Any) -> Any:
-    """Return a cell as JSON knows it, or its error."""
+def _or_error(read: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what ``read`` makes of a cell, or the cell's error."""
     try:
-        return cell_values.plain(cell)
+        return read(*arguments)
     except HuggingFaceError as error:
         return error
 
@@ -254,10 +254,7 @@ def _table(cell: Any) -> Any:
 
     if cell_values.is_missing(cell) or (isinstance(cell, str) and not cell.strip()):
         return None
-    try:
-        return canonical_table(cell)
-    except HuggingFaceError as error:
-        return error
+    return _or_error(canonical_table, cell)
 
 
 # --- keys ------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import os
@@ -44,10 +43,6 @@ def unpack(stored: bytes) -> tuple[Any, Mapping[str, Any] | None, Mapping[str, A
     except (ValueError, TypeError):
         return None
     return value, explain, meta if isinstance(meta, dict) else {}
-
-
-def _data_uri(medium: Media) -> str:
-    return f"data:{medium.type};base64,{base64.b64encode(medium.data).decode('ascii')}"
 
 
 @dataclass(slots=True)
@@ -109,9 +104,7 @@ class Sender:
 
     def _loaded(self, row: tuple[Any, ...], timeout: float) -> tuple[Any, ...]:
         return tuple(
-            media.load(
-                value, kind, egress=self.transport.egress, roots=self.roots, timeout=timeout, transport=self.transport
-            )
+            media.load(value, kind, transport=self.transport, roots=self.roots, timeout=timeout)
             if kind.is_media and value is not None
             else value
             for value, kind in zip(row, self._media, strict=True)
@@ -151,7 +144,7 @@ class Inbox:
             error = outcome.error
             if error is None:
                 answer: Any = outcome.answer
-                value = _data_uri(answer.media) if answer.media is not None else answer.value
+                value = answer.media.data_uri if answer.media is not None else answer.value
                 if keeps:
                     kept[outcome.item.key] = pack(value, answer.explain, {"request_id": outcome.request_id})
                 self.results[outcome.item.index] = Result(

@@ -7,7 +7,6 @@ ours. What it has no method for goes straight to the same ``_query``.
 
 from __future__ import annotations
 
-import base64
 import inspect
 import logging.config
 import threading
@@ -18,9 +17,9 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from ..egress import locate
+from ..egress import DEAD_HOST, locate
 from ..errors import EndpointGone, HuggingFaceError, InvalidInput, SettingsError
-from ..tasks.task import Call, Media, Task
+from ..tasks.task import Call, Task
 from .transport import Reply, Transport
 
 ROUTER = "https://router.huggingface.co/hf-inference"
@@ -29,8 +28,6 @@ ROUTER_CHAT = "https://router.huggingface.co/v1/chat/completions"
 CHAT = "/chat/completions"
 #: What chat servers of a single model take for its name.
 ANY_MODEL = "tgi"
-#: Answers 410 to everything, and has for years.
-DEAD_HOST = "api-inference.huggingface.co"
 #: Where Inference Endpoints are served: their proxy answers for one that is scaled to zero.
 ENDPOINTS_DOMAIN = ".endpoints.huggingface.cloud"
 #: Seconds that the proxy gives up before we do, so that its word arrives.
@@ -347,7 +344,7 @@ class InferenceAPI:
             if name:
                 body["model"] = name
         if call.media is not None:
-            body["inputs"] = _base64(call.media)
+            body["inputs"] = call.media.base64
         elif inputs is not None:
             body["inputs"] = inputs
         merged = {**call.parameters, **(parameters or {})}
@@ -376,7 +373,3 @@ def _holds(endpoint: str | None, timeout: float | None) -> dict[str, str]:
     seconds = int(timeout or 0) - _HOLD_MARGIN
     asleep = endpoint is not None and (urlsplit(endpoint).hostname or "").endswith(ENDPOINTS_DOMAIN)
     return {"X-Scale-Up-Timeout": str(seconds)} if asleep and seconds > 0 else {}
-
-
-def _base64(media: Media) -> str:
-    return base64.b64encode(media.data).decode("ascii")

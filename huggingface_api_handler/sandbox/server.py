@@ -70,6 +70,18 @@ class Steered(abc.ABC):
 
     faults: Any
 
+    @abc.abstractmethod
+    def start(self) -> Self: ...
+
+    @abc.abstractmethod
+    def stop(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     @property
     @abc.abstractmethod
     def hub_url(self) -> str: ...
@@ -173,12 +185,6 @@ class Sandbox(Steered):
             self._server.should_exit = True
             thread.join(10)
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     @property
     def requests(self) -> list[Record]:
         return self._service.log.all()
@@ -258,12 +264,6 @@ class SandboxProcess(Steered):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     @property
     def requests(self) -> list[Record]:

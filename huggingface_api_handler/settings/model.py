@@ -72,25 +72,34 @@ def _settled(found: Identity, task: Task, draft: Draft, engine: EngineSettings) 
         ],
         "model",
     )
-    execution, told = layered(engine, draft)
+    shared, told = _drafted(draft, engine)
     return ModelSettings(
         task=task.name,
         model=found.model,
         provider=found.provider or ("auto" if task.chat else "hf-inference"),
         base_url=found.base_url,
         endpoint=found.endpoint,
-        columns=draft.columns,
-        prompt_template=draft.prompt_template,
-        output_dir=draft.output_dir,
-        values=draft.values,
-        parameters=draft.parameters,
-        options=draft.options,
-        execution=execution,
+        **shared,
         facts=found.facts or ModelFacts(id=found.model),
         sources={**told, **draft.sources, **sources},
-        media_roots=engine.media_roots,
         token=found.token,
     )
+
+
+def _drafted(draft: Draft, engine: EngineSettings) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the fields of ``ModelSettings`` that a draft and its engine settle, and what ``layered`` tells."""
+    execution, told = layered(engine, draft)
+    shared = {
+        "columns": draft.columns,
+        "prompt_template": draft.prompt_template,
+        "output_dir": draft.output_dir,
+        "values": draft.values,
+        "parameters": draft.parameters,
+        "options": draft.options,
+        "execution": execution,
+        "media_roots": engine.media_roots,
+    }
+    return shared, told
 
 
 def layered(engine: EngineSettings, draft: Draft) -> tuple[Execution, dict[str, str]]:
@@ -133,19 +142,8 @@ def query_settings(
     note_missing(reader, task, draft)
     note_unknown(reader, task, _OVERRIDABLE)
     reader.finish()
-    execution, told = layered(engine, draft)
-    return replace(
-        model,
-        columns=draft.columns,
-        prompt_template=draft.prompt_template,
-        output_dir=draft.output_dir,
-        values=draft.values,
-        parameters=draft.parameters,
-        options=draft.options,
-        execution=execution,
-        sources={**told, **draft.sources},
-        media_roots=engine.media_roots,
-    )
+    shared, told = _drafted(draft, engine)
+    return replace(model, **shared, sources={**told, **draft.sources})
 
 
 def _note_fixed(reader: Reader) -> None:

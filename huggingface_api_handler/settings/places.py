@@ -7,14 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..egress import Egress, locate
+from ..egress import DEAD_HOST, Egress, locate
 from ..errors import SettingsError
 from .forms import ROUTER
 from .names import nearest
 from .values import BadValue, shown
 
-#: The host that answered until 2025; every request to it gets 410.
-DEAD_HOST = "api-inference.huggingface.co"
 _HUB_HOST = re.compile(r"huggingface\.co|(?:[a-z0-9-]+\.)+huggingface\.(?:co|cloud)")
 _SEGMENT = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 _MODEL_ID = re.compile(rf"(?:{_SEGMENT}/)?{_SEGMENT}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -135,16 +134,11 @@ read_chat = single(chat_answer)
 # --- requests of chat ------------------------------------------------------------------------
 
 
-def data_uri(medium: Media) -> str:
-    """Return a medium as a ``data:`` URI."""
-    return f"data:{medium.type};base64,{base64.b64encode(medium.data).decode('ascii')}"
-
-
 def messages(prompt: str, image: Media | None, system: str | None) -> list[dict[str, Any]]:
     """Return the messages of one prompt, perhaps about an image."""
     content: Any = prompt
     if image is not None:
-        content = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": data_uri(image)}}]
+        content = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": image.data_uri}}]
     opening = [{"role": "system", "content": system}] if system else []
     return [*opening, {"role": "user", "content": content}]
 

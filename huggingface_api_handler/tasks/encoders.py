@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from .answers import as_list
-from .task import EMPTY, Argument, Arguments, Call, Dialect, Media, Row
+from .task import EMPTY, Argument, Arguments, Call, Dialect, Row
 
 Encoder: TypeAlias = "Callable[[Sequence[Row], Arguments], Call]"
 
@@ -62,13 +62,6 @@ def media_encoder(*arguments: Argument, prompt: str | None = None, accept: str =
         return Call(media=row[0], parameters={**parameters(args, arguments), **said}, root=options(args), accept=accept)
 
     return encode
-
-
-def base64_text(medium: Media) -> str:
-    """Return a medium's bytes as base64 without line breaks."""
-    import base64
-
-    return base64.b64encode(medium.data).decode("ascii")
 
 
 def cell_text(cell: Any) -> str:

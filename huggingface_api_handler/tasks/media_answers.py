@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from . import samples
-from .chat import data_uri
 from .shapes import (
     Reader,
     carried,
@@ -162,7 +161,7 @@ def _uri(value: Any, kind: str, what: str) -> str:
     medium = from_text(text(value, what), kind)
     if medium is None:
         refuse(value, what)
-    return data_uri(medium)
+    return medium.data_uri
 
 
 def segments_answer(answer: Any, args: Arguments) -> Answer:

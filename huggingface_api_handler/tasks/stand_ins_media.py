@@ -74,7 +74,7 @@ def zero_shot_detection(inputs: Any, parameters: Mapping[str, Any]) -> Any:
 def segmentation(inputs: Any, parameters: Mapping[str, Any]) -> Any:
     """The left half and the right half."""
     return [
-        {"label": label, "score": score, "mask": base64.b64encode(samples.mask(left=left).data).decode()}
+        {"label": label, "score": score, "mask": samples.mask(left=left).base64}
         for label, score, left in (("sky", 0.98, True), ("ground", 0.95, False))
     ]
 
@@ -98,7 +98,7 @@ def document_answers(inputs: Any, parameters: Mapping[str, Any]) -> Any:
 
 def depth(inputs: Any, parameters: Mapping[str, Any]) -> Any:
     """A picture that follows from the bytes, as an object holds it."""
-    return {"predicted_depth": [[0.0]], "depth": base64.b64encode(samples.png(data_of(inputs)).data).decode()}
+    return {"predicted_depth": [[0.0]], "depth": samples.png(data_of(inputs)).base64}
 
 
 def image_to_image(inputs: Any, parameters: Mapping[str, Any]) -> Any:
@@ -141,7 +141,7 @@ def separated(inputs: Any, parameters: Mapping[str, Any]) -> Any:
     """Two tones that follow from the bytes."""
     data = data_of(inputs)
     return [
-        {"label": label, "blob": base64.b64encode(samples.tone(data + label.encode()).data).decode(),
+        {"label": label, "blob": samples.tone(data + label.encode()).base64,
          "content-type": "audio/wav"}
         for label in ("source_0", "source_1")
     ]  # fmt: skip

@@ -7,6 +7,7 @@ It knows nothing of HTTP, of frames, of how many requests there are or when they
 from __future__ import annotations
 
 import enum
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -65,6 +66,16 @@ class Media:
 
     data: bytes = field(repr=False)
     type: str
+
+    @property
+    def base64(self) -> str:
+        """The bytes as base64, without line breaks."""
+        return b64encode(self.data).decode("ascii")
+
+    @property
+    def data_uri(self) -> str:
+        """The whole as a ``data:`` URI."""
+        return f"data:{self.type};base64,{self.base64}"
 
 
 #: The values of one row, one for each of the task's ``inputs``: text as ``str``, media as

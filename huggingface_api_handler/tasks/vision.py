@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from . import answers, media_answers, samples, stand_ins_media
-from .encoders import base64_text, media_encoder, options, parameters, text_encoder
+from .encoders import media_encoder, options, parameters, text_encoder
 from .generation import PROMPT, lengths
 from .task import Arguments, Call, Example, Input, Kind, Row, Task, Travel
 from .text import CANDIDATES, LABELS
@@ -138,7 +138,7 @@ VIDEO_CLASSIFICATION = Task(
 def encode_asked(rows: Sequence[Row], args: Arguments) -> Call:
     """An image with its question."""
     image, question = rows[0]
-    inputs = {"image": base64_text(image), "question": question}
+    inputs = {"image": image.base64, "question": question}
     return Call(inputs=inputs, parameters=parameters(args), root=options(args))
 
 

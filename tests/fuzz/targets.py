@@ -17,7 +17,7 @@ import pandas as pd
 
 from huggingface_api_handler import media
 from huggingface_api_handler.clients import failures
-from huggingface_api_handler.clients.transport import Reply
+from huggingface_api_handler.clients.transport import Reply, Transport
 from huggingface_api_handler.egress import Egress, is_public, locate, shown
 from huggingface_api_handler.errors import HuggingFaceError
 from huggingface_api_handler.prediction import Caller
@@ -43,6 +43,10 @@ CALLER = Caller(tenant="0/0", engine="e", model="m", name="m", target="y")
 
 def _refuse(host: str, port: int) -> list[str]:
     raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+
+#: Fetches nothing: no name is found.
+CLOSED = Transport(Egress(resolver=_refuse))
 
 
 def _facts(model_id: str, token: str | None) -> ModelFacts | None:
@@ -130,7 +134,7 @@ def cells(draw: Draw) -> None:
     assert len(asked.places) == rows
     for item in asked.items:
         payload = tuple(
-            media.load(value, one.kind, egress=Egress(resolver=_refuse), timeout=0.1)
+            media.load(value, one.kind, transport=CLOSED, timeout=0.1)
             if one.kind.is_media and value is not None
             else value
             for value, one in zip(item.payload, task.inputs, strict=True)

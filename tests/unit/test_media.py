@@ -54,7 +54,8 @@ CLOSED = Egress()
 
 
 def take(cell: Any, kind: Kind = Kind.IMAGE, **options: Any) -> Media:
-    options.setdefault("egress", CLOSED)
+    egress = options.pop("egress", CLOSED)
+    options.setdefault("transport", Transport(egress))
     return load(cell, kind, timeout=options.pop("timeout", 5), **options)
 
 
@@ -202,8 +203,9 @@ def test_urls_of_one_transport_share_connections(server: Loopback) -> None:
     for _ in range(5):
         take(f"{server.url}/a", egress=egress, transport=with_own)
     assert server.connections == 1
+    another = Transport(egress)
     for _ in range(5):
-        take(f"{server.url}/a", egress=egress)
+        take(f"{server.url}/a", egress=egress, transport=another)
     assert server.connections == 2
 
 

@@ -61,6 +61,9 @@ SHORTEST_SECRET = 16
 #: Prepared requests that are remembered.
 PREPARED_KEPT = 256
 
+#: What the other side's hanging up looks like, in plain and within TLS.
+_HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
 _KEPT_METHOD = (307, 308)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _UNSET: Any = object()
@@ -168,11 +171,29 @@ class _TLSConnection(HTTPSConnection):
         return _connect(self)
 
 
-class _Pool(HTTPConnectionPool):
+class _Keeping(HTTPConnectionPool):
+    def _make_request(self, conn: Any, *args: Any, **options: Any) -> Any:
+        """Send a request, once more where a kept connection turns out to be closed.
+
+        A server may hang up on an idle connection at any moment, also in the one between a look at it
+        and the request on it. That is neither the row's fault nor an overload, so it is settled here.
+        """
+        kept = not conn.is_closed
+        try:
+            return super()._make_request(conn, *args, **options)
+        except _HUNG_UP:
+            # A tunnel through a proxy is not dug here.
+            if not kept or conn.proxy is not None:
+                raise
+            conn.close()
+            return super()._make_request(conn, *args, **options)
+
+
+class _Pool(_Keeping):
     ConnectionCls = _Connection
 
 
-class _TLSPool(HTTPSConnectionPool):
+class _TLSPool(_Keeping, HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 

@@ -724,6 +724,30 @@ def test_a_closed_idle_connection_is_noticed(server: Loopback) -> None:
     assert server.connections == 2
 
 
+def test_a_kept_connection_that_closes_under_a_request_is_opened_anew(server: Loopback) -> None:
+    """Between a look at a kept connection and the request on it the other side may hang up: no fault of the row's."""
+    one = transport(server)
+    one.post(server.url, json={}, timeout=5)
+    closing = {1}
+
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        if heard.connection in closing:
+            raise EOFError
+        answer({"n": heard.connection})(heard, sock)
+
+    server.speak = speak
+    assert one.post(server.url, json={}, timeout=5).json() == {"n": 2}
+    # Once, and only where the connection had served before: a service that hangs up is not asked for ever.
+    closing |= {2, 3}
+    with pytest.raises(ConnectionFailed):
+        one.post(server.url, json={}, timeout=5)
+    assert [heard.connection for heard in server.heard] == [1, 1, 2, 2, 3]
+    closing |= {4}
+    with pytest.raises(ConnectionFailed):
+        one.post(server.url, json={}, timeout=5)
+    assert len(server.heard) == 6
+
+
 def test_it_works_after_close(server: Loopback) -> None:
     one = transport(server)
     one.post(server.url, json={}, timeout=5)

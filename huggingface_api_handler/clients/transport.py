@@ -16,6 +16,7 @@ from __future__ import annotations
 import http.client
 import json as jsonlib
 import os
+import re
 import socket
 import ssl
 import sys
@@ -45,6 +46,7 @@ from ..errors import (
     PayloadTooLarge,
     SettingsError,
 )
+from ..secret import repeats
 from ..tasks.task import EMPTY, Media
 from . import failures
 
@@ -56,8 +58,6 @@ MAX_ANSWER_BYTES = 128 * 2**20
 POOL = 256
 MAX_REDIRECTS = 4
 CHUNK = 65536
-#: Shorter tokens may stand in an answer by chance.
-SHORTEST_SECRET = 16
 #: Prepared requests that are remembered.
 PREPARED_KEPT = 256
 
@@ -150,7 +150,16 @@ def _connect(connection: HTTPConnection) -> socket.socket:
     raise NewConnectionError(connection, "no connection") from failed
 
 
+class _Response(http.client.HTTPResponse):
+    def begin(self) -> None:
+        """Read status and headers; forget lines that are no headers, which urllib3 would write into the log."""
+        super().begin()
+        self.headers.set_payload("")
+        self.headers.defects.clear()
+
+
 class _Connection(HTTPConnection):
+    response_class = _Response
     #: With Python's own switch on, every connection prints its headers, the token among them.
     debuglevel = 0
 
@@ -162,6 +171,7 @@ class _Connection(HTTPConnection):
 
 
 class _TLSConnection(HTTPSConnection):
+    response_class = _Response
     debuglevel = 0
 
     def set_debuglevel(self, level: int) -> None:
@@ -317,7 +327,8 @@ class Reply:
             InvalidAnswer: it is none, or was cut off (retryable).
         """
         try:
-            return jsonlib.loads(self.content)
+            # In UTF-8 alone, as JSON travels: in another encoding nobody would have seen the token in it.
+            return jsonlib.loads(self.content.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             what = "a web page" if self.media_type == "text/html" or self.content[:1] == b"<" else "no JSON"
             raise InvalidAnswer(
@@ -463,7 +474,7 @@ class Transport:
             )
             if not _follows(method, status, answer_headers):
                 break
-            onward = self._redirected(place, answer_headers["location"], purpose)
+            onward = self._redirected(place, answer_headers["location"], purpose, token)
             if onward.origin != place.origin:
                 prepared = _without_credentials(prepared)
             place = onward
@@ -512,23 +523,27 @@ class Transport:
             self._prepared[key] = place, written
         return place, written
 
-    def _redirected(self, place: Place, location: str, purpose: Purpose) -> Place:
+    def _redirected(self, place: Place, location: str, purpose: Purpose, token: str | None) -> Place:
         # http.client reads headers as Latin-1; what servers write there is UTF-8.
         try:
             location = location.encode("latin-1").decode("utf-8")
         except UnicodeError:
             pass
+        if repeats(location, token):  # it would stand in a URL, and in logs
+            raise InvalidAnswer(f"'{place.host}' leads on to an address that repeats the token", divisible=False)
         try:
             onward = self.egress.place(urljoin(place.url, location), purpose=purpose)
         except ValueError:  # urljoin's own, for brackets that hold no address
-            raise InvalidAnswer(f"'{place.host}' leads on to no address", divisible=False) from None
+            raise self._leads_away(place, "no address") from None
         except SettingsError as error:
-            raise SettingsError(f"'{place.host}' leads on: {error.message}", advice=error.advice) from None
+            # Not the settings' fault, which would end the query for all rows: a server may do so for one of them.
+            raise self._leads_away(place, error.message) from None
         if purpose == "service" and place.scheme == "https" and onward.scheme == "http":
-            raise SettingsError(
-                f"'{place.host}' leads on to an address without encryption", advice="Check base_url and endpoint"
-            )
+            raise self._leads_away(place, "an address without encryption")
         return onward
+
+    def _leads_away(self, place: Place, where: str) -> InvalidAnswer:
+        return InvalidAnswer(f"'{place.host}' leads on: {where}", advice=failures.ELSEWHERE.advice, retryable=False)
 
     def _exchange(
         self,
@@ -576,9 +591,12 @@ class Transport:
         except HuggingFaceError:
             raise
         except (OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
-            raise failures.failed(error, host=place.authority, timeout=timeout, service=private) from error
+            fault = failures.failed(error, host=place.authority, timeout=timeout, service=private)
+            if not failures.tells(error, prepared.get("Authorization", "").removeprefix("Bearer ")):
+                raise fault from error
         finally:
             _now.deadline, _now.addresses = float("inf"), ()
+        raise fault  # alone: what it came from repeats the token
 
     def _request_target(self, place: Place) -> str:
         if self._proxied and place.scheme == "http":
@@ -598,11 +616,7 @@ class Transport:
 
 def _refuse_echo(reply: Reply, token: str) -> None:
     """Refuse an answer that repeats the token: it would be shown in a table and kept."""
-    if len(token) < SHORTEST_SECRET:
-        return
-    secret = token.encode()
-    content = reply.content
-    if secret in content or any(token in value for value in reply.headers.values()):
+    if repeats(reply.content, token) or any(repeats(value, token) for value in reply.headers.values()):
         raise InvalidAnswer(
             "the service's answer repeats the token that it was sent",
             advice="Find out what stands behind base_url or endpoint, and make a new token",
@@ -639,7 +653,9 @@ def _read(raw: Any, headers: Mapping[str, str], most: int, cut: bool, purpose: P
     elif encoding in ("gzip", "x-gzip", "deflate"):
         unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, by its head
     else:
-        raise InvalidAnswer(f"the service packed its answer as '{encoding[:20]}', which was not asked for")
+        # Named where it is a name: a server may say there what it was sent.
+        how = f" as '{encoding}'" if re.fullmatch(r"[a-z]{1,8}", encoding) else ""
+        raise InvalidAnswer(f"the service packed its answer{how}, which was not asked for")
     body = bytearray()
     try:
         while chunk := raw.read(CHUNK, decode_content=False):

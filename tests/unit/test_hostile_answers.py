@@ -181,6 +181,27 @@ def test_batches_are_halved_down_to_the_row_that_is_answered_with_a_lie(server: 
     assert found["y_error_type"][15] == "invalid_answer"
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("to", ["https://blocked.example/", "http://10.0.0.1/", "/sorry", "http://[", "ftp://x/", ""])
+def test_a_row_that_is_sent_elsewhere_is_one_row(server: Loopback, status: int, to: str) -> None:
+    """A firewall before a service sends on what it does not like; whoever writes such a row ends no other's query."""
+
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        if heard.target == "/sorry" or "bad" in json.loads(heard.body)["inputs"]:
+            answer(b"<p>blocked</p>", status, "text/html", **({"Location": to} if to else {}))(heard, sock)
+        else:
+            rows = json.loads(heard.body)["inputs"]
+            answer(LABELS if isinstance(rows, str) else [LABELS for _ in rows])(heard, sock)
+
+    server.speak = speak
+    at = engine(server)
+    of = model(at, task="text-classification", input_column="t", max_batch_size=8, max_concurrency=1)
+    found = predict(at, of, {"t": ["one", "two", "bad", "three", "four", "five", "six"]}, timeout=5)
+    assert list(found["y"]) == ["cat", "cat", None, "cat", "cat", "cat", "cat"]
+    assert found["y_error_type"][2] == "invalid_answer"
+    assert "elsewhere" in found["y_error"][2] or "leads on" in found["y_error"][2]
+
+
 @pytest.mark.parametrize(
     "label",
     ['=HYPERLINK("http://x")', "%s%n{0}{x.__class__}", "{{t}}", "\r\nX: y", "a\0b", "../../x", "http://127.0.0.1/",

@@ -580,7 +580,7 @@ def test_credentials_do_not_cross_origins(server: Loopback, other: Loopback) -> 
 
 def test_a_post_goes_nowhere_that_it_might_not_have_gone_at_once(server: Loopback, other: Loopback) -> None:
     server.speak = answer(b"", 307, Location=other.url)
-    with pytest.raises(SettingsError, match="leads on"):
+    with pytest.raises(InvalidAnswer, match="leads on"):
         post(server)
     assert other.heard == []
 
@@ -589,7 +589,7 @@ def test_from_https_to_http_no_request_is_sent_on(tmp_path: Path, other: Loopbac
     context, trusted = certificate(tmp_path, "127.0.0.1")
     with (
         Loopback(answer(b"", 307, Location=other.url), context) as server,
-        pytest.raises(SettingsError, match="without encryption"),
+        pytest.raises(InvalidAnswer, match="without encryption"),
     ):
         transport(server, other, ca_bundle=trusted).post(server.url, token=TOKEN, json={}, timeout=5)
     assert other.heard == []

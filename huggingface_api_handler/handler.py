@@ -16,6 +16,7 @@ from .clients import hub
 from .describe import Description, describe
 from .errors import SettingsError
 from .prediction import Caller, Prediction, open_store
+from .rows import tenant_of
 from .runtime import RUNTIME
 from .settings import EngineSettings, ModelSettings, engine_settings, model_settings, query_settings
 from .template import parse_template
@@ -127,7 +128,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         if not key.is_for(_place(record, model)):
             raise _not_its_key()
         caller = Caller(
-            tenant=host.tenant(),
+            tenant=tenant_of(*host.tenant()),
             engine=record.uid,
             model=str(kept["uid"]),
             key=key.uid,

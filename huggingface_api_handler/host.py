@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import glob
 import importlib
-import json
 import os
 import re
 import uuid
@@ -215,10 +214,9 @@ def cache_settings() -> CacheSettings:
     )
 
 
-def tenant() -> str:
-    """Return a text that names the company and user on whose behalf this process works."""
-    # Both may be texts of a header: as JSON no two pairs read alike.
-    return json.dumps([ctx.company_id, ctx.user_id], default=str)
+def tenant() -> tuple[Any, Any]:
+    """Return the company and the user on whose behalf this process works."""
+    return ctx.company_id, ctx.user_id
 
 
 def configured_token() -> str | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import http.client
 import json as jsonlib
 import os
+import queue
 import re
 import socket
 import ssl
@@ -23,6 +24,7 @@ import sys
 import threading
 import time
 import zlib
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,15 +51,22 @@ from ..errors import (
 from ..secret import repeats
 from ..tasks.task import EMPTY, Media
 from . import failures
+from .room import ROOM
 
 #: Seconds for one attempt to connect to one address.
 CONNECT_TIMEOUT = 10.0
 #: Bytes of an answer after decompression; videos are the largest.
 MAX_ANSWER_BYTES = 128 * 2**20
+#: Bytes of a JSON's objects, as they are reckoned before there are any.
+MAX_OBJECT_BYTES = 512 * 2**20
 #: Sockets kept for each origin; as many requests may be under way at once without new connections.
 POOL = 256
+#: Origins of media, and sockets of each, that are kept open: rows may name as many servers as they are.
+MEDIA_ORIGINS, MEDIA_POOL = 16, 8
 MAX_REDIRECTS = 4
 CHUNK = 65536
+#: Bytes that are unpacked at once.
+PIECE = 2**20
 #: Prepared requests that are remembered.
 PREPARED_KEPT = 256
 
@@ -198,6 +207,14 @@ class _Keeping(HTTPConnectionPool):
             conn.close()
             return super()._make_request(conn, *args, **options)
 
+    def _put_conn(self, conn: Any) -> None:
+        """Take a connection back; close it without urllib3's warning where there is no room for it."""
+        try:
+            self.pool.put(conn, block=False)  # type: ignore[union-attr]
+        except (AttributeError, queue.Full):  # the pool has been closed, or is full
+            if conn is not None:
+                conn.close()
+
 
 class _Pool(_Keeping):
     ConnectionCls = _Connection
@@ -219,7 +236,8 @@ class _Adapter(HTTPAdapter):
     """requests' adapter over pools that connect to judged addresses only."""
 
     def __init__(self, pool: int, proxy: str | None, ca_bundle: str | None) -> None:
-        self._pools: dict[tuple[str, str, int, bool], HTTPConnectionPool] = {}
+        self._pools: dict[tuple[str, str, int], HTTPConnectionPool] = {}
+        self._media: OrderedDict[tuple[str, str, int], HTTPConnectionPool] = OrderedDict()
         self._lock = threading.Lock()
         self._proxy = parse_url(proxy) if proxy else None
         self._ca_bundle = ca_bundle
@@ -233,16 +251,28 @@ class _Adapter(HTTPAdapter):
         assert isinstance(request, _Request)
         # An origin reached as a service may have been allowed a private address; nothing that
         # was judged as a medium shall find such a connection open.
-        key = (*request.place.origin, request.private)
-        pool = self._pools.get(key)
+        origin = request.place.origin
+        if not request.private:
+            return self._medium_pool(request.place)
+        pool = self._pools.get(origin)
         if pool is None:
             with self._lock:
-                pool = self._pools.get(key) or self._new_pool(request.place)
-                self._pools[key] = pool
+                pool = self._pools.get(origin) or self._new_pool(request.place, self._size)
+                self._pools[origin] = pool
         return pool
 
-    def _new_pool(self, place: Place) -> HTTPConnectionPool:
-        extra: dict[str, Any] = {"maxsize": self._size, "retries": 0}
+    def _medium_pool(self, place: Place) -> HTTPConnectionPool:
+        with self._lock:
+            pool = self._media.get(place.origin) or self._new_pool(place, MEDIA_POOL)
+            self._media[place.origin] = pool
+            self._media.move_to_end(place.origin)
+            if len(self._media) > MEDIA_ORIGINS:
+                # Not closed here, since a lane may be about to use it: its sockets close with its last user.
+                self._media.popitem(last=False)
+        return pool
+
+    def _new_pool(self, place: Place, size: int) -> HTTPConnectionPool:
+        extra: dict[str, Any] = {"maxsize": size, "retries": 0}
         host, port = place.host, place.port
         if self._proxy is not None:
             login = make_headers(proxy_basic_auth=self._proxy.auth) if self._proxy.auth else {}
@@ -273,7 +303,8 @@ class _Adapter(HTTPAdapter):
 
     def close(self) -> None:
         with self._lock:
-            pools, self._pools = list(self._pools.values()), {}
+            pools = [*self._pools.values(), *self._media.values()]
+            self._pools, self._media = {}, OrderedDict()
         for pool in pools:
             pool.close()
         super().close()
@@ -324,11 +355,16 @@ class Reply:
         """Return the body as JSON.
 
         Raises:
-            InvalidAnswer: it is none, or was cut off (retryable).
+            InvalidAnswer: it is none, or was cut off (retryable), or would fill the memory.
         """
+        if _objects_of(self.content) > MAX_OBJECT_BYTES:
+            raise InvalidAnswer(
+                "the service's answer holds more values than fit into memory", advice="Lower max_batch_size"
+            )
         try:
-            # In UTF-8 alone, as JSON travels: in another encoding nobody would have seen the token in it.
-            return jsonlib.loads(self.content.decode("utf-8-sig"))
+            with ROOM.unpacking(len(self.content)):
+                # In UTF-8 alone, as JSON travels: in another encoding nobody would have seen the token in it.
+                return jsonlib.loads(self.content.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             what = "a web page" if self.media_type == "text/html" or self.content[:1] == b"<" else "no JSON"
             raise InvalidAnswer(
@@ -362,6 +398,15 @@ class Reply:
             return seconds / 1000 if seconds > self.elapsed + 1 else seconds
         milliseconds = _number(self.headers.get("x-inference-time") or self.headers.get("x-total-time"))
         return None if milliseconds is None else milliseconds / 1000
+
+
+def _objects_of(content: bytes) -> int:
+    """Return how many bytes the objects of a JSON take, at the most, from its signs alone."""
+    if len(content) < PIECE:
+        return 0
+    text = len(content) if content.isascii() else 4 * len(content)
+    per_sign = ((b",", 32), (b"[", 64), (b"{", 256), (b'"', 24))
+    return text + sum(content.count(sign) * size for sign, size in per_sign)
 
 
 def _number(text: str | None) -> float | None:
@@ -414,6 +459,7 @@ class Transport:
         accept: str = "application/json",
         headers: Mapping[str, str] = EMPTY,
         timeout: float,
+        max_bytes: int | None = None,
     ) -> Reply:
         """Send ``json``, or ``data`` of a ``content_type``, to a service, and return its answer.
 
@@ -427,7 +473,7 @@ class Transport:
             data, content_type = _as_json(json), "application/json"
         return self._send(
             "POST", url, "service", _plain(token), data or b"", content_type or "application/octet-stream",
-            accept, headers, timeout, self._max_answer_bytes,
+            accept, headers, timeout, min(self._max_answer_bytes, max_bytes or self._max_answer_bytes),
         )  # fmt: skip
 
     def get(
@@ -647,6 +693,7 @@ def _read(raw: Any, headers: Mapping[str, str], most: int, cut: bool, purpose: P
         if length.isascii() and length.isdigit() and not cut:
             if int(length) > most:
                 raise _too_large(most, purpose)
+            ROOM.take(int(length), _left())
             # The common case; http.client notices where fewer bytes come.
             return bytes(raw.read(decode_content=False))
         unpack = None
@@ -659,7 +706,10 @@ def _read(raw: Any, headers: Mapping[str, str], most: int, cut: bool, purpose: P
     body = bytearray()
     try:
         while chunk := raw.read(CHUNK, decode_content=False):
-            body += chunk if unpack is None else _unpacked(unpack, chunk, most - len(body) + 1)
+            while chunk and len(body) <= most:
+                piece, chunk = (chunk, b"") if unpack is None else _unpacked(unpack, chunk)
+                body += piece
+                ROOM.take(len(body), _left())
             if len(body) > most:
                 if not cut:
                     raise _too_large(most, purpose)
@@ -672,12 +722,14 @@ def _read(raw: Any, headers: Mapping[str, str], most: int, cut: bool, purpose: P
         raw.close()
     if unpack is not None and not unpack.eof and not cut:
         raise InvalidAnswer("the service's packed answer was cut off", retryable=True, divisible=False)
-    return bytes(body[:most])
+    del body[most:]
+    return bytes(body)
 
 
-def _unpacked(unpack: Any, chunk: bytes, most: int) -> bytes:
+def _unpacked(unpack: Any, chunk: bytes) -> tuple[bytes, bytes]:
+    """Return some of what is packed in ``chunk``, and what of ``chunk`` is left."""
     try:
-        return bytes(unpack.decompress(chunk, max(most, 1)))
+        return bytes(unpack.decompress(chunk, PIECE)), bytes(unpack.unconsumed_tail)
     except zlib.error as error:
         raise InvalidAnswer(
             "the service's packed answer cannot be unpacked", retryable=True, divisible=False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import resource
 import socket
 import subprocess
@@ -191,9 +192,7 @@ def test_media_in_many_rows_are_held_by_a_few_lanes_at_a_time() -> None:
         lambda heard, sock: (heard.method == 'POST' and server.wait(1), (answer(LABELS) if heard.method == 'POST' else
                              picture)(heard, sock)),
     ][-1]"""
-    grown, codes = _grown(
-        "image-classification", lanes, server, f"[f'{{server.url}}/{{n}}' for n in range({lanes})]"
-    )
+    grown, codes = _grown("image-classification", lanes, server, f"[f'{{server.url}}/{{n}}' for n in range({lanes})]")
     assert codes == ["None"]
     # Each of a few lanes has it as it is handed on and as it is sent, and the server, in the same process, as it comes.
     assert grown < AT_ONCE * 3 * size + 80
@@ -274,6 +273,29 @@ def test_batches_are_halved_down_to_the_row_that_is_answered_with_a_lie(server: 
     found = predict(at, of, {"t": texts}, timeout=5)
     assert list(found["y"][:15]) == ["cat"] * 15
     assert found["y_error_type"][15] == "invalid_answer"
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [[[1e308, 1.0]] * 3, [[-1e308]] * 2, [[1e200, 1e200], [1e200, 1e200]], [[1.7e308, 1.7e308]]],
+    ids=["mean", "negative", "length", "one"],
+)
+def test_vectors_near_the_end_of_all_numbers_are_one_rows_own_fault(server: Loopback, tokens: Any) -> None:
+    """Their sum is beyond what a float holds: Python's own error for that ended the query for all rows."""
+
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        bad = "bad" in json.loads(heard.body)["inputs"]
+        answer(tokens if bad else [[0.25, 0.5], [0.75, 0.5]])(heard, sock)
+
+    server.speak = speak
+    at = engine(server)
+    of = model(at, task="feature-extraction", input_column="t", parameters={"normalize": True}, max_batch_size=1)
+    found = predict(at, of, {"t": ["one", "bad", "two"]}, timeout=5)
+    assert found["y"][0] == found["y"][2]
+    assert found["y"][0] is not None
+    assert found["y_error_type"][1] in ("invalid_answer", None)
+    if found["y"][1] is not None:
+        assert all(math.isfinite(one) for one in json.loads(found["y"][1]))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

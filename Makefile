@@ -68,8 +68,8 @@ build: $(VENV)/.installed ## build wheel and source archive into dist/
 
 .PHONY: audit
 audit: $(VENV)/.installed ## look for known vulnerabilities in what is installed (asks PyPI)
-	@$(RUN) -m pip install --quiet pip-audit
-	@$(RUN) -m pip_audit --local --skip-editable --progress-spinner off $(ARGS)
+	@$(RUN) -m pip install --quiet pip-audit 2>/dev/null || { echo "NOT AUDITED: pip-audit cannot be installed here."; exit 2; }
+	@$(RUN) tests/audit.py $(ARGS)
 
 # Into the MindsDB of your own: the Python that `python3` means, or the one named.
 PYTHON_OF_MINDSDB ?= python3

@@ -7,7 +7,8 @@ here before a byte is sent, and again after every redirect:
 
 1. its spelling: http or https, a plain host, a plain port; whatever parsers disagree about is refused;
 2. its host: who may be asked (service) or anybody (media, links);
-3. every address its host has: public ones only, save for what the engine's owner opened.
+3. every address its host has: public ones only and none of this machine's own, save for what the
+   engine's owner opened.
 
 The connection is then made to an address judged here, never to a name looked up again.
 """
@@ -20,6 +21,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
@@ -144,6 +146,30 @@ def look_up(host: str, port: int) -> Sequence[str]:
     """Return the addresses of ``host`` as the system knows them. Raises ``OSError``."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+@lru_cache(maxsize=1)
+def _binds_anything() -> bool:
+    """Whether the system lets a socket have addresses that are not its own (``ip_nonlocal_bind``)."""
+    return _binds("192.0.2.1")  # of documentation: nobody's
+
+
+def _binds(address: str) -> bool:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+def is_own(address: str) -> bool:
+    """Whether ``address`` is this machine's own, public as it may be.
+
+    What listens there, MindsDB first of all, would be reached from within, past any firewall before
+    it. Where the system does not tell, none is.
+    """
+    return _binds(str(_plain(address))) and not _binds_anything()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +299,7 @@ class Egress:
         token_of: who gave the token that requests carry: the engine's owner, the model's creator, or
             the server's administrator, whose token nobody can send elsewhere by naming hosts.
         resolver: (host, port) → addresses; raises ``OSError``.
+        own: address → whether it is this machine's own.
         clock: seconds, monotonic.
 
     Raises:
@@ -283,6 +310,7 @@ class Egress:
     allowed_hosts: tuple[str, ...] = ()
     token_of: TokenOf = "engine"
     resolver: Resolver = field(default=look_up, compare=False, repr=False)
+    own: Callable[[str], bool] = field(default=is_own, compare=False, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, compare=False, repr=False)
     _bases: frozenset[tuple[str, str, int]] = field(init=False, repr=False, compare=False)
     _entries: frozenset[tuple[str, int | None]] = field(init=False, repr=False, compare=False)
@@ -414,8 +442,9 @@ class Egress:
         )
 
     def _judged(self, place: Place, purpose: Purpose, private: bool) -> tuple[str, ...]:
-        literal = _literal(place.host)
-        if literal is not None:
+        if _literal(place.host) is not None:
+            if not private and self.own(place.host):
+                raise self._not_public(place, purpose)
             return (place.host,)
         try:
             found = tuple(address.partition("%")[0] for address in self.resolver(place.host, place.port))
@@ -424,7 +453,7 @@ class Egress:
         if not found:
             raise _unknown_host(place, purpose)
         for address in found:
-            if _in(_plain(address), _NEVER_BY_NAME) if private else not is_public(address):
+            if _in(_plain(address), _NEVER_BY_NAME) if private else not is_public(address) or self.own(address):
                 raise self._not_public(place, purpose)
         return found
 

@@ -43,8 +43,13 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound="HuggingFaceError")
 
-_TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{20,}|(?<=[Bb]earer )[^\s\"',;]+")
-_SPACE = re.compile(r"\s+")
+# Also behind a letter or a digit: in a URL '%20' or '%3D' may stand before it.
+_TOKEN = re.compile(
+    r"(?:hf|api_org)_[A-Za-z0-9]{20,}|hf_(?:oauth|jwt)_[A-Za-z0-9_.-]{20,}"
+    r"|(?i:(?<=bearer )|(?<=bearer%20))[^\s\"',;&]+"
+)
+#: White space, and what a terminal or a reader of the log takes for orders: control characters, turns of direction.
+_SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069]+")
 MASK = "******"
 
 
@@ -57,7 +62,7 @@ def redact(text: str, *secrets: str | None) -> str:
 
 
 def one_line(text: str, limit: int = 300) -> str:
-    """Fold white space and cut ``text`` to ``limit`` characters."""
+    """Fold white space and control characters, and cut ``text`` to ``limit`` characters."""
     text = _SPACE.sub(" ", text).strip()
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 

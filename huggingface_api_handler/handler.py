@@ -16,6 +16,7 @@ from .clients import hub
 from .describe import Description, describe
 from .errors import SettingsError
 from .prediction import Caller, Prediction, open_store
+from .rows import tenant_of
 from .runtime import RUNTIME
 from .settings import EngineSettings, ModelSettings, engine_settings, model_settings, query_settings
 from .template import parse_template
@@ -69,13 +70,15 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             HuggingFaceError: as for ``create_validation``.
         """
         using = dict((args or {}).get("using") or {})
-        token = host.keep_model_key(self.model_storage, using).token
+        key = host.keep_model_key(self.model_storage, using)
         _check_target(target)
         record = host.engine_record(self.engine_storage)
-        if token is not None:
+        if key.token is not None:
             using = {name: value for name, value in using.items() if name.lower() not in host.KEY_ARGUMENTS}
-            using["api_key"] = token
+            using["api_key"] = key.token
         model = _validated(using, _engine(record), target)
+        if host.settle_model_key(self.model_storage, key, _place(record, model)).token != key.token:
+            raise _not_its_key()
         self.model_storage.json_set(
             host.MODEL, {"target": target, "uid": uuid.uuid4().hex, "settings": model.to_dict()}
         )
@@ -122,8 +125,10 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             )
         key = host.model_key(self.model_storage)
         model = ModelSettings.from_dict(kept["settings"], token=key.token)
+        if not key.is_for(_place(record, model)):
+            raise _not_its_key()
         caller = Caller(
-            tenant=host.tenant(),
+            tenant=tenant_of(*host.tenant()),
             engine=record.uid,
             model=str(kept["uid"]),
             key=key.uid,
@@ -135,6 +140,18 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
 
 def _engine(record: host.EngineRecord) -> EngineSettings:
     return engine_settings(record.arguments, token=record.token, configured_token=host.configured_token())
+
+
+def _place(record: host.EngineRecord, model: ModelSettings) -> tuple[str | None, ...]:
+    """Return what a model's own token is given for."""
+    return record.uid, model.endpoint, model.base_url
+
+
+def _not_its_key() -> SettingsError:
+    return SettingsError(
+        "the model's api_key was given for another engine, endpoint or base_url, and is not sent to this one",
+        advice="Write the key anew: RETRAIN … USING …, api_key = 'hf_…'",
+    )
 
 
 def _token(engine: EngineSettings) -> str | None:

@@ -13,7 +13,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -214,9 +214,9 @@ def cache_settings() -> CacheSettings:
     )
 
 
-def tenant() -> str:
-    """Return a text that names the company and user on whose behalf this process works."""
-    return f"{ctx.company_id}/{ctx.user_id}"
+def tenant() -> tuple[Any, Any]:
+    """Return the company and the user on whose behalf this process works."""
+    return ctx.company_id, ctx.user_id
 
 
 def configured_token() -> str | None:
@@ -297,14 +297,20 @@ def _without_keys(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ModelKey:
-    """A model's own token; both are ``None`` where the engine's is used.
+    """A model's own token; all are ``None`` where the engine's is used.
 
     Attributes:
         uid: names this very token without telling anything of it; RETRAIN keeps both.
+        place: what the token was given for: the engine's ``uid``, ``endpoint``, ``base_url``. ``None``: not yet known.
     """
 
     token: str | None = None
     uid: str | None = None
+    place: tuple[str | None, ...] | None = None
+
+    def is_for(self, place: tuple[str | None, ...]) -> bool:
+        """Whether the token may be used at ``place``; where there is none nothing speaks against it."""
+        return self.token is None or self.place == place
 
 
 def keep_model_key(storage: ModelStorage, using: Mapping[str, Any]) -> ModelKey:
@@ -326,8 +332,28 @@ def keep_model_key(storage: ModelStorage, using: Mapping[str, Any]) -> ModelKey:
         key = _key_of_previous_version(record)
     else:
         key = ModelKey(token, uuid.uuid4().hex) if token else ModelKey()
-    storage.encrypted_json_set(SECRETS, {"token": key.token, "uid": key.uid})
+    _store_key(storage, key)
     return key
+
+
+def settle_model_key(storage: ModelStorage, key: ModelKey, place: tuple[str | None, ...]) -> ModelKey:
+    """Bind a model's token to what it was given for; one that was given for something else is not kept.
+
+    RETRAIN hands the masked key on, to another engine or address if it names one, and whoever may
+    retrain a model need not be who gave it its key.
+
+    Returns:
+        the key, bound; without a token where it was refused.
+    """
+    bound = replace(key, place=place) if key.token and key.place is None else key
+    if not bound.is_for(place):
+        bound = ModelKey()
+    _store_key(storage, bound)
+    return bound
+
+
+def _store_key(storage: ModelStorage, key: ModelKey) -> None:
+    storage.encrypted_json_set(SECRETS, {"token": key.token, "uid": key.uid, "place": key.place})
 
 
 def _key_of_previous_version(record: Any) -> ModelKey:
@@ -339,6 +365,7 @@ def _key_of_previous_version(record: Any) -> ModelKey:
         db.Predictor.company_id == record.company_id,
         db.Predictor.user_id == record.user_id,
         db.Predictor.id != record.id,
+        db.Predictor.deleted_at.is_(None),
     )
     for (previous,) in query.order_by(db.Predictor.version.desc(), db.Predictor.id.desc()):
         key = model_key(ModelStorage(previous))
@@ -352,7 +379,7 @@ def model_key(storage: ModelStorage) -> ModelKey:
     secrets = storage.encrypted_json_get(SECRETS) or {}
     if not secrets.get("token"):
         return ModelKey()
-    return ModelKey(str(secrets["token"]), str(secrets["uid"]))
+    return ModelKey(str(secrets["token"]), str(secrets["uid"]), tuple(secrets.get("place") or ()) or None)
 
 
 def engine_of(storage: ModelStorage) -> tuple[str, HandlerStorage]:

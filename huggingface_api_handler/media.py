@@ -36,6 +36,7 @@ SHORTEST_BASE64 = 24
 UNKNOWN = "application/octet-stream"
 
 _A = {Kind.IMAGE: "an image", Kind.AUDIO: "sound", Kind.VIDEO: "a video"}
+_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,63}")
 _WEB = re.compile(r"https?:", re.I)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _DATA = re.compile(r"data:(?P<type>[^,;]*)(?P<params>(?:;[^,;]*)*?)(?P<base64>;\s*base64\s*)?,", re.I)
@@ -217,7 +218,8 @@ def _unsigned(data: bytes, declared: str, kind: Kind, where: str) -> str:
         if data[:512].decode("utf-8").replace("\n", "").replace("\r", "").replace("\t", "").isprintable():
             raise InvalidInput(f"{where} holds text, not {_A[kind]}", divisible=False)
     declared = declared.partition(";")[0].strip().lower()
-    return declared if declared.startswith(f"{kind.value}/") else UNKNOWN
+    # It becomes a header, and a row's text or its server's word may hold anything.
+    return declared if declared.startswith(f"{kind.value}/") and _TYPE.fullmatch(declared) else UNKNOWN
 
 
 def _data_uri(text: str, max_bytes: int) -> tuple[bytes, str]:

@@ -55,6 +55,11 @@ class Caller:
         return _digest([self.tenant, self.engine, self.model])
 
 
+def tenant_of(company: Any, user: Any) -> str:
+    """Return a text that names a company and its user; both may be texts of a request's headers."""
+    return json.dumps([company, user], default=str)
+
+
 @dataclass(slots=True)
 class Asked:
     """What a frame asks, with equal rows as one.

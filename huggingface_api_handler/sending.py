@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import threading
 import time
+import traceback
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +17,9 @@ from typing import Any
 from . import media
 from .clients.dialect import Endpoint
 from .clients.inference_api import InferenceAPI
+from .clients.room import ROOM
 from .clients.transport import Transport
-from .errors import HuggingFaceError
+from .errors import HuggingFaceError, ServiceTimeout
 from .execution.dispatcher import Outcome, Sent
 from .execution.plan import Item
 from .execution.store import Store
@@ -27,6 +30,8 @@ from .tasks.task import Arguments, Media, Task
 
 log = logging.getLogger(__name__)
 
+#: What may be a number beyond all, which JSON cannot be written with.
+_HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
 #: Seconds between two lines in the log on how far a query is.
 _TELL_EVERY = 30.0
 
@@ -37,12 +42,21 @@ def pack(value: Any, explain: Mapping[str, Any] | None, meta: Mapping[str, Any])
 
 
 def unpack(stored: bytes) -> tuple[Any, Mapping[str, Any] | None, Mapping[str, Any]] | None:
-    """Return (value, explain, meta), or ``None`` for what is no answer of ours."""
+    """Return (value, explain, meta), or ``None`` for what is no answer of ours: others may write to the store."""
     try:
-        value, explain, meta = json.loads(stored)
-    except (ValueError, TypeError):
+        value, explain, meta = json.loads(stored, parse_constant=_refused)
+        if _HUGE.search(stored):
+            json.dumps([value, explain], allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
         return None
-    return value, explain, meta if isinstance(meta, dict) else {}
+    if not isinstance(value, (str, int, float, bool, type(None))) or not isinstance(explain, (dict, type(None))):
+        return None
+    request_id = meta.get("request_id") if isinstance(meta, dict) else None
+    return value, explain, {"request_id": request_id if isinstance(request_id, str) else None}
+
+
+def _refused(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
 @dataclass(slots=True)
@@ -80,21 +94,32 @@ class Sender:
         self._has_media = any(kind.is_media for kind in self._media)
 
     def __call__(self, items: Sequence[Item], timeout: float) -> Sent:
+        with ROOM.lane():
+            try:
+                return self._sent(items, timeout)
+            except HuggingFaceError as error:
+                _let_go(error)
+                raise
+
+    def _sent(self, items: Sequence[Item], timeout: float) -> Sent:
         rows = [item.payload for item in items]
         if self._has_media:
             rows = [self._loaded(row, timeout) for row in rows]
         server = self.endpoint.server()
         arguments = self.endpoint.arguments(self.arguments, server)
         call = self.task.encode(rows, arguments)
+        began = time.monotonic()
         reply = self.client.ask(
             self.task, call, timeout=timeout, url=self.endpoint.url(server), model=self.endpoint.model_of(server)
         )
-        answer = reply.answer()
-        link = media_link(answer) if call.accept != "application/json" and reply.is_json else None
+        with ROOM.unpacking(len(reply.content)):
+            answer = reply.answer()
+            link = media_link(answer) if call.accept != "application/json" and reply.is_json else None
+            answers = [] if link is not None else self.task.read(answer, len(items), arguments)
         if link is not None:  # somebody else's address: no token goes there
-            made = self.transport.get(link, purpose="link", token=None, timeout=timeout)
-            answer = Media(made.content, made.media_type)
-        answers = self.task.read(answer, len(items), arguments)
+            left = max(timeout - (time.monotonic() - began), 0.001)
+            made = self.transport.get(link, purpose="link", token=None, timeout=left)
+            answers = self.task.read(Media(made.content, made.media_type), len(items), arguments)
         return Sent(
             answers,
             request_id=reply.request_id,
@@ -103,12 +128,29 @@ class Sender:
         )
 
     def _loaded(self, row: tuple[Any, ...], timeout: float) -> tuple[Any, ...]:
-        return tuple(
+        loaded = tuple(
             media.load(value, kind, transport=self.transport, roots=self.roots, timeout=timeout)
             if kind.is_media and value is not None
             else value
             for value, kind in zip(row, self._media, strict=True)
         )
+        try:
+            ROOM.take(sum(len(one.data) for one in loaded if isinstance(one, Media)), timeout)
+        except TimeoutError as error:
+            raise ServiceTimeout(
+                "other rows' media hold as much memory as they may", advice="Lower max_concurrency, or raise timeout"
+            ) from error
+        return loaded
+
+
+def _let_go(error: BaseException) -> None:
+    """Empty the frames behind an error, which is kept until the query ends: they hold media and answers."""
+    at: BaseException | None = error
+    while at is not None:
+        traceback.clear_frames(at.__traceback__)
+        if isinstance(at, json.JSONDecodeError):
+            at.doc = ""
+        at = at.__cause__ or at.__context__
 
 
 class Inbox:

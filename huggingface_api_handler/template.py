@@ -5,11 +5,8 @@ A template is split once; a cell's text is put in as it stands and never read as
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-_FIELD = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +33,16 @@ def parse_template(text: str) -> Template:
     Raises:
         ValueError: saying what is wrong with it.
     """
-    pieces = _FIELD.split(text)
-    literals, names = pieces[0::2], [name.strip() for name in pieces[1::2]]
-    for literal in literals:
-        if "{{" in literal or "}}" in literal:
+    # Each piece is looked at once: a pattern would look through all that follows for every '{{' left open.
+    first, *pieces = text.split("{{")
+    parts = [first]
+    for piece in pieces:
+        name, closed, literal = piece.partition("}}")
+        if not closed:
             raise ValueError("has a '{{' or '}}' without its partner")
-    for name in names:
-        if not name or "{" in name or "}" in name:
-            raise ValueError("names no column between '{{' and '}}'")
-    parts: list[str] = [literals[0]]
-    for name, literal in zip(names, literals[1:], strict=True):
-        parts += [name, literal]
+        parts += [name.strip(), literal]
+    if any("}}" in literal for literal in parts[0::2]):
+        raise ValueError("has a '{{' or '}}' without its partner")
+    if any(not name or "{" in name or "}" in name for name in parts[1::2]):
+        raise ValueError("names no column between '{{' and '}}'")
     return Template(tuple(parts))

@@ -40,8 +40,8 @@ from ..errors import (
     Unauthorized,
     Unavailable,
     one_line,
-    redact,
 )
+from ..secret import repeats, without, without_end
 
 #: Longest pause, in seconds, that a server's word may cause. The Hub's windows are 300 s.
 LONGEST_PAUSE = 900.0
@@ -57,25 +57,30 @@ _RATE_LIMIT_RESET = re.compile(r"(?:^|[;,\s])t=\s*\"?([0-9.]+)")
 _REQUEST_ID = ("x-request-id", "x-amzn-trace-id", "x-amz-cf-id")
 
 
-def request_id(headers: Mapping[str, str]) -> str | None:
+def request_id(headers: Mapping[str, str], secret: str | None = None) -> str | None:
     """Return the service's id of the request, as its support would ask for it."""
     for name in _REQUEST_ID:
         value = headers.get(name)
         if value:
-            return one_line(value, 120)
+            return _short(value, 120, secret)
     return None
+
+
+def _short(text: str, limit: int, secret: str | None) -> str:
+    """Return a server's text on one short line, without the token, whole or cut."""
+    return without_end(one_line(without(text, secret), limit), secret)
 
 
 # --- the server's reason --------------------------------------------------------------------------
 
 
-def reason_of(headers: Mapping[str, str], content: bytes) -> str:
+def reason_of(headers: Mapping[str, str], content: bytes, secret: str | None = None) -> str:
     """Return what the server said, in one short line of plain text; empty where it said nothing.
 
     ``x-error-message`` comes first, then the usual fields of a JSON body, then the body's text.
     """
     said = headers.get("x-error-message") or _from_body(headers, content)
-    return one_line(redact(_plain_text(said)), REASON_CHARS)
+    return _short(_plain_text(said), REASON_CHARS, secret)
 
 
 def _from_body(headers: Mapping[str, str], content: bytes) -> str:
@@ -289,6 +294,11 @@ _GATEWAY = _Case(
     "Ask for less at once (max_new_tokens, max_tokens, max_batch_size), or run the query again later",
 )
 
+#: Of one row's own: what a firewall makes of a text shall not end the query for all rows.
+ELSEWHERE = _Case(
+    InvalidAnswer, "the service sent the request elsewhere", "Check base_url and endpoint", retryable=False
+)
+
 #: Found in the server's reason, whatever the status: (status or 0 for any, pattern, case).
 _BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], _Case], ...] = tuple(
     (frozenset(statuses), re.compile(pattern, re.I), case)
@@ -369,12 +379,10 @@ def _case(status: int, reason: str, body: Any, authorised: bool) -> _Case:
         return _BUSY
     if status >= 400:
         return _INPUT
+    if 300 <= status < 400:
+        return ELSEWHERE
     return _Case(
-        InvalidAnswer,
-        "the service sent the request elsewhere" if 300 <= status < 400 else "the service sent no answer",
-        "Check base_url and endpoint",
-        retryable=False,
-        divisible=False,
+        InvalidAnswer, "the service sent no answer", "Check base_url and endpoint", retryable=False, divisible=False
     )
 
 
@@ -390,16 +398,18 @@ def failure(
         secret: taken out of the server's reason, should it repeat what it was sent.
     """
     body = parsed(content) if content[:1] in b'{[" \n\t\r' else None
-    reason = redact(reason_of(headers, content), secret)
-    return _error(_case(status, reason, body, authorised), reason, status, headers, body)
+    reason = reason_of(headers, content, secret)
+    return _error(_case(status, reason, body, authorised), reason, status, headers, body, secret)
 
 
-def _error(case: _Case, reason: str, status: int, headers: Mapping[str, str], body: Any) -> HuggingFaceError:
+def _error(
+    case: _Case, reason: str, status: int, headers: Mapping[str, str], body: Any, secret: str | None
+) -> HuggingFaceError:
     return case.error(
         f"{case.happened}: {reason}" if reason else case.happened,
         advice=case.advice,
         status=status,
-        request_id=request_id(headers),
+        request_id=request_id(headers, secret),
         retry_after=retry_after(headers, body) if status in (408, 425, 429) or status >= 500 or status < 300 else None,
         retryable=case.retryable,
         divisible=case.divisible,
@@ -427,8 +437,8 @@ def failure_within(
     parts = body if isinstance(body, list) else [body]
     if not parts or not all(isinstance(part, dict) and part.get("error") for part in parts):
         return None
-    reason = redact(one_line(redact(_plain_text("; ".join(_words(parts[0])))), REASON_CHARS), secret)
-    return _error(_hidden_case(reason, parts[0]), reason, status, headers, parts[0])
+    reason = _short(_plain_text("; ".join(_words(parts[0]))), REASON_CHARS, secret)
+    return _error(_hidden_case(reason, parts[0]), reason, status, headers, parts[0], secret)
 
 
 def _hidden_case(reason: str, body: dict[str, Any]) -> _Case:
@@ -567,6 +577,11 @@ def failed(error: BaseException, *, host: str, timeout: float, service: bool = T
         retryable=case.retryable,
         divisible=case.divisible,
     )
+
+
+def tells(error: BaseException, secret: str | None) -> bool:
+    """Whether an exception, or one inside it, shows ``secret``: a server's status line may stand in its text."""
+    return any(repeats(f"{part!r} {part}", secret) for part in _chain(error))
 
 
 def _case_of(error: BaseException) -> _Case:

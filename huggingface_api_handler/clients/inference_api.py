@@ -335,7 +335,7 @@ class InferenceAPI:
         if call.media is not None and not call.parameters and not call.root and not task.chat:
             return self._transport.post(
                 url, token=self._token, data=call.media.data, content_type=call.media.type, accept=call.accept,
-                headers=headers, timeout=timeout,
+                headers=headers, timeout=timeout, max_bytes=task.max_answer_bytes,
             )  # fmt: skip
         body: dict[str, Any] = {}
         if task.chat:
@@ -357,8 +357,9 @@ class InferenceAPI:
         if not body:
             raise InvalidInput("the request would be empty")
         return self._transport.post(
-            url, token=self._token, json=body, accept=call.accept, headers=headers, timeout=timeout
-        )
+            url, token=self._token, json=body, accept=call.accept, headers=headers, timeout=timeout,
+            max_bytes=task.max_answer_bytes,
+        )  # fmt: skip
 
     def _chat_model(self, found: str | None) -> str:
         if self._model is None:

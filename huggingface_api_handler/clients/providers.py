@@ -105,7 +105,7 @@ class ProviderAPI(InferenceAPI):
         url = f"{base}/{_said(lambda: helper._prepare_route(served.provider_id, 'hf_')).lstrip('/')}"
         headers = {**self._bill_header(url), **_extra_headers(helper)}
         reply = self._transport.post(
-            url, token=self._token, accept="*/*", headers=headers, timeout=timeout,
+            url, token=self._token, accept="*/*", headers=headers, timeout=timeout, max_bytes=task.max_answer_bytes,
             **_body(helper, served, call),
         )  # fmt: skip
         reply = self._finished(reply, served.provider, base, url, deadline, timeout)

@@ -16,12 +16,15 @@ from __future__ import annotations
 import http.client
 import json as jsonlib
 import os
+import queue
+import re
 import socket
 import ssl
 import sys
 import threading
 import time
 import zlib
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,19 +48,25 @@ from ..errors import (
     PayloadTooLarge,
     SettingsError,
 )
+from ..secret import repeats
 from ..tasks.task import EMPTY, Media
 from . import failures
+from .room import ROOM
 
 #: Seconds for one attempt to connect to one address.
 CONNECT_TIMEOUT = 10.0
 #: Bytes of an answer after decompression; videos are the largest.
 MAX_ANSWER_BYTES = 128 * 2**20
+#: Bytes of a JSON's objects, as they are reckoned before there are any.
+MAX_OBJECT_BYTES = 512 * 2**20
 #: Sockets kept for each origin; as many requests may be under way at once without new connections.
 POOL = 256
+#: Origins of media, and sockets of each, that are kept open: rows may name as many servers as they are.
+MEDIA_ORIGINS, MEDIA_POOL = 16, 8
 MAX_REDIRECTS = 4
 CHUNK = 65536
-#: Shorter tokens may stand in an answer by chance.
-SHORTEST_SECRET = 16
+#: Bytes that are unpacked at once.
+PIECE = 2**20
 #: Prepared requests that are remembered.
 PREPARED_KEPT = 256
 
@@ -150,7 +159,16 @@ def _connect(connection: HTTPConnection) -> socket.socket:
     raise NewConnectionError(connection, "no connection") from failed
 
 
+class _Response(http.client.HTTPResponse):
+    def begin(self) -> None:
+        """Read status and headers; forget lines that are no headers, which urllib3 would write into the log."""
+        super().begin()
+        self.headers.set_payload("")
+        self.headers.defects.clear()
+
+
 class _Connection(HTTPConnection):
+    response_class = _Response
     #: With Python's own switch on, every connection prints its headers, the token among them.
     debuglevel = 0
 
@@ -162,6 +180,7 @@ class _Connection(HTTPConnection):
 
 
 class _TLSConnection(HTTPSConnection):
+    response_class = _Response
     debuglevel = 0
 
     def set_debuglevel(self, level: int) -> None:
@@ -188,6 +207,14 @@ class _Keeping(HTTPConnectionPool):
             conn.close()
             return super()._make_request(conn, *args, **options)
 
+    def _put_conn(self, conn: Any) -> None:
+        """Take a connection back; close it without urllib3's warning where there is no room for it."""
+        try:
+            self.pool.put(conn, block=False)  # type: ignore[union-attr]
+        except (AttributeError, queue.Full):  # the pool has been closed, or is full
+            if conn is not None:
+                conn.close()
+
 
 class _Pool(_Keeping):
     ConnectionCls = _Connection
@@ -209,7 +236,8 @@ class _Adapter(HTTPAdapter):
     """requests' adapter over pools that connect to judged addresses only."""
 
     def __init__(self, pool: int, proxy: str | None, ca_bundle: str | None) -> None:
-        self._pools: dict[tuple[str, str, int, bool], HTTPConnectionPool] = {}
+        self._pools: dict[tuple[str, str, int], HTTPConnectionPool] = {}
+        self._media: OrderedDict[tuple[str, str, int], HTTPConnectionPool] = OrderedDict()
         self._lock = threading.Lock()
         self._proxy = parse_url(proxy) if proxy else None
         self._ca_bundle = ca_bundle
@@ -223,16 +251,28 @@ class _Adapter(HTTPAdapter):
         assert isinstance(request, _Request)
         # An origin reached as a service may have been allowed a private address; nothing that
         # was judged as a medium shall find such a connection open.
-        key = (*request.place.origin, request.private)
-        pool = self._pools.get(key)
+        origin = request.place.origin
+        if not request.private:
+            return self._medium_pool(request.place)
+        pool = self._pools.get(origin)
         if pool is None:
             with self._lock:
-                pool = self._pools.get(key) or self._new_pool(request.place)
-                self._pools[key] = pool
+                pool = self._pools.get(origin) or self._new_pool(request.place, self._size)
+                self._pools[origin] = pool
         return pool
 
-    def _new_pool(self, place: Place) -> HTTPConnectionPool:
-        extra: dict[str, Any] = {"maxsize": self._size, "retries": 0}
+    def _medium_pool(self, place: Place) -> HTTPConnectionPool:
+        with self._lock:
+            pool = self._media.get(place.origin) or self._new_pool(place, MEDIA_POOL)
+            self._media[place.origin] = pool
+            self._media.move_to_end(place.origin)
+            if len(self._media) > MEDIA_ORIGINS:
+                # Not closed here, since a lane may be about to use it: its sockets close with its last user.
+                self._media.popitem(last=False)
+        return pool
+
+    def _new_pool(self, place: Place, size: int) -> HTTPConnectionPool:
+        extra: dict[str, Any] = {"maxsize": size, "retries": 0}
         host, port = place.host, place.port
         if self._proxy is not None:
             login = make_headers(proxy_basic_auth=self._proxy.auth) if self._proxy.auth else {}
@@ -263,7 +303,8 @@ class _Adapter(HTTPAdapter):
 
     def close(self) -> None:
         with self._lock:
-            pools, self._pools = list(self._pools.values()), {}
+            pools = [*self._pools.values(), *self._media.values()]
+            self._pools, self._media = {}, OrderedDict()
         for pool in pools:
             pool.close()
         super().close()
@@ -314,10 +355,16 @@ class Reply:
         """Return the body as JSON.
 
         Raises:
-            InvalidAnswer: it is none, or was cut off (retryable).
+            InvalidAnswer: it is none, or was cut off (retryable), or would fill the memory.
         """
+        if _objects_of(self.content) > MAX_OBJECT_BYTES:
+            raise InvalidAnswer(
+                "the service's answer holds more values than fit into memory", advice="Lower max_batch_size"
+            )
         try:
-            return jsonlib.loads(self.content)
+            with ROOM.unpacking(len(self.content)):
+                # In UTF-8 alone, as JSON travels: in another encoding nobody would have seen the token in it.
+                return jsonlib.loads(self.content.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             what = "a web page" if self.media_type == "text/html" or self.content[:1] == b"<" else "no JSON"
             raise InvalidAnswer(
@@ -351,6 +398,15 @@ class Reply:
             return seconds / 1000 if seconds > self.elapsed + 1 else seconds
         milliseconds = _number(self.headers.get("x-inference-time") or self.headers.get("x-total-time"))
         return None if milliseconds is None else milliseconds / 1000
+
+
+def _objects_of(content: bytes) -> int:
+    """Return how many bytes the objects of a JSON take, at the most, from its signs alone."""
+    if len(content) < PIECE:
+        return 0
+    text = len(content) if content.isascii() else 4 * len(content)
+    per_sign = ((b",", 32), (b"[", 64), (b"{", 256), (b'"', 24))
+    return text + sum(content.count(sign) * size for sign, size in per_sign)
 
 
 def _number(text: str | None) -> float | None:
@@ -403,6 +459,7 @@ class Transport:
         accept: str = "application/json",
         headers: Mapping[str, str] = EMPTY,
         timeout: float,
+        max_bytes: int | None = None,
     ) -> Reply:
         """Send ``json``, or ``data`` of a ``content_type``, to a service, and return its answer.
 
@@ -416,7 +473,7 @@ class Transport:
             data, content_type = _as_json(json), "application/json"
         return self._send(
             "POST", url, "service", _plain(token), data or b"", content_type or "application/octet-stream",
-            accept, headers, timeout, self._max_answer_bytes,
+            accept, headers, timeout, min(self._max_answer_bytes, max_bytes or self._max_answer_bytes),
         )  # fmt: skip
 
     def get(
@@ -463,7 +520,7 @@ class Transport:
             )
             if not _follows(method, status, answer_headers):
                 break
-            onward = self._redirected(place, answer_headers["location"], purpose)
+            onward = self._redirected(place, answer_headers["location"], purpose, token)
             if onward.origin != place.origin:
                 prepared = _without_credentials(prepared)
             place = onward
@@ -512,23 +569,27 @@ class Transport:
             self._prepared[key] = place, written
         return place, written
 
-    def _redirected(self, place: Place, location: str, purpose: Purpose) -> Place:
+    def _redirected(self, place: Place, location: str, purpose: Purpose, token: str | None) -> Place:
         # http.client reads headers as Latin-1; what servers write there is UTF-8.
         try:
             location = location.encode("latin-1").decode("utf-8")
         except UnicodeError:
             pass
+        if repeats(location, token):  # it would stand in a URL, and in logs
+            raise InvalidAnswer(f"'{place.host}' leads on to an address that repeats the token", divisible=False)
         try:
             onward = self.egress.place(urljoin(place.url, location), purpose=purpose)
         except ValueError:  # urljoin's own, for brackets that hold no address
-            raise InvalidAnswer(f"'{place.host}' leads on to no address", divisible=False) from None
+            raise self._leads_away(place, "no address") from None
         except SettingsError as error:
-            raise SettingsError(f"'{place.host}' leads on: {error.message}", advice=error.advice) from None
+            # Not the settings' fault, which would end the query for all rows: a server may do so for one of them.
+            raise self._leads_away(place, error.message) from None
         if purpose == "service" and place.scheme == "https" and onward.scheme == "http":
-            raise SettingsError(
-                f"'{place.host}' leads on to an address without encryption", advice="Check base_url and endpoint"
-            )
+            raise self._leads_away(place, "an address without encryption")
         return onward
+
+    def _leads_away(self, place: Place, where: str) -> InvalidAnswer:
+        return InvalidAnswer(f"'{place.host}' leads on: {where}", advice=failures.ELSEWHERE.advice, retryable=False)
 
     def _exchange(
         self,
@@ -576,9 +637,12 @@ class Transport:
         except HuggingFaceError:
             raise
         except (OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
-            raise failures.failed(error, host=place.authority, timeout=timeout, service=private) from error
+            fault = failures.failed(error, host=place.authority, timeout=timeout, service=private)
+            if not failures.tells(error, prepared.get("Authorization", "").removeprefix("Bearer ")):
+                raise fault from error
         finally:
             _now.deadline, _now.addresses = float("inf"), ()
+        raise fault  # alone: what it came from repeats the token
 
     def _request_target(self, place: Place) -> str:
         if self._proxied and place.scheme == "http":
@@ -598,11 +662,7 @@ class Transport:
 
 def _refuse_echo(reply: Reply, token: str) -> None:
     """Refuse an answer that repeats the token: it would be shown in a table and kept."""
-    if len(token) < SHORTEST_SECRET:
-        return
-    secret = token.encode()
-    content = reply.content
-    if secret in content or any(token in value for value in reply.headers.values()):
+    if repeats(reply.content, token) or any(repeats(value, token) for value in reply.headers.values()):
         raise InvalidAnswer(
             "the service's answer repeats the token that it was sent",
             advice="Find out what stands behind base_url or endpoint, and make a new token",
@@ -633,17 +693,23 @@ def _read(raw: Any, headers: Mapping[str, str], most: int, cut: bool, purpose: P
         if length.isascii() and length.isdigit() and not cut:
             if int(length) > most:
                 raise _too_large(most, purpose)
+            ROOM.take(int(length), _left())
             # The common case; http.client notices where fewer bytes come.
             return bytes(raw.read(decode_content=False))
         unpack = None
     elif encoding in ("gzip", "x-gzip", "deflate"):
         unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, by its head
     else:
-        raise InvalidAnswer(f"the service packed its answer as '{encoding[:20]}', which was not asked for")
+        # Named where it is a name: a server may say there what it was sent.
+        how = f" as '{encoding}'" if re.fullmatch(r"[a-z]{1,8}", encoding) else ""
+        raise InvalidAnswer(f"the service packed its answer{how}, which was not asked for")
     body = bytearray()
     try:
         while chunk := raw.read(CHUNK, decode_content=False):
-            body += chunk if unpack is None else _unpacked(unpack, chunk, most - len(body) + 1)
+            while chunk and len(body) <= most:
+                piece, chunk = (chunk, b"") if unpack is None else _unpacked(unpack, chunk)
+                body += piece
+                ROOM.take(len(body), _left())
             if len(body) > most:
                 if not cut:
                     raise _too_large(most, purpose)
@@ -656,12 +722,14 @@ def _read(raw: Any, headers: Mapping[str, str], most: int, cut: bool, purpose: P
         raw.close()
     if unpack is not None and not unpack.eof and not cut:
         raise InvalidAnswer("the service's packed answer was cut off", retryable=True, divisible=False)
-    return bytes(body[:most])
+    del body[most:]
+    return bytes(body)
 
 
-def _unpacked(unpack: Any, chunk: bytes, most: int) -> bytes:
+def _unpacked(unpack: Any, chunk: bytes) -> tuple[bytes, bytes]:
+    """Return some of what is packed in ``chunk``, and what of ``chunk`` is left."""
     try:
-        return bytes(unpack.decompress(chunk, max(most, 1)))
+        return bytes(unpack.decompress(chunk, PIECE)), bytes(unpack.unconsumed_tail)
     except zlib.error as error:
         raise InvalidAnswer(
             "the service's packed answer cannot be unpacked", retryable=True, divisible=False

@@ -343,7 +343,13 @@ class SqliteStore:
             return self._connection
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Made with this mode, never widened: SQLite gives the files beside it the same.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            facts = os.fstat(handle)
+            if facts.st_mode & 0o077 and facts.st_uid == os.geteuid():  # copied, or restored, without its mode
+                os.fchmod(handle, 0o600)
+        finally:
+            os.close(handle)
         self._inode = _inode(self.path)
         connection = sqlite3.connect(
             self.path, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False

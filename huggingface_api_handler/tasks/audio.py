@@ -44,6 +44,7 @@ AUDIO_CLASSIFICATION = Task(
 
 AUDIO_TO_AUDIO = Task(
     name="audio-to-audio",
+    large=True,
     answer="JSON list of label and blob (a data URI)",
     inputs=(AUDIO,),
     encode=media_encoder(),

@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 
 Scalar: TypeAlias = "str | int | float | bool | None"
 EMPTY: Mapping[str, Any] = MappingProxyType({})
+#: Bytes of an answer: of labels, texts and numbers, and of what holds vectors, masks or media.
+SMALL_ANSWER, LARGE_ANSWER = 16 * 2**20, 128 * 2**20
 
 
 class Kind(enum.Enum):
@@ -233,6 +235,7 @@ class Task:
         chat: travels to a chat-completions route.
         samples: whether equal inputs may rightly get different answers.
         makes: the kind of media that it makes, which ``output_dir`` may write to files.
+        large: whether its answers hold vectors, masks or media; others are read up to a smaller size.
         stand_in: (inputs, parameters) of a request → an answer in the service's shape; what the
             sandbox says. Plain, deterministic, of no worth but for trying out. ``inputs`` is the
             request's ``inputs``, ``Media`` or bytes where it was sent raw, or the whole body where
@@ -261,6 +264,12 @@ class Task:
     alone: frozenset[Dialect] = frozenset()
     routes: Mapping[Dialect, str] = field(default_factory=dict)
     makes: Kind | None = None
+    large: bool = False
+
+    @property
+    def max_answer_bytes(self) -> int:
+        """Bytes of the longest answer that is read."""
+        return LARGE_ANSWER if self.large or self.makes is not None else SMALL_ANSWER
 
     def travels(self, dialect: Dialect) -> Travel:
         """Return how rows share requests at this kind of server."""

@@ -192,6 +192,7 @@ def encode_vectors(rows: Sequence[Row], args: Arguments) -> Call:
 
 FEATURE_EXTRACTION = Task(
     name="feature-extraction",
+    large=True,
     answer="JSON list of numbers: the text's vector",
     explain="how many dimensions the vector has",
     inputs=(TEXT,),

@@ -27,8 +27,11 @@ _VECTOR = "a vector of finite numbers"
 
 
 def mean(tokens: list[list[float]]) -> list[float]:
-    """Return the mean of token vectors."""
-    return [math.fsum(column) / len(tokens) for column in zip(*tokens, strict=True)]
+    """Return the mean of token vectors. Raises ``InvalidAnswer`` where their sum is beyond all numbers."""
+    try:
+        return [math.fsum(column) / len(tokens) for column in zip(*tokens, strict=True)]
+    except OverflowError:
+        refuse(tokens, _VECTOR)
 
 
 def first(tokens: list[list[float]]) -> list[float]:
@@ -78,7 +81,9 @@ def _pooled(tokens: list[Any], args: Arguments) -> Any:
 
 
 def _normalised(vector: list[float]) -> list[float]:
-    length = math.sqrt(math.fsum(one * one for one in vector))
+    length = math.hypot(*vector)
+    if not math.isfinite(length):
+        refuse(vector, _VECTOR)
     return [one / length for one in vector] if length else vector
 
 

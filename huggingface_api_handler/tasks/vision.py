@@ -75,6 +75,7 @@ ZERO_SHOT_OBJECT_DETECTION = Task(
 
 IMAGE_SEGMENTATION = Task(
     name="image-segmentation",
+    large=True,
     answer="JSON list of label, score and mask (a data URI)",
     explain="how many there are of each label",
     inputs=(IMAGE,),
@@ -176,6 +177,7 @@ DOCUMENT_QUESTION_ANSWERING = Task(
 
 DEPTH_ESTIMATION = Task(
     name="depth-estimation",
+    large=True,
     answer="data URI of the depth image",
     inputs=(IMAGE,),
     encode=media_encoder(),
@@ -188,6 +190,7 @@ DEPTH_ESTIMATION = Task(
 
 IMAGE_TO_IMAGE = Task(
     name="image-to-image",
+    large=True,
     answer="data URI of the new image",
     inputs=(IMAGE, WISH),
     parameters="ImageToImageParameters",

@@ -5,16 +5,21 @@ What is found is written to ``tests/fuzz/found/``; put what is mended into ``cor
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import json
 import random
 import resource
 import sys
 import time
 import traceback
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
 from .targets import TARGETS, run
 
+PACKAGE = "huggingface_api_handler"
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
 FOUND = HERE / "found"
@@ -34,9 +39,70 @@ def _keep(data: bytes, why: str) -> None:
     print(f"\n{path}: {why}", flush=True)
 
 
+#: What services put where something else was expected.
+_ODD: tuple[Any, ...] = (
+    "",
+    " ",
+    None,
+    True,
+    0,
+    -1,
+    2**63,
+    1e308,
+    0.5,
+    [],
+    {},
+    [[]],
+    "NaN",
+    "\ud800",
+    "data:,x",
+    "http://x/",
+)
+
+
+def _holders(value: Any) -> list[Any]:
+    """Return the lists and objects in a JSON that hold something, itself first."""
+    if not isinstance(value, (dict, list)):
+        return []
+    inner = list(value.values()) if isinstance(value, dict) else value
+    return ([value] if value else []) + [one for part in inner for one in _holders(part)]
+
+
+def _bent(random: random.Random, data: bytes) -> bytes | None:
+    """Return ``data`` with one value of its JSON made odd, left out or doubled; ``None`` where it holds none.
+
+    Changes of bytes mostly end what JSON is, long before a reader sees it.
+    """
+    start = min((at for at in (data.find(b"["), data.find(b"{")) if at >= 0), default=len(data))
+    try:
+        value = json.loads(data[start:])
+        holders = _holders(value)
+        if not holders:
+            return None
+        holder = random.choice(holders)
+        place = random.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
+        kind = random.randrange(4)
+        if kind == 0:
+            del holder[place]
+        elif kind == 1 and isinstance(holder, list):
+            holder.insert(place, holder[place])
+        elif kind == 2:
+            holder[place] = [holder[place]]
+        else:
+            holder[place] = random.choice(_ODD)
+        return data[:start] + json.dumps(value).encode()
+    except (ValueError, RecursionError):
+        return None
+
+
 def _mutated(random: random.Random, seeds: list[bytes]) -> bytes:
-    """Return a seed with some bytes changed, cut, repeated or taken from another."""
-    data = bytearray(random.choice(seeds))
+    """Return a seed with some bytes changed, cut, repeated or taken from another, or a value of its JSON made odd."""
+    whole = random.choice(seeds)
+    if random.random() < 0.4:
+        for _ in range(random.randint(1, 3)):
+            whole = _bent(random, whole) or whole
+        return whole[:4096]
+    data = bytearray(whole)
     for _ in range(random.randint(1, 8)):
         place = random.randint(0, len(data))
         kind = random.randrange(5)
@@ -89,7 +155,10 @@ def _plain(seconds: float) -> int:
 def _guided(seconds: float) -> None:
     import atheris
 
-    atheris.instrument_all()
+    # All that is imported, pandas and its like among it, would take minutes, and lead the search elsewhere.
+    for one in gc.get_objects():
+        if isinstance(one, FunctionType) and (one.__module__ or "").startswith(PACKAGE):
+            atheris.instrument_func(one)
     FOUND.mkdir(exist_ok=True)
     work = FOUND / "corpus"
     work.mkdir(exist_ok=True)
@@ -97,7 +166,12 @@ def _guided(seconds: float) -> None:
         f"-max_total_time={seconds:.0f}", f"-timeout={SLOW * 5:.0f}", f"-rss_limit_mb={MOST_MEMORY}", "-max_len=4096",
         f"-artifact_prefix={FOUND}/", "-print_final_stats=1", str(work), str(CORPUS),
     ]  # fmt: skip
-    atheris.Setup([sys.argv[0], *options], lambda data: run(data) and None)
+
+    def mutate(data: bytes, most: int, seed: int) -> bytes:
+        bent = _bent(random.Random(seed), data) if seed % 2 else None
+        return bent if bent is not None and len(bent) <= most else bytes(atheris.Mutate(data, most))
+
+    atheris.Setup([sys.argv[0], *options], lambda data: run(data) and None, custom_mutator=mutate)
     atheris.Fuzz()
 
 

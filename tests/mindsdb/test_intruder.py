@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,6 +131,47 @@ def test_their_own_endpoint_gets_only_a_key_of_their_own(owned: World) -> None:
     said = tried(owned, f"RETRAIN theirs USING task = 'text-classification', column = 't', endpoint = '{CUSTOMER}'")
     assert "anybody's endpoint" in said
     owned.sql("DROP MODEL theirs")
+
+
+def retrained(world: World, statement: str) -> str:
+    """Run a RETRAIN and wait for its end; return all that was said. MindsDB goes on with the old version meanwhile."""
+    said = tried(world, statement)
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        versions = world.sql("SELECT status, error FROM mindsdb.models WHERE name = 'alices'").rows
+        if all(version[0] in ("complete", "error") for version in versions):
+            # The version that is to be asked is changed in two steps after that.
+            time.sleep(0.5)
+            return said + str(versions)
+        time.sleep(0.2)
+    raise AssertionError(f"not retrained within a minute: {said}")
+
+
+@pytest.mark.parametrize("how", ["their engine", "their endpoint", "their endpoint, twice"])
+def test_a_models_own_key_goes_nowhere_else_by_retrain(owned: World, trap: Loopback, how: str) -> None:
+    """RETRAIN hands the masked key on: whoever may retrain a model need not be who gave it its key."""
+    key, bobs = "hf_" + "alicesOwn" * 4, "hf_" + "bobsOwn" * 4
+    common = "task = 'text-classification', column = 't', timeout = 5, max_retries = 0"
+    owned.model(f"CREATE MODEL alices PREDICT a USING engine = 'owned', {common}, api_key = '{key}'")
+    owned.sql(f"CREATE ML_ENGINE bobs FROM huggingface_api USING base_url = '{trap.url}', api_key = '{bobs}'")
+    before = len(trap.heard)
+    trap.speak = answer([{"label": "TRAPPED", "score": 1.0}])
+    to = "engine = 'bobs'" if how == "their engine" else f"endpoint = '{CUSTOMER}'"
+    try:
+        said = ""
+        for _ in range(2 if how.endswith("twice") else 1):
+            said += retrained(owned, f"RETRAIN alices USING {to}, {common}, api_key = '******'")
+        tried(owned, "SELECT a FROM alices WHERE t = 'I love it'")
+        assert [one for one in trap.heard[before:] if key in str(one.headers)] == []
+        assert "given for another" in said
+        # Where it was given for, it stays.
+        retrained(owned, f"RETRAIN alices USING engine = 'owned', {common}, api_key = '******'")
+        owned.sandbox.reset()
+        owned.sql("SELECT a FROM alices WHERE t = 'I love my own'")
+        assert {one.token for one in owned.sandbox.inference_requests()} == {owned.sandbox.fingerprint(key)}
+    finally:
+        tried(owned, "DROP MODEL alices")
+        tried(owned, "DROP ML_ENGINE bobs")
 
 
 @pytest.mark.parametrize("level", ["model", "query"])

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from huggingface_api_handler import errors
-from huggingface_api_handler.errors import BY_CODE, HuggingFaceError, RateLimited, redact
+from huggingface_api_handler.errors import BY_CODE, MASK, HuggingFaceError, RateLimited, redact
 
 CODES = {
     "invalid_settings", "invalid_input", "payload_too_large", "unauthorized", "forbidden", "out_of_credits",
@@ -58,6 +58,18 @@ def test_redact_takes_named_secrets_and_bearers() -> None:
     assert redact("key s3cret-value and Authorization: Bearer abc.def", "s3cret-value") == (
         "key ****** and Authorization: Bearer ******"
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"?q=Bearer%20{TOKEN}", f"token%3D{TOKEN}&x=1", f"x{TOKEN}", f"_{TOKEN}", "api_org_" + "q" * 34,
+     "hf_oauth_eyJhbGciOiJFZERTQSJ9.eyJ-X_Y.Zz09", "hf_jwt_eyJhbGciOiJFZERTQSJ9.eyJ-X_Y.Zz09",
+     "BEARER Zq7-gateway.key", "bearer%20Zq7-gateway.key"],
+)  # fmt: skip
+def test_redact_knows_tokens_of_every_make_and_wherever_they_begin(text: str) -> None:
+    masked = redact(text)
+    assert MASK in masked
+    assert "qqq" not in masked and "Zz09" not in masked and "Zq7" not in masked
 
 
 def test_a_name_that_begins_like_a_token_is_none() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import resource
 import socket
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -14,7 +17,9 @@ from typing import Any
 
 import pytest
 
+from huggingface_api_handler.clients.room import AT_ONCE, LARGE, Room
 from huggingface_api_handler.clients.transport import MAX_ANSWER_BYTES
+from huggingface_api_handler.tasks.task import LARGE_ANSWER, SMALL_ANSWER
 
 from .loopback import Heard, Loopback, Speak, answer, raw
 from .street import LABELS, PNG, engine, model, predict
@@ -132,6 +137,95 @@ def test_each_ends_in_time_and_the_others_are_answered(server: Loopback, name: s
     assert _memory() - before < 2.5 * MAX_ANSWER_BYTES / 2**20
 
 
+GROWN = """
+import resource, sys
+from tests.unit.loopback import Loopback, answer
+from tests.unit.street import PNG, LABELS, engine, model, predict
+
+def most():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+task, column, lanes = sys.argv[1], "t", int(sys.argv[2])
+with Loopback(eval(sys.argv[3])) as server:
+    server.heard = type("Forgetful", (list,), {"append": lambda *_: None})()
+    cells = eval(sys.argv[4])
+    at = engine(server, allowed_hosts=f"127.0.0.1:{server.port}")
+    of = model(at, task=task, input_column=column)
+    predict(at, of, {column: cells[:1]}, timeout=60)
+    before = most()
+    found = predict(at, of, {column: cells}, timeout=60, max_batch_size=1, max_concurrency=lanes)
+    print(most() - before, *found["y_error_type"].unique())
+"""
+
+
+def _grown(task: str, lanes: int, speak: str, cells: str) -> tuple[float, list[str]]:
+    """Return the MiB by which a process of its own grows while it answers ``cells``, and the codes they end in."""
+    command = [sys.executable, "-c", GROWN, task, str(lanes), speak, cells]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    grown, *codes = done.stdout.split()
+    return float(grown), codes
+
+
+@pytest.mark.parametrize(
+    ("task", "speak", "body"),
+    [
+        ("text-classification", 'answer(b"[" + b"{}," * 1_300_000 + b"{}]")', SMALL_ANSWER),
+        ("text-classification", 'answer(b"[" + b"[]," * 40_000_000 + b"[]]")', SMALL_ANSWER),
+        ("feature-extraction", 'answer(b"[" + b"[]," * 30_000_000 + b"[]]")', LARGE_ANSWER),
+    ],
+    ids=["objects", "more than labels have", "more than vectors have"],
+)
+def test_answers_that_unfold_in_many_lanes_stay_within_the_bound(task: str, speak: str, body: int) -> None:
+    """Three bytes of JSON make an object of sixty: one lane at a time unpacks what is large, and no error keeps it."""
+    grown, codes = _grown(task, 4, speak, "[str(n) for n in range(6)]")
+    assert codes == ["invalid_answer"]
+    # The first of them has been in memory before, with all that it unfolds to.
+    assert grown < 4 * body / 2**20 + 384
+
+
+def test_media_in_many_rows_are_held_by_a_few_lanes_at_a_time() -> None:
+    """A kilobyte of gzip is a megabyte of picture."""
+    lanes, size = 24, 32
+    server = f"""[
+        packed := __import__('gzip').compress(PNG + bytes({size} << 20), 1),
+        picture := answer(packed, content_type='image/png', Content_Encoding='gzip'),
+        lambda heard, sock: (heard.method == 'POST' and server.wait(1), (answer(LABELS) if heard.method == 'POST' else
+                             picture)(heard, sock)),
+    ][-1]"""
+    grown, codes = _grown("image-classification", lanes, server, f"[f'{{server.url}}/{{n}}' for n in range({lanes})]")
+    assert codes == ["None"]
+    # Each of a few lanes has it as it is handed on and as it is sent, and the server, in the same process, as it comes.
+    assert grown < AT_ONCE * 3 * size + 80
+
+
+def test_a_lane_that_finds_no_room_ends_in_its_own_time() -> None:
+    room = Room()
+    let_in = threading.Barrier(AT_ONCE + 1)
+    ended = threading.Event()
+
+    def hold() -> None:
+        with room.lane():
+            room.take(LARGE + 1, 1.0)
+            room.take(1 << 30, 0.0)  # a second time for nothing
+            let_in.wait()
+            ended.wait()
+
+    holders = [threading.Thread(target=hold) for _ in range(AT_ONCE)]
+    for one in holders:
+        one.start()
+    let_in.wait()
+    with room.lane():
+        room.take(LARGE, 0.0)
+        with pytest.raises(TimeoutError):
+            room.take(LARGE + 1, 0.05)
+    ended.set()
+    for one in holders:
+        one.join()
+    with room.lane():
+        room.take(1 << 30, 0.0)
+    room.take(1 << 30, 0.0)  # whoever is no lane is not counted
+
+
 def test_a_medium_behind_a_url_has_the_same_limits(server: Loopback) -> None:
     speakers = {
         "/bomb.png": answer(_bomb(1 << 28), content_type="image/png", Content_Encoding="gzip"),
@@ -179,6 +273,50 @@ def test_batches_are_halved_down_to_the_row_that_is_answered_with_a_lie(server: 
     found = predict(at, of, {"t": texts}, timeout=5)
     assert list(found["y"][:15]) == ["cat"] * 15
     assert found["y_error_type"][15] == "invalid_answer"
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [[[1e308, 1.0]] * 3, [[-1e308]] * 2, [[1e200, 1e200], [1e200, 1e200]], [[1.7e308, 1.7e308]]],
+    ids=["mean", "negative", "length", "one"],
+)
+def test_vectors_near_the_end_of_all_numbers_are_one_rows_own_fault(server: Loopback, tokens: Any) -> None:
+    """Their sum is beyond what a float holds: Python's own error for that ended the query for all rows."""
+
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        bad = "bad" in json.loads(heard.body)["inputs"]
+        answer(tokens if bad else [[0.25, 0.5], [0.75, 0.5]])(heard, sock)
+
+    server.speak = speak
+    at = engine(server)
+    of = model(at, task="feature-extraction", input_column="t", parameters={"normalize": True}, max_batch_size=1)
+    found = predict(at, of, {"t": ["one", "bad", "two"]}, timeout=5)
+    assert found["y"][0] == found["y"][2]
+    assert found["y"][0] is not None
+    assert found["y_error_type"][1] in ("invalid_answer", None)
+    if found["y"][1] is not None:
+        assert all(math.isfinite(one) for one in json.loads(found["y"][1]))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("to", ["https://blocked.example/", "http://10.0.0.1/", "/sorry", "http://[", "ftp://x/", ""])
+def test_a_row_that_is_sent_elsewhere_is_one_row(server: Loopback, status: int, to: str) -> None:
+    """A firewall before a service sends on what it does not like; whoever writes such a row ends no other's query."""
+
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        if heard.target == "/sorry" or "bad" in json.loads(heard.body)["inputs"]:
+            answer(b"<p>blocked</p>", status, "text/html", **({"Location": to} if to else {}))(heard, sock)
+        else:
+            rows = json.loads(heard.body)["inputs"]
+            answer(LABELS if isinstance(rows, str) else [LABELS for _ in rows])(heard, sock)
+
+    server.speak = speak
+    at = engine(server)
+    of = model(at, task="text-classification", input_column="t", max_batch_size=8, max_concurrency=1)
+    found = predict(at, of, {"t": ["one", "two", "bad", "three", "four", "five", "six"]}, timeout=5)
+    assert list(found["y"]) == ["cat", "cat", None, "cat", "cat", "cat", "cat"]
+    assert found["y_error_type"][2] == "invalid_answer"
+    assert "elsewhere" in found["y_error"][2] or "leads on" in found["y_error"][2]
 
 
 @pytest.mark.parametrize(

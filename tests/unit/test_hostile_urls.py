@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,10 +17,12 @@ import pytest
 
 from huggingface_api_handler.clients import hub, providers
 from huggingface_api_handler.clients.hub import Served
-from huggingface_api_handler.egress import Egress
-from huggingface_api_handler.errors import HuggingFaceError, SettingsError
+from huggingface_api_handler.clients.transport import MEDIA_ORIGINS, MEDIA_POOL
+from huggingface_api_handler.egress import Egress, _binds_anything, is_own
+from huggingface_api_handler.errors import BlockedAddress, HuggingFaceError, SettingsError
+from huggingface_api_handler.runtime import Runtime
 
-from .loopback import Heard, Loopback, answer
+from .loopback import Heard, Loopback, Speak, answer
 from .street import LABELS, PNG, PUBLIC, TOKEN, Wire, engine, model, predict, watch
 from .test_egress import INSIDE
 
@@ -165,6 +168,71 @@ def test_a_name_that_turns_is_dialled_where_it_was_judged(battery: Battery) -> N
     assert battery.wire.names.count("turning.example") == 1
     battery.untouched()
     assert battery.wire.dialled[0] == (PUBLIC, battery.inside.port)
+
+
+def test_this_machines_own_public_address_is_not_reached(battery: Battery) -> None:
+    """Past the firewall that stands before it, all that listens here would answer."""
+    battery.wire.known["self.example"] = [[PUBLIC]]
+    urls = [f"http://{PUBLIC}/", "http://self.example/", f"http://[::ffff:{PUBLIC}]/", f"http://[64:ff9b::{PUBLIC}]/"]
+    egress = Egress(own=lambda address: address.endswith(PUBLIC) or "5db8:d822" in address)
+    for url in urls:
+        with pytest.raises(BlockedAddress, match="does not lead to a public address"):
+            egress.check(url, purpose="media")
+        assert Egress(own=lambda address: False).check(url, purpose="media").addresses
+    # Its owner may open it, as any other.
+    opened = Egress(allowed_hosts=("self.example", PUBLIC), own=lambda address: True)
+    assert [opened.check(url, purpose="media").address for url in urls[:2]] == [PUBLIC, PUBLIC]
+
+
+def test_the_system_is_asked_which_addresses_are_its_own(battery: Battery) -> None:
+    assert is_own("127.0.0.1") or _binds_anything()
+    assert is_own("::ffff:127.0.0.1") == is_own("127.0.0.1")
+    assert not is_own(PUBLIC)
+    assert not is_own("2606:2800:220:1::1")
+    assert battery.wire.names == []
+
+
+def test_no_number_of_servers_keeps_sockets_open(battery: Battery) -> None:
+    """A table that names a thousand servers, each of which keeps its connection, would use up the process's files."""
+    names = [f"server{number}.example" for number in range(120)]
+    battery.wire.known.update({name: [[PUBLIC]] for name in names})
+    at = engine(battery.service)
+    of = model(at, task="image-classification", input_column="url")
+    runtime = Runtime()
+    urls = [f"http://{name}/{number}.png" for number, name in enumerate(names)]
+    assert list(predict(at, of, {"url": urls}, runtime=runtime, timeout=5)["y"]) == ["cat"] * len(names)
+    until = time.monotonic() + 10
+    while len(battery.internet._open) > MEDIA_ORIGINS and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(battery.internet._open) <= MEDIA_ORIGINS
+    # The last one's is kept, and used again.
+    before = battery.internet.connections
+    predict(at, of, {"url": [f"http://{names[-1]}/again.png"]}, runtime=runtime, timeout=5)
+    assert battery.internet.connections == before
+
+
+def test_no_number_of_lanes_keeps_more_sockets_of_a_server_open(
+    battery: Battery, caplog: pytest.LogCaptureFixture
+) -> None:
+    at = engine(battery.service)
+    of = model(at, task="image-classification", input_column="url")
+    runtime = Runtime()
+    battery.internet.speak = _slowly(battery.internet)
+    urls = [f"http://good.example/{number}.png" for number in range(60)]
+    predict(at, of, {"url": urls}, runtime=runtime, timeout=20, max_concurrency=32)
+    until = time.monotonic() + 10
+    while len(battery.internet._open) > MEDIA_POOL and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(battery.internet._open) <= MEDIA_POOL < battery.internet.connections
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def _slowly(server: Loopback) -> Speak:
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        server.wait(0.2)
+        answer(PNG, content_type="image/png")(heard, sock)
+
+    return speak
 
 
 @pytest.mark.parametrize("status", REDIRECTS)

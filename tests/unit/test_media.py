@@ -110,6 +110,16 @@ def test_the_declared_type_speaks_where_the_bytes_do_not() -> None:
 
 
 @pytest.mark.parametrize(
+    "declared",
+    ["image/x\r\nX-Evil: 1", "image/\xe9", "image/\u202e", "image/<b>", "image/", "image/x y", "image/" + "x" * 99],
+)
+def test_a_declared_type_that_is_none_is_not_handed_on(declared: str) -> None:
+    """It becomes a header; one that no header can hold was once taken for a fault of the settings, of all rows."""
+    packed = base64.b64encode(ODD).decode()
+    assert take(f"data:{declared};base64,{packed}").type == "application/octet-stream"
+
+
+@pytest.mark.parametrize(
     ("data", "kind", "said"),
     [
         (PNG, Kind.AUDIO, "image/png, not sound"), (WAV, Kind.IMAGE, "audio/x-wav, not an image"),

@@ -410,3 +410,16 @@ def test_no_store_keeps_nothing() -> None:
     store.run_end("r", done=1, errors=0)
     assert (store.get_many(["a"]), store.usage("s"), store.runs("s")) == ({}, {}, [])
     store.close()
+
+
+def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    """Copies and backups come back with the mode that everybody has."""
+    path = tmp_path / "answers.sqlite"
+    first = SqliteStore(path)
+    first.put_many({"k": b"v"})
+    first.close()
+    path.chmod(0o666)
+    again = SqliteStore(path)
+    assert again.get_many(["k"]) == {"k": b"v"}
+    assert {one.stat().st_mode & 0o777 for one in tmp_path.glob("answers.sqlite*")} == {0o600}
+    again.close()

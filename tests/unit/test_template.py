@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +32,15 @@ def test_without_columns_it_is_the_same_for_every_row() -> None:
 def test_broken_templates_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="partner|names no column"):
         parse_template(text)
+
+
+@pytest.mark.parametrize("text", ["{{" * 500_000, "{{a}}" * 200_000 + "{{", "{{" + "a" * 999_998, "{" * 999_999])
+def test_a_long_one_is_read_at_once(text: str) -> None:
+    """As long as a USING may be. Were each '{{' that is left open looked after to the end, it would take hours."""
+    began = time.process_time()
+    with contextlib.suppress(ValueError):
+        parse_template(text)
+    assert time.process_time() - began < 20
 
 
 @given(st.text())

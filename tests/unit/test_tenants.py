@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from huggingface_api_handler.describe import Description, describe
 from huggingface_api_handler.execution.store import SqliteStore, Store
 from huggingface_api_handler.prediction import Caller
+from huggingface_api_handler.rows import tenant_of
 from huggingface_api_handler.runtime import Runtime
 
 from .loopback import Loopback, answer
@@ -118,6 +120,39 @@ def test_neither_names_nor_inputs_stand_in_the_store(server: Loopback, store: St
     assert b"cat" in raw
     assert SECRET.encode() not in raw
     assert (tmp_path / "answers.sqlite").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [b"", b"null", b"[" * 100_000, b"[1,2]", b'["x",{"a":NaN},{}]', b"[NaN,null,{}]", b'["x",{"a":1e999},{}]',
+     b'["x",{"a":-' + b"9" * 400 + b'.0},{}]', b'[{"a":1},null,{}]', b'["x",[1],{}]', b'["x",{},' + b"9" * 5000 + b"]",
+     b"\x80\x04\x95\x0e\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94\x8c\x06system\x94\x93\x94.", b"\xff\xfe["],
+    ids=range(13),
+)  # fmt: skip
+def test_what_others_write_to_the_store_is_asked_anew(server: Loopback, store: SqliteStore, planted: bytes) -> None:
+    """A Redis may be shared with anybody; what lies there is read as an answer or as nothing, and ends no query."""
+    _ask(server, store, HERE)
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE answers SET value = ?", (planted,))
+    connection.close()
+    cells, requests = _ask(server, store, HERE)
+    assert (cells[0], requests) == ("cat", 1)
+
+
+def test_a_request_id_in_the_store_is_a_text(server: Loopback, store: SqliteStore) -> None:
+    _ask(server, store, HERE)
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE answers SET value = ?", (b'["x", {"a": 1}, {"request_id": {"a": 1}}]',))
+    connection.close()
+    cells, requests = _ask(server, store, HERE)
+    assert (cells[0], requests) == ("x", 0)
+    assert '"request_id": null' in cells[1]
+
+
+def test_no_two_pairs_of_company_and_user_read_alike() -> None:
+    """Both may be texts out of a request's headers."""
+    parts = [None, 0, 1, "0", "1", "", "a", "a/b", "b", "/", '"', "None", "a/", "/b"]
+    assert len({tenant_of(company, user) for company, user in itertools.product(parts, repeat=2)}) == len(parts) ** 2
 
 
 def test_what_is_learnt_of_a_service_is_the_engines_own(server: Loopback, store: Store) -> None:

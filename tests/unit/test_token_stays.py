@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import http.client
 import json
 import logging
 import pickle
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 import pytest
@@ -29,7 +32,7 @@ from huggingface_api_handler.runtime import Runtime
 from huggingface_api_handler.settings import engine_settings, model_settings, query_settings
 from huggingface_api_handler.tasks import TASKS
 
-from .loopback import Loopback, answer
+from .loopback import Loopback, Speak, answer, raw
 from .street import CALLER, LABELS, PNG, PUBLIC, TOKEN, Wire, engine, model, predict, watch
 from .test_prediction import Bench
 
@@ -194,25 +197,105 @@ def test_no_class_of_errors_carries_it(code: str) -> None:
         nowhere(TOKEN, str(raised))
 
 
+def _escaped(token: str) -> str:
+    return "".join(f"\\u{ord(one):04x}" for one in token)
+
+
+def _label(text: str) -> bytes:
+    return b'[{"label": "%s", "score": 0.9}]' % text.encode()
+
+
+@pytest.mark.parametrize("token", [TOKEN, PLAIN_TOKEN], ids=["hugging face", "gateway"])
 @pytest.mark.parametrize(
-    "speak",
-    [
-        answer([{"label": TOKEN, "score": 0.9}]),
-        answer([{"label": "x", "score": 0.9, "note": f"you sent Bearer {TOKEN}"}]),
-        answer(LABELS, X_Request_Id=TOKEN),
-        answer(LABELS, X_Echo=f"Bearer {TOKEN}"),
-    ],
-    ids=["label", "note", "request id", "header"],
+    "said",
+    {
+        "label": lambda token: answer([{"label": token, "score": 0.9}]),
+        "note": lambda token: answer([{"label": "x", "score": 0.9, "note": f"you sent Bearer {token}"}]),
+        "request id": lambda token: answer(LABELS, X_Request_Id=token),
+        "header": lambda token: answer(LABELS, X_Echo=f"Bearer {token}"),
+        "in JSON's escapes": lambda token: answer(_label(_escaped(token))),
+        "some of it in JSON's escapes": lambda token: answer(_label(f"{token[:9]}{_escaped(token[9])}{token[10:]}")),
+        "in UTF-16": lambda token: answer(_label(token).decode().encode("utf-16")),
+        "in UTF-32": lambda token: answer(_label(token).decode().encode("utf-32")),
+        "percent-encoded": lambda token: answer([{"label": quote(token, safe=""), "score": 0.9}]),
+        "in hexadecimal": lambda token: answer([{"label": token.encode().hex(), "score": 0.9}]),
+        **{
+            f"in base64 behind {n}": lambda token, n=n: answer(
+                _label(base64.b64encode(b"u:ab"[:n] + token.encode() + b"!!").decode())
+            )
+            for n in range(4)
+        },
+        "packed": lambda token: answer(gzip.compress(_label(token)), Content_Encoding="gzip"),
+    }.items(),
+    ids=lambda said: said[0],
 )
-def test_an_answer_that_says_it_back_is_refused(wire: Wire, tmp_path: Path, speak: Any) -> None:
-    with Loopback(speak) as server:
-        at = engine(server)
+def test_an_answer_that_says_it_back_is_refused(
+    wire: Wire, tmp_path: Path, said: tuple[str, Callable[[str], Speak]], token: str
+) -> None:
+    with Loopback(said[1](token)) as server:
+        at = engine(server, api_key=token)
         store = SqliteStore(tmp_path / "answers.sqlite")
         of = model(at, task="text-classification", input_column="t")
         found = predict(at, of, {"t": ["a"]}, store=store, include_meta=True, timeout=5)
         store.close()
     assert list(found["y_error_type"]) == ["invalid_answer"]
-    nowhere(TOKEN, found.to_json(), files_of(tmp_path))
+    nowhere(token, found.to_json(), files_of(tmp_path))
+
+
+@pytest.mark.parametrize("token", [TOKEN, PLAIN_TOKEN], ids=["hugging face", "gateway"])
+@pytest.mark.parametrize(
+    "said",
+    {
+        "a reason that is cut within it": lambda token: answer({"error": "x" * 280 + token}, 400),
+        "a page that is cut within it": lambda token: answer(
+            "<!--" + "y" * 8165 + "-->" + token, 400, content_type="text/html"
+        ),
+        "a body that is cut within it": lambda token: answer(
+            "<style>" + "y" * 65515 + "</style>" + token, 400, content_type="text/html"
+        ),
+        "other JSON": lambda token: answer({"x": "y" * 280 + token}, 400),
+        "escapes": lambda token: answer(b'{"error": "%s"}' % _escaped(token).encode(), 400),
+        "a percent-encoded one": lambda token: answer({"error": f"Bearer%20{token} ?q={quote(token, safe='')}"}, 400),
+        "a request's id": lambda token: answer({"error": "no"}, 400, X_Request_Id=f"{token}-1"),
+        "a long request's id": lambda token: answer({"error": "no"}, 400, X_Request_Id="i" * 100 + token),
+        "an error with a good status": lambda token: answer({"error": "x" * 280 + token}, X_Other="1"),
+        "a status that is none": lambda token: raw(f"HTTP/1.1 {token}\r\n\r\n".encode()),
+        "a version that is none": lambda token: raw(f"{token}\r\n\r\n".encode()),
+        "a header that is none": lambda token: raw(
+            f"HTTP/1.1 400 X\r\nno header {token}\r\nContent-Length: 0\r\n\r\n".encode()
+        ),
+        "a length that is none": lambda token: raw(
+            f"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n{token}\r\n".encode()
+        ),
+        "a packing": lambda token: answer(b"{}", Content_Encoding=token),
+        "where it leads on": lambda token: answer(b"", 307, Location=f"/{token}"),
+        "who it leads on to": lambda token: answer(b"", 307, Location=f"https://{token.replace('_', '.')}.example/"),
+    }.items(),
+    ids=lambda said: said[0],
+)
+def test_a_failure_that_says_it_back_shows_none_of_it(
+    wire: Wire, log: Everything, said: tuple[str, Callable[[str], Speak]], token: str
+) -> None:
+    """Neither whole nor cut, in no error, no traceback, no log, and in no request that follows."""
+    with Loopback(said[1](token)) as server:
+        at = engine(server, api_key=token)
+        of = model(at, task="text-classification", input_column="t")
+        found = predict(at, of, {"t": ["a"]}, include_meta=True, timeout=5)
+        with pytest.raises(HuggingFaceError) as caught:
+            predict(at, of, {"t": ["a"]}, on_error="raise", timeout=5)
+        assert only_in_the_header(wire, token, server.port) >= 2
+    shown = [found.to_json(), told(caught.value), "\n".join(log.lines)]
+    if not said[0].startswith("who"):
+        nowhere(token, *shown)
+    for text in shown:
+        assert token not in text
+        assert token[:12] not in text
+
+
+def test_texts_that_a_terminal_would_obey_are_made_plain() -> None:
+    """An error is printed by clients and logs: colours, titles and turned texts are not the service's to choose."""
+    error = BY_CODE["invalid_input"]("a\x1b]0;title\x07\x9b31m\u202eb\u2066\x00\x7fc", advice="d\x1b[2J\u200be")
+    assert str(error) == "a ]0;title 31m b c. D [2J e."
 
 
 def test_what_holds_it_does_not_show_it() -> None:

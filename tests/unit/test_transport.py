@@ -251,9 +251,17 @@ def test_a_service_connection_is_not_open_to_media(server: Loopback) -> None:
     egress = Egress((base,), resolver=lambda host, port: found[0], clock=lambda: now[0])
     one = Transport(egress)
     one.post(base, json={}, timeout=5)
-    server_key, other_key = (("http", "own.example", server.port, flag) for flag in (True, False))
-    assert server_key in one._adapter._pools
-    assert other_key not in one._adapter._pools
+    assert ("http", "own.example", server.port) in one._adapter._pools
+    assert one._adapter._media == {}
+    with pytest.raises(BlockedAddress):
+        one.get(f"{base}/x.png", purpose="media", timeout=5)
+    assert [heard.method for heard in server.heard] == ["POST"]
+    # Not even to an address that would be let through does a medium travel by the service's pool.
+    opened = Transport(Egress((base,), (f"own.example:{server.port}",), resolver=lambda host, port: found[0]))
+    opened.post(base, json={}, timeout=5)
+    before = server.connections
+    opened.get(f"{base}/x.png", purpose="media", timeout=5)
+    assert server.connections == before + 1
 
 
 # --- TLS ------------------------------------------------------------------------------------------
@@ -580,7 +588,7 @@ def test_credentials_do_not_cross_origins(server: Loopback, other: Loopback) -> 
 
 def test_a_post_goes_nowhere_that_it_might_not_have_gone_at_once(server: Loopback, other: Loopback) -> None:
     server.speak = answer(b"", 307, Location=other.url)
-    with pytest.raises(SettingsError, match="leads on"):
+    with pytest.raises(InvalidAnswer, match="leads on"):
         post(server)
     assert other.heard == []
 
@@ -589,7 +597,7 @@ def test_from_https_to_http_no_request_is_sent_on(tmp_path: Path, other: Loopbac
     context, trusted = certificate(tmp_path, "127.0.0.1")
     with (
         Loopback(answer(b"", 307, Location=other.url), context) as server,
-        pytest.raises(SettingsError, match="without encryption"),
+        pytest.raises(InvalidAnswer, match="without encryption"),
     ):
         transport(server, other, ca_bundle=trusted).post(server.url, token=TOKEN, json={}, timeout=5)
     assert other.heard == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -158,10 +159,10 @@ def reachable(timeout: float = 10.0, *, endpoint: str | None = None) -> bool:
 
 def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, endpoint: str | None) -> T | None:
     """Run ``ask`` with an API object; every fault becomes one of ours, or ``None`` for "cannot say now"."""
-    import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
+    sender = _sender()
     # ``False`` is "no token"; with ``None`` the machine's own would be sent.
     api = HfApi(endpoint=endpoint or os.environ.get("HF_ENDPOINT") or None, token=token or False)
     try:
@@ -176,11 +177,19 @@ def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, end
             log.warning("the Hub cannot be asked now: HTTP %s", _status(error))
             return None
         raise refusal from error
-    except (OfflineModeIsEnabled, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+    except (OfflineModeIsEnabled, sender.HTTPError, sender.InvalidURL, sender.StreamError, OSError) as error:
         log.warning("the Hub cannot be reached: %s", type(error).__name__)
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # a proxy's page, or not the Hub at all
         log.warning("what answers in the Hub's place is not the Hub: %s", type(error).__name__)
     return None
+
+
+def _sender() -> Any:
+    """Return the library by which huggingface_hub sends, and whose errors it lets through: httpx in its 1.x, else httpx2."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    base = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+    return sys.modules[base.__module__.partition(".")[0]]
 
 
 def _get(api: Any, path: str, token: str | None, timeout: float, params: Mapping[str, Any] | None = None) -> Any:

@@ -569,6 +569,20 @@ def failed(error: BaseException, *, host: str, timeout: float, service: bool = T
     )
 
 
+#: What goes wrong before a request has left.
+_NEVER_LEFT = (
+    u3.NewConnectionError, u3.ConnectTimeoutError, u3.NameResolutionError, socket.gaierror, ConnectionRefusedError,
+    ssl.SSLCertVerificationError,
+)  # fmt: skip
+
+
+def may_have_arrived(error: HuggingFaceError) -> bool:
+    """Say whether a request that got no whole answer may have reached the service, which then works, and bills."""
+    chain = list(_chain(error))
+    beneath = any(isinstance(part, (OSError, u3.HTTPError, http.client.HTTPException)) for part in chain)
+    return beneath and not any(isinstance(part, _NEVER_LEFT) for part in chain)
+
+
 def _case_of(error: BaseException) -> _Case:
     chain = list(_chain(error))
     for kind in _TELLING:

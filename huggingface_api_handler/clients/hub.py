@@ -54,12 +54,14 @@ class Served:
         task: what it serves the model for, in the provider's words.
         status: ``live``, ``staging`` or ``error``.
         provider_id: what the provider calls the model.
+        adapter_path: the file of weights in the model's repository that the provider lays over another model.
     """
 
     provider: str
     task: str | None
     status: str | None
     provider_id: str | None
+    adapter_path: str | None = None
 
 
 def model_facts(
@@ -113,7 +115,13 @@ def providers(
         listed = mapping if isinstance(mapping, list) else []
         entries = [(entry.get("provider"), entry) for entry in listed if isinstance(entry, Mapping)]
     return tuple(
-        Served(name, _text(entry.get("task")), _text(entry.get("status")), _text(entry.get("providerId")))
+        Served(
+            name,
+            _text(entry.get("task")),
+            _text(entry.get("status")),
+            _text(entry.get("providerId")),
+            _text(entry.get("adapterWeightsPath")),
+        )
         for name, entry in entries
         if isinstance(name, str) and name
     )
@@ -185,7 +193,7 @@ def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, end
 
 
 def _sender() -> Any:
-    """Return the library by which huggingface_hub sends, and whose errors it lets through: httpx in its 1.x, else httpx2."""
+    """Return the library by which huggingface_hub sends, whose errors it lets through: httpx, since its 2.0 httpx2."""
     from huggingface_hub.errors import HfHubHTTPError
 
     base = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")

@@ -144,7 +144,7 @@ class ProviderAPI(InferenceAPI):
             reply = self._transport.post(
                 url, token=self._token, accept="*/*", headers=headers, timeout=timeout, with_errors=True, **body
             )
-            if reply.is_json:
+            if _is_document(reply):
                 reply.json()
             return reply
         except (ConnectionFailed, InvalidAnswer, ServiceTimeout) as error:
@@ -172,7 +172,7 @@ class ProviderAPI(InferenceAPI):
         timeout: float,
     ) -> Reply:
         """Return ``reply``, or where it announces queued work, the answer with the work's result."""
-        if not reply.is_json:
+        if not _is_document(reply):
             return reply
         body = reply.json()
         job = jobs.announced(provider, body, base, url)
@@ -253,8 +253,8 @@ class ProviderAPI(InferenceAPI):
 
     def _fetched(self, reply: Reply, pair: tuple[str, str], call: Call, deadline: float, timeout: float) -> Reply:
         """Return ``reply`` in the task's own form, or the medium behind the link in it."""
-        if not reply.is_json:
-            return reply
+        if not _is_document(reply):
+            return _as_file(reply)
 
         def fetch(link: str) -> Reply:
             return self._got(link, "link", {}, deadline, timeout, pair[0], "done", is_json=False)
@@ -268,10 +268,19 @@ class ProviderAPI(InferenceAPI):
         link = media_link(reply.json())
         if link is None:
             return reply
-        made = fetch(link)
-        # Whatever its store calls it, it is read as a file.
-        kind = "application/octet-stream" if made.is_json else made.media_type
-        return Reply(made.status, {**made.headers, **reply.headers}, made.content, kind, reply.elapsed, link)
+        made = _as_file(fetch(link))
+        return replace(made, headers={**made.headers, **reply.headers}, elapsed=reply.elapsed, url=link)
+
+
+def _is_document(reply: Reply) -> bool:
+    """Say whether an answer is to be read as JSON: by its type, or by its beginning where the type says nothing."""
+    told = reply.media_type
+    return reply.is_json and ("json" in told or told.startswith("text/") or reply.content[:1] in (b"{", b"[", b'"'))
+
+
+def _as_file(reply: Reply) -> Reply:
+    """Return an answer whose bytes are what was made, whatever their server calls them."""
+    return replace(reply, media_type="application/octet-stream") if reply.is_json else reply
 
 
 def _serves(one: hub.Served, task: Task) -> bool:

@@ -223,6 +223,15 @@ def test_what_models_of_speech_on_replicate_say(
         assert not any("authorization" in heard.headers for heard in store.heard)
 
 
+@pytest.mark.parametrize("told", ["", "binary/octet-stream", "application/x-sound", "audio/mpeg"])
+def test_sound_that_is_called_something_else(service: Service, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    serve(monkeypatch, Served("together", "text-to-speech", "live", "m"))
+    service.routes["/together/v1/audio/speech"] = answer(b"ID3\x04....", content_type=told)
+    task = TASKS["text-to-speech"]
+    reply = make(service, "together").ask(task, Call("hello", accept="*/*"), timeout=5)
+    assert task.read(reply.answer(), 1, Arguments())[0].media == Media(b"ID3\x04....", "audio/mpeg")
+
+
 def test_a_mask_behind_a_link(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, Served("fal-ai", "image-segmentation", "live", "m"))
     path = "/fal-ai/m/requests/1"

@@ -42,6 +42,8 @@ _PLAIN = ("hf-inference", "", None)
 _POLL = (0.5, 4.0)
 #: Seconds for which the Hub's word on who serves a model is used again.
 _SERVED_TTL = 600.0
+#: Seconds for which it is not asked again where it could not say.
+_UNSAID_TTL = 2.0
 #: Seconds for which replicate is asked to hold a request at most; it then answers with a job.
 _HELD = 60
 #: Seconds that it gives up before we do, so that its word arrives.
@@ -342,22 +344,22 @@ def _extra_headers(helper: Any, timeout: float) -> dict[str, str]:
     return extra
 
 
-_asked: dict[tuple[str, str], tuple[float, tuple[hub.Served, ...]]] = {}
+_asked: dict[tuple[str, str], tuple[float, tuple[hub.Served, ...] | None]] = {}
 _asking = threading.Lock()
 
 
 def _who_serves(model: str, token: Any) -> tuple[hub.Served, ...]:
+    """Return the Hub's word on who serves a model; one lane asks, the others wait for what it hears."""
     secret = str(token.get_secret_value() if hasattr(token, "get_secret_value") else token or "")
     with _asking:
-        known = _asked.get((model, secret))
-        if known is not None and time.monotonic() < known[0]:
-            return known[1]
-        found = hub.providers(model, token=secret or None)
-        if found is None:
-            raise Unavailable(
-                "the Hub cannot say who serves the model", advice="Run the query again, or leave provider out"
-            )
-        if len(_asked) > 256:
-            _asked.clear()
-        _asked[model, secret] = time.monotonic() + _SERVED_TTL, found
-        return found
+        until, found = _asked.get((model, secret), (0.0, None))
+        if time.monotonic() >= until:
+            found = hub.providers(model, token=secret or None)
+            if len(_asked) > 256:
+                _asked.clear()
+            _asked[model, secret] = time.monotonic() + (_UNSAID_TTL if found is None else _SERVED_TTL), found
+    if found is None:
+        raise Unavailable(
+            "the Hub cannot say who serves the model", advice="Run the query again, or leave provider out"
+        )
+    return found

@@ -131,6 +131,26 @@ def test_nobody_serves_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> 
     assert service.heard == []
 
 
+def test_a_hub_that_cannot_say_is_not_asked_by_every_lane(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def silent(model: str, *, token: str | None = None) -> None:
+        asked.append(model)
+
+    monkeypatch.setattr(hub, "providers", silent)
+    for _ in range(3):
+        with pytest.raises(Unavailable) as caught:
+            make(service, "together").ask(TASKS["text-to-image"], Call("a"), timeout=5)
+        assert caught.value.retryable
+    assert asked == ["org/name"]
+    monkeypatch.setattr(providers, "_UNSAID_TTL", 0.0)
+    providers._asked.clear()
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            make(service, "together").ask(TASKS["text-to-image"], Call("a"), timeout=5)
+    assert len(asked) == 3
+
+
 def test_chat_asks_the_router_and_not_the_hub(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = serve(monkeypatch)
     service.routes["/hf-inference/v1/chat/completions"] = {"choices": []}

@@ -12,6 +12,7 @@ from huggingface_api_handler.clients import jobs, providers
 from huggingface_api_handler.clients.hub import Served
 from huggingface_api_handler.clients.providers import ProviderAPI
 from huggingface_api_handler.errors import (
+    BlockedAddress,
     ConnectionFailed,
     InvalidAnswer,
     InvalidInput,
@@ -349,11 +350,22 @@ def test_the_pause_that_a_queue_asks_for_is_kept(service: Service, monkeypatch: 
     assert slept == [0.5, 7.0]
 
 
-def test_a_link_to_a_job_on_the_inside_is_not_opened(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a provider tells the whole address of a job, it is a link like any other."""
-    job = jobs.announced("black-forest-labs", {"id": "1", "polling_url": "http://169.254.169.254/x"}, "b", "u")
-    assert job is not None
-    assert job.purpose == "link"
+def test_a_job_at_an_address_of_its_own_is_a_link_like_any_other(service: Service) -> None:
+    """It is asked without the token and who pays, and not on the inside."""
+    one = make(service, "black-forest-labs")
+    assert isinstance(one, ProviderAPI)
+    paid = {"X-HF-Bill-To": "acme"}
+    for url in ("http://169.254.169.254/x", f"{service.url}/job?id=1"):
+        job = jobs.announced("black-forest-labs", {"id": "1", "polling_url": url}, "https://x.test", "https://x.test/m")
+        assert job is not None
+        service.routes["/job?id=1"] = {"status": "Ready"}
+        if "169" in url:
+            with pytest.raises(BlockedAddress):
+                one._got(job.status_url, job.purpose, paid, one._clock() + 5, 5, "black-forest-labs")
+        else:
+            one._got(job.status_url, job.purpose, paid, one._clock() + 5, 5, "black-forest-labs")
+    (heard,) = service.heard
+    assert not {"authorization", "x-hf-bill-to"} & set(heard.headers)
 
 
 @pytest.mark.parametrize("body", [[], None, "x", {"id": 7}, {"data": []}, {"urls": {"get": 7}}, {"status": {"a": 1}}])

@@ -144,7 +144,7 @@ class ProviderAPI(InferenceAPI):
         """
         try:
             reply = self._transport.post(
-                url, token=self._token, accept="*/*", headers=headers, timeout=timeout, with_errors=True, **body
+                url, token=self._token, accept="*/*", headers=headers, timeout=timeout, begins=True, **body
             )
             if _is_document(reply):
                 reply.json()

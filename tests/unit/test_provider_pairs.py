@@ -120,17 +120,26 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     providers._asked.clear()
 
 
+def row_of(provider: str, task: str) -> Pair:
+    assert (provider, task) in PAIRS, (
+        f"huggingface_hub {huggingface_hub.__version__} lists {provider} for {task}: write down in provider_pairs what "
+        "is asked there and answered"
+    )
+    return PAIRS[provider, task]
+
+
+def test_a_pair_that_is_not_written_down_is_named() -> None:
+    with pytest.raises(AssertionError, match="lists newcomer for text-to-image"):
+        row_of("newcomer", "text-to-image")
+
+
 @pytest.mark.parametrize(("provider", "task"), LISTED_PAIRS)
 def test_a_pair_is_asked_rightly_and_its_answer_reaches_its_row(
     provider: str, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if (provider, task) in REFUSED:
         return  # see below
-    assert (provider, task) in PAIRS, (
-        f"huggingface_hub {huggingface_hub.__version__} lists {provider} for {task}: write down in provider_pairs what "
-        "is asked there and answered"
-    )
-    world = World(provider, task, PAIRS[provider, task])
+    world = World(provider, task, row_of(provider, task))
     try:
         monkeypatch.setenv("HF_ENDPOINT", world.router.url)
         _check(world)

@@ -25,6 +25,7 @@ from ..errors import (
     ModelError,
     ModelNotFound,
     ServiceTimeout,
+    SettingsError,
     Unavailable,
     one_line,
 )
@@ -116,6 +117,11 @@ class ProviderAPI(InferenceAPI):
         if fitting:
             # The Hub tries providers now and then; where all have failed at it, the service itself has the last word.
             return next((one for one in fitting if one.status != "error"), fitting[0])
+        if not pairs.helpers():
+            raise SettingsError(
+                "the huggingface_hub that is installed has no list of providers",
+                advice="Install huggingface_hub 1.3 or newer where MindsDB runs, or leave provider out",
+            )
         others = ", ".join(f"{one.provider} ({one.task})" for one in found[:12]) or "nobody"
         whom = "no provider serves" if wanted == "auto" else f"{wanted} does not serve"
         chat = any(wanted in ("auto", one.provider) and one.task == "conversational" for one in found)

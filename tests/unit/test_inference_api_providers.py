@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import base64
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from huggingface_api_handler.clients import hub, providers
+from huggingface_api_handler.clients import hub, pairs, providers
 from huggingface_api_handler.clients.hub import Served
 from huggingface_api_handler.clients.inference_api import InferenceAPI
 from huggingface_api_handler.clients.providers import ProviderAPI, client
 from huggingface_api_handler.clients.transport import Transport
 from huggingface_api_handler.egress import Egress
-from huggingface_api_handler.errors import BlockedAddress, InvalidAnswer, ModelNotFound, Unavailable
+from huggingface_api_handler.errors import BlockedAddress, InvalidAnswer, ModelNotFound, SettingsError, Unavailable
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Arguments, Call, Media
 
@@ -127,6 +128,15 @@ def test_nobody_serves_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(hub, "providers", lambda model, token=None: None)
     providers._asked.clear()
     with pytest.raises(Unavailable):
+        make(service, "together").ask(TASKS["text-to-image"], Call("a"), timeout=5)
+    assert service.heard == []
+
+
+def test_a_library_without_a_list_of_providers(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, Served("together", "text-to-image", "live", "m"))
+    monkeypatch.setitem(sys.modules, "huggingface_hub.inference._providers", None)
+    assert pairs.fault("together", "text-classification") is None  # the service judges
+    with pytest.raises(SettingsError, match="no list of providers"):
         make(service, "together").ask(TASKS["text-to-image"], Call("a"), timeout=5)
     assert service.heard == []
 

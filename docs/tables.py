@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from huggingface_api_handler.clients import pairs
 from huggingface_api_handler.errors import BY_CODE
 from huggingface_api_handler.settings import ENGINE, MODEL, Form
 from huggingface_api_handler.settings.arguments import own_forms
@@ -20,7 +21,7 @@ from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Task, Travel
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/tasks.md", "docs/arguments.md")
+PAGES = ("README.md", "docs/tasks.md", "docs/arguments.md", "docs/providers.md")
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _ROWS = {
@@ -92,6 +93,27 @@ def model_arguments() -> str:
     return table(("argument", "value", "meaning", "default"), map(_argument, MODEL))
 
 
+def providers() -> str:
+    """Every Inference Provider that huggingface_hub lists: the tasks that it serves."""
+    return table(
+        ("provider", "serves"),
+        (
+            [f"`{provider}`", _code(tasks) or "nothing by way of Hugging Face"]
+            for provider, tasks in pairs.served().items()
+        ),
+    )
+
+
+def tasks_of_providers() -> str:
+    """Every task that a provider other than Hugging Face itself serves: by whom."""
+    served = pairs.served()
+    able = {task: [name for name, tasks in served.items() if task in tasks] for task in TASKS}
+    return table(
+        ("task", "served by"),
+        ([f"`{task}`", _code(names)] for task, names in able.items() if {*names} - {"hf-inference"}),
+    )
+
+
 def error_codes() -> str:
     """Every code of ``<target>_error_type``."""
     return table(
@@ -104,8 +126,11 @@ def error_codes() -> str:
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
-    made.__name__: made for made in (tasks, task_arguments, engine_arguments, model_arguments, error_codes)
-}
+    made.__name__: made
+    for made in (
+        tasks, task_arguments, engine_arguments, model_arguments, providers, tasks_of_providers, error_codes,
+    )
+}  # fmt: skip
 
 
 def renewed(page: str) -> str:

@@ -252,7 +252,7 @@ class Endpoint:
     def batch_size(self, most: int) -> int:
         """Return how many rows may share a request, of ``most`` that the user allows."""
         server = self.server()
-        if self._task.travels(server.dialect) is Travel.ONE:
+        if self._client.alone(self._task) or self._task.travels(server.dialect) is Travel.ONE:
             return 1
         return min(most, server.max_batch_size or most)
 

@@ -584,6 +584,20 @@ def tells(error: BaseException, secret: str | None) -> bool:
     return any(repeats(f"{part!r} {part}", secret) for part in _chain(error))
 
 
+#: What goes wrong before a request has left.
+_NEVER_LEFT = (
+    u3.NewConnectionError, u3.ConnectTimeoutError, u3.NameResolutionError, socket.gaierror, ConnectionRefusedError,
+    ssl.SSLCertVerificationError,
+)  # fmt: skip
+
+
+def may_have_arrived(error: HuggingFaceError) -> bool:
+    """Say whether a request that got no whole answer may have reached the service, which then works, and bills."""
+    chain = list(_chain(error))
+    beneath = any(isinstance(part, (OSError, u3.HTTPError, http.client.HTTPException)) for part in chain)
+    return beneath and not any(isinstance(part, _NEVER_LEFT) for part in chain)
+
+
 def _case_of(error: BaseException) -> _Case:
     chain = list(_chain(error))
     for kind in _TELLING:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -53,12 +54,14 @@ class Served:
         task: what it serves the model for, in the provider's words.
         status: ``live``, ``staging`` or ``error``.
         provider_id: what the provider calls the model.
+        adapter_path: the file of weights in the model's repository that the provider lays over another model.
     """
 
     provider: str
     task: str | None
     status: str | None
     provider_id: str | None
+    adapter_path: str | None = None
 
 
 def model_facts(
@@ -112,7 +115,13 @@ def providers(
         listed = mapping if isinstance(mapping, list) else []
         entries = [(entry.get("provider"), entry) for entry in listed if isinstance(entry, Mapping)]
     return tuple(
-        Served(name, _text(entry.get("task")), _text(entry.get("status")), _text(entry.get("providerId")))
+        Served(
+            name,
+            _text(entry.get("task")),
+            _text(entry.get("status")),
+            _text(entry.get("providerId")),
+            _text(entry.get("adapterWeightsPath")),
+        )
         for name, entry in entries
         if isinstance(name, str) and name
     )
@@ -158,10 +167,10 @@ def reachable(timeout: float = 10.0, *, endpoint: str | None = None) -> bool:
 
 def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, endpoint: str | None) -> T | None:
     """Run ``ask`` with an API object; every fault becomes one of ours, or ``None`` for "cannot say now"."""
-    import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
+    sender = _sender()
     # ``False`` is "no token"; with ``None`` the machine's own would be sent.
     api = HfApi(endpoint=endpoint or os.environ.get("HF_ENDPOINT") or None, token=token or False)
     try:
@@ -176,11 +185,19 @@ def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, end
             log.warning("the Hub cannot be asked now: HTTP %s", _status(error))
             return None
         raise refusal from error
-    except (OfflineModeIsEnabled, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+    except (OfflineModeIsEnabled, sender.HTTPError, sender.InvalidURL, sender.StreamError, OSError) as error:
         log.warning("the Hub cannot be reached: %s", type(error).__name__)
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # a proxy's page, or not the Hub at all
         log.warning("what answers in the Hub's place is not the Hub: %s", type(error).__name__)
     return None
+
+
+def _sender() -> Any:
+    """Return the library by which huggingface_hub sends, whose errors it lets through: httpx, since its 2.0 httpx2."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    base = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+    return sys.modules[base.__module__.partition(".")[0]]
 
 
 def _get(api: Any, path: str, token: str | None, timeout: float, params: Mapping[str, Any] | None = None) -> Any:

@@ -35,7 +35,7 @@ _HOLD_MARGIN = 5
 #: Statuses by which a server says that it has nothing at a path, or nothing for GET; 200: no JSON.
 _NO_SUCH_THING = frozenset({200, 400, 404, 405, 406, 410, 415, 422, 501})
 #: Providers that need no word to the router.
-_NO_PROVIDER = ("", "auto", "hf-inference")
+_NO_PROVIDER = ("", "auto")
 
 
 # --- hugging-py-face ------------------------------------------------------------------------------
@@ -255,6 +255,10 @@ class InferenceAPI:
     def service(self) -> tuple[str, str | None]:
         """What answers: two clients with the same ``service`` meet the same limits."""
         return self._endpoint or self._base_url, self._model
+
+    def alone(self, task: Task) -> bool:
+        """Say whether rows are asked one by one here, whatever the task says."""
+        return False
 
     def url(self, task: Task) -> str:
         """Return the address at which ``task`` is asked for."""

@@ -8,47 +8,47 @@ queued work, and fetching what was made from where the provider left it, without
 
 from __future__ import annotations
 
+import json as jsonlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 from ..egress import Purpose
 from ..errors import (
+    ConnectionFailed,
     HuggingFaceError,
     InvalidAnswer,
     InvalidInput,
+    ModelError,
     ModelNotFound,
     ServiceTimeout,
     SettingsError,
     Unavailable,
     one_line,
 )
+from ..tasks.generation import completions_fields
 from ..tasks.media_answers import media_link
-from ..tasks.task import Call, Task
-from . import hub
+from ..tasks.task import Call, Dialect, Task, Travel
+from . import failures, hub, jobs, pairs
 from .inference_api import InferenceAPI
+from .provider_answers import FORMS
 from .transport import Reply, Transport
 
 #: Providers that need nothing of this module.
 _PLAIN = ("hf-inference", "", None)
-#: Tasks whose answers providers give in a shape that the tasks' readers know.
-_READABLE = frozenset(
-    {
-        "automatic-speech-recognition", "feature-extraction", "image-to-image", "image-to-video", "text-generation",
-        "text-to-image", "text-to-speech", "text-to-video",
-    }
-)  # fmt: skip
-#: Where they do not.
-_UNREADABLE = frozenset({("replicate", "automatic-speech-recognition")})
 #: Seconds between two questions for a queued job, growing from the first to the second.
 _POLL = (0.5, 4.0)
 #: Seconds for which the Hub's word on who serves a model is used again.
 _SERVED_TTL = 600.0
-_DONE = frozenset({"completed", "succeeded", "success", "successful", "done"})
-_FAILED = frozenset({"failed", "fail", "failure", "error", "canceled", "cancelled"})
+#: Seconds for which it is not asked again where it could not say.
+_UNSAID_TTL = 2.0
+#: Seconds for which replicate is asked to hold a request at most; it then answers with a job.
+_HELD = 60
+#: Seconds that it gives up before we do, so that its word arrives.
+_HELD_MARGIN = 5
 
 
 def client(
@@ -70,14 +70,6 @@ def client(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """Queued work: where to ask how far it is, and where its result lies (if not in the same place)."""
-
-    status_url: str
-    result_url: str | None = None
-
-
 class ProviderAPI(InferenceAPI):
     """One model at one Inference Provider; ``auto``: at the first that serves it for the task."""
 
@@ -88,11 +80,15 @@ class ProviderAPI(InferenceAPI):
     def service(self) -> tuple[str, str | None]:
         return f"{self._base_url}#{self._provider}", self._model
 
+    def alone(self, task: Task) -> bool:
+        # Providers speak OpenAI's API, or take one input in their own.
+        return task.travels(Dialect.OPENAI) is Travel.ONE
+
     def ask(self, task: Task, call: Call, *, timeout: float, url: str | None = None, model: str | None = None) -> Reply:
         """Make one request, wait for its result where it is queued, and fetch it where it is linked.
 
         Raises:
-            HuggingFaceError: as for hf-inference; a queued job that is late is not asked for again.
+            HuggingFaceError: as for hf-inference; work that a provider has begun, or may have, is not asked for again.
         """
         if task.chat:
             return super().ask(task, call, timeout=timeout)
@@ -100,34 +96,42 @@ class ProviderAPI(InferenceAPI):
         served = self._served(task)
         if served.provider == "hf-inference":
             return super().ask(task, call, timeout=timeout)
-        helper = _helper(served.provider, task.name)
-        base = self._provider_base(served.provider)
+        provider, helper = served.provider, pairs.helper(served.provider, task.name)
+        base = self._provider_base(provider)
         url = f"{base}/{_said(lambda: helper._prepare_route(served.provider_id, 'hf_')).lstrip('/')}"
-        headers = {**self._bill_header(url), **_extra_headers(helper)}
-        reply = self._transport.post(
-            url, token=self._token, accept="*/*", headers=headers, timeout=timeout, max_bytes=task.max_answer_bytes,
-            **_body(helper, served, call),
-        )  # fmt: skip
-        reply = self._finished(reply, served.provider, base, url, deadline, timeout)
-        return self._fetched(reply, call, deadline, timeout)
+        headers = {**self._bill_header(url), **_extra_headers(helper, timeout)}
+        body = _body(helper, served, call, str(self._model), url)
+        if jobs.begins(provider, url):
+            reply = self._begun(provider, url, headers, body, timeout)
+            reply = self._finished(reply, provider, base, url, headers, deadline, timeout)
+        else:
+            reply = self._transport.post(
+                url, token=self._token, accept="*/*", headers=headers, timeout=timeout,
+                max_bytes=task.max_answer_bytes, **body,
+            )  # fmt: skip
+        return self._fetched(reply, (provider, task.name), call, deadline, timeout)
 
     # -- who serves
 
     def _served(self, task: Task) -> hub.Served:
         found = _who_serves(str(self._model), self._token)
         wanted = self._provider
-        fitting = [
-            one for one in found
-            if wanted in ("auto", one.provider) and one.task == task.name and one.status != "error"
-            and (one.provider == "hf-inference" or (_knows(one.provider, task.name) and one.provider_id))
-        ]  # fmt: skip
+        fitting = [one for one in found if wanted in ("auto", one.provider) and _serves(one, task)]
         if fitting:
-            return fitting[0]
+            # The Hub tries providers now and then; where all have failed at it, the service itself has the last word.
+            return next((one for one in fitting if one.status != "error"), fitting[0])
+        if not pairs.helpers():
+            raise SettingsError(
+                "the huggingface_hub that is installed has no list of providers",
+                advice="Install huggingface_hub 1.3 or newer where MindsDB runs, or leave provider out",
+            )
         others = ", ".join(f"{one.provider} ({one.task})" for one in found[:12]) or "nobody"
         whom = "no provider serves" if wanted == "auto" else f"{wanted} does not serve"
+        chat = any(wanted in ("auto", one.provider) and one.task == "conversational" for one in found)
+        advice = "Create the model with another provider, task or model_name"
         raise ModelNotFound(
             f"{whom} '{self._model}' for {task.name}; it is served by: {others}",
-            advice="Create the model with another provider, task or model_name",
+            advice=f"{advice}: task = 'chat-completion' asks it as a chat" if chat else advice,
         )
 
     def _provider_base(self, provider: str) -> str:
@@ -137,61 +141,165 @@ class ProviderAPI(InferenceAPI):
         home = self._bill_to and self._transport.egress.is_home(url)
         return {"X-HF-Bill-To": str(self._bill_to)} if home else {}
 
-    # -- after the first answer
+    # -- queued work
 
-    def _finished(self, reply: Reply, provider: str, base: str, url: str, deadline: float, timeout: float) -> Reply:
+    def _begun(
+        self, provider: str, url: str, headers: Mapping[str, str], body: Mapping[str, Any], timeout: float
+    ) -> Reply:
+        """Send a request that begins queued work.
+
+        A failing status, or no connection, means that nothing was begun: those are for the caller to try again. An
+        answer that cannot be read, or none after the request has left, leaves that open, and work is paid for.
+        """
+        try:
+            reply = self._transport.post(
+                url, token=self._token, accept="*/*", headers=headers, timeout=timeout, begins=True, **body
+            )
+            if _is_document(reply):
+                reply.json()
+            return reply
+        except (ConnectionFailed, InvalidAnswer, ServiceTimeout) as error:
+            unknown = isinstance(error, InvalidAnswer) or (error.status is None and failures.may_have_arrived(error))
+            if not (unknown and error.retryable):
+                raise
+            raise type(error)(
+                f"{error.message}; whether {provider} is at work is not known, so it is not asked again by itself",
+                advice="Raise timeout" if isinstance(error, ServiceTimeout) else
+                "Run the query again if this row may be paid twice",
+                status=error.status,
+                request_id=error.request_id,
+                retryable=False,
+                divisible=False,
+            ) from error  # fmt: skip
+
+    def _finished(
+        self,
+        reply: Reply,
+        provider: str,
+        base: str,
+        url: str,
+        headers: Mapping[str, str],
+        deadline: float,
+        timeout: float,
+    ) -> Reply:
         """Return ``reply``, or where it announces queued work, the answer with the work's result."""
-        if not reply.is_json:
+        if not _is_document(reply):
             return reply
         body = reply.json()
-        job = _job(provider, body, base, url)
+        job = jobs.announced(provider, body, base, url)
         pauses = _pauses()
-        while job is not None:
-            state = _state(body)
-            if state in _FAILED:
-                raise _job_failed(provider, body, reply)
-            if state in _DONE:
-                return self._got(job.result_url, "service", deadline, timeout) if job.result_url else reply
+        while True:
+            state = jobs.state(body)
+            if state in jobs.FAILED:
+                raise jobs.failed(provider, body, reply)
+            if job is None:
+                refusal = failures.failure_within(reply.status, reply.headers, body)
+                if refusal is not None:
+                    raise refusal
+                return reply
+            if state in jobs.DONE:
+                if job.result_url is None:
+                    return reply
+                return self._got(job.result_url, job.purpose, headers, deadline, timeout, provider, state)
             self._sleep(min(next(pauses), max(deadline - self._clock(), 0)))
-            reply = self._got(job.status_url, "service", deadline, timeout)
+            reply = self._got(job.status_url, job.purpose, headers, deadline, timeout, provider, state)
             body = reply.json()
-        return reply
 
-    def _got(self, url: str, purpose: Purpose, deadline: float, timeout: float) -> Reply:
+    def _got(
+        self,
+        url: str,
+        purpose: Purpose,
+        headers: Mapping[str, str],
+        deadline: float,
+        timeout: float,
+        provider: str,
+        state: str = "",
+        *,
+        is_json: bool = True,
+    ) -> Reply:
         """Fetch something of work that has begun; what fails in passing is fetched again.
 
         Never left to the caller's retries: those would start, and bill, the work a second time.
         """
+        ours = purpose == "service"
+        last: HuggingFaceError | None = None
         for pause in _pauses():
             left = deadline - self._clock()
             if left <= 0:
-                raise ServiceTimeout(
-                    f"the provider was still at work after timeout = {timeout:g} seconds",
-                    advice="Raise timeout",
-                    retryable=False,
-                )
-            token, accept = (self._token, "application/json") if purpose == "service" else (None, "*/*")
+                raise self._late(provider, state, timeout, last) from last
             try:
-                reply = self._transport.get(url, purpose=purpose, token=token, accept=accept, timeout=left)
-                if purpose == "service":
+                reply = self._transport.get(
+                    url, purpose=purpose, token=self._token if ours else None,
+                    accept="application/json" if is_json else "*/*", headers=headers if ours else {}, timeout=left,
+                )  # fmt: skip
+                if is_json:
                     reply.json()
                 return reply
+            except ModelError as error:  # of a job, not of the model
+                raise InvalidAnswer(
+                    f"{provider} knows the work no longer that it had begun: {error.message}",
+                    status=error.status,
+                    request_id=error.request_id,
+                    divisible=False,
+                ) from error
             except HuggingFaceError as error:
                 if not error.retryable:
                     raise
-            self._sleep(min(pause, max(deadline - self._clock(), 0)))
+                last = error
+            wait = max(pause, last.retry_after or 0)
+            self._sleep(min(wait, max(deadline - self._clock(), 0)))
         raise AssertionError("pauses do not end")
 
-    def _fetched(self, reply: Reply, call: Call, deadline: float, timeout: float) -> Reply:
-        """Return ``reply``, or the medium behind the link in it."""
-        if call.accept == "application/json" or not reply.is_json:
+    def _late(self, provider: str, state: str, timeout: float, last: HuggingFaceError | None) -> ServiceTimeout:
+        told = f" ({one_line(state, 40)})" if state and state not in jobs.DONE else ""
+        doing = "had not handed over the result" if state in jobs.DONE else f"was still at work{told}"
+        why = f"; asked last, {one_line(last.message, 200)}" if last is not None else ""
+        return ServiceTimeout(
+            f"{provider} {doing} after timeout = {timeout:g} seconds{why}",
+            advice="Raise timeout; the row is not asked again by itself, since what was begun is paid for",
+            retryable=False,
+        )
+
+    # -- what was made
+
+    def _fetched(self, reply: Reply, pair: tuple[str, str], call: Call, deadline: float, timeout: float) -> Reply:
+        """Return ``reply`` in the task's own form, or the medium behind the link in it."""
+        if not _is_document(reply):
+            return _as_file(reply)
+
+        def fetch(link: str) -> Reply:
+            return self._got(link, "link", {}, deadline, timeout, pair[0], "done", is_json=False)
+
+        form = FORMS.get(pair)
+        if form is not None:
+            content = jsonlib.dumps(form(reply.json(), fetch)).encode()
+            return replace(reply, content=content, media_type="application/json")
+        if call.accept == "application/json":
             return reply
-        body = reply.json()
-        link = media_link(body.get("image_result", body) if isinstance(body, Mapping) else body)
+        link = media_link(reply.json())
         if link is None:
             return reply
-        made = self._got(link, "link", deadline, timeout)
-        return Reply(made.status, {**made.headers, **reply.headers}, made.content, made.media_type, reply.elapsed, link)
+        made = _as_file(fetch(link))
+        return replace(made, headers={**made.headers, **reply.headers}, elapsed=reply.elapsed, url=link)
+
+
+def _is_document(reply: Reply) -> bool:
+    """Say whether an answer is to be read as JSON: by its type, or by its beginning where the type says nothing."""
+    told = reply.media_type
+    return reply.is_json and ("json" in told or told.startswith("text/") or reply.content[:1] in (b"{", b"[", b'"'))
+
+
+def _as_file(reply: Reply) -> Reply:
+    """Return an answer whose bytes are what was made, whatever their server calls them."""
+    return replace(reply, media_type="application/octet-stream") if reply.is_json else reply
+
+
+def _serves(one: hub.Served, task: Task) -> bool:
+    """Say whether what the Hub says of a provider is that it serves a model for a task, in a way known here."""
+    if one.provider == "hf-inference":
+        # Its models of vectors and of likeness are the same; the route says which is wanted.
+        return one.task == task.name or (task.pipeline_route and one.task in task.pipeline_tags)
+    return one.task == task.name and bool(one.provider_id) and pairs.helper(one.provider, task.name) is not None
 
 
 def _pauses() -> Iterator[float]:
@@ -204,22 +312,25 @@ def _pauses() -> Iterator[float]:
 # --- what is asked --------------------------------------------------------------------------------
 
 
-def _body(helper: Any, served: hub.Served, call: Call) -> dict[str, Any]:
+def _body(helper: Any, served: hub.Served, call: Call, model: str, url: str) -> dict[str, Any]:
     """Return the body as arguments of ``Transport.post``, put together by huggingface_hub's helper."""
     from huggingface_hub.hf_api import InferenceProviderMapping
     from huggingface_hub.inference._common import MimeBytes
 
     make: Any = InferenceProviderMapping
     mapping = make(
-        provider=served.provider, hf_model_id="", providerId=served.provider_id, status="live", task=served.task
-    )
+        provider=served.provider, hf_model_id=model, providerId=served.provider_id, status="live", task=served.task,
+        adapterWeightsPath=served.adapter_path,
+    )  # fmt: skip
     # Bytes always: a text would be taken for the name of a file to read.
     inputs = call.inputs if call.media is None else MimeBytes(call.media.data, mime_type=call.media.type)
     fields = {name: value for name, value in call.root.items() if name != "options"}
     parameters = {**call.parameters, **fields}
     payload = _said(lambda: helper._prepare_payload_as_dict(inputs, dict(parameters), mapping))
     if payload is not None:
-        return {"json": payload}
+        if url.endswith("/completions"):
+            payload = completions_fields(payload)
+        return {"json": {name: value for name, value in payload.items() if value is not None}}
     data = _said(lambda: helper._prepare_payload_as_bytes(inputs, dict(parameters), mapping, None))
     return {"data": bytes(data or b""), "content_type": getattr(data, "mime_type", None)}
 
@@ -232,107 +343,32 @@ def _said(build: Callable[[], Any]) -> Any:
         raise InvalidInput(f"the provider's request cannot be put together: {one_line(str(error), 200)}") from error
 
 
-def _extra_headers(helper: Any) -> dict[str, str]:
+def _extra_headers(helper: Any, timeout: float) -> dict[str, str]:
     """Return the headers that a provider wants beside the usual ones, such as ``Prefer: wait``."""
     usual = {"authorization", "user-agent", "content-type", "accept", "x-hf-bill-to"}
     named = helper._prepare_headers({}, "hf_")
-    return {name: str(value) for name, value in named.items() if name.lower() not in usual and value is not None}
+    extra = {name: str(value) for name, value in named.items() if name.lower() not in usual and value is not None}
+    if extra.get("Prefer") == "wait":
+        extra["Prefer"] = f"wait={max(1, min(_HELD, int(timeout) - _HELD_MARGIN))}"
+    return extra
 
 
-def _helper(provider: str, task: str) -> Any:
-    from huggingface_hub.inference._providers import PROVIDERS
-
-    known: Any = PROVIDERS
-    return known[provider][task]
-
-
-def _knows(provider: str, task: str) -> bool:
-    if task not in _READABLE or (provider, task) in _UNREADABLE:
-        return False
-    try:
-        from huggingface_hub.inference._providers import PROVIDERS
-    except ImportError as error:
-        raise SettingsError(
-            "this version of huggingface_hub has no providers",
-            advice="Install huggingface_hub 1.x into MindsDB's environment",
-        ) from error
-    known: Any = PROVIDERS
-    return task in known.get(provider, {})
-
-
-_asked: dict[tuple[str, str], tuple[float, tuple[hub.Served, ...]]] = {}
+_asked: dict[tuple[str, str], tuple[float, tuple[hub.Served, ...] | None]] = {}
 _asking = threading.Lock()
 
 
 def _who_serves(model: str, token: Any) -> tuple[hub.Served, ...]:
+    """Return the Hub's word on who serves a model; one lane asks, the others wait for what it hears."""
     secret = str(token.get_secret_value() if hasattr(token, "get_secret_value") else token or "")
     with _asking:
-        known = _asked.get((model, secret))
-        if known is not None and time.monotonic() < known[0]:
-            return known[1]
-        found = hub.providers(model, token=secret or None)
-        if found is None:
-            raise Unavailable(
-                "the Hub cannot say who serves the model", advice="Run the query again, or leave provider out"
-            )
-        if len(_asked) > 256:
-            _asked.clear()
-        _asked[model, secret] = time.monotonic() + _SERVED_TTL, found
-        return found
-
-
-# --- queues ---------------------------------------------------------------------------------------
-
-
-def _job(provider: str, body: Any, base: str, url: str) -> _Job | None:
-    """Return the job that an answer announces, or ``None`` where it is the result itself.
-
-    Providers name their own hosts; the same paths lead there through the router.
-    """
-    if not isinstance(body, Mapping):
-        return None
-    if provider == "fal-ai" and isinstance(body.get("response_url"), str):
-        there = f"{base}{_path(body['response_url'])}"
-        return _Job(f"{there}/status?_subdomain=queue", f"{there}?_subdomain=queue")
-    holder = body.get("data") if isinstance(body.get("data"), Mapping) else body
-    urls = holder.get("urls") if isinstance(holder, Mapping) else None
-    if isinstance(urls, Mapping) and isinstance(urls.get("get"), str):
-        return _Job(f"{base}{_path(urls['get'])}")
-    identity = body.get("id")
-    if not isinstance(identity, str) or not identity:
-        return None
-    if url.endswith("/v2/videos"):
-        return _Job(f"{url}/{quote(identity, safe='')}")
-    if "task_status" in body:
-        return _Job(f"{base}/api/paas/v4/async-result/{quote(identity, safe='')}")
-    return None
-
-
-def _path(url: str) -> str:
-    try:
-        path = urlsplit(url).path
-    except ValueError as error:
-        raise InvalidAnswer("the provider's job lies nowhere", divisible=False) from error
-    plain = unquote(path)
-    # This row's fault, never the settings': one answer shall not end the query for all rows.
-    if not plain.isprintable() or "\\" in plain or ".." in plain.split("/"):
-        raise InvalidAnswer("the provider's job lies nowhere", divisible=False)
-    return path if path.startswith("/") else f"/{path}"
-
-
-def _state(body: Any) -> str:
-    if not isinstance(body, Mapping):
-        return ""
-    inner = body.get("data") if isinstance(body.get("data"), Mapping) else {}
-    state = body.get("status") or body.get("task_status") or (inner or {}).get("status")
-    return str(state or "").lower()
-
-
-def _job_failed(provider: str, body: Any, reply: Reply) -> HuggingFaceError:
-    inner = body.get("data") if isinstance(body.get("data"), Mapping) else body
-    reason = (inner or {}).get("error") or body.get("error") or body.get("message") or "no reason given"
-    if isinstance(reason, Mapping):
-        reason = reason.get("message") or "no reason given"
-    return InvalidInput(
-        f"{provider} could not do this: {one_line(str(reason), 300)}", request_id=reply.request_id, divisible=False
-    )
+        until, found = _asked.get((model, secret), (0.0, None))
+        if time.monotonic() >= until:
+            found = hub.providers(model, token=secret or None)
+            if len(_asked) > 256:
+                _asked.clear()
+            _asked[model, secret] = time.monotonic() + (_UNSAID_TTL if found is None else _SERVED_TTL), found
+    if found is None:
+        raise Unavailable(
+            "the Hub cannot say who serves the model", advice="Run the query again, or leave provider out"
+        )
+    return found

@@ -91,6 +91,8 @@ class _Moment(threading.local):
     deadline: float = float("inf")
     timeout: float = 0.0
     addresses: tuple[str, ...] = ()
+    #: Whether the request must not leave twice.
+    once: bool = False
 
 
 _now = _Moment()
@@ -196,12 +198,15 @@ class _Keeping(HTTPConnectionPool):
 
         A server may hang up on an idle connection at any moment, also in the one between a look at it
         and the request on it. That is neither the row's fault nor an overload, so it is settled here.
+        What must not leave twice takes a new connection, where that moment cannot come.
         """
+        # A tunnel through a proxy is not dug here, and nothing is sent again through one.
+        if _now.once and conn.proxy is None:
+            conn.close()
         kept = not conn.is_closed
         try:
             return super()._make_request(conn, *args, **options)
         except _HUNG_UP:
-            # A tunnel through a proxy is not dug here.
             if not kept or conn.proxy is not None:
                 raise
             conn.close()
@@ -460,10 +465,13 @@ class Transport:
         headers: Mapping[str, str] = EMPTY,
         timeout: float,
         max_bytes: int | None = None,
+        begins: bool = False,
     ) -> Reply:
         """Send ``json``, or ``data`` of a ``content_type``, to a service, and return its answer.
 
         ``token`` (text, or a pydantic ``SecretStr``) goes only where the egress rules let it.
+        ``begins``: what it asks for goes on, and is paid, when the answer is lost. It leaves once, on a new
+        connection, and an answer that says ``error`` in JSON under a good status is for the caller to read.
 
         Raises:
             SettingsError: an address or a header that cannot be used.
@@ -473,7 +481,7 @@ class Transport:
             data, content_type = _as_json(json), "application/json"
         return self._send(
             "POST", url, "service", _plain(token), data or b"", content_type or "application/octet-stream",
-            accept, headers, timeout, min(self._max_answer_bytes, max_bytes or self._max_answer_bytes),
+            accept, headers, timeout, min(self._max_answer_bytes, max_bytes or self._max_answer_bytes), begins,
         )  # fmt: skip
 
     def get(
@@ -511,12 +519,13 @@ class Transport:
         headers: Mapping[str, str],
         timeout: float,
         max_bytes: int,
+        begins: bool = False,
     ) -> Reply:
         start = time.monotonic()
         place, prepared = self._prepare(url, purpose, token, content_type, accept, headers)
         for _ in range(MAX_REDIRECTS + 1):
             status, answer_headers, content = self._exchange(
-                method, place, purpose, prepared, body, start, timeout, max_bytes
+                method, place, purpose, prepared, body, start, timeout, max_bytes, begins
             )
             if not _follows(method, status, answer_headers):
                 break
@@ -537,7 +546,7 @@ class Transport:
         if authorised and token:
             _refuse_echo(reply, token)
         if method == "POST":
-            self._distrust(reply, accept, token)
+            self._distrust(reply, accept, token, begins)
         return reply
 
     def _prepare(
@@ -601,6 +610,7 @@ class Transport:
         start: float,
         timeout: float,
         max_bytes: int,
+        once: bool,
     ) -> tuple[int, dict[str, str], bytes]:
         """Make one hop: send, and read the answer whole. Returns status, headers, body."""
         private = purpose == "service"
@@ -610,7 +620,7 @@ class Transport:
             target: Target = self.egress.reach(place, purpose=purpose)
             _now.addresses = target.addresses
         deadline = start + timeout
-        _now.deadline = deadline
+        _now.deadline, _now.once = deadline, once
         request = _Request()
         request.method, request.url, request.place, request.private = method, place.url, place, private
         request.target = self._request_target(place)
@@ -641,8 +651,11 @@ class Transport:
             if not failures.tells(error, prepared.get("Authorization", "").removeprefix("Bearer ")):
                 raise fault from error
         finally:
-            _now.deadline, _now.addresses = float("inf"), ()
-        raise fault  # alone: what it came from repeats the token
+            _now.deadline, _now.addresses, _now.once = float("inf"), (), False
+        # Alone: what it came from repeats the token, and can no longer tell whether the request had left.
+        if begins:
+            fault.retryable = False
+        raise fault
 
     def _request_target(self, place: Place) -> str:
         if self._proxied and place.scheme == "http":
@@ -650,11 +663,11 @@ class Transport:
         # After the third slash; there always is one.
         return place.url[place.url.index("/", 8) :]
 
-    def _distrust(self, reply: Reply, accept: str, token: str | None) -> None:
+    def _distrust(self, reply: Reply, accept: str, token: str | None, begins: bool) -> None:
         """Refuse an answer that has a good status and is none: a web page, or an error in JSON."""
         if reply.media_type == "text/html" and "html" not in accept:
             reply.json()
-        if reply.content[:1] in b"{[" and b'"error"' in reply.content:
+        if not begins and reply.content[:1] in b"{[" and b'"error"' in reply.content:
             error = failures.failure_within(reply.status, reply.headers, failures.parsed(reply.content), secret=token)
             if error is not None:
                 raise error

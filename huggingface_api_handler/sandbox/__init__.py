@@ -11,9 +11,10 @@
 It serves every task of the registry. Its answers are simple, deterministic stand-ins: they show that a value reached
 the right row, and say nothing about any model. ``python -m huggingface_api_handler.sandbox`` runs one.
 
-Beside the Inference API (``/hf-inference/models/{id}``, ``/models/{id}``, ``/v1/chat/completions``) and the Hub
-(``/api/models/{id}``, ``/api/whoami-v2``, ``/api/tasks``) there are servers of a single model, such as people deploy
-themselves, at ``/endpoints/{dialect}/{id}`` with the dialects of ``tasks.task.Dialect``.
+Beside the Inference API (``/hf-inference/models/{id}``, ``/models/{id}``, ``/v1/chat/completions``), one route of one
+Inference Provider (``/together/v1/images/generations``) and the Hub (``/api/models/{id}``, ``/api/whoami-v2``,
+``/api/tasks``) there are servers of a single model, such as people deploy themselves, at ``/endpoints/{dialect}/{id}``
+with the dialects of ``tasks.task.Dialect``.
 
 Over HTTP it is steered with ``PUT /sandbox/faults`` (see ``faults.Faults``); ``GET`` and ``DELETE /sandbox/requests``
 show and clear the log.

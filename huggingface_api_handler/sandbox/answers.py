@@ -39,9 +39,9 @@ def answer(asked: Asked, dialect: Dialect, *, fused: bool, wrong_count: bool, sh
         raise Refusal(400, {"error": f"{type(error).__name__}: {error}"}) from None
     if isinstance(said, bytes):
         said = Media(said, "application/octet-stream")
-    if isinstance(said, Media):
-        return said
     shape = SHAPES.get((dialect, asked.task.name))
+    if isinstance(said, Media) and shape is None:
+        return said
     if shape is not None:
         said = shape(said, asked)
     if fused and dialect is Dialect.INFERENCE and _is_fused(asked):
@@ -110,6 +110,10 @@ def _reranked(said: Any, asked: Asked) -> Any:
     return {"results": [{"index": one["index"], "relevance_score": one["score"]} for one in said]}
 
 
+def _in_json(said: Media, asked: Asked) -> Any:
+    return {"created": 0, "data": [{"b64_json": said.base64}]}
+
+
 def _nested(said: Any, asked: Asked) -> Any:
     return [[one] for one in said] if asked.is_list else said
 
@@ -123,6 +127,7 @@ SHAPES: Mapping[tuple[Dialect, str], Shape] = {
     (Dialect.TEI, "text-classification"): _tei_labels,
     (Dialect.TEI, "feature-extraction"): _matrix,
     (Dialect.TGI, "text-generation"): _generated,
+    (Dialect.OPENAI, "text-to-image"): _in_json,
     (Dialect.OPENAI, "text-ranking"): _reranked,
     (Dialect.OPENAI, "text-classification"): _named("data"),
 }

@@ -32,6 +32,11 @@ DETAILS: Mapping[str, Mapping[str, Any]] = {
 SENTENCE_TASKS = ("sentence-similarity", "feature-extraction")
 
 
+#: The one Inference Provider beside hf-inference, and what it serves at routes of its own.
+PROVIDER = "together"
+OF_PROVIDER = frozenset({"text-to-image"})
+
+
 @dataclass(frozen=True)
 class Model:
     """What the Hub knows of a model."""
@@ -62,6 +67,8 @@ class Model:
             mapping = {
                 "hf-inference": {"status": "live", "providerId": self.id, "task": served, "isModelAuthor": False},
             }
+            if self.task in OF_PROVIDER:
+                mapping[PROVIDER] = {"status": "live", "providerId": f"{PROVIDER}/{self.id}", "task": served}
         record: dict[str, Any] = {
             "_id": hashlib.sha256(self.id.encode()).hexdigest()[:24],
             "id": self.id,

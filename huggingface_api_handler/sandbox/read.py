@@ -122,8 +122,8 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def chat_model(found: Mapping[str, Any] | Media) -> str:
-    """Return the model that a chat names, without the provider behind the colon."""
+def named_model(found: Mapping[str, Any] | Media) -> str:
+    """Return the model that a body names, without the provider behind the colon of a chat's."""
     name = found.get("model") if isinstance(found, Mapping) else None
     if not isinstance(name, str) or not name:
         _refuse("`model` is required")
@@ -171,10 +171,16 @@ def _classified(found: Mapping[str, Any]) -> dict[str, Any]:
     return {"inputs": [given] if isinstance(given, str) else given, "parameters": {"top_k": 100}}
 
 
-#: What OpenAI's API has no route for, as other servers of that API ask for it → ``inputs``.
+def _drawn(found: Mapping[str, Any]) -> dict[str, Any]:
+    fields = {name: value for name, value in found.items() if name not in ("prompt", "response_format")}
+    return {"inputs": found.get("prompt"), **fields}
+
+
+#: What servers of OpenAI's API are asked in a form of its own, or of none → ``inputs`` and ``parameters``.
 _BESIDE_OPENAI: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "text-ranking": _reranked,
     "text-classification": _classified,
+    "text-to-image": _drawn,
 }
 
 

@@ -18,7 +18,7 @@ from ..tasks.task import Dialect, Media, Task
 from . import read, wrong
 from .answers import answer
 from .faults import BadFaults, Behaviour, Faults, FaultsLike, Rule
-from .hub import Catalogue, Model, expanded
+from .hub import OF_PROVIDER, PROVIDER, Catalogue, Model, expanded
 from .read import Asked, Refusal
 from .record import Log, Record, fingerprint_of_header
 
@@ -126,6 +126,14 @@ class Service:
 
         return await self._infer(request, None, _chat_of, Dialect.OPENAI)
 
+    async def pictures(self, request: Request) -> Response:
+        """``/together/v1/images/generations``: the model stands in the body, by the provider's name of it."""
+
+        def task_of(model: Model) -> str | None:
+            return model.task if model.task in OF_PROVIDER else None
+
+        return await self._infer(request, None, task_of, Dialect.OPENAI)
+
     async def endpoint(self, request: Request) -> Response:
         """A server of one model, of the kind that ``dialect`` names."""
         try:
@@ -194,7 +202,7 @@ class Service:
             raise Refusal(429, {"error": "Rate limit reached"}, {"Retry-After": header} if header else {})
         document = read.document(body, request.headers.get("content-type"), dialect)
         if model_id is None:
-            model_id = record.model = read.chat_model(document)
+            model_id = record.model = read.named_model(document).removeprefix(f"{PROVIDER}/")
         model = self._deployed(model_id, "authorization" in request.headers)
         name = task_of(model)
         if name is None:
@@ -380,6 +388,7 @@ def routes(service: Service) -> list[Route]:
     return [
         Route("/hf-inference/models/{rest:path}", service.by_model, methods=post),
         Route("/hf-inference/v1/chat/completions", service.chat, methods=post),
+        Route(f"/{PROVIDER}/v1/images/generations", service.pictures, methods=post),
         Route("/models/{rest:path}", service.by_model, methods=post),
         Route("/v1/chat/completions", service.chat, methods=post),
         Route("/v1/models", service.served),

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from pydantic import SecretStr
 
+from ..clients import pairs
 from ..egress import Egress, locate
 from ..errors import AccountError, HuggingFaceError, ModelError, ServiceError, SettingsError
 from ..tasks import TASKS, find_task
@@ -187,6 +188,15 @@ def settle_model(reader: Reader, found: Identity, values: Mapping[str, Any]) -> 
         found.model = check_model_id(name)
     except BadValue:
         reader.fault(f"task '{task.name}' has no default model for these arguments: write model_name = 'org/name'")
+
+
+def note_provider(reader: Reader, found: Identity) -> None:
+    """Note a provider that does not serve the task, whatever the model."""
+    if found.task is None or found.provider is None or found.endpoint is not None:
+        return
+    fault = pairs.fault(found.provider, found.task.name)
+    if fault is not None:
+        reader.fault(fault)
 
 
 def note_mismatch(reader: Reader, found: Identity) -> None:

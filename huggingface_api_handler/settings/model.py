@@ -12,7 +12,7 @@ from ..tasks.task import ModelFacts, Task
 from .arguments import Draft, note_missing, note_unknown, read_arguments, read_common
 from .engine import take_token
 from .forms import EXECUTION, FIXED, HOST_CREATE, HOST_QUERY, MODEL
-from .identity import Hub, Identity, ask_hub, note_mismatch, read_identity, settle_model, settle_task
+from .identity import Hub, Identity, ask_hub, note_mismatch, note_provider, read_identity, settle_model, settle_task
 from .layers import EngineSettings, Execution, ModelSettings
 from .reader import Reader
 
@@ -41,6 +41,7 @@ def model_settings(using: Mapping[str, Any] | None, engine: EngineSettings, *, h
     ask_hub(found, engine, hub)
     settle_task(reader, found)
     if found.task is not None:
+        note_provider(reader, found)
         read_arguments(reader, found.task, draft, "model", engine.media_roots)
         note_missing(reader, found.task, draft)
         settle_model(reader, found, draft.values)

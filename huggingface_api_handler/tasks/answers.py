@@ -348,8 +348,6 @@ def _ranking(answer: Any, n: int, args: Arguments) -> list[Answer]:
     parts = listed(answer, what)
     if all(is_number(part) for part in parts):
         return [Answer(float(part)) for part in parts]
-    if n == 1 and len(parts) == 1 and isinstance(parts[0], Mapping) and "index" not in parts[0]:
-        return [_rank(parts[0])]
     return [_rank(part) for part in by_index(parts, n, what)]
 
 

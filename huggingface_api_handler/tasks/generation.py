@@ -110,13 +110,17 @@ _COMPLETIONS = {"max_new_tokens": "max_tokens"}
 _NOT_OPENAI = frozenset({"return_full_text", "details", "decoder_input_details", "do_sample", "min_new_tokens"})
 
 
+def completions_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of text-generation as OpenAI's completions route takes them."""
+    return {_COMPLETIONS.get(name, name): value for name, value in fields.items() if name not in _NOT_OPENAI}
+
+
 def encode_generation(rows: Sequence[Row], args: Arguments) -> Call:
     """Prompts; only what is new is asked for, since some servers repeat the prompt."""
     fields = parameters(args, OUTPUT_LENGTHS)
     fields.pop("stream", None)
     if args.dialect is Dialect.OPENAI:
-        known = {_COMPLETIONS.get(name, name): value for name, value in fields.items() if name not in _NOT_OPENAI}
-        return Call(root={**model_name(args), "prompt": texts(rows), **known})
+        return Call(root={**model_name(args), "prompt": texts(rows), **completions_fields(fields)})
     if args.dialect is Dialect.TGI:
         fields = {"details": True, **fields}
     if not writes_apart(args.model):

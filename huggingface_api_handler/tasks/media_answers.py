@@ -29,8 +29,11 @@ from .shapes import (
 from .task import Answer, Arguments, Media
 
 #: Where services put what they made.
-_HOLDERS = ("image", "images", "depth", "audio", "video", "videos", "output", "outputs", "data", "blob")
-_INLINE = ("b64_json", "base64", "content", "url", "video_url", "image_url", "audio_url")
+_HOLDERS = (
+    "image", "images", "image_result", "depth", "audio", "video", "videos", "output", "outputs", "data", "blob",
+    "result",
+)  # fmt: skip
+_INLINE = ("b64_json", "base64", "content", "url", "video_url", "image_url", "audio_url", "sample")
 _MAX_STEPS = 6
 
 _TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]+\Z")
@@ -75,7 +78,8 @@ def _is_of(media_type: str, kind: str) -> bool:
     return media_type.startswith(f"{kind}/") and bool(_TYPE.match(media_type))
 
 
-def _is_link(value: Any) -> bool:
+def is_link(value: Any) -> bool:
+    """Say whether a value is an http(s) URL."""
     return isinstance(value, str) and value[:8].lower().startswith(("https://", "http://"))
 
 
@@ -98,7 +102,7 @@ def _core(answer: Any) -> Any:
 def media_link(answer: Any) -> str | None:
     """Return the link under which a service left what it made, or ``None`` where the answer holds it itself."""
     core = _core(answer)
-    return core if _is_link(core) else None
+    return core if is_link(core) else None
 
 
 def _sound(answer: Any) -> Media | None:
@@ -117,7 +121,8 @@ def _as_sent(answer: Media, kind: str) -> Media:
     declared = answer.type.partition(";")[0].strip().lower()
     if answer.data and _is_of(declared, kind):
         return Media(answer.data, declared)
-    seen = sniffed(answer.data) if answer.data and declared in ("", "application/octet-stream") else None
+    # Stores of files often call what lies in them by a type of no meaning: the bytes say what they are.
+    seen = sniffed(answer.data) if answer.data else None
     if seen is None or not seen.startswith(f"{kind}/"):
         refuse(answer, f"a file of type {kind}")
     return Media(answer.data, seen)
@@ -132,7 +137,7 @@ def found_medium(answer: Any, kind: str) -> Media | None:
     if isinstance(answer, Media):
         return _as_sent(answer, kind)
     core = _core(answer)
-    if _is_link(core):
+    if is_link(core):
         return None
     medium = from_text(core, kind) if isinstance(core, str) else None
     medium = medium or (_sound(answer) if kind == "audio" else None)
@@ -190,11 +195,14 @@ def parts_answer(answer: Any, args: Arguments) -> Answer:
 
 
 def transcript_answer(answer: Any, args: Arguments) -> Answer:
-    """Spoken words, and with ``return_timestamps`` when they were said."""
+    """Spoken words, and with ``return_timestamps`` when they were said; OpenAI's form calls the chunks segments."""
     found = mapping(one_element(answer, "one text"), "an object with text")
     explain: dict[str, Any] = {}
     if isinstance(found.get("chunks"), list):
         explain["chunks"] = [_chunk(mapping(one, "a chunk")) for one in found["chunks"]]
+    elif isinstance(found.get("segments"), list):
+        parts = [mapping(one, "a segment") for one in found["segments"]]
+        explain["chunks"] = [_chunk({**one, "timestamp": [one.get("start"), one.get("end")]}) for one in parts]
     return Answer(text(found.get("text"), "an object with text"), explain)
 
 

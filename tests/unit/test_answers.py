@@ -60,14 +60,19 @@ SHAPES: list[tuple[str, int, Any, list[Any]]] = [
     ("text-classification", 1, UP, ["UP"]),
     ("text-classification", 1, [label("x", 1), label("y", 2)], ["y"]),
     ("text-classification", 1, [{"score": 0.4, "label": 3}], ["3"]),
+    ("text-classification", 1, [[UP]], ["UP"]),
+    ("text-classification", 1, {"data": [[DOWN, UP]]}, ["UP"]),
     # text-classification: several texts
     ("text-classification", 2, [[UP, DOWN], [label("DOWN", 0.8), label("UP", 0.2)]], ["UP", "DOWN"]),
     ("text-classification", 2, [[UP], [label("DOWN", 0.8)]], ["UP", "DOWN"]),
     ("text-classification", 3, [[UP, label("UP", 0.6), label("DOWN", 0.8)]], ["UP", "UP", "DOWN"]),
     ("text-classification", 2, [UP, label("UP", 0.95)], ["UP", "UP"]),
+    ("text-classification", 2, [[UP, label("UP", 0.95)]], ["UP", "UP"]),
+    ("text-classification", 2, {"data": [[UP, DOWN], [label("DOWN", 0.8)]]}, ["UP", "DOWN"]),
     # token-classification
     ("token-classification", 1, [PERSON], None),
     ("token-classification", 1, [[PERSON]], None),
+    ("token-classification", 1, [TOWN], None),
     ("token-classification", 1, [], ["[]"]),
     ("token-classification", 1, [[]], ["[]"]),
     ("token-classification", 2, [[], [PERSON]], None),
@@ -96,6 +101,9 @@ SHAPES: list[tuple[str, int, Any, list[Any]]] = [
     ("fill-mask", 1, [[{"sequence": "[CLS] the old [MASK] sat [SEP]", "score": 0.5, "token_str": "old"}],
                       [{"sequence": "[CLS] the [MASK] cat sat [SEP]", "score": 0.4, "token_str": " cat"}]],
      ["the old cat sat"]),
+    ("fill-mask", 2, [[[{"sequence": "the old <mask>", "score": 0.5, "token_str": "old"}],
+                       [{"sequence": "the <mask> cat", "score": 0.4, "token_str": " cat"}]], [filled("bad", 0.6)]],
+     ["the old cat", "a bad day"]),
     # texts
     ("summarization", 1, [{"summary_text": "short"}], ["short"]),
     ("summarization", 1, {"summary_text": "short"}, ["short"]),
@@ -109,6 +117,7 @@ SHAPES: list[tuple[str, int, Any, list[Any]]] = [
     ("text-generation", 2, [[{"generated_text": "a"}], [{"generated_text": "b"}]], ["a", "b"]),
     ("text-generation", 2, [{"generated_text": "a"}, {"generated_text": "b"}], ["a", "b"]),
     ("text-generation", 1, {"choices": [{"index": 0, "text": "hm", "finish_reason": "length"}]}, ["hm"]),
+    ("text-generation", 1, {"choices": [{"text": "hm", "finish_reason": "eos", "seed": 7}]}, ["hm"]),
     ("text-generation", 2, {"choices": [{"index": 1, "text": "b"}, {"index": 0, "text": "a"}]}, ["a", "b"]),
     # chat
     ("chat-completion", 1, {"id": "", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hey"},
@@ -138,6 +147,7 @@ SHAPES: list[tuple[str, int, Any, list[Any]]] = [
     ("feature-extraction", 2, {"data": [{"index": 1, "embedding": [2.0]}, {"index": 0, "embedding": [1.0]}]},
      ["[1.0]", "[2.0]"]),
     ("feature-extraction", 1, {"data": [{"index": 0, "embedding": PACKED}]}, ["[0.5, -2.0]"]),
+    ("feature-extraction", 1, {"data": [{"embedding": [0.5]}]}, ["[0.5]"]),
     # likeness and ranks
     ("sentence-similarity", 2, [0.8, 0.1], [0.8, 0.1]),
     ("sentence-similarity", 1, [1], [1.0]),
@@ -162,6 +172,10 @@ SHAPES: list[tuple[str, int, Any, list[Any]]] = [
      [json.dumps([{"label": "sky", "score": None, "mask": f"data:image/png;base64,{PNG_64}"}])]),
     ("image-segmentation", 1, [{"label": "sky", "mask": PNG_64}],
      [json.dumps([{"label": "sky", "score": None, "mask": f"data:image/png;base64,{PNG_64}"}])]),
+    ("image-segmentation", 1, [{"label": "sky", "mask": PNG_64, "score": 1}],
+     [json.dumps([{"label": "sky", "score": 1.0, "mask": f"data:image/png;base64,{PNG_64}"}])]),
+    ("image-segmentation", 1, [{"label": "mask", "mask": f"data:image/png;base64,{PNG_64}"}],
+     [json.dumps([{"label": "mask", "score": None, "mask": f"data:image/png;base64,{PNG_64}"}])]),
     ("image-to-text", 1, [{"generated_text": "a cat"}], ["a cat"]),
     ("image-to-text", 1, {"generated_text": "a cat"}, ["a cat"]),
     ("visual-question-answering", 1, [{"score": 0.1, "answer": "red"}, {"score": 0.9, "answer": "blue"}], ["blue"]),
@@ -172,6 +186,7 @@ SHAPES: list[tuple[str, int, Any, list[Any]]] = [
     ("automatic-speech-recognition", 1, {"text": "hi"}, ["hi"]),
     ("automatic-speech-recognition", 1, [{"text": "hi"}], ["hi"]),
     ("automatic-speech-recognition", 1, {"text": "", "chunks": []}, [""]),
+    ("automatic-speech-recognition", 1, {"text": "hi", "segments": [{"text": "hi", "start": 0, "end": 1.5}]}, ["hi"]),
     ("audio-to-audio", 1, [{"label": "a", "blob": TONE_64, "content-type": "audio/wav"}],
      [json.dumps([{"label": "a", "blob": f"data:audio/x-wav;base64,{TONE_64}"}])]),
     # tables
@@ -195,6 +210,11 @@ REFUSED: list[tuple[str, int, Any]] = [
     ("text-classification", 2, [[UP, label("DOWN", 0.8)]]),  # two rows' best, or one row's two
     ("text-classification", 2, [label("toxic", 0.95), label("insult", 0.9)]),  # both may be true of one text
     ("text-classification", 3, [[UP], [DOWN]]),
+    ("text-classification", 3, [UP, UP]),  # best labels, but not one for each row
+    ("text-classification", 2, [UP, UP, DOWN]),
+    ("text-classification", 3, [[UP, UP]]),
+    ("text-classification", 2, [[UP, UP, DOWN]]),
+    ("text-classification", 2, {"data": [[UP, DOWN]]}),
     ("text-classification", 1, [[UP], [DOWN]]),
     ("text-classification", 1, []),
     ("text-classification", 1, [[]]),
@@ -229,6 +249,12 @@ REFUSED: list[tuple[str, int, Any]] = [
     ("chat-completion", 2, {"choices": [{"message": {"content": "a"}}]}),
     ("feature-extraction", 2, [1.0, 2.0]),
     ("feature-extraction", 2, [[1.0, 2.0]]),
+    ("feature-extraction", 2, {"embeddings": [1.0, 2.0]}),
+    ("feature-extraction", 2, [[1.0], [2.0], [3.0]]),
+    ("feature-extraction", 3, [[1.0], [2.0]]),
+    ("feature-extraction", 2, [[[1.0], [2.0]]]),  # two tokens of one text, or two texts
+    ("feature-extraction", 1, {"data": [{"embedding": [0.5]}, {"embedding": [0.7]}]}),
+    ("feature-extraction", 2, {"data": [{"embedding": [0.5]}, {"embedding": [0.7]}]}),
     ("feature-extraction", 2, [[1.0, 2.0], [1.0]]),
     ("feature-extraction", 1, [[1.0, 2.0], [1.0]]),
     ("feature-extraction", 1, []),
@@ -256,6 +282,7 @@ REFUSED: list[tuple[str, int, Any]] = [
     ("text-to-speech", 1, {"audio": [0.1, math.nan], "sampling_rate": 8000}),
     ("automatic-speech-recognition", 1, {"text": None}),
     ("automatic-speech-recognition", 1, {"text": "a", "chunks": [{"text": "a", "timestamp": [0]}]}),
+    ("automatic-speech-recognition", 1, {"text": "a", "segments": [{"text": "a", "start": "0", "end": 1}]}),
     ("tabular-regression", 2, [1.0]),
     ("tabular-regression", 2, [1.0, math.nan]),
     ("tabular-regression", 2, [1.0, "much"]),
@@ -336,6 +363,8 @@ def test_detections_are_counted() -> None:
 def test_chunks_are_explained_where_they_came() -> None:
     chunks = [{"text": "hi", "timestamp": [0.0, None]}]
     assert read("automatic-speech-recognition", {"text": "hi", "chunks": chunks})[0].explain == {"chunks": chunks}
+    segments = [{"id": 0, "text": "hi", "start": 0.0, "end": None, "tokens": [1]}]
+    assert read("automatic-speech-recognition", {"text": "hi", "segments": segments})[0].explain == {"chunks": chunks}
     assert read("automatic-speech-recognition", {"text": "hi"})[0].explain == {}
 
 
@@ -441,16 +470,30 @@ MADE: list[tuple[str, Any, Media]] = [
     ("text-to-image", {"data": [{"b64_json": PNG_64}]}, PNG),
     ("text-to-image", {"images": [{"url": f"data:image/png;base64,{PNG_64}"}]}, PNG),
     ("text-to-image", {"output": [f"data:image/png;base64,{PNG_64}"]}, PNG),
+    ("text-to-image", {"output": f"data:image/png;base64,{PNG_64}"}, PNG),
+    ("text-to-image", {"images": [{"image": PNG_64}]}, PNG),
+    ("text-to-image", {"task_status": "SUCCESS", "image_result": [{"url": f"data:image/png;base64,{PNG_64}"}]}, PNG),
+    ("text-to-image", {"status": "Ready", "result": {"sample": f"data:image/png;base64,{PNG_64}"}}, PNG),
+    ("text-to-image", {"data": {"outputs": [f"data:image/png;base64,{PNG_64}"], "status": "completed"}}, PNG),
+    ("text-to-image", Media(b"\xff\xd8\xff\xe0", "image/jpeg"), Media(b"\xff\xd8\xff\xe0", "image/jpeg")),
+    ("text-to-image", Media(PNG.data, "binary/octet-stream"), PNG),
+    ("text-to-image", Media(PNG.data, ""), PNG),
+    ("image-to-image", {"images": [{"url": f"data:image/png;base64,{PNG_64}"}]}, PNG),
+    ("depth-estimation", PNG, PNG),
     ("image-to-image", PNG, PNG),
     ("depth-estimation", {"predicted_depth": [[1.0]], "depth": PNG_64}, PNG),
     ("depth-estimation", [{"predicted_depth": "x", "depth": PNG_64}], PNG),
     ("text-to-speech", Media(TONE.data, "audio/wav"), TONE),
     ("text-to-speech", Media(b"fLaC....", "audio/flac; q=1"), Media(b"fLaC....", "audio/flac")),
+    ("text-to-speech", Media(b"ID3....", "audio/mpeg"), Media(b"ID3....", "audio/mpeg")),
+    ("text-to-speech", {"audio": {"url": f"data:audio/wav;base64,{TONE_64}"}}, Media(TONE.data, "audio/x-wav")),
     ("text-to-speech", {"audio": TONE_64, "sampling_rate": 16000}, Media(TONE.data, "audio/x-wav")),
     ("text-to-speech", {"audio": [0.0, 0.5], "sampling_rate": 8000}, samples.wav([0.0, 0.5])),
     ("text-to-speech", [{"audio": [[0.0, 0.5]], "sampling_rate": 8000}], samples.wav([0.0, 0.5])),
     ("text-to-video", FILM, FILM),
     ("image-to-video", {"video": {"url": f"data:video/avi;base64,{FILM_64}"}}, FILM),
+    ("text-to-video", {"video": {"video_url": f"data:video/avi;base64,{FILM_64}"}}, FILM),
+    ("text-to-video", {"outputs": {"cost": 0.1, "video_url": f"data:video/avi;base64,{FILM_64}"}}, FILM),
 ]
 
 

@@ -1,52 +1,26 @@
-"""Inference Providers: routes, bodies, queues, links; and that work is never begun twice."""
+"""Inference Providers: who serves, bodies, media, links. What each pair is asked stands in ``provider_pairs``."""
 
 from __future__ import annotations
 
 import base64
-import json
-import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from huggingface_api_handler.clients import hub, providers
+from huggingface_api_handler.clients import hub, pairs, providers
 from huggingface_api_handler.clients.hub import Served
 from huggingface_api_handler.clients.inference_api import InferenceAPI
 from huggingface_api_handler.clients.providers import ProviderAPI, client
 from huggingface_api_handler.clients.transport import Transport
 from huggingface_api_handler.egress import Egress
-from huggingface_api_handler.errors import (
-    BlockedAddress,
-    HuggingFaceError,
-    InvalidInput,
-    ModelNotFound,
-    ServiceTimeout,
-    Unavailable,
-)
+from huggingface_api_handler.errors import BlockedAddress, InvalidAnswer, ModelNotFound, SettingsError, Unavailable
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Call, Media
+from huggingface_api_handler.tasks.task import Arguments, Call, Media
 
-from .loopback import Heard, Loopback, answer
-
-TOKEN = "hf_" + "p" * 34
-PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + b"\x00" * 40
-Route = Callable[[Heard], Any]
-
-
-class Service(Loopback):
-    """Answers by path; what is not known is 404."""
-
-    def __init__(self) -> None:
-        self.routes: dict[str, Any] = {}
-        super().__init__(self._route)
-
-    def _route(self, heard: Heard, sock: socket.socket) -> None:
-        said = self.routes.get(heard.target)
-        said = said.pop(0) if isinstance(said, list) and len(said) > 1 else said[0] if isinstance(said, list) else said
-        if said is None:
-            said = answer("Not Found", 404, "text/plain")
-        (said if callable(said) else answer(said))(heard, sock)
+from .loopback import Loopback, answer
+from .provider_router import PNG, TOKEN, Service, make, serve
 
 
 @pytest.fixture
@@ -59,25 +33,6 @@ def service() -> Iterator[Service]:
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ProviderAPI, "_sleep", staticmethod(lambda seconds: None))
     providers._asked.clear()
-
-
-def serve(monkeypatch: pytest.MonkeyPatch, *served: Served) -> list[str]:
-    asked: list[str] = []
-
-    def who(model: str, *, token: str | None = None) -> tuple[Served, ...]:
-        asked.append(f"{model} {token}")
-        return served
-
-    monkeypatch.setattr(hub, "providers", who)
-    return asked
-
-
-def make(service: Loopback, provider: str, links: tuple[str, ...] = (), **options: Any) -> InferenceAPI:
-    transport = Transport(Egress((f"{service.url}/hf-inference",), links))
-    return client(
-        transport, token=TOKEN, base_url=f"{service.url}/hf-inference", endpoint=None, model="org/name",
-        provider=provider, **options,
-    )  # fmt: skip
 
 
 def test_who_gets_which_client(service: Service) -> None:
@@ -102,13 +57,7 @@ def test_a_body_that_holds_the_medium(service: Service, monkeypatch: pytest.Monk
     assert heard.json() == {"prompt": "a hut", "response_format": "base64", "steps": 3, "model": "flux/x"}
     assert heard.headers["authorization"] == f"Bearer {TOKEN}"
     assert heard.headers["x-hf-bill-to"] == "acme"
-    assert task.read(reply.answer(), 1, _arguments())[0].media == Media(PNG, "image/png")
-
-
-def _arguments() -> Any:
-    from huggingface_api_handler.tasks.task import Arguments
-
-    return Arguments()
+    assert task.read(reply.answer(), 1, Arguments())[0].media == Media(PNG, "image/png")
 
 
 def test_a_link_is_fetched_without_the_token(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,95 +77,6 @@ def test_a_link_to_the_inside_is_not_fetched(service: Service, monkeypatch: pyte
         service.routes["/fal-ai/fal-ai/flux"] = {"images": [{"url": link}]}
         with pytest.raises(BlockedAddress):
             make(service, "fal-ai").ask(TASKS["text-to-image"], Call("a", accept="image/png"), timeout=5)
-
-
-def _fal(service: Service) -> None:
-    serve_url = "https://queue.fal.run/fal-ai/video/requests/r1"
-    service.routes["/fal-ai/fal-ai/video?_subdomain=queue"] = {
-        "request_id": "r1", "status": "IN_QUEUE", "response_url": serve_url,
-    }  # fmt: skip
-    service.routes["/fal-ai/fal-ai/video/requests/r1/status?_subdomain=queue"] = [
-        {"status": "IN_QUEUE"}, answer("busy", 503, "text/plain"), {"status": "IN_PROGRESS"}, {"status": "COMPLETED"},
-    ]  # fmt: skip
-    service.routes["/fal-ai/fal-ai/video/requests/r1?_subdomain=queue"] = [
-        answer("<html>", 502, "text/html"), {"video": {"url": f"{service.url}/made.mp4"}},
-    ]  # fmt: skip
-    service.routes["/made.mp4"] = [answer("", 500), answer(b"MP4", content_type="video/mp4")]
-
-
-def test_queued_work_is_waited_for_and_begun_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    serve(monkeypatch, Served("fal-ai", "text-to-video", "live", "fal-ai/video"))
-    _fal(service)
-    one = make(service, "fal-ai")
-    reply = one.ask(TASKS["text-to-video"], Call("a boat", accept="*/*"), timeout=20)
-    assert reply.answer() == Media(b"MP4", "video/mp4")
-    assert [heard.method for heard in service.heard].count("POST") == 1
-    by_path = {heard.target: heard.headers.get("authorization") for heard in service.heard}
-    assert by_path.pop("/made.mp4") is None
-    assert set(by_path.values()) == {f"Bearer {TOKEN}"}
-
-
-@pytest.mark.parametrize(
-    ("provider", "posted", "first", "looked", "states"),
-    [
-        ("wavespeed", "/wavespeed/api/v3/m", {"data": {"urls": {"get": "https://api.x/api/v3/p/1/result"}}},
-         "/wavespeed/api/v3/p/1/result",
-         [{"data": {"status": "created"}}, {"data": {"status": "completed", "outputs": ["LINK"]}}]),
-        ("replicate", "/replicate/v1/models/m/predictions",
-         {"status": "starting", "output": None, "urls": {"get": "https://api.x/v1/predictions/1"}},
-         "/replicate/v1/predictions/1", [{"status": "processing", "urls": {}}, {"status": "succeeded",
-         "output": ["LINK"]}]),
-        ("zai-org", "/zai-org/api/paas/v4/async/images/generations", {"id": "t 1", "task_status": "PROCESSING"},
-         "/zai-org/api/paas/v4/async-result/t%201",
-         [{"task_status": "PROCESSING"}, {"task_status": "SUCCESS", "image_result": [{"url": "LINK"}]}]),
-    ],
-)  # fmt: skip
-def test_each_queue(
-    service: Service,
-    monkeypatch: pytest.MonkeyPatch,
-    provider: str,
-    posted: str,
-    first: Any,
-    looked: str,
-    states: list[Any],
-) -> None:
-    serve(monkeypatch, Served(provider, "text-to-image", "live", "m"))
-    service.routes[posted] = first
-    service.routes[looked] = [json.loads(json.dumps(one).replace("LINK", f"{service.url}/x.png")) for one in states]
-    service.routes["/x.png"] = answer(PNG, content_type="image/png")
-    reply = make(service, provider).ask(TASKS["text-to-image"], Call("a", accept="image/png"), timeout=5)
-    assert reply.answer() == Media(PNG, "image/png")
-    assert [heard.method for heard in service.heard].count("POST") == 1
-
-
-def test_a_failed_job_is_the_rows_own(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    serve(monkeypatch, Served("wavespeed", "text-to-image", "live", "m"))
-    service.routes["/wavespeed/api/v3/m"] = {"data": {"urls": {"get": "/r"}}}
-    service.routes["/wavespeed/r"] = {"data": {"status": "failed", "error": "nsfw"}}
-    with pytest.raises(InvalidInput, match="nsfw") as caught:
-        make(service, "wavespeed").ask(TASKS["text-to-image"], Call("a", accept="image/png"), timeout=5)
-    assert not caught.value.retryable
-
-
-def test_a_late_job_is_not_begun_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    serve(monkeypatch, Served("wavespeed", "text-to-image", "live", "m"))
-    service.routes["/wavespeed/api/v3/m"] = {"data": {"urls": {"get": "/r"}}}
-    now = [0.0]
-
-    def tick() -> float:
-        now[0] += 0.5
-        return now[0]
-
-    monkeypatch.setattr(ProviderAPI, "_clock", staticmethod(tick))
-    for said in (
-        {"data": {"status": "processing"}},
-        answer("no", 503, "text/plain"),
-        answer("<html>", 200, "text/html"),
-    ):
-        service.routes["/wavespeed/r"] = said
-        with pytest.raises(ServiceTimeout) as caught:
-            make(service, "wavespeed").ask(TASKS["text-to-image"], Call("a", accept="image/png"), timeout=10)
-        assert not caught.value.retryable
 
 
 def test_media_travel_as_bytes_never_as_names(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +105,7 @@ def test_embeddings(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     task = TASKS["feature-extraction"]
     reply = make(service, "scaleway").ask(task, Call(["a", "b"]), timeout=5)
     assert service.heard[0].json() == {"input": ["a", "b"], "model": "bge"}
-    assert [one.value for one in task.read(reply.answer(), 2, _arguments())] == ["[1.0]", "[2.0]"]
+    assert [one.value for one in task.read(reply.answer(), 2, Arguments())] == ["[1.0]", "[2.0]"]
 
 
 def test_auto_takes_the_first_that_can(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,6 +132,35 @@ def test_nobody_serves_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> 
     assert service.heard == []
 
 
+def test_a_library_without_a_list_of_providers(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, Served("together", "text-to-image", "live", "m"))
+    monkeypatch.setitem(sys.modules, "huggingface_hub.inference._providers", None)
+    assert pairs.fault("together", "text-classification") is None  # the service judges
+    with pytest.raises(SettingsError, match="no list of providers"):
+        make(service, "together").ask(TASKS["text-to-image"], Call("a"), timeout=5)
+    assert service.heard == []
+
+
+def test_a_hub_that_cannot_say_is_not_asked_by_every_lane(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def silent(model: str, *, token: str | None = None) -> None:
+        asked.append(model)
+
+    monkeypatch.setattr(hub, "providers", silent)
+    for _ in range(3):
+        with pytest.raises(Unavailable) as caught:
+            make(service, "together").ask(TASKS["text-to-image"], Call("a"), timeout=5)
+        assert caught.value.retryable
+    assert asked == ["org/name"]
+    monkeypatch.setattr(providers, "_UNSAID_TTL", 0.0)
+    providers._asked.clear()
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            make(service, "together").ask(TASKS["text-to-image"], Call("a"), timeout=5)
+    assert len(asked) == 3
+
+
 def test_chat_asks_the_router_and_not_the_hub(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = serve(monkeypatch)
     service.routes["/hf-inference/v1/chat/completions"] = {"choices": []}
@@ -280,24 +169,116 @@ def test_chat_asks_the_router_and_not_the_hub(service: Service, monkeypatch: pyt
     assert asked == []
 
 
-def test_every_readable_pair_builds_a_request(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever huggingface_hub's helpers look like in the installed version, they are called rightly."""
-    from huggingface_hub.inference._providers import PROVIDERS
+def test_chat_at_hf_inference_is_asked_of_hf_inference(service: Service) -> None:
+    service.routes["/hf-inference/v1/chat/completions"] = {"choices": []}
+    for provider, name in (("hf-inference", "org/name:hf-inference"), ("auto", "org/name")):
+        make(service, provider).ask(TASKS["chat-completion"], Call(root={"messages": []}), timeout=5)
+        assert service.heard[-1].json()["model"] == name
 
-    known: Any = PROVIDERS
-    pairs = [(provider, task) for provider in known for task in known[provider] if providers._knows(provider, task)]
-    assert len(pairs) >= 15
-    for provider, name in pairs:
-        if provider == "hf-inference":
-            continue
-        service.heard.clear()
-        providers._asked.clear()
-        serve(monkeypatch, Served(provider, name, "live", "m"))
-        media = name.startswith(("image", "automatic"))
-        call = Call(None if media else "x", media=Media(PNG, "image/png") if media else None)
-        with pytest.raises(HuggingFaceError) as caught:
-            make(service, provider).ask(TASKS[name], call, timeout=5)
-        assert caught.value.status == 404
-        assert service.heard[0].method == "POST"
-        assert service.heard[0].target.startswith(f"/{provider}/")
-        assert "content-type" in service.heard[0].headers
+
+def test_the_weights_of_an_adapter_are_named(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without them the provider would draw with the model beneath, and nobody would see that it was another."""
+    serve(monkeypatch, Served("fal-ai", "text-to-image", "live", "fal-ai/flux-lora", "style.safetensors"))
+    service.routes["/fal-ai/fal-ai/flux-lora"] = {
+        "images": [{"url": f"data:image/png;base64,{base64.b64encode(PNG).decode()}"}]
+    }
+    make(service, "fal-ai").ask(TASKS["text-to-image"], Call("a", accept="image/png"), timeout=5)
+    (laid,) = service.heard[0].json()["loras"]
+    assert laid["path"].endswith("/org/name/resolve/main/style.safetensors")
+
+
+def test_a_provider_that_failed_the_hubs_try_is_asked_where_there_is_no_other(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(monkeypatch, Served("together", "text-to-image", "error", "m"))
+    service.routes["/together/v1/images/generations"] = {"data": [{"b64_json": base64.b64encode(PNG).decode()}]}
+    for provider in ("auto", "together"):
+        make(service, provider).ask(TASKS["text-to-image"], Call("a", accept="image/png"), timeout=5)
+    assert len(service.heard) == 2
+
+
+def test_models_of_likeness_make_vectors_too(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, Served("hf-inference", "sentence-similarity", "live", "org/name"))
+    service.routes["/hf-inference/models/org/name/pipeline/feature-extraction"] = [[1.0]]
+    reply = make(service, "auto").ask(TASKS["feature-extraction"], Call(["a"]), timeout=5)
+    assert reply.json() == [1.0]
+
+
+def test_a_model_for_chats_alone_says_how_to_ask_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, Served("groq", "conversational", "live", "m"))
+    with pytest.raises(ModelNotFound) as caught:
+        make(service, "auto").ask(TASKS["text-generation"], Call("x"), timeout=5)
+    assert "task = 'chat-completion'" in str(caught.value.advice)
+
+
+def test_prompts_go_one_by_one_and_vectors_in_lists(service: Service) -> None:
+    one = make(service, "together")
+    assert one.alone(TASKS["text-generation"])
+    assert not one.alone(TASKS["feature-extraction"])
+    assert not make(service, "hf-inference").alone(TASKS["text-generation"])
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
+        ("hi", "hi"),
+        (["hi"], "hi"),
+        ([{"transcription": "hi"}], "hi"),
+        ({"transcription": "hallo", "translation": "hi"}, "hi"),
+        ({"text": "hi", "chunks": [{"text": "hi", "timestamp": [0.0, 1.0]}]}, "hi"),
+        ({"txt_file": "LINK"}, "hi"),
+        (["one", "two"], None),
+        ({"transcription": None}, None),
+        (7, None),
+    ],
+)
+def test_what_models_of_speech_on_replicate_say(
+    service: Service, monkeypatch: pytest.MonkeyPatch, output: Any, text: str | None
+) -> None:
+    serve(monkeypatch, Served("replicate", "automatic-speech-recognition", "live", "a/whisper:7"))
+    task = TASKS["automatic-speech-recognition"]
+    with Loopback(answer("\ufeffhi", content_type="text/plain")) as store:
+        if isinstance(output, dict) and "txt_file" in output:
+            output = {"txt_file": f"{store.url}/said.txt"}
+        service.routes["/replicate/v1/predictions"] = answer({"status": "succeeded", "output": output}, 201)
+        one = make(service, "replicate", (f"127.0.0.1:{store.port}",))
+        reply = one.ask(task, Call(media=Media(b"RIFF", "audio/wav")), timeout=5)
+        assert service.heard[0].json()["version"] == "7"
+        if text is None:
+            with pytest.raises(InvalidAnswer):
+                task.read(reply.answer(), 1, Arguments())
+        else:
+            (found,) = task.read(reply.answer(), 1, Arguments())
+            assert found.value == text
+        assert not any("authorization" in heard.headers for heard in store.heard)
+
+
+@pytest.mark.parametrize("told", ["", "binary/octet-stream", "application/x-sound", "audio/mpeg"])
+def test_sound_that_is_called_something_else(service: Service, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    serve(monkeypatch, Served("together", "text-to-speech", "live", "m"))
+    service.routes["/together/v1/audio/speech"] = answer(b"ID3\x04....", content_type=told)
+    task = TASKS["text-to-speech"]
+    reply = make(service, "together").ask(task, Call("hello", accept="*/*"), timeout=5)
+    assert task.read(reply.answer(), 1, Arguments())[0].media == Media(b"ID3\x04....", "audio/mpeg")
+
+
+def test_a_mask_behind_a_link(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, Served("fal-ai", "image-segmentation", "live", "m"))
+    path = "/fal-ai/m/requests/1"
+    service.routes["/fal-ai/m?_subdomain=queue"] = {
+        "request_id": "1",
+        "response_url": "https://queue.fal.run/m/requests/1",
+    }
+    service.routes[f"{path}/status?_subdomain=queue"] = {"status": "COMPLETED"}
+    task = TASKS["image-segmentation"]
+    call = Call(media=Media(PNG, "image/png"))
+    with Loopback(answer(PNG, content_type="image/png")) as store:
+        one = make(service, "fal-ai", (f"127.0.0.1:{store.port}",))
+        service.routes[f"{path}?_subdomain=queue"] = {"image": {"url": f"{store.url}/mask.png"}}
+        (found,) = task.read(one.ask(task, call, timeout=5).answer(), 1, Arguments())
+        assert base64.b64encode(PNG).decode() in str(found.value)
+        assert "authorization" not in store.heard[0].headers
+        for strange in ({"image": None}, {"images": []}, {"image": {"url": 7}}, {"image": {"url": "data:,x"}}):
+            service.routes[f"{path}?_subdomain=queue"] = answer(strange)
+            with pytest.raises(InvalidAnswer):
+                task.read(one.ask(task, call, timeout=5).answer(), 1, Arguments())

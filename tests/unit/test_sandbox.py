@@ -12,9 +12,13 @@ from typing import Any
 import pytest
 import requests
 
+from huggingface_api_handler.clients import providers
 from huggingface_api_handler.sandbox import Sandbox, fingerprint
+from huggingface_api_handler.settings import engine_settings
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Arguments, Dialect, Kind, Media, ModelFacts, Travel
+
+from .street import model, predict
 
 
 @pytest.fixture
@@ -337,6 +341,20 @@ def test_the_hub_gives_what_is_asked_for(sandbox: Sandbox, http: requests.Sessio
         some = http.get(url, params={name: ["inferenceProviderMapping", "pipeline_tag"]}, timeout=10).json()
         assert set(some) == {"_id", "id", "modelId", "inferenceProviderMapping", "pipeline_tag"}
         assert some["inferenceProviderMapping"]["hf-inference"]["providerId"] == CLASSIFIER
+
+
+@pytest.mark.parametrize("provider", ["together", "auto", "hf-inference"])
+def test_a_picture_by_a_provider(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, token: str, provider: str) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", sandbox.hub_url)
+    providers._asked.clear()
+    at = engine_settings({"base_url": sandbox.url, "api_key": token}, environ={}, login=lambda: None)
+    frame = predict(at, model(at, task="text-to-image", provider=provider, input_column="t", seed=7), {"t": ["a hut"]})
+    assert frame["y_error"].tolist() == [None]
+    assert frame["y"][0].startswith("data:image/png;base64,")
+    (asked,) = sandbox.inference_requests()
+    assert asked.path.startswith("/together/" if provider == "together" else "/hf-inference/")
+    assert (asked.task, asked.model) == ("text-to-image", "black-forest-labs/FLUX.1-dev")
+    assert (asked.inputs, asked.parameters) == ("a hut", {"seed": 7})
 
 
 def test_huggingface_hub_finds_its_way(sandbox: Sandbox, token: str) -> None:

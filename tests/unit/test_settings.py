@@ -592,7 +592,8 @@ def test_a_model_may_lead_to_its_engines_own_host() -> None:
 
 def test_providers() -> None:
     assert classifier().provider == "hf-inference"
-    assert classifier(provider="Together").provider == "together"
+    assert model(task="text-to-image", input_column="t", provider="Together").provider == "together"
+    assert classifier(provider="auto").provider == "auto"
     assert model(task="chat-completion", input_column="t").provider == "auto"
     assert model(task="chat-completion", input_column="t", provider="groq").sources["provider"] == "model"
 

@@ -82,6 +82,27 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ),
     ({**C, "provider": "togeter"}, "provider 'togeter' is unknown: did you mean 'together'?"),
     (
+        {**C, "provider": "groq"},
+        "provider 'groq' does not serve text-classification but chat-completion; "
+        "text-classification is served by hf-inference",
+    ),
+    (
+        {"task": "chat-completion", "input_column": "q", "provider": "openai"},
+        "provider 'openai' is not served: Hugging Face passes nothing on to OpenAI: write endpoint = "
+        "'https://api.openai.com/v1' with OpenAI's own api_key, and have the engine's owner name api.openai.com in "
+        "allowed_hosts",
+    ),
+    (
+        {"task": "audio-to-audio", "input_column": "s", "provider": "wavespeed"},
+        "provider 'wavespeed' does not serve audio-to-audio but image-to-image, text-to-image, text-to-video, "
+        "image-to-video; audio-to-audio is served by hf-inference",
+    ),
+    (
+        {"task": "video-classification", "input_column": "s", "provider": "nscale"},
+        "provider 'nscale' does not serve video-classification but chat-completion, text-to-image; "
+        "no provider serves video-classification: write an endpoint that does",
+    ),
+    (
         {"model_name": "org/unsaid", "input_column": "text"},
         "the Hub does not say what org/unsaid is for: write task = '…' beside model_name",
     ),

@@ -756,6 +756,29 @@ def test_a_kept_connection_that_closes_under_a_request_is_opened_anew(server: Lo
     assert len(server.heard) == 6
 
 
+def test_what_must_not_leave_twice_takes_a_new_connection(server: Loopback) -> None:
+    one = transport(server)
+    one.post(server.url, json={}, timeout=5)
+
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        raise EOFError
+
+    server.speak = speak
+    with pytest.raises(ConnectionFailed):
+        one.post(server.url, json={}, timeout=5, begins=True)
+    assert [heard.connection for heard in server.heard] == [1, 2]
+    # What comes after it may be sent again as before.
+    server.speak = answer({"n": 3})
+    assert one.post(server.url, json={}, timeout=5).json() == {"n": 3}
+
+
+def test_an_error_in_a_good_answer_is_for_the_caller_of_what_begins(server: Loopback) -> None:
+    server.speak = answer({"status": "failed", "error": "no boats"})
+    with pytest.raises(HuggingFaceError):
+        transport(server).post(server.url, json={}, timeout=5)
+    assert transport(server).post(server.url, json={}, timeout=5, begins=True).json()["error"] == "no boats"
+
+
 def test_it_works_after_close(server: Loopback) -> None:
     one = transport(server)
     one.post(server.url, json={}, timeout=5)

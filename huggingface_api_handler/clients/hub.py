@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -158,10 +159,10 @@ def reachable(timeout: float = 10.0, *, endpoint: str | None = None) -> bool:
 
 def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, endpoint: str | None) -> T | None:
     """Run ``ask`` with an API object; every fault becomes one of ours, or ``None`` for "cannot say now"."""
-    import httpx
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
+    unreachable: tuple[type[Exception], ...] = (OfflineModeIsEnabled, OSError, *_transport_errors())
     # ``False`` is "no token"; with ``None`` the machine's own would be sent.
     api = HfApi(endpoint=endpoint or os.environ.get("HF_ENDPOINT") or None, token=token or False)
     try:
@@ -176,7 +177,7 @@ def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, end
             log.warning("the Hub cannot be asked now: HTTP %s", _status(error))
             return None
         raise refusal from error
-    except (OfflineModeIsEnabled, httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+    except unreachable as error:
         log.warning("the Hub cannot be reached: %s", type(error).__name__)
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # a proxy's page, or not the Hub at all
         log.warning("what answers in the Hub's place is not the Hub: %s", type(error).__name__)
@@ -202,6 +203,15 @@ def _utils() -> Any:
     from huggingface_hub import utils
 
     return utils
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """Return what the HTTP library under huggingface_hub raises: httpx under 1.x, httpx2 under 2.x."""
+    for kind in type(_utils().get_session()).__mro__:
+        library: Any = sys.modules.get(kind.__module__.partition(".")[0])
+        if hasattr(library, "HTTPError") and hasattr(library, "StreamError"):
+            return library.HTTPError, library.InvalidURL, library.StreamError
+    return ()
 
 
 def _mapping_of(api: Any, model_id: str, timeout: float) -> Any:

@@ -62,7 +62,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Everything]:
     before = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
-    for name in ("urllib3", "requests", "httpx", "httpcore", "huggingface_hub"):
+    for name in ("urllib3", "requests", "httpx", "httpcore", "httpx2", "httpcore2", "huggingface_hub"):
         monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
     monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
     yield handler

@@ -60,6 +60,11 @@ bench: $(VENV)/.ready ## measure against others, side by side
 	@test -d benchmarks || { echo "There are no benchmarks here yet."; exit 1; }
 	@$(RUN) -m benchmarks $(ARGS)
 
+# More Pythons than those on the PATH and in pyenv: make matrix PYTHONS="/path/to/python3.12 /path/to/python3.13"
+.PHONY: matrix
+matrix: $(VENV)/.installed ## try every Python, older MindsDBs, the newest hub client (an hour)
+	@code=0; $(RUN) tests/matrix/run.py $(ARGS) || code=$$?; $(RUN) docs/tables.py && exit $$code
+
 .PHONY: build
 build: $(VENV)/.installed ## build wheel and source archive into dist/
 	@rm -rf dist

@@ -8,6 +8,7 @@ A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +22,7 @@ from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Task, Travel
 
 ROOT = Path(__file__).resolve().parent.parent
+MATRIX = ROOT / "tests" / "matrix" / "results.json"
 PAGES = ("README.md", "docs/tasks.md", "docs/arguments.md", "docs/providers.md")
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -125,10 +127,37 @@ def error_codes() -> str:
     )
 
 
+def matrix() -> str:
+    """What `make matrix` found: releases of MindsDB and huggingface_hub down, Pythons across."""
+    found = json.loads(MATRIX.read_text(encoding="utf-8"))
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    pythons: set[str] = set()
+    notes = []
+    for name, cell in found.items():
+        python = name.partition("_python-")[2].partition("_")[0]
+        pythons.add(python)
+        hub = cell.get("packages", {}).get("huggingface_hub", "–")
+        if name.endswith("_hub-newest"):
+            hub += " (newest)"
+        rows.setdefault((cell["mindsdb"], hub), {})[python] = cell["verdict"]
+        if cell["verdict"] != "works":
+            notes.append(f"- MindsDB {cell['mindsdb']} on Python {python}: {' '.join(cell['reason'].split())}\n")
+    across = sorted(pythons, key=lambda python: int(python.partition(".")[2]))
+    made = table(
+        ("MindsDB", "huggingface_hub", *(f"Python {python}" for python in across)),
+        (
+            [release, hub, *(cells.get(python, "not tried") for python in across)]
+            for (release, hub), cells in rows.items()
+        ),
+    )
+    return made + ("\n" + "".join(notes) if notes else "")
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     made.__name__: made
     for made in (
         tasks, task_arguments, engine_arguments, model_arguments, providers, tasks_of_providers, error_codes,
+        matrix,
     )
 }  # fmt: skip
 

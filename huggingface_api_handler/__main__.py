@@ -2,7 +2,8 @@
 
 import sys
 
-from .install import main
+from .install import look_past_the_working_folder, main
 
 if __name__ == "__main__":
+    look_past_the_working_folder()
     sys.exit(main(sys.argv[1:]))

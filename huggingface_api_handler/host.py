@@ -359,11 +359,12 @@ def _store_key(storage: ModelStorage, key: ModelKey) -> None:
 def _key_of_previous_version(record: Any) -> ModelKey:
     if record is None:
         return ModelKey()
+    # Before 26.0 models belong to companies alone.
+    owners = [name for name in ("company_id", "user_id") if hasattr(db.Predictor, name)]
     query = db.session.query(db.Predictor.id).filter(
         db.Predictor.name == record.name,
         db.Predictor.project_id == record.project_id,
-        db.Predictor.company_id == record.company_id,
-        db.Predictor.user_id == record.user_id,
+        *(getattr(db.Predictor, name) == getattr(record, name) for name in owners),
         db.Predictor.id != record.id,
         db.Predictor.deleted_at.is_(None),
     )

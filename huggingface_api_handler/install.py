@@ -38,6 +38,19 @@ def handlers_folder() -> Path:
     return Path(spec.origin).resolve().parent / "integrations" / "handlers"
 
 
+def look_past_the_working_folder() -> None:
+    """Take the working folder, which ``python -m`` puts first, off the path where MindsDB is installed elsewhere.
+
+    MindsDB's image stands in a folder with MindsDB's source and starts the installed one with
+    ``-I``, which does not see that folder: a link there would be in nobody's way.
+    """
+    if not sys.path or Path(sys.path[0]).resolve() != Path.cwd().resolve():
+        return
+    first = sys.path.pop(0)
+    if importlib.util.find_spec("mindsdb") is None:
+        sys.path.insert(0, first)
+
+
 def is_installed(handlers: Path) -> bool:
     """Say whether the link stands and leads here."""
     link = handlers / FOLDER
@@ -74,7 +87,7 @@ def install(handlers: Path | None = None) -> list[str]:
         raise InstallError(
             f"the link could not be made ({error.strerror}): run this as the user who owns MindsDB's folder"
         ) from error
-    done.append(f"linked {FOLDER} into MindsDB: restart MindsDB if it is running")
+    done.append(f"linked {FOLDER} into {handlers}: restart MindsDB if it is running")
     return done
 
 
@@ -167,7 +180,12 @@ def _check_worker() -> Iterator[Finding]:
     """Import the handler as a worker process of MindsDB does, in a process of its own."""
     try:
         run = subprocess.run(
-            [sys.executable, "-c", _WORKER_IMPORT], capture_output=True, text=True, timeout=180, check=False
+            [sys.executable, "-c", _WORKER_IMPORT],
+            cwd=handlers_folder().parents[2],  # "-c", too, looks into the working folder first
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         yield Finding("problem", "worker import", "did not end within 180 s", "look at the machine's load and disk")

@@ -267,18 +267,19 @@ class MindsDBServer:
         return Table(columns, tuple(tuple(row) for row in result.get("data") or ()))
 
     def wait_for_model(self, name: str, *, project: str = "mindsdb", timeout: float = 120.0) -> None:
-        """Return when a model that is being created is ready.
+        """Return when a model that is being created or retrained is ready: its newest version, and in use.
 
         Raises:
             SQLError: its creation failed; the text is the model's error.
             TimeoutError: it was not ready in time.
         """
         until = time.monotonic() + timeout
-        query = f"SELECT status, error FROM {project}.models WHERE name = '{name.lower()}' AND active = 1"
+        query = f"SELECT version, status, error, active FROM {project}.models WHERE name = '{name.lower()}'"
         while True:
-            found = self.sql(query).rows
-            status, error = found[0] if found else ("missing", None)
-            if status == "complete":
+            found = sorted(self.sql(query).rows, key=lambda row: int(row[0]))
+            _, status, error, _ = found[-1] if found else (0, "missing", None, None)
+            # MindsDB takes a new version into use a moment before it puts the others out of it.
+            if status == "complete" and [row for row in found if row[3]] == found[-1:]:
                 return
             if status == "error":
                 raise SQLError(str(error))

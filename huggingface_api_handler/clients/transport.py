@@ -653,7 +653,7 @@ class Transport:
         finally:
             _now.deadline, _now.addresses, _now.once = float("inf"), (), False
         # Alone: what it came from repeats the token, and can no longer tell whether the request had left.
-        if begins:
+        if once:
             fault.retryable = False
         raise fault
 

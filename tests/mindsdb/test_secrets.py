@@ -82,6 +82,8 @@ def test_the_mask_stands_where_the_key_stood(keyed: World) -> None:
 def test_retrain_still_has_its_key(keyed: World) -> None:
     keyed.sql("RETRAIN by_model")
     keyed.server.wait_for_model("by_model")
+    versions = keyed.sql("SELECT version, active FROM mindsdb.models WHERE name = 'by_model'").rows
+    assert [int(version) for version, active in versions if active] == [2], versions
     keyed.sandbox.reset()
     keyed.sql("SELECT a FROM by_model WHERE t = 'I love retraining'")
     assert {entry.token for entry in keyed.sandbox.inference_requests()} == {keyed.sandbox.fingerprint(MODEL_KEY)}

@@ -27,7 +27,7 @@ from huggingface_api_handler.errors import InvalidInput, SettingsError
         pd.NaT,
         np.float64("nan"),
         np.float32("nan"),
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "ns"),
         decimal.Decimal("NaN"),
     ],
 )

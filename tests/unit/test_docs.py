@@ -44,6 +44,13 @@ def test_make_targets_exist(page: Path) -> None:
     assert set(named) <= TARGETS
 
 
+def test_reference_tables_are_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/tables.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_lists_every_target() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert set(re.findall(r"make ([a-z-]+)", listed)) == TARGETS - {"$(VENV)"}

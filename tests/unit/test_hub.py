@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import time
 from collections.abc import Iterator
 from socket import create_server, socket
+from types import ModuleType
 from typing import Any
 
+import huggingface_hub
 import pytest
 
 from huggingface_api_handler.clients.hub import Account, Served, model_facts, providers, reachable, whoami
@@ -278,6 +281,33 @@ def test_the_hub_cannot_be_reached() -> None:
     assert providers("org/name", timeout=5, endpoint=nowhere) is None
     assert whoami(TOKEN, 5, endpoint=nowhere) is None
     assert reachable(5, endpoint=nowhere) is False
+
+
+def test_the_hub_cannot_be_reached_through_another_http_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """huggingface_hub 1.x sends with httpx, 2.x with httpx2, whose errors have nothing in common."""
+    library: Any = ModuleType("another_httpx")
+    for name in ("HTTPError", "InvalidURL", "StreamError"):
+        setattr(library, name, type(name, (Exception,), {}))
+    monkeypatch.setitem(sys.modules, "another_httpx", library)
+
+    class Client:
+        __module__ = "another_httpx._client"
+        fault: Any = None
+
+        def get(self, *_: object, **__: object) -> None:
+            raise self.fault("nobody there")
+
+    class Configured(Client):
+        """As a client is that somebody gave to ``huggingface_hub.set_client_factory``."""
+
+    monkeypatch.setattr(huggingface_hub.utils, "get_session", Configured)
+    for name in ("HTTPError", "InvalidURL", "StreamError"):
+        Client.fault = getattr(library, name)
+        assert whoami(TOKEN, 5) is None
+        assert reachable(5) is False
+    Client.fault = RuntimeError
+    with pytest.raises(RuntimeError):
+        reachable(5)
 
 
 def test_a_silent_hub_is_not_waited_for(server: Loopback) -> None:

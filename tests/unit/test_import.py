@@ -66,4 +66,4 @@ def test_hugging_py_face_would_change_them_if_it_could() -> None:
 
 def test_the_street_is_imported_without_what_is_not_needed_yet() -> None:
     modules = set(run("import huggingface_api_handler.prediction")["modules"])
-    assert not modules & {"mindsdb", "hugging_py_face", "huggingface_hub", "redis", "starlette", "httpx"}
+    assert not modules & {"mindsdb", "hugging_py_face", "huggingface_hub", "redis", "starlette", "httpx", "httpx2"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,39 @@ def test_a_check_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> No
 def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert installer.main(arguments) == 2
     assert "install | uninstall | doctor" in capsys.readouterr().err
+
+
+def _mindsdb(root: Path) -> Path:
+    """A package of MindsDB's name with a bundled handler; return its folder of handlers."""
+    bundled = root / "mindsdb" / "integrations" / "handlers" / FOLDER
+    bundled.mkdir(parents=True)
+    (root / "mindsdb" / "__init__.py").touch()
+    (bundled / "__init__.py").touch()
+    return bundled.parent
+
+
+def _install_in(folder: Path, *site: Path) -> str:
+    """Run ``install`` as people do, with ``folder`` as the working folder; return what it printed."""
+    code = (
+        f"import runpy, sys; sys.path[:] = [{str(folder)!r}, *{[str(one) for one in site]!r}, "
+        f"{str(installer.PACKAGE.parent)!r}] + [one for one in sys.path if 'site-packages' not in one and one]; "
+        "sys.meta_path[:] = [one for one in sys.meta_path if 'editable' not in repr(one)]; "
+        "sys.argv[1:] = ['install']; runpy.run_module('huggingface_api_handler', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_source_in_the_working_folder_is_not_the_mindsdb_that_runs(tmp_path: Path) -> None:
+    """MindsDB's image stands in its source, runs the installed one, and starts it with ``-I``."""
+    source, site = _mindsdb(tmp_path / "source"), _mindsdb(tmp_path / "site")
+    said = _install_in(tmp_path / "source", tmp_path / "site")
+    assert is_installed(site) and not is_installed(source)
+    assert str(site) in said
+
+
+def test_source_in_the_working_folder_is_taken_where_there_is_no_other(tmp_path: Path) -> None:
+    source = _mindsdb(tmp_path / "source")
+    _install_in(tmp_path / "source")
+    assert is_installed(source)

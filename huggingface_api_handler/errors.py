@@ -72,6 +72,7 @@ class HuggingFaceError(Exception):
         status: HTTP status of the answer, if there was one.
         request_id: the service's id of the request.
         row: position of the row in the input frame, counted from 0.
+        column: whose cell is at fault, where one is.
         attempts: how many requests were made for it.
         retry_after: seconds the service asked to wait.
         retryable: whether the same row may succeed later; default by class.
@@ -91,6 +92,7 @@ class HuggingFaceError(Exception):
         "status",
         "request_id",
         "row",
+        "column",
         "attempts",
         "retry_after",
         "retryable",
@@ -107,6 +109,7 @@ class HuggingFaceError(Exception):
         status: int | None = None,
         request_id: str | None = None,
         row: int | None = None,
+        column: str | None = None,
         attempts: int | None = None,
         retry_after: float | None = None,
         retryable: bool | None = None,
@@ -119,6 +122,7 @@ class HuggingFaceError(Exception):
         self.status = status
         self.request_id = redact(request_id) if request_id else None
         self.row = row
+        self.column = column
         self.attempts = attempts
         self.retry_after = retry_after
         if retryable is not None:
@@ -132,7 +136,8 @@ class HuggingFaceError(Exception):
             f"task {self.task}" if self.task else "",
             f"model {self.model}" if self.model else "",
             f"row {self.row + 1}" if self.row is not None else "",
-            f"HTTP {self.status}" if self.status else "",
+            f"column {one_line(self.column, 60)}" if self.column else "",
+            f"HTTP {self.status}" if self.status and self.status >= 300 else "",
             f"tried {self.attempts} times" if self.attempts and self.attempts > 1 else "",
             f"request {self.request_id}" if self.request_id else "",
         ]
@@ -150,6 +155,13 @@ class HuggingFaceError(Exception):
             if known.get(name) is None:
                 known[name] = value
         copy = type(self)(self.message, **known)
+        copy.__cause__ = self.__cause__
+        return copy
+
+    def advising(self, advice: str | None) -> Self:
+        """Return a copy with other advice."""
+        known = {name: getattr(self, name) for name in self._facts}
+        copy = type(self)(self.message, **{**known, "advice": advice})
         copy.__cause__ = self.__cause__
         return copy
 

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from . import media
+from .choosing import Adviser
 from .clients import providers
 from .clients.dialect import Endpoint
 from .egress import Egress, TokenOf
@@ -22,7 +23,7 @@ from .execution.dispatcher import Dispatcher, Limits
 from .execution.plan import Item
 from .execution.retry import RetryPolicy
 from .execution.store import NoStore, Store
-from .rows import NO_INPUT, REFUSED, Asked, Caller, ask, key_maker
+from .rows import NO_INPUT, REFUSED, Asked, Caller, ask, column_names, key_maker
 from .runtime import Runtime
 from .sending import Inbox, Result, Sender, unpack
 from .settings import EngineSettings, ModelSettings
@@ -109,9 +110,10 @@ class Prediction:
         )
         egress = Egress((self.engine.base_url,), self.engine.allowed_hosts, given_by)
         transport = self.runtime.transport(egress)
+        token = _revealed(self.model.token) or _revealed(self.engine.token)
         client = providers.client(
             transport,
-            token=_revealed(self.model.token) or _revealed(self.engine.token),
+            token=token,
             base_url=self.model.base_url or self.engine.base_url,
             endpoint=self.model.endpoint,
             model=self.model.model,
@@ -121,7 +123,8 @@ class Prediction:
         )
         service = (client.service, self.caller.engine)
         endpoint = Endpoint(client, task, self.runtime.findings(service), execution.timeout)
-        sender = Sender(task, self.model.arguments(), client, transport, self.model.media_roots, endpoint)
+        columns = column_names(task, self.model)
+        sender = Sender(task, self.model.arguments(), client, transport, self.model.media_roots, endpoint, columns)
         inbox = Inbox(self.caller, task, execution, self.store, len(missing), results)
         limits = Limits(
             max_batch_size=endpoint.batch_size(execution.max_batch_size),
@@ -140,9 +143,17 @@ class Prediction:
                 missing, sender, inbox.deliver, stop_on_error=execution.on_error == "raise"
             )
             state = "stopped" if summary.stopped else "done"
+            self._advise(results, token)
             self.store.count(self.caller.scope, counters(summary))
         finally:
             inbox.end(state)
+
+    def _advise(self, results: Sequence[Result | None], token: str | None) -> None:
+        """Say what to do about what every row meets: who serves the model, whom to ask for access."""
+        adviser = Adviser(self.model, self.engine, token)
+        for result in results:
+            if result is not None and result.error is not None:
+                result.error = adviser.advised(result.error)
 
     @property
     def _keeps(self) -> bool:
@@ -164,8 +175,8 @@ class Prediction:
         answered = sum(1 for result in results if result is not None and result.error is None)
         advice = error.advice or ""
         if not error.fatal:
-            past = "on_error = 'null' goes past rows that fail and says which"
-            advice = f"{advice}; {past}" if advice else past
+            past = "To go past rows that fail, and see which, write USING on_error = 'null'"
+            advice = f"{advice}. {past}" if advice else past
         if answered and self._keeps:
             kept = f"{answered} of {len(asked.items)} answers are kept: the same query again pays only for the rest"
             advice = f"{advice}. {kept}" if advice else kept
@@ -177,6 +188,7 @@ class Prediction:
             status=error.status,
             request_id=error.request_id,
             row=error.row if error.row is not None else (None if error.fatal else row),
+            column=error.column,
             attempts=error.attempts,
             retry_after=error.retry_after,
             retryable=error.retryable,

@@ -246,6 +246,11 @@ def _helper(provider: str, task: str) -> Any:
     return known[provider][task]
 
 
+def knows(provider: str, task: Task) -> bool:
+    """Say whether a task can be asked of a provider from here: the router brings every chat to its provider."""
+    return provider == "hf-inference" or task.chat or _knows(provider, task.name)
+
+
 def _knows(provider: str, task: str) -> bool:
     if task not in _READABLE or (provider, task) in _UNREADABLE:
         return False

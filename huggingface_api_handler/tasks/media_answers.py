@@ -195,7 +195,7 @@ def transcript_answer(answer: Any, args: Arguments) -> Answer:
     explain: dict[str, Any] = {}
     if isinstance(found.get("chunks"), list):
         explain["chunks"] = [_chunk(mapping(one, "a chunk")) for one in found["chunks"]]
-    return Answer(text(found.get("text"), "an object with text"), explain)
+    return Answer(text(found.get("text"), "an object with text", of=found), explain)
 
 
 def _chunk(one: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,12 +95,17 @@ def model_arguments() -> str:
 def error_codes() -> str:
     """Every code of ``<target>_error_type``."""
     return table(
-        ("code", "meaning", "may pass by itself"),
+        ("code", "meaning", "what to do", "may pass by itself"),
         (
-            [f"`{code}`", (kind.__doc__ or "").strip().splitlines()[0].rstrip("."), "yes" if kind.retryable else "no"]
+            [f"`{code}`", _first_line(kind), kind.remedy, "yes" if kind.retryable else "no"]
             for code, kind in BY_CODE.items()
         ),
     )
+
+
+def _first_line(kind: type) -> str:
+    """Return what a class says of itself; Markdown has single backticks where docstrings have double ones."""
+    return (kind.__doc__ or "").strip().splitlines()[0].rstrip(".").replace("``", "`")
 
 
 TABLES: Mapping[str, Callable[[], str]] = {

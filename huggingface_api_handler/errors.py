@@ -79,6 +79,8 @@ class HuggingFaceError(Exception):
     """
 
     code: ClassVar[str] = "error"
+    #: What people do about errors of this kind, for the documentation; a message's own advice is closer.
+    remedy: ClassVar[str] = ""
     retryable: bool = False
     #: Every row of the query would meet it, so sending stops.
     fatal: ClassVar[bool] = False
@@ -177,6 +179,7 @@ class SettingsError(HuggingFaceError):
     """The arguments cannot work, whatever the rows hold."""
 
     code = "invalid_settings"
+    remedy = "Write the statement as the message says; all that is wrong with it is said at once"
     fatal = True
 
 
@@ -190,6 +193,7 @@ class InvalidInput(InputError):
     """The service, or we, cannot take this row's value (400, 422)."""
 
     code = "invalid_input"
+    remedy = "Look at the row that the message names: shorten the text, convert the picture, fill the gap"
     divisible = True
 
 
@@ -197,6 +201,7 @@ class PayloadTooLarge(InputError):
     """More bytes than the service (413), or our limit, takes."""
 
     code = "payload_too_large"
+    remedy = "Shorten the text, shrink the media, or lower `max_batch_size`"
     divisible = True
 
 
@@ -204,12 +209,14 @@ class BlockedAddress(InputError):
     """A URL that leads where requests may not go."""
 
     code = "blocked_address"
+    remedy = "Give public URLs, or have the engine's owner add the host to `allowed_hosts`"
 
 
 class BlockedFile(InputError):
     """A path outside ``media_roots``, or something there that is no plain file."""
 
     code = "blocked_file"
+    remedy = "Give paths inside `media_roots`, or have the engine's owner add the folder"
 
 
 class AccountError(HuggingFaceError):
@@ -223,18 +230,27 @@ class Unauthorized(AccountError):
     """401: no token, a wrong one, or a private model."""
 
     code = "unauthorized"
+    remedy = "Make a token at [settings/tokens](https://huggingface.co/settings/tokens) and give it as `api_key`"
 
 
 class Forbidden(AccountError):
     """403: the token lacks a permission, or the model is gated."""
 
     code = "forbidden"
+    remedy = (
+        "Give the token the permission 'Make calls to Inference Providers'; accept a gated model's terms "
+        "at its page"
+    )
 
 
 class OutOfCredits(AccountError):
     """402: the account's inference credits are used up."""
 
     code = "out_of_credits"
+    remedy = (
+        "Buy credits at [settings/billing](https://huggingface.co/settings/billing), or set `bill_to`; "
+        "then run the query again: what was answered is not paid twice"
+    )
 
 
 class ModelError(HuggingFaceError):
@@ -248,12 +264,17 @@ class ModelNotFound(ModelError):
     """404: no such model, or it is not deployed at this provider."""
 
     code = "model_not_found"
+    remedy = "Take the `provider`, `task` or `model_name` that the message names, or an endpoint of your own"
 
 
 class EndpointGone(ModelError):
     """410, or an endpoint that its owner has paused."""
 
     code = "endpoint_gone"
+    remedy = (
+        "Have the endpoint resumed at [endpoints.huggingface.co](https://endpoints.huggingface.co); leave "
+        "an old `base_url` out"
+    )
 
 
 class ServiceError(HuggingFaceError):
@@ -267,36 +288,42 @@ class RateLimited(ServiceError):
     """429."""
 
     code = "rate_limited"
+    remedy = "Lower `max_concurrency` or set `requests_per_minute`; run the query again for the rest"
 
 
 class ModelLoading(ServiceError):
     """503 while the model is being loaded or the endpoint scales up."""
 
     code = "model_loading"
+    remedy = "Run the query again in a minute, or raise `max_retries`"
 
 
 class Unavailable(ServiceError):
     """500, 502, 503, 504, 424 and the like."""
 
     code = "unavailable"
+    remedy = "Run the query again later, or raise `max_retries`"
 
 
 class ServiceTimeout(ServiceError):
     """No whole answer within ``timeout``."""
 
     code = "timeout"
+    remedy = "Raise `timeout`, or ask for less at once: `max_batch_size`, `max_new_tokens`, `max_tokens`"
 
 
 class ConnectionFailed(ServiceError):
     """No connection, or one that broke before the answer was whole."""
 
     code = "connection"
+    remedy = "Look at `base_url`, `endpoint`, the server's network and proxy; run the query again"
 
 
 class InvalidAnswer(ServiceError):
     """An answer that cannot be trusted: not JSON (worth another try), or of an unknown shape or count (not)."""
 
     code = "invalid_answer"
+    remedy = "Look whether the model does this task, and what stands behind `base_url` or `endpoint`"
     retryable = False
     divisible = True
 
@@ -313,18 +340,21 @@ class BudgetExceeded(LimitReached):
     """``max_requests`` were made."""
 
     code = "budget_exceeded"
+    remedy = "Run the query again: it goes on where it stopped; or raise `max_requests`"
 
 
 class DeadlineExceeded(LimitReached):
     """``deadline`` seconds have passed."""
 
     code = "deadline_exceeded"
+    remedy = "Run the query again: it goes on where it stopped; or raise `deadline`"
 
 
 class NotAttempted(LimitReached):
     """The query ended, for another row's error, before this row was sent."""
 
     code = "not_attempted"
+    remedy = "Mend what ended the query, and run it again for the rest"
 
 
 def _leaves(kind: type[HuggingFaceError]) -> list[type[HuggingFaceError]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from huggingface_api_handler.errors import BY_CODE
+
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(ROOT.glob("*.md"))
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 
@@ -24,7 +27,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         if target.startswith("#"):
             assert target[1:] in headings, target
         elif not re.match(r"[a-z]+:", target):
-            assert (ROOT / target.partition("#")[0]).exists(), target
+            assert (page.parent / target.partition("#")[0]).exists(), target
 
 
 def _anchor(heading: str) -> str:
@@ -40,3 +43,32 @@ def test_make_targets_exist(page: Path) -> None:
 def test_help_lists_every_target() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert set(re.findall(r"make ([a-z-]+)", listed)) == TARGETS - {"$(VENV)"}
+
+
+def _tables(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "docs/tables.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_reference_tables_are_those_of_the_code() -> None:
+    checked = _tables("--check")
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_every_marked_table_is_on_a_page_that_is_checked() -> None:
+    marked = {
+        str(page.relative_to(ROOT))
+        for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+        if "<!-- table:" in page.read_text(encoding="utf-8")
+    }
+    named = re.search(r"^PAGES = \((.*)\)$", (ROOT / "docs" / "tables.py").read_text(encoding="utf-8"), re.MULTILINE)
+    assert named is not None
+    assert marked == set(re.findall(r'"([^"]+)"', named[1]))
+
+
+@pytest.mark.parametrize(("code", "kind"), BY_CODE.items())
+def test_every_error_says_what_to_do(code: str, kind: type) -> None:
+    row = next(line for line in (ROOT / "README.md").read_text("utf-8").splitlines() if line.startswith(f"| `{code}`"))
+    assert kind.remedy in row
+    assert len(kind.remedy) > 20
+    assert "``" not in row

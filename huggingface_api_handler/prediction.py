@@ -18,7 +18,7 @@ from .choosing import Adviser
 from .clients import providers
 from .clients.dialect import Endpoint
 from .egress import Egress, TokenOf
-from .errors import HuggingFaceError, NotAttempted
+from .errors import HuggingFaceError, NotAttempted, SettingsError
 from .execution.dispatcher import Dispatcher, Limits
 from .execution.plan import Item
 from .execution.retry import RetryPolicy
@@ -59,6 +59,7 @@ class Prediction:
             HuggingFaceError: with ``on_error = 'raise'``, the first error that no retry mends.
         """
         task = TASKS[self.model.task]
+        self._refuse_filters(frame)
         each = not self.model.execution.use_cache and task.samples(self.model.arguments())
         asked = ask(frame, task, self.model, key_maker(self.model, self.engine, self.caller), each=each)
         if self.model.execution.dry_run:
@@ -67,6 +68,24 @@ class Prediction:
         if self.model.execution.on_error == "raise":
             self._raise_first(asked, results)
         return self._lay_out(frame, task, asked, results)
+
+    def _refuse_filters(self, frame: pd.DataFrame) -> None:
+        """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
+
+        MindsDB takes it for an input, adds a column of that value, and drops the condition: all rows
+        would come back, though some were asked for. Who carries another model's answers along has
+        their target among the columns too.
+        """
+        target = self.caller.target.lower()
+        names = {str(name).lower(): str(name) for name in frame.columns}
+        read = {str(name).lower() for name in column_names(TASKS[self.model.task], self.model)}
+        ours = (f"{target}_{suffix}" for suffix in ("explain", "error", "error_type", "retryable", "meta", "plan"))
+        name = next((names[one] for one in ours if one in names and one not in read), None)
+        if name is not None and target not in names:
+            raise SettingsError(
+                f"MindsDB takes = on {name} in WHERE for an input of the model, and would return all rows",
+                advice=f"Write {name} IS TRUE, {name} IN ('…') or {name} IS NULL, or filter in an outer SELECT",
+            )
 
     # looking up and sending
 

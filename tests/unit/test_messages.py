@@ -445,7 +445,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "overloaded": (
         Query(said(503, "Service temporarily unavailable, overload detected")),
         'the service failed: "Service temporarily unavailable, overload detected" (task text-classification, '
-        "model org/name, row 2, HTTP 503, tried 5 times). Run the query again later, or raise max_retries. To "
+        "model org/name, row 2, HTTP 503, tried 3 times). Run the query again later, or raise max_retries. To "
         "go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "loading for ever": (
@@ -786,6 +786,11 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         Query(model={**WRITE, "input_column": None, "prompt_template": "Say {{revew}}"}, cells={"review": ["x"]}),
         "prompt_template names {{revew}}, and the query gives no such column; it gives: 'review'. Write "
         "{{review}} in it, or add the column to the query.",
+    ),
+    "= on a column of the answer": (
+        Query(cells={"text": ["x"], "y_retryable": [True]}, using={"on_error": "null"}),
+        "MindsDB takes = on y_retryable in WHERE for an input of the model, and would return all rows. Write "
+        "y_retryable IS TRUE, y_retryable IN ('…') or y_retryable IS NULL, or filter in an outer SELECT.",
     ),
     "a misspelt argument": (
         Query(using={"max_retrys": 3}),

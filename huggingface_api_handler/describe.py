@@ -46,7 +46,9 @@ def describe(about: Description, attribute: Any) -> pd.DataFrame:
         SettingsError: there is no such table.
     """
     if attribute is None:
-        return pd.DataFrame({"tables": [list(TABLES)]})
+        model = about.caller.name
+        rows = [(name, str(made.__doc__).rstrip("."), f"DESCRIBE {model}.{name};") for name, made in TABLES.items()]
+        return _table(("table", "shows", "sql"), list(rows))
     name = ".".join(map(str, attribute)) if isinstance(attribute, (list, tuple)) else str(attribute)
     if name.lower() not in TABLES:
         raise SettingsError(

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from . import media
+from .cells import HOST_COLUMNS
 from .choosing import Adviser
 from .clients import providers
 from .clients.dialect import Endpoint
@@ -72,20 +73,28 @@ class Prediction:
     def _refuse_filters(self, frame: pd.DataFrame) -> None:
         """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
 
-        MindsDB takes it for an input, adds a column of that value, and drops the condition: all rows
-        would come back, though some were asked for. Who carries another model's answers along has
-        their target among the columns too.
+        MindsDB takes it for an input, adds a column of that value, and drops the condition. In a JOIN all
+        rows would come back, though some were asked for; there the target itself is let be, and who carries
+        another model's answers along has their target among the columns too. In a SELECT from the model
+        alone, which gives one row without a number, the value would be shown for the answer.
         """
         target = self.caller.target.lower()
         names = {str(name).lower(): str(name) for name in frame.columns}
         read = {str(name).lower() for name in column_names(TASKS[self.model.task], self.model)}
-        ours = (f"{target}_{suffix}" for suffix in ("explain", "error", "error_type", "retryable", "meta", "plan"))
+        alone = len(frame) == 1 and not any(name in names for name in HOST_COLUMNS)
+        if target in names and not alone:
+            return
+        suffixes = ("explain", "error", "error_type", "retryable", "meta", "plan")
+        ours = [target, *(f"{target}_{suffix}" for suffix in suffixes)]
         name = next((names[one] for one in ours if one in names and one not in read), None)
-        if name is not None and target not in names:
-            raise SettingsError(
-                f"MindsDB takes = on {name} in WHERE for an input of the model, and would return all rows",
-                advice=f"Write {name} IS TRUE, {name} IN ('…') or {name} IS NULL, or filter in an outer SELECT",
-            )
+        if name is None:
+            return
+        would = "show its value for the answer" if alone else "return all rows"
+        ways = f"{name} IS TRUE, {name} IN ('…') or {name} IS NULL, or filter" if not alone else "the condition"
+        raise SettingsError(
+            f"MindsDB takes = on {name} in WHERE for an input of the model, and would {would}",
+            advice=f"Write {ways} in an outer SELECT",
+        )
 
     # looking up and sending
 

@@ -135,9 +135,12 @@ def test_keywords_are_those_of_the_parser() -> None:
 def test_the_tables_are_named(store: Store) -> None:
     engine = at()
     about = Description(made(engine, task="text-classification", column="t"), engine, CALLER, store)
-    listed = describe.describe(about, None)["tables"][0]
-    assert listed == ["task", "args", "usage", "runs", "example"]
-    for name in listed:
+    listed = describe.describe(about, None)
+    assert list(listed["table"]) == ["task", "args", "usage", "runs", "example"]
+    assert list(listed["sql"]) == [f"DESCRIBE m.{name};" for name in listed["table"]]
+    assert listed["shows"].str.len().between(30, 90).all()
+    assert not listed["shows"].str.contains("\n").any()
+    for name in listed["table"]:
         assert len(describe.describe(about, [name]).columns) >= 2
     with pytest.raises(SettingsError, match=r"DESCRIBE knows no table 'argz'. Write one of DESCRIBE m.task, "):
         describe.describe(about, ["argz"])

@@ -790,9 +790,14 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         "{{review}} in it, or add the column to the query.",
     ),
     "= on a column of the answer": (
-        Query(cells={"text": ["x"], "y_retryable": [True]}, using={"on_error": "null"}),
+        Query(cells={"text": ["x", "z"], "y_retryable": [True, True]}, using={"on_error": "null"}),
         "MindsDB takes = on y_retryable in WHERE for an input of the model, and would return all rows. Write "
         "y_retryable IS TRUE, y_retryable IN ('…') or y_retryable IS NULL, or filter in an outer SELECT.",
+    ),
+    "= on the answer": (
+        Query(cells={"text": ["x"], "y": ["POSITIVE"]}),
+        "MindsDB takes = on y in WHERE for an input of the model, and would show its value for the answer. "
+        "Write the condition in an outer SELECT.",
     ),
     "a misspelt argument": (
         Query(using={"max_retrys": 3}),
@@ -834,3 +839,15 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
 @pytest.mark.parametrize(("case", "text"), MISTAKES.values(), ids=MISTAKES)
 def test_says(case: Query | Create, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert text_of(case, monkeypatch) == text
+
+
+@pytest.mark.parametrize("text", [text for _, text in MISTAKES.values()], ids=MISTAKES)
+def test_reads_well_where_little_is_shown(text: str) -> None:
+    """MySQL's own client shows 512 bytes: what happened, and the first thing to do, are among them."""
+    assert "\n" not in text
+    facts = text.rfind(", HTTP ") if ", HTTP " in text else text.find(" (task ")
+    first_advice = text.find(". ", text.find("). ", max(facts, 0)) + 3)
+    assert (first_advice if first_advice > 0 else len(text)) < 440
+    assert not text.startswith(("On_", "M.", "Api_"))
+    assert "None" not in text and "Error(" not in text and "Traceback" not in text
+    assert len(text) < 640

@@ -6,6 +6,7 @@ Nothing here fails: who cannot be asked, or says nothing, leaves the advice as i
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 HUB_TIMEOUT = 4.0
 #: Stands in advice for the address of the very model's page.
 MODEL_PAGE = "the model's page"
+
+#: What stands in a message as a provider's name.
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 #: (model id, token) → who serves it; ``None``: the Hub cannot say now.
 WhoServes: TypeAlias = Callable[[str, "str | None"], "tuple[Served, ...] | None"]
@@ -58,7 +62,7 @@ class Serving:
         beyond: list[str] = []
         otherwise: dict[str, list[str]] = {}
         for one in served:
-            if one.status == "error":
+            if one.status == "error" or not _NAME.fullmatch(one.provider):
                 continue
             theirs = _task_of(one.task)
             # hf-inference may serve several tasks by one model, and the Hub names one of them.
@@ -80,7 +84,9 @@ class Serving:
         known = f"model_name = '{default}'" if default and "{" not in default and default != model else None
         others = [name for name in self.able if name != avoid]
         if others:
-            return f"it is served by {listed(others)}: {write} provider = '{others[0]}'"
+            # The router brings a chat to providers of which the installed huggingface_hub has not heard.
+            chosen = next((name for name in others if providers.is_known(name)), "auto")
+            return f"it is served by {listed(others)}: {write} provider = '{chosen}'"
         for name, names in (self.otherwise or {}).items():
             # A chat finds its provider by itself.
             other = "" if TASKS[name].chat or names[0] == "hf-inference" else f", provider = '{names[0]}'"

@@ -251,6 +251,15 @@ def knows(provider: str, task: Task) -> bool:
     return provider == "hf-inference" or task.chat or _knows(provider, task.name)
 
 
+def is_known(provider: str) -> bool:
+    """Say whether the installed huggingface_hub has heard of a provider."""
+    try:
+        from huggingface_hub.inference._providers import PROVIDERS
+    except ImportError:
+        return False
+    return provider in PROVIDERS
+
+
 def _knows(provider: str, task: str) -> bool:
     if task not in _READABLE or (provider, task) in _UNREADABLE:
         return False

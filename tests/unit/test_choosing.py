@@ -51,6 +51,12 @@ BART = "model_name = 'facebook/bart-large-cnn'"
             "write provider = 'groq'",
         ),
         (
+            "chat-completion",
+            "groq",
+            (Served("'; DROP", "conversational", "live", "m"), *served(brand_new="conversational")),
+            "groq does not serve org/name for chat-completion; it is served by brand-new: write provider = 'auto'",
+        ),
+        (
             "text-generation",
             None,
             served(hf_inference="conversational"),

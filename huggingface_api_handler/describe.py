@@ -74,11 +74,16 @@ def task_table(about: Description) -> pd.DataFrame:
     if task.explain:
         rows.append(("output", f"{target}_explain", "JSON", task.explain, None))
     for argument in task.arguments:
-        meaning = argument.meaning + (f"; one of {', '.join(argument.choices)}" if argument.choices else "")
+        meaning = argument.meaning + _choices(argument.choices)
         rows.append(("argument", argument.name, argument.type, meaning, "required" if argument.required else None))
     for parameter in parameter_fields(task):
-        rows.append(("parameter", parameter.name, parameter.type, parameter.meaning, _shown(parameter.default)))
+        meaning = parameter.meaning + _choices(parameter.choices)
+        rows.append(("parameter", parameter.name, parameter.type, meaning, _shown(parameter.default)))
     return _table(("kind", "name", "type", "meaning", "default"), rows)
+
+
+def _choices(choices: tuple[str, ...]) -> str:
+    return f"; one of {', '.join(choices)}" if choices else ""
 
 
 def _input_meaning(one: Input) -> str:

@@ -167,6 +167,14 @@ def test_every_parameter_of_the_hubs_type_is_described(store: Store, name: str) 
             assert "  " not in row["meaning"]
 
 
+def test_choices_are_described(store: Store) -> None:
+    engine = at()
+    about = Description(made(engine, task="text-classification", column="t"), engine, CALLER, store)
+    rows = {row["name"]: row for row in describe.describe(about, "task").to_dict("records")}
+    assert rows["function_to_apply"]["meaning"].endswith("; one of sigmoid, softmax, none")
+    assert rows["top_k"]["type"] == "integer"
+
+
 def test_args_say_where_each_comes_from(store: Store) -> None:
     engine = engine_settings({"api_key": TOKEN, "timeout": 30}, environ={}, login=lambda: None)
     model = made(engine, task="text-classification", column="review", top_k=3, max_retries=2)

@@ -278,6 +278,8 @@ class MindsDBServer:
         while True:
             found = self.sql(query).rows
             status, error = found[0] if found else ("missing", None)
+            if len(found) > 1:  # a retrained model and the version before it, for a moment
+                status = "being exchanged"
             if status == "complete":
                 return
             if status == "error":

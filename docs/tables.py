@@ -119,9 +119,9 @@ def tasks_of_providers() -> str:
 def error_codes() -> str:
     """Every code of ``<target>_error_type``."""
     return table(
-        ("code", "meaning", "may pass by itself"),
+        ("code", "meaning", "what to do", "may pass by itself"),
         (
-            [f"`{code}`", (kind.__doc__ or "").strip().splitlines()[0].rstrip("."), "yes" if kind.retryable else "no"]
+            [f"`{code}`", _first_line(kind), kind.remedy, "yes" if kind.retryable else "no"]
             for code, kind in BY_CODE.items()
         ),
     )
@@ -151,6 +151,11 @@ def matrix() -> str:
         ),
     )
     return made + ("\n" + "".join(notes) if notes else "")
+
+
+def _first_line(kind: type) -> str:
+    """Return what a class says of itself; Markdown has single backticks where docstrings have double ones."""
+    return (kind.__doc__ or "").strip().splitlines()[0].rstrip(".").replace("``", "`")
 
 
 TABLES: Mapping[str, Callable[[], str]] = {

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InvalidInput, SettingsError
+from .settings.names import nearest
 
 #: Columns that MindsDB adds to every frame.
 HOST_COLUMNS = ("__mindsdb_row_id", "__mdb_forecast_offset")
@@ -69,7 +70,13 @@ def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
     found = exact or [position for position, name in enumerate(columns) if str(name).lower() == wanted.lower()]
     if len(found) == 1:
         return found[0]
-    known = ", ".join(f"'{name}'" for name in columns if name not in HOST_COLUMNS) or "none"
+    names = [str(name) for name in columns if name not in HOST_COLUMNS]
+    known = ", ".join(f"'{name}'" for name in names) or "none"
+    if not found and argument == "prompt_template":
+        raise SettingsError(
+            f"prompt_template names {{{{{wanted}}}}}, and the query gives no such column; it gives: {known}",
+            advice=f"Write {{{{{nearest(wanted, names) or 'your_column'}}}}} in it, or add the column to the query",
+        )
     if not found:
         raise SettingsError(
             f"the query gives no column '{wanted}', which the model reads as {argument}; it gives: {known}",
@@ -78,7 +85,7 @@ def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
         )
     raise SettingsError(
         f"the query gives {len(found)} columns named '{wanted}', which the model reads as {argument}",
-        advice="Rename one of them in a sub-select",
+        advice="Rename one of them in a sub-select, with AS",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -11,13 +12,16 @@ from typing import Any
 import pandas as pd
 
 from .errors import SettingsError
+from .execution.progress import left
 from .execution.store import Store
 from .execution.terms import quantile
 from .prediction import Caller
 from .settings import EngineSettings, ModelSettings
-from .tasks import TASKS
+from .settings.values import as_sql
+from .tasks import TASKS, samples
 from .tasks.parameters import parameter_fields
-from .tasks.task import Input, Task
+from .tasks.task import Input, Kind, Task
+from .template import parse_template
 from .usage import COUNTERS, ERROR, LATENCY
 
 
@@ -42,7 +46,9 @@ def describe(about: Description, attribute: Any) -> pd.DataFrame:
         SettingsError: there is no such table.
     """
     if attribute is None:
-        return pd.DataFrame({"tables": [list(TABLES)]})
+        model = about.caller.name
+        rows = [(name, str(made.__doc__).rstrip("."), f"DESCRIBE {model}.{name};") for name, made in TABLES.items()]
+        return _table(("table", "shows", "sql"), list(rows))
     name = ".".join(map(str, attribute)) if isinstance(attribute, (list, tuple)) else str(attribute)
     if name.lower() not in TABLES:
         raise SettingsError(
@@ -68,11 +74,16 @@ def task_table(about: Description) -> pd.DataFrame:
     if task.explain:
         rows.append(("output", f"{target}_explain", "JSON", task.explain, None))
     for argument in task.arguments:
-        meaning = argument.meaning + (f"; one of {', '.join(argument.choices)}" if argument.choices else "")
+        meaning = argument.meaning + _choices(argument.choices)
         rows.append(("argument", argument.name, argument.type, meaning, "required" if argument.required else None))
     for parameter in parameter_fields(task):
-        rows.append(("parameter", parameter.name, parameter.type, parameter.meaning, _shown(parameter.default)))
+        meaning = parameter.meaning + _choices(parameter.choices)
+        rows.append(("parameter", parameter.name, parameter.type, meaning, _shown(parameter.default)))
     return _table(("kind", "name", "type", "meaning", "default"), rows)
+
+
+def _choices(choices: tuple[str, ...]) -> str:
+    return f"; one of {', '.join(choices)}" if choices else ""
 
 
 def _input_meaning(one: Input) -> str:
@@ -144,12 +155,13 @@ def runs_table(about: Description) -> pd.DataFrame:
     now = time.time()
     rows: list[tuple[Any, ...]] = []
     for run in about.store.runs(about.caller.scope):
-        # Notes of how far a run is come about once a second: its pace is that up to the last one.
-        rate = run.done / max(run.updated - run.started, 1e-3)
-        seconds = (now if run.state == "running" else run.updated) - run.started
-        left = None
-        if run.state == "running" and rate:
-            left = max((run.rows - run.done) / rate - (now - run.updated), 0.0)
+        whole = run.done / max(run.updated - run.started, 1e-3)
+        running = run.state == "running"
+        rate = run.rate if running and run.rate else whole
+        seconds = (now if running else run.updated) - run.started
+        rest = left(run.rows, run.done, rate) if running else None
+        if rest is not None:  # notes of how far a run is come about once a second
+            rest = max(rest - (now - run.updated), 0.0)
         rows.append(
             (
                 time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(run.started)),
@@ -159,7 +171,7 @@ def runs_table(about: Description) -> pd.DataFrame:
                 run.errors,
                 round(seconds, 1),
                 round(rate, 2),
-                None if left is None else round(left, 1),
+                None if rest is None else round(rest, 1),
             )
         )
     columns = ("started_utc", "state", "inputs", "done", "errors", "seconds", "inputs_per_second", "eta_seconds")
@@ -167,28 +179,74 @@ def runs_table(about: Description) -> pd.DataFrame:
 
 
 def example_table(about: Description) -> pd.DataFrame:
-    """Statements for this very model, ready to paste."""
-    name, target, task = about.caller.name, about.caller.target, about.entry
-    values = dict(zip((one.argument for one in task.inputs if one.required), task.example.rows[0], strict=False))
-    given = {
-        column: values.get(argument) for argument, column in about.model.columns.items() if isinstance(column, str)
-    }
-    where = " AND ".join(f"{column} = {_literal(value)}" for column, value in given.items())
-    joined = " AND ".join(f"m.{column} = t.{column}" for column in given)
-    on = f" ON {joined}" if joined else ""
-    source = f"FROM my_database.my_table AS t JOIN {name} AS m{on}"
+    """Statements for this very model, ready to paste; the first runs as it stands."""
+    name, target = about.caller.name, about.caller.target
+    cells = example_cells(about.entry, about.model)
+    # A model all of whose inputs are arguments needs a row all the same.
+    where = " AND ".join(f"{_quoted(column)} = {as_sql(value)}" for column, value in (cells or {"row": 1}).items())
+    joined = " AND ".join(f"m.{_quoted(column)} = t.{_quoted(column)}" for column in cells)
+    source = f"FROM my_database.my_table AS t JOIN {name} AS m" + (f" ON {joined}" if joined else "")
+    failed = f"{target}_error"
     statements = [
-        f"SELECT {target} FROM {name}" + (f" WHERE {where};" if where else ";"),
-        f"SELECT t.*, m.{target} {source};",
-        f"SELECT m.{target}_plan, count(*) AS n {source} GROUP BY m.{target}_plan USING dry_run = true;",
+        ("try it on one row", f"SELECT {target} FROM {name} WHERE {where};"),
+        ("for each row of a table", f"SELECT t.*, m.{target} {source} LIMIT 10;"),
+        (
+            "what a query would send",
+            f"SELECT m.{target}_plan, count(*) AS n {source} GROUP BY m.{target}_plan USING dry_run = true;",
+        ),
+        (
+            "go past rows that fail, and see which",
+            f"SELECT t.*, m.{target}, m.{failed} {source} WHERE m.{failed} IS NOT NULL USING on_error = 'null';",
+        ),
     ]
-    return _table(("sql",), [(statement,) for statement in statements])
+    return _table(("what for", "sql"), list(statements))
 
 
-def _literal(value: Any) -> str:
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    return "'…'"
+def example_cells(task: Task, model: ModelSettings) -> dict[str, Any]:
+    """Return a value for each column that a model reads, such that all of them make sense together.
+
+    Media are tiny ``data:`` URIs.
+    """
+    needed = [one for one in task.inputs if one.required]
+    values = dict(zip((one.argument for one in needed), task.example.rows[0], strict=True))
+    cells: dict[str, Any] = {}
+    for one in task.inputs:
+        column: Any = model.columns.get(one.argument)
+        value: Any = values.get(one.argument)
+        if one.template and model.prompt_template:
+            cells.update(dict.fromkeys(parse_template(model.prompt_template).columns, value))
+        elif one.kind is Kind.RECORD:
+            cells.update(dict.fromkeys([column] if isinstance(column, str) else column, 1) if column else dict(value))
+        elif isinstance(column, str):
+            cells[column] = _example_of(one.kind, value or task.example.using.get(str(one.constant), "blue"))
+        elif one.kind is Kind.TABLE:  # the query's own rows are the table
+            cells.update({name: found[0] for name, found in json.loads(value).items()})
+    return cells
+
+
+def _example_of(kind: Kind, value: Any) -> Any:
+    if kind is Kind.IMAGE:
+        return samples.png(b"example", 4).data_uri
+    if kind is Kind.AUDIO:
+        return samples.tone(b"example", 0.01).data_uri
+    return samples.avi(b"example", 1, 4).data_uri if kind is Kind.VIDEO else value
+
+
+#: What MindsDB's parser takes for no column's name.
+_KEYWORDS = frozenset(
+    """
+    alter and as asc between case character collate convert cross delete desc describe distinct drop else end except
+    explain false for from full having in inner insert intersect into is join latest left like limit not null on or
+    outer over persist_only read right select set show then true union update use using values when where window with
+    write
+    """.split()  # noqa: SIM905
+)
+
+
+def _quoted(column: str) -> str:
+    """Return a column's name as SQL takes it."""
+    plain = re.fullmatch(r"[a-z_][a-z0-9_]*", column) and column not in _KEYWORDS
+    return column if plain else f"`{column}`"
 
 
 TABLES: Mapping[str, Callable[[Description], pd.DataFrame]] = {

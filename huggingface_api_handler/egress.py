@@ -459,11 +459,13 @@ class Egress:
 
     def _not_public(self, place: Place, purpose: Purpose) -> HuggingFaceError:
         # Which address it has is not said: the inside network is not to be mapped by asking.
-        return _refusal(
-            purpose,
-            f"'{place.host}' does not lead to a public address",
-            f"The engine's owner can allow it: CREATE ML_ENGINE … USING allowed_hosts = ['{place.host}:{place.port}']",
-        )
+        allowed = f"allowed_hosts = ['{place.host}:{place.port}']"
+        literal = _literal(place.host)
+        # Where clouds keep a server's own secrets, among others: nobody is invited to open that.
+        is_closed = literal is not None and _in(_plain(place.host), _NEVER_BY_NAME)
+        owner = f"The engine's owner can allow it: CREATE ML_ENGINE … USING {allowed}"
+        advice = "Give a public URL" if is_closed else owner
+        return _refusal(purpose, f"'{place.host}' does not lead to a public address", advice)
 
 
 def _is_router(place: Place) -> bool:

@@ -77,12 +77,15 @@ class HuggingFaceError(Exception):
         status: HTTP status of the answer, if there was one.
         request_id: the service's id of the request.
         row: position of the row in the input frame, counted from 0.
+        column: whose cell is at fault, where one is.
         attempts: how many requests were made for it.
         retry_after: seconds the service asked to wait.
         retryable: whether the same row may succeed later; default by class.
     """
 
     code: ClassVar[str] = "error"
+    #: What people do about errors of this kind, for the documentation; a message's own advice is closer.
+    remedy: ClassVar[str] = ""
     retryable: bool = False
     #: Every row of the query would meet it, so sending stops.
     fatal: ClassVar[bool] = False
@@ -96,6 +99,7 @@ class HuggingFaceError(Exception):
         "status",
         "request_id",
         "row",
+        "column",
         "attempts",
         "retry_after",
         "retryable",
@@ -112,6 +116,7 @@ class HuggingFaceError(Exception):
         status: int | None = None,
         request_id: str | None = None,
         row: int | None = None,
+        column: str | None = None,
         attempts: int | None = None,
         retry_after: float | None = None,
         retryable: bool | None = None,
@@ -124,6 +129,7 @@ class HuggingFaceError(Exception):
         self.status = status
         self.request_id = redact(request_id) if request_id else None
         self.row = row
+        self.column = column
         self.attempts = attempts
         self.retry_after = retry_after
         if retryable is not None:
@@ -137,7 +143,8 @@ class HuggingFaceError(Exception):
             f"task {self.task}" if self.task else "",
             f"model {self.model}" if self.model else "",
             f"row {self.row + 1}" if self.row is not None else "",
-            f"HTTP {self.status}" if self.status else "",
+            f"column {one_line(self.column, 60)}" if self.column else "",
+            f"HTTP {self.status}" if self.status and self.status >= 300 else "",
             f"tried {self.attempts} times" if self.attempts and self.attempts > 1 else "",
             f"request {self.request_id}" if self.request_id else "",
         ]
@@ -158,6 +165,13 @@ class HuggingFaceError(Exception):
         copy.__cause__ = self.__cause__
         return copy
 
+    def advising(self, advice: str | None) -> Self:
+        """Return a copy with other advice."""
+        known = {name: getattr(self, name) for name in self._facts}
+        copy = type(self)(self.message, **{**known, "advice": advice})
+        copy.__cause__ = self.__cause__
+        return copy
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, {name: getattr(self, name) for name in self._facts})
 
@@ -170,6 +184,7 @@ class SettingsError(HuggingFaceError):
     """The arguments cannot work, whatever the rows hold."""
 
     code = "invalid_settings"
+    remedy = "Write the statement as the message says; all that is wrong with it is said at once"
     fatal = True
 
 
@@ -183,6 +198,7 @@ class InvalidInput(InputError):
     """The service, or we, cannot take this row's value (400, 422)."""
 
     code = "invalid_input"
+    remedy = "Look at the row that the message names: shorten the text, convert the picture, fill the gap"
     divisible = True
 
 
@@ -190,6 +206,7 @@ class PayloadTooLarge(InputError):
     """More bytes than the service (413), or our limit, takes."""
 
     code = "payload_too_large"
+    remedy = "Shorten the text, shrink the media, or lower `max_batch_size`"
     divisible = True
 
 
@@ -197,12 +214,14 @@ class BlockedAddress(InputError):
     """A URL that leads where requests may not go."""
 
     code = "blocked_address"
+    remedy = "Give public URLs, or have the engine's owner add the host to `allowed_hosts`"
 
 
 class BlockedFile(InputError):
     """A path outside ``media_roots``, or something there that is no plain file."""
 
     code = "blocked_file"
+    remedy = "Give paths inside `media_roots`, or have the engine's owner add the folder"
 
 
 class AccountError(HuggingFaceError):
@@ -216,18 +235,27 @@ class Unauthorized(AccountError):
     """401: no token, a wrong one, or a private model."""
 
     code = "unauthorized"
+    remedy = "Make a token at [settings/tokens](https://huggingface.co/settings/tokens) and give it as `api_key`"
 
 
 class Forbidden(AccountError):
     """403: the token lacks a permission, or the model is gated."""
 
     code = "forbidden"
+    remedy = (
+        "Give the token the permission 'Make calls to Inference Providers'; accept a gated model's terms "
+        "at its page"
+    )
 
 
 class OutOfCredits(AccountError):
     """402: the account's inference credits are used up."""
 
     code = "out_of_credits"
+    remedy = (
+        "Buy credits at [settings/billing](https://huggingface.co/settings/billing), or set `bill_to`; "
+        "then run the query again: what was answered is not paid twice"
+    )
 
 
 class ModelError(HuggingFaceError):
@@ -241,12 +269,17 @@ class ModelNotFound(ModelError):
     """404: no such model, or it is not deployed at this provider."""
 
     code = "model_not_found"
+    remedy = "Take the `provider`, `task` or `model_name` that the message names, or an endpoint of your own"
 
 
 class EndpointGone(ModelError):
     """410, or an endpoint that its owner has paused."""
 
     code = "endpoint_gone"
+    remedy = (
+        "Have the endpoint resumed at [endpoints.huggingface.co](https://endpoints.huggingface.co); leave "
+        "an old `base_url` out"
+    )
 
 
 class ServiceError(HuggingFaceError):
@@ -260,36 +293,42 @@ class RateLimited(ServiceError):
     """429."""
 
     code = "rate_limited"
+    remedy = "Lower `max_concurrency` or set `requests_per_minute`; run the query again for the rest"
 
 
 class ModelLoading(ServiceError):
     """503 while the model is being loaded or the endpoint scales up."""
 
     code = "model_loading"
+    remedy = "Run the query again in a minute, or raise `max_retries`"
 
 
 class Unavailable(ServiceError):
     """500, 502, 503, 504, 424 and the like."""
 
     code = "unavailable"
+    remedy = "Run the query again later, or raise `max_retries`"
 
 
 class ServiceTimeout(ServiceError):
     """No whole answer within ``timeout``."""
 
     code = "timeout"
+    remedy = "Raise `timeout`, or ask for less at once: `max_batch_size`, `max_new_tokens`, `max_tokens`"
 
 
 class ConnectionFailed(ServiceError):
     """No connection, or one that broke before the answer was whole."""
 
     code = "connection"
+    remedy = "Look at `base_url`, `endpoint`, the server's network and proxy; run the query again"
 
 
 class InvalidAnswer(ServiceError):
     """An answer that cannot be trusted: not JSON (worth another try), or of an unknown shape or count (not)."""
 
     code = "invalid_answer"
+    remedy = "Look whether the model does this task, and what stands behind `base_url` or `endpoint`"
     retryable = False
     divisible = True
 
@@ -306,18 +345,21 @@ class BudgetExceeded(LimitReached):
     """``max_requests`` were made."""
 
     code = "budget_exceeded"
+    remedy = "Run the query again: it goes on where it stopped; or raise `max_requests`"
 
 
 class DeadlineExceeded(LimitReached):
     """``deadline`` seconds have passed."""
 
     code = "deadline_exceeded"
+    remedy = "Run the query again: it goes on where it stopped; or raise `deadline`"
 
 
 class NotAttempted(LimitReached):
     """The query ended, for another row's error, before this row was sent."""
 
     code = "not_attempted"
+    remedy = "Mend what ended the query, and run it again for the rest"
 
 
 def _leaves(kind: type[HuggingFaceError]) -> list[type[HuggingFaceError]]:

@@ -12,6 +12,7 @@ from mindsdb.integrations.libs.base import BaseMLEngine
 from mindsdb.interfaces.storage.model_fs import HandlerStorage
 
 from . import host
+from .choosing import unserved
 from .clients import hub
 from .describe import Description, describe
 from .errors import SettingsError
@@ -165,7 +166,7 @@ def _validated(using: Mapping[str, Any] | None, engine: EngineSettings, target: 
         return hub.model_facts(model_id, token=token, timeout=10)
 
     # RETRAIN brings a mask for the key, which is read as none; the true one is found in create().
-    model = model_settings(using, engine, hub=ask_hub)
+    model = model_settings(using, engine, hub=ask_hub, unserved=unserved)
     read = [name for column in model.columns.values() for name in ([column] if isinstance(column, str) else column)]
     if model.prompt_template:
         read += parse_template(model.prompt_template).columns

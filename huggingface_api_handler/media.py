@@ -16,7 +16,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes
@@ -37,10 +37,14 @@ UNKNOWN = "application/octet-stream"
 
 _A = {Kind.IMAGE: "an image", Kind.AUDIO: "sound", Kind.VIDEO: "a video"}
 _TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,63}")
+_SUCH_AS = {Kind.IMAGE: "a PNG, JPEG or WebP", Kind.AUDIO: "a WAV, FLAC or MP3", Kind.VIDEO: "an MP4, WebM or AVI"}
 _WEB = re.compile(r"https?:", re.I)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _DATA = re.compile(r"data:(?P<type>[^,;]*)(?P<params>(?:;[^,;]*)*?)(?P<base64>;\s*base64\s*)?,", re.I)
 _LOOKS_LIKE_PATH = re.compile(r"(?:[/~]|\.{1,2}/|[A-Za-z]:\\|file:)|.*\.[A-Za-z0-9]{1,5}$", re.S)
+_LEADS_AWAY = re.compile(r"[/~]|file:|.*(?:\\|\.\.)", re.I | re.S)
+_SCHEME = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+://")
+_DATA_URI = "It reads data:image/png;base64,… with the medium's bytes behind the comma"
 #: Names that servers know, for those that the signature library gives.
 _SAME = {"image/apng": "image/png", "audio/mp4": "audio/m4a"}
 #: Containers of pictures and sound that may hold sound alone.
@@ -88,7 +92,7 @@ def load(
     if isinstance(cell, (bytes, bytearray, memoryview)):
         return _media(bytes(cell), "", kind, max_bytes, "the cell")
     if not isinstance(cell, str):
-        raise InvalidInput(f"the cell holds a {type(cell).__name__}, not {_A[kind]}", divisible=False)
+        raise _another("the cell", _called(cell), kind)
     text = cell.strip()
     if _WEB.match(text):
         reply = transport.get(
@@ -126,7 +130,7 @@ def identity(cell: Any, kind: Kind, roots: tuple[str, ...] = ()) -> Hashable:
     if isinstance(cell, (bytes, bytearray, memoryview)):
         return ("bytes", _digest(bytes(cell)))
     if not isinstance(cell, str):
-        raise InvalidInput(f"the cell holds a {type(cell).__name__}, not {_A[kind]}", divisible=False)
+        raise _another("the cell", _called(cell), kind)
     text = cell.strip()
     if _WEB.match(text):
         return ("url", text)
@@ -158,7 +162,10 @@ def write(data_uri: str, key: str, folder: str, roots: tuple[str, ...]) -> str:
     name = f"{_digest(key.encode('utf-8', 'surrogatepass'))[:24]}-{_digest(data)[:8]}.{_suffix(declared)}"
     place = _inside(folder, roots)
     if place is None or not os.path.isabs(folder):
-        raise BlockedFile("output_dir is not inside the engine's media_roots")
+        raise BlockedFile(
+            "output_dir is not inside the engine's media_roots",
+            advice="Name a folder inside them, or have the engine's owner add it to media_roots",
+        )
     temporary = f".{name}.{secrets.token_hex(4)}"
     try:
         with _folder(*place, make=True) as at:
@@ -196,8 +203,12 @@ def _media(data: bytes, declared: str, kind: Kind, max_bytes: int, where: str) -
         found = _SOUND_IN.get(found, found)
     fits = found.startswith(f"{kind.value}/") or found == UNKNOWN or (kind is Kind.VIDEO and found == "image/gif")
     if not fits:
-        raise InvalidInput(f"{where} holds {found}, not {_A[kind]}", divisible=False)
+        raise _another(where, found, kind)
     return Media(data, found)
+
+
+def _another(where: str, what: str, kind: Kind) -> InvalidInput:
+    return InvalidInput(f"{where} holds {what}, not {_A[kind]}", advice=f"Give {_SUCH_AS[kind]}", divisible=False)
 
 
 def sniff(data: bytes) -> str | None:
@@ -213,10 +224,10 @@ def _unsigned(data: bytes, declared: str, kind: Kind, where: str) -> str:
     head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
     if head[:1] == b"<":
         what = "an SVG drawing" if b"<svg" in head.lower() else "a web page or XML"
-        raise InvalidInput(f"{where} holds {what}, not {_A[kind]}", divisible=False)
+        raise _another(where, what, kind)
     with suppress(UnicodeDecodeError):
         if data[:512].decode("utf-8").replace("\n", "").replace("\r", "").replace("\t", "").isprintable():
-            raise InvalidInput(f"{where} holds text, not {_A[kind]}", divisible=False)
+            raise _another(where, "text", kind)
     declared = declared.partition(";")[0].strip().lower()
     # It becomes a header, and a row's text or its server's word may hold anything.
     return declared if declared.startswith(f"{kind.value}/") and _TYPE.fullmatch(declared) else UNKNOWN
@@ -225,7 +236,7 @@ def _unsigned(data: bytes, declared: str, kind: Kind, where: str) -> str:
 def _data_uri(text: str, max_bytes: int) -> tuple[bytes, str]:
     head = _DATA.match(text, 0, 1024)
     if head is None:
-        raise InvalidInput("the data URI has no comma before its data", divisible=False)
+        raise InvalidInput("the data URI has no comma before its data", advice=_DATA_URI, divisible=False)
     data = text[head.end() :]
     if len(data) > 4 * max_bytes:
         raise _too_large("the data URI", max_bytes)
@@ -234,7 +245,7 @@ def _data_uri(text: str, max_bytes: int) -> tuple[bytes, str]:
         return unquote_to_bytes(data), declared
     decoded = _base64(unquote(data) if "%" in data else data, max_bytes)
     if decoded is None:
-        raise InvalidInput("the data URI holds no base64", divisible=False)
+        raise InvalidInput("the data URI holds no base64", advice=_DATA_URI, divisible=False)
     return decoded, declared
 
 
@@ -250,6 +261,17 @@ def _base64(text: str, max_bytes: int) -> bytes | None:
         return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
     except (binascii.Error, ValueError):
         return None
+
+
+def _called(cell: Any) -> str:
+    """Return what a reader of SQL would call a cell."""
+    if isinstance(cell, bool):
+        return "true or false"
+    if isinstance(cell, (int, float)):
+        return "a number"
+    if isinstance(cell, (list, tuple)):
+        return "a list"
+    return "an object" if isinstance(cell, Mapping) else f"a {type(cell).__name__}"
 
 
 def _digest(data: bytes) -> str:
@@ -271,7 +293,15 @@ def _too_large(where: str, max_bytes: int) -> PayloadTooLarge:
 
 
 def _no_path(text: str, kind: Kind, roots: tuple[str, ...]) -> BlockedFile | InvalidInput:
+    if _SCHEME.match(text):
+        return InvalidInput(
+            "the cell holds an address that does not begin with http:// or https://",
+            advice="Give an http(s) URL, a data URI, base64 text or bytes",
+            divisible=False,
+        )
     if len(text) < 4096 and "\n" not in text and _LOOKS_LIKE_PATH.match(text):
+        if roots and not _LEADS_AWAY.match(text):
+            return _no_such_file()
         return BlockedFile(
             "the cell names a file outside the engine's media_roots"
             if roots
@@ -279,7 +309,17 @@ def _no_path(text: str, kind: Kind, roots: tuple[str, ...]) -> BlockedFile | Inv
             advice="The engine's owner can allow a folder: CREATE ML_ENGINE … USING media_roots = ['/srv/media']",
         )
     return InvalidInput(
-        f"the cell holds neither bytes, a URL, a data URI, base64 text nor the path of {_A[kind]}", divisible=False
+        f"the cell holds neither bytes, a URL, a data URI, base64 text nor the path of {_A[kind]}",
+        advice="Look whether the model reads the right column (DESCRIBE <model>.args)",
+        divisible=False,
+    )
+
+
+def _no_such_file() -> InvalidInput:
+    return InvalidInput(
+        "there is no such file inside the engine's media_roots",
+        advice="Look at its name, and whether it lies on the server that runs MindsDB",
+        divisible=False,
     )
 
 
@@ -374,7 +414,7 @@ def _opened(root: str, path: str) -> Iterator[tuple[int, os.stat_result]]:
 
 def _unopened(error: OSError) -> InvalidInput | BlockedFile:
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-        return InvalidInput("there is no such file inside the engine's media_roots", divisible=False)
+        return _no_such_file()
     if error.errno == errno.ELOOP:
         return BlockedFile("the path leads through a link that changed while it was opened")
     if error.errno in (errno.EACCES, errno.EPERM):

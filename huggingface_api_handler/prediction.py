@@ -14,15 +14,17 @@ from typing import Any
 import pandas as pd
 
 from . import media
+from .cells import HOST_COLUMNS
+from .choosing import Adviser
 from .clients import providers
 from .clients.dialect import Endpoint
 from .egress import Egress, TokenOf
-from .errors import HuggingFaceError, NotAttempted
+from .errors import HuggingFaceError, NotAttempted, SettingsError
 from .execution.dispatcher import Dispatcher, Limits
 from .execution.plan import Item
 from .execution.retry import RetryPolicy
 from .execution.store import NoStore, Store
-from .rows import NO_INPUT, REFUSED, Asked, Caller, ask, key_maker
+from .rows import NO_INPUT, REFUSED, Asked, Caller, ask, column_names, key_maker
 from .runtime import Runtime
 from .sending import Inbox, Result, Sender, unpack
 from .settings import EngineSettings, ModelSettings
@@ -58,6 +60,7 @@ class Prediction:
             HuggingFaceError: with ``on_error = 'raise'``, the first error that no retry mends.
         """
         task = TASKS[self.model.task]
+        self._refuse_filters(frame)
         each = not self.model.execution.use_cache and task.samples(self.model.arguments())
         asked = ask(frame, task, self.model, key_maker(self.model, self.engine, self.caller), each=each)
         if self.model.execution.dry_run:
@@ -66,6 +69,32 @@ class Prediction:
         if self.model.execution.on_error == "raise":
             self._raise_first(asked, results)
         return self._lay_out(frame, task, asked, results)
+
+    def _refuse_filters(self, frame: pd.DataFrame) -> None:
+        """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
+
+        MindsDB takes it for an input, adds a column of that value, and drops the condition. In a JOIN all
+        rows would come back, though some were asked for; there the target itself is let be, and who carries
+        another model's answers along has their target among the columns too. In a SELECT from the model
+        alone, which gives one row without a number, the value would be shown for the answer.
+        """
+        target = self.caller.target.lower()
+        names = {str(name).lower(): str(name) for name in frame.columns}
+        read = {str(name).lower() for name in column_names(TASKS[self.model.task], self.model)}
+        alone = len(frame) == 1 and not any(name in names for name in HOST_COLUMNS)
+        if target in names and not alone:
+            return
+        suffixes = ("explain", "error", "error_type", "retryable", "meta", "plan")
+        ours = [target, *(f"{target}_{suffix}" for suffix in suffixes)]
+        name = next((names[one] for one in ours if one in names and one not in read), None)
+        if name is None:
+            return
+        would = "show its value for the answer" if alone else "return all rows"
+        ways = f"{name} IS TRUE, {name} IN ('…') or {name} IS NULL, or filter" if not alone else "the condition"
+        raise SettingsError(
+            f"MindsDB takes = on {name} in WHERE for an input of the model, and would {would}",
+            advice=f"Write {ways} in an outer SELECT",
+        )
 
     # looking up and sending
 
@@ -109,9 +138,10 @@ class Prediction:
         )
         egress = Egress((self.engine.base_url,), self.engine.allowed_hosts, given_by)
         transport = self.runtime.transport(egress)
+        token = _revealed(self.model.token) or _revealed(self.engine.token)
         client = providers.client(
             transport,
-            token=_revealed(self.model.token) or _revealed(self.engine.token),
+            token=token,
             base_url=self.model.base_url or self.engine.base_url,
             endpoint=self.model.endpoint,
             model=self.model.model,
@@ -121,7 +151,8 @@ class Prediction:
         )
         service = (client.service, self.caller.engine)
         endpoint = Endpoint(client, task, self.runtime.findings(service), execution.timeout)
-        sender = Sender(task, self.model.arguments(), client, transport, self.model.media_roots, endpoint)
+        columns = column_names(task, self.model)
+        sender = Sender(task, self.model.arguments(), client, transport, self.model.media_roots, endpoint, columns)
         inbox = Inbox(self.caller, task, execution, self.store, len(missing), results)
         limits = Limits(
             max_batch_size=endpoint.batch_size(execution.max_batch_size),
@@ -140,9 +171,17 @@ class Prediction:
                 missing, sender, inbox.deliver, stop_on_error=execution.on_error == "raise"
             )
             state = "stopped" if summary.stopped else "done"
+            self._advise(results, token)
             self.store.count(self.caller.scope, counters(summary))
         finally:
             inbox.end(state)
+
+    def _advise(self, results: Sequence[Result | None], token: str | None) -> None:
+        """Say what to do about what every row meets: who serves the model, whom to ask for access."""
+        adviser = Adviser(self.model, self.engine, token)
+        for result in results:
+            if result is not None and result.error is not None:
+                result.error = adviser.advised(result.error)
 
     @property
     def _keeps(self) -> bool:
@@ -164,8 +203,8 @@ class Prediction:
         answered = sum(1 for result in results if result is not None and result.error is None)
         advice = error.advice or ""
         if not error.fatal:
-            past = "on_error = 'null' goes past rows that fail and says which"
-            advice = f"{advice}; {past}" if advice else past
+            past = "To go past rows that fail, and see which, write USING on_error = 'null'"
+            advice = f"{advice}. {past}" if advice else past
         if answered and self._keeps:
             kept = f"{answered} of {len(asked.items)} answers are kept: the same query again pays only for the rest"
             advice = f"{advice}. {kept}" if advice else kept
@@ -177,6 +216,7 @@ class Prediction:
             status=error.status,
             request_id=error.request_id,
             row=error.row if error.row is not None else (None if error.fatal else row),
+            column=error.column,
             attempts=error.attempts,
             retry_after=error.retry_after,
             retryable=error.retryable,

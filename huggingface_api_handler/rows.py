@@ -97,15 +97,17 @@ def ask(
     # To Python 1, 1.0 and True are equal; to a model they need not be.
     has_numbers = any(one.kind is Kind.RECORD for one in task.inputs)
     asked = Asked([], array("q"), {}, array("q"))
+    columns = column_names(task, model)
     seen: dict[Any, int] = {}
     for row, values in enumerate(zip(*inputs, strict=True)):
         nothing_of_its_own = own and all(values[position] is None for position in own)
         if nothing_of_its_own or any(values[position] is None for position in needed):
             asked.places.append(NO_INPUT)
             continue
-        error = next((value for value in values if isinstance(value, HuggingFaceError)), None)
-        if error is not None:
-            asked.refused[row] = error.with_facts(row=row, task=task.name, model=model.model)
+        at = next((at for at, value in enumerate(values) if isinstance(value, HuggingFaceError)), None)
+        if at is not None:
+            facts = {"row": row, "column": columns[at], "task": task.name, "model": model.model}
+            asked.refused[row] = values[at].with_facts(**facts)
             asked.places.append(REFUSED)
             continue
         identity = payload = values
@@ -125,6 +127,12 @@ def ask(
             asked.first_row.append(row)
         asked.places.append(place)
     return asked
+
+
+def column_names(task: Task, model: ModelSettings) -> list[str | None]:
+    """Return, for each input of the task, the one column it is read from; ``None`` where there is no such."""
+    named = [model.columns.get(one.argument) for one in task.inputs]
+    return [name if isinstance(name, str) else None for name in named]
 
 
 def _is_the_rows_own(one: Input, model: ModelSettings) -> bool:

@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,18 +22,19 @@ from .clients.transport import Transport
 from .errors import HuggingFaceError, ServiceTimeout
 from .execution.dispatcher import Outcome, Sent
 from .execution.plan import Item
+from .execution.progress import Progress, duration, left
 from .execution.store import Store
 from .rows import Caller
 from .settings import Execution
 from .tasks.media_answers import media_link
-from .tasks.task import Arguments, Media, Task
+from .tasks.task import Arguments, Kind, Media, Task
 
 log = logging.getLogger(__name__)
 
 #: What may be a number beyond all, which JSON cannot be written with.
 _HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
 #: Seconds between two lines in the log on how far a query is.
-_TELL_EVERY = 30.0
+TELL_EVERY = 30.0
 
 
 def pack(value: Any, explain: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> bytes:
@@ -83,6 +84,7 @@ class Sender:
         transport: Transport,
         roots: tuple[str, ...],
         endpoint: Endpoint,
+        columns: Sequence[str | None] = (),
     ) -> None:
         self.task = task
         self.arguments = arguments
@@ -90,6 +92,7 @@ class Sender:
         self.transport = transport
         self.roots = roots
         self.endpoint = endpoint
+        self._columns = [*columns, *[None] * (len(task.inputs) - len(columns))]
         self._media = [one.kind for one in task.inputs]
         self._has_media = any(kind.is_media for kind in self._media)
 
@@ -129,10 +132,8 @@ class Sender:
 
     def _loaded(self, row: tuple[Any, ...], timeout: float) -> tuple[Any, ...]:
         loaded = tuple(
-            media.load(value, kind, transport=self.transport, roots=self.roots, timeout=timeout)
-            if kind.is_media and value is not None
-            else value
-            for value, kind in zip(row, self._media, strict=True)
+            self._medium(value, kind, column, timeout) if kind.is_media and value is not None else value
+            for value, kind, column in zip(row, self._media, self._columns, strict=True)
         )
         try:
             ROOM.take(sum(len(one.data) for one in loaded if isinstance(one, Media)), timeout)
@@ -141,6 +142,12 @@ class Sender:
                 "other rows' media hold as much memory as they may", advice="Lower max_concurrency, or raise timeout"
             ) from error
         return loaded
+
+    def _medium(self, cell: Any, kind: Kind, column: str | None, timeout: float) -> Media:
+        try:
+            return media.load(cell, kind, transport=self.transport, roots=self.roots, timeout=timeout)
+        except HuggingFaceError as error:
+            raise error.with_facts(column=column) from error
 
 
 def _let_go(error: BaseException) -> None:
@@ -157,7 +164,14 @@ class Inbox:
     """Takes answers in as they arrive, from any lane: stores them, counts, tells how far it is."""
 
     def __init__(
-        self, caller: Caller, task: Task, execution: Execution, store: Store, total: int, results: list[Result | None]
+        self,
+        caller: Caller,
+        task: Task,
+        execution: Execution,
+        store: Store,
+        total: int,
+        results: list[Result | None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.caller = caller
         self.task = task
@@ -169,7 +183,9 @@ class Inbox:
         self.errors = 0
         self.run = uuid.uuid4().hex
         self._lock = threading.Lock()
-        self._logged = time.monotonic()
+        self._clock = clock
+        self._logged = clock()
+        self._progress = Progress(self._logged)
 
     def begin(self) -> None:
         """Note that the run has begun."""
@@ -206,12 +222,19 @@ class Inbox:
             self.done += len(outcomes)
             self.errors += errors
             done, errors = self.done, self.errors
-            tell = time.monotonic() - self._logged > _TELL_EVERY
+            now = self._clock()
+            self._progress.note(now, done)
+            rate = self._progress.rate
+            tell = now - self._logged >= TELL_EVERY
             if tell:
-                self._logged = time.monotonic()
-        self.store.run_update(self.run, done=done, errors=errors)
+                self._logged = now
+        self.store.run_update(self.run, done=done, errors=errors, rate=rate)
         if tell:
-            log.info("%s: %d of %d inputs answered, %d errors", self.caller.name, done, self.total, errors)
+            rest = left(self.total, done, rate)
+            log.info(
+                "%s: %d of %d inputs done, %d errors, %.3g a second, about %s left",
+                self.caller.name, done, self.total, errors, rate, "?" if rest is None else duration(rest),
+            )  # fmt: skip
 
     def end(self, state: str) -> None:
         """Note that the run has ended, and how."""

@@ -47,7 +47,8 @@ from ..secret import repeats, without, without_end
 LONGEST_PAUSE = 900.0
 #: ``estimated_time`` has been seen at 1800 for models that were up in a minute.
 LONGEST_ESTIMATE = 120.0
-REASON_CHARS = 300
+#: Of the server's own words; MySQL's clients show 500 of a whole message, and the advice stands behind.
+REASON_CHARS = 200
 #: Bytes of an error's body that are looked at.
 REASON_BYTES = 65536
 
@@ -150,6 +151,12 @@ def _words_of_object(body: dict[str, Any], depth: int) -> Iterator[str]:
             yield from _words(body[name], depth + 1)
 
 
+def title_of(content: bytes) -> str:
+    """Return what a web page calls itself; empty where it does not."""
+    found = _TITLE.search(content[:8192].decode("utf-8", "replace"))
+    return one_line(redact(_plain_text(html.unescape(found[1]))), 80) if found else ""
+
+
 # --- how long to wait -----------------------------------------------------------------------------
 
 
@@ -223,40 +230,57 @@ class _Case:
 
 
 _PAUSED = _Case(
-    EndpointGone, "the endpoint is paused", "Resume it in the Inference Endpoints console, then run the query again"
+    EndpointGone,
+    "the endpoint is paused",
+    "Its owner can resume it at https://endpoints.huggingface.co; then run the query again",
 )
 _SCALED = _Case(
     ModelLoading, "the model is starting", "Run the query again in a minute, or raise max_retries or timeout"
 )
 _NO_PROVIDER = _Case(
     ModelNotFound,
-    "no provider serves this model",
+    "the model is not served where it was asked for",
     "Create the model with another model_name or provider, "
-    "or enable providers at huggingface.co/settings/inference-providers",
+    "or enable more providers at https://huggingface.co/settings/inference-providers",
+)
+_NO_CHAT = _Case(
+    ModelNotFound,
+    "the model does not chat",
+    "Create the model with task = 'text-generation', or with the model_name of one that chats",
+)
+_OTHER_TASK = _Case(
+    ModelNotFound,
+    "the model is not served for this task",
+    "Create the model with the task that the message names, or with another model_name",
 )
 _TOKEN = _Case(
     Unauthorized,
     "the token was refused",
-    "Make a token at huggingface.co/settings/tokens and create the engine anew with api_key = '…'; "
-    "the same answer comes for a private model or a wrong model_name",
+    "Make a new one at https://huggingface.co/settings/tokens and give it as api_key = 'hf_…' to a new ML_ENGINE, "
+    "or to this model with RETRAIN; a private model, or a wrong model_name, gets the same answer",
 )
 _NO_TOKEN = _Case(
     Unauthorized,
     "a token is needed and none was sent",
-    "Create the engine with api_key = '…' (huggingface.co/settings/tokens); "
+    "Make one at https://huggingface.co/settings/tokens and write CREATE ML_ENGINE … USING api_key = 'hf_…'; "
     "an endpoint or base_url gets the token only where the engine allows its host",
 )
 _SCOPE = _Case(
     Forbidden,
     "the token may not do this",
-    "Give it the permission 'Make calls to Inference Providers' at huggingface.co/settings/tokens; "
-    "with bill_to, that organisation's permission too",
+    "Give it the permission 'Make calls to Inference Providers' at https://huggingface.co/settings/tokens; "
+    "with bill_to, for that organisation too",
 )
-_GATED = _Case(Forbidden, "the model is gated", "Ask for access on the model's page, or choose another model_name")
+_GATED = _Case(
+    Forbidden,
+    "the model is gated, its owner decides who may use it",
+    "Accept its terms at the model's page with the account that the token belongs to, or choose another model_name",
+)
 _REFUSED = _Case(
     Forbidden,
     "the service refused access",
-    "Check the token's permissions at huggingface.co/settings/tokens, access to the model, and bill_to",
+    "Look at the token's permissions (https://huggingface.co/settings/tokens), whether the model's page lets you in, "
+    "and at bill_to",
 )
 _KWARGS = _Case(
     SettingsError,
@@ -274,6 +298,16 @@ _CONTENT_TYPE = _Case(
     "Give the media in another format, such as PNG, JPEG, WAV or FLAC; for an endpoint, check that it serves this task",
     divisible=False,
 )
+_LENGTH = _Case(
+    InvalidInput,
+    "the text is longer than the model takes",
+    "Shorten it, for instance with LEFT(text, 2000) in a sub-select, or choose a model that takes longer texts",
+)
+_GAPS = _Case(
+    InvalidInput,
+    "a column holds what the model cannot take, a NULL or a text",
+    "Fill gaps in a sub-select, for instance with COALESCE(age, 0), or name the columns to read with input_columns",
+)
 _BATCH = _Case(InvalidInput, "the list of inputs is longer than the server takes", "Lower max_batch_size")
 _AUDIO = _Case(
     InvalidInput,
@@ -281,13 +315,17 @@ _AUDIO = _Case(
     "Add return_timestamps = true, or cut the sound into pieces of 30 seconds",
     divisible=False,
 )
-_INPUT = _Case(InvalidInput, "the service refused the input")
+_INPUT = _Case(
+    InvalidInput,
+    "the service refused the input",
+    "Look at this row's values, and at what the model was created with (DESCRIBE <model>.args)",
+)
 _OVERLOADED = _Case(
     RateLimited,
     "the service asks for fewer requests",
-    "Lower max_concurrency or set requests_per_minute; answers received so far are kept",
+    "Lower max_concurrency or set requests_per_minute, then run the query again",
 )
-_BUSY = _Case(Unavailable, "the service failed", "Run the query again later; answers received so far are kept")
+_BUSY = _Case(Unavailable, "the service failed", "Run the query again later, or raise max_retries")
 _GATEWAY = _Case(
     Unavailable,
     "the service did not answer in time",
@@ -299,12 +337,21 @@ ELSEWHERE = _Case(
     InvalidAnswer, "the service sent the request elsewhere", "Check base_url and endpoint", retryable=False
 )
 
+#: How models say that a text has too many tokens, each library in its own words.
+_TOO_LONG = (
+    r"size of tensor a \(\d+\) must match|sequence length|must have less than \d+ tokens|context (length|window)"
+    r"|too many (input )?tokens|index out of range in self|max_new_tokens` must be <=|reduce the length"
+    r"|(prompt|input)s? (is|are) too long|longer than the maximum|maximum (number of )?tokens"
+)
+
 #: Found in the server's reason, whatever the status: (status or 0 for any, pattern, case).
 _BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], _Case], ...] = tuple(
     (frozenset(statuses), re.compile(pattern, re.I), case)
     for statuses, pattern, case in (
         ((400, 403, 404, 503), r"endpoint is paused|is paused, ask", _PAUSED),
         ((400, 404, 422), r"not supported by (any )?provider|no (inference )?provider", _NO_PROVIDER),
+        ((400, 404, 422), r"not a chat model", _NO_CHAT),
+        ((400, 404, 422), r"not supported for task", _OTHER_TASK),
         ((400,), r"token seems invalid|invalid (api )?token|authorization header", _TOKEN),
         ((403,), r"gated|access to (this )?model|restricted|awaiting a review", _GATED),
         ((403,), r"permission|on behalf of|not allowed to bill|authentication method", _SCOPE),
@@ -313,6 +360,8 @@ _BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], _Case], ...] = tuple(
         ((400, 415), r"content[- ]type", _CONTENT_TYPE),
         ((400, 413, 422), r"batch size \d+ ?>|maximum allowed batch|max_client_batch_size", _BATCH),
         ((400, 422), r"mel input features", _AUDIO),
+        ((400, 413, 422), _TOO_LONG, _LENGTH),
+        ((400, 422), r"contains nan|missing values encoded|could not convert string to float", _GAPS),
         ((500, 502, 503), r"currently loading|is loading|scal(ed|ing)|starting|initiali[sz]ing|cold start", _SCALED),
         ((500, 503), r"too many requests|rate limit|model is overloaded", _OVERLOADED),
     )
@@ -324,15 +373,15 @@ _BY_STATUS: dict[int, _Case] = {
     402: _Case(
         OutOfCredits,
         "the account's inference credits are used up",
-        "Buy credits or upgrade at huggingface.co/settings/billing, bill an organisation with bill_to, "
-        "or wait for next month; answers received so far are kept",
+        "Buy credits or upgrade at https://huggingface.co/settings/billing, have an organisation pay (bill_to at the "
+        "engine), or wait for next month's",
     ),
     403: _REFUSED,
     404: _Case(
         ModelNotFound,
-        "the model is not to be had there",
-        "Check model_name and provider: hf-inference serves few models at a time, the model's page on huggingface.co "
-        "says who serves it; for an own endpoint check its URL",
+        "the model is not served where it was asked for",
+        "Look at the model's page: it says who serves it, if anybody does; then create the model with that provider, "
+        "or with another model_name",
     ),
     405: _Case(ModelNotFound, "this address takes no requests of this kind", "Check endpoint and base_url"),
     406: _Case(InvalidInput, "the service cannot answer in the wanted format", divisible=False),
@@ -350,7 +399,7 @@ _BY_STATUS: dict[int, _Case] = {
     ),
     414: _Case(SettingsError, "the address is longer than the service takes", "Check endpoint and base_url"),
     415: _CONTENT_TYPE,
-    422: _Case(InvalidInput, "the service could not read the request"),
+    422: _Case(InvalidInput, "the service could not read the request", _INPUT.advice),
     423: _Case(Unavailable, "the model is locked for the moment", "Run the query again later"),
     424: _Case(Unavailable, "the model behind the service failed", "Run the query again later"),
     425: _Case(Unavailable, "the service is not ready yet", "Run the query again later"),
@@ -406,7 +455,7 @@ def _error(
     case: _Case, reason: str, status: int, headers: Mapping[str, str], body: Any, secret: str | None
 ) -> HuggingFaceError:
     return case.error(
-        f"{case.happened}: {reason}" if reason else case.happened,
+        f'{case.happened}: "{reason}"' if reason else case.happened,
         advice=case.advice,
         status=status,
         request_id=request_id(headers, secret),
@@ -468,7 +517,7 @@ def _hidden_case(reason: str, body: dict[str, Any]) -> _Case:
 _BROKEN = _Case(
     ConnectionFailed,
     "the connection broke before the answer was whole",
-    "Run the query again; answers received so far are kept",
+    "Run the query again, or raise max_retries",
 )
 _UNREACHED = _Case(
     ConnectionFailed, "no connection", "Check base_url, endpoint and the server's network, then run the query again"

@@ -170,7 +170,7 @@ def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, end
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
-    sender = _sender()
+    unreachable: tuple[type[Exception], ...] = (OfflineModeIsEnabled, OSError, *_transport_errors())
     # ``False`` is "no token"; with ``None`` the machine's own would be sent.
     api = HfApi(endpoint=endpoint or os.environ.get("HF_ENDPOINT") or None, token=token or False)
     try:
@@ -185,19 +185,20 @@ def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, end
             log.warning("the Hub cannot be asked now: HTTP %s", _status(error))
             return None
         raise refusal from error
-    except (OfflineModeIsEnabled, sender.HTTPError, sender.InvalidURL, sender.StreamError, OSError) as error:
+    except unreachable as error:
         log.warning("the Hub cannot be reached: %s", type(error).__name__)
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # a proxy's page, or not the Hub at all
         log.warning("what answers in the Hub's place is not the Hub: %s", type(error).__name__)
     return None
 
 
-def _sender() -> Any:
-    """Return the library by which huggingface_hub sends, whose errors it lets through: httpx, since its 2.0 httpx2."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    base = next(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
-    return sys.modules[base.__module__.partition(".")[0]]
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """Return what the HTTP library under huggingface_hub raises: httpx under 1.x, httpx2 under 2.x."""
+    for kind in type(_utils().get_session()).__mro__:
+        library: Any = sys.modules.get(kind.__module__.partition(".")[0])
+        if hasattr(library, "HTTPError") and hasattr(library, "StreamError"):
+            return library.HTTPError, library.InvalidURL, library.StreamError
+    return ()
 
 
 def _get(api: Any, path: str, token: str | None, timeout: float, params: Mapping[str, Any] | None = None) -> Any:

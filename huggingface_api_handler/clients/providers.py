@@ -353,6 +353,11 @@ def _extra_headers(helper: Any, timeout: float) -> dict[str, str]:
     return extra
 
 
+def knows(provider: str, task: Task) -> bool:
+    """Say whether a task can be asked of a provider from here: the router brings every chat to its provider."""
+    return provider == "hf-inference" or task.chat or pairs.helper(provider, task.name) is not None
+
+
 _asked: dict[tuple[str, str], tuple[float, tuple[hub.Served, ...] | None]] = {}
 _asking = threading.Lock()
 

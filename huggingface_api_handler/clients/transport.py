@@ -371,10 +371,16 @@ class Reply:
                 # In UTF-8 alone, as JSON travels: in another encoding nobody would have seen the token in it.
                 return jsonlib.loads(self.content.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
-            what = "a web page" if self.media_type == "text/html" or self.content[:1] == b"<" else "no JSON"
+            is_page = self.media_type == "text/html" or self.content[:1] == b"<"
+            title = failures.title_of(self.content) if is_page else ""
+            what = "a web page" + (f" titled '{title}'" if title else "") if is_page else "no JSON"
+            what = what if self.content else "nothing"
             raise InvalidAnswer(
                 f"the service sent {what} for an answer",
-                advice="Check base_url and endpoint; where they are right, run the query again",
+                advice="Something between MindsDB and the model may have answered, such as a proxy or a network's "
+                "login page: look at base_url, endpoint and the server's network, then run the query again"
+                if is_page
+                else "Look at base_url and endpoint; where they are right, run the query again",
                 status=self.status,
                 request_id=self.request_id,
                 retryable=True,

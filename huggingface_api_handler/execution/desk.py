@@ -210,6 +210,9 @@ class Desk:
         self._back(parcel)
         self._recent.append(False)
         self._learn(parcel, error, now)
+        if isinstance(error, ServiceTimeout) and parcel.started + self.limits.timeout > self._deadline:
+            # It was the query's own deadline that cut the request short.
+            return self._settle(self._fail(parcel, _chain(self._too_late(), error), now), now)
         return self._settle(self._mend(parcel, error, now), now)
 
     def broken(self, parcel: Parcel, fault: BaseException, now: float) -> list[Outcome]:
@@ -355,8 +358,8 @@ class Desk:
 
     def _too_late(self) -> DeadlineExceeded:
         return DeadlineExceeded(
-            f"the query's deadline of {self.limits.deadline:g} s leaves no time for it",
-            advice="run the query again: it goes on where it stopped; or raise deadline",
+            f"the query's deadline of {self.limits.deadline:g} seconds leaves no time for it",
+            advice="Run the query again, or raise deadline",
         )
 
     def _reason(self, now: float) -> HuggingFaceError | None:
@@ -368,8 +371,8 @@ class Desk:
             return self._too_late()
         if self._spent(now):
             return BudgetExceeded(
-                f"the query's max_requests = {self.limits.max_requests} are used up",
-                advice="run the query again: it goes on where it stopped; or raise max_requests",
+                f"the query has made the requests that max_requests = {self.limits.max_requests} allows",
+                advice="Run the query again, or raise max_requests",
             )
         return None
 
@@ -383,7 +386,7 @@ def _not_attempted(cause: BaseException) -> HuggingFaceError:
     why = cause.message if isinstance(cause, HuggingFaceError) else type(cause).__name__
     return _chain(
         NotAttempted(
-            f"not sent, since the query had ended: {why}", advice="mend that, then run the query again for the rest"
+            f"not sent, since the query had ended: {why}", advice="Mend that, then run the query again for the rest"
         ),
         cause,
     )

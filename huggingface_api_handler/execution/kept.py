@@ -40,6 +40,7 @@ class Run:
         started, updated: seconds since 1970.
         state: ``running``, ``lost``, or what it ended in.
         pid, host: the process that does, or did, it.
+        rate: inputs a second of late, as the process last said; 0: it has not.
     """
 
     run: str
@@ -54,6 +55,7 @@ class Run:
     state: str = RUNNING
     pid: int = 0
     host: str = ""
+    rate: float = 0.0
 
 
 class Store(Protocol):
@@ -83,8 +85,8 @@ class Store(Protocol):
         """Note that a run has begun."""
         ...
 
-    def run_update(self, run: str, *, done: int, errors: int) -> None:
-        """Note how far a run is; at most once a second is it written."""
+    def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0) -> None:
+        """Note how far a run is, and how fast of late; at most once a second is it written."""
         ...
 
     def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:
@@ -118,7 +120,7 @@ class NoStore:
     def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int, pid: int | None = None) -> None:
         return
 
-    def run_update(self, run: str, *, done: int, errors: int) -> None:
+    def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0) -> None:
         return
 
     def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:

@@ -120,18 +120,18 @@ class RedisStore:
 
         self._work(write)
 
-    def run_update(self, run: str, *, done: int, errors: int) -> None:
+    def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0) -> None:
         """See ``Store``."""
         if self._throttle.may_pass(run):
-            self._note(run, done, errors, RUNNING)
+            self._note(run, done, errors, RUNNING, rate)
 
     def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:
         """See ``Store``."""
         self._throttle.end(run)
         self._note(run, done, errors, state)
 
-    def _note(self, run: str, done: int, errors: int, state: str) -> None:
-        note = {"done": done, "errors": errors, "state": state, "updated": repr(self._clock())}
+    def _note(self, run: str, done: int, errors: int, state: str, rate: float = 0.0) -> None:
+        note = {"done": done, "errors": errors, "state": state, "updated": repr(self._clock()), "rate": repr(rate)}
         self._work(lambda client: client.hset(self._run(run), mapping=note))
 
     def runs(self, scope: str) -> list[Run]:
@@ -210,6 +210,7 @@ def _read_run(name: str, note: Mapping[Any, Any]) -> Run | None:
             state=told["state"],
             pid=int(told["pid"]),
             host=told["host"],
+            rate=float(told.get("rate", 0.0)),
         )
     except (KeyError, ValueError):
         return None

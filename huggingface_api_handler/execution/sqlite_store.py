@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: A change of the tables gets a new number; a file with another one is set aside.
-SCHEMA = 1
+SCHEMA = 2
 TABLES = f"""
 CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS counters (
@@ -39,11 +39,14 @@ CREATE TABLE IF NOT EXISTS counters (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runs (
     run TEXT PRIMARY KEY, scope TEXT, model TEXT, task TEXT, rows INTEGER, done INTEGER, errors INTEGER,
-    started REAL, updated REAL, state TEXT, pid INTEGER, host TEXT
+    started REAL, updated REAL, state TEXT, pid INTEGER, host TEXT,
+    rate REAL NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS runs_by_scope ON runs (scope, started);
 PRAGMA user_version = {SCHEMA};
 """
+#: What makes a file of an older format one of the next.
+RENEWALS = {1: "ALTER TABLE runs ADD COLUMN rate REAL NOT NULL DEFAULT 0; PRAGMA user_version = 2;"}
 #: Expiry, in seconds since 1970, of what never expires.
 NEVER = 1e12
 #: Keys looked up by one statement; every SQLite takes that many.
@@ -198,7 +201,7 @@ class SqliteStore:
         """See ``Store``."""
         now = self._clock()
         self._throttle.start(run)
-        own = (run, scope, model, task, rows, 0, 0, now, now, RUNNING, *this_process(pid))
+        own = (run, scope, model, task, rows, 0, 0, now, now, RUNNING, *this_process(pid), 0.0)
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(f"INSERT OR REPLACE INTO runs VALUES ({','.join('?' * len(own))})", own)
@@ -211,10 +214,10 @@ class SqliteStore:
 
         self._write(write)
 
-    def run_update(self, run: str, *, done: int, errors: int) -> None:
+    def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0) -> None:
         """See ``Store``."""
         if self._throttle.may_pass(run):
-            self._note(run, done, errors, RUNNING)
+            self._note(run, done, errors, RUNNING, rate)
 
     def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:
         """See ``Store``."""
@@ -222,11 +225,11 @@ class SqliteStore:
         self.put_many({})  # what a busy file has left waiting
         self._note(run, done, errors, state)
 
-    def _note(self, run: str, done: int, errors: int, state: str) -> None:
-        own = (done, errors, state, self._clock(), run)
+    def _note(self, run: str, done: int, errors: int, state: str, rate: float = 0.0) -> None:
+        own = (done, errors, state, self._clock(), rate, run)
         self._write(
             lambda connection: connection.execute(
-                "UPDATE runs SET done = ?, errors = ?, state = ?, updated = ? WHERE run = ?", own
+                "UPDATE runs SET done = ?, errors = ?, state = ?, updated = ?, rate = ? WHERE run = ?", own
             )
         )
 
@@ -362,10 +365,10 @@ class SqliteStore:
             connection.execute("PRAGMA journal_size_limit = 67108864")
             connection.execute("PRAGMA cache_size = -16384")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, SCHEMA):
+            if version not in (0, SCHEMA, *RENEWALS):
                 raise _Foreign(f"its format is {version}, not {SCHEMA}")
-            if version == 0:
-                connection.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
+            if version != SCHEMA:
+                connection.executescript(f"BEGIN IMMEDIATE; {RENEWALS.get(version, TABLES)} COMMIT;")
         except BaseException:
             connection.close()
             raise

@@ -1,11 +1,13 @@
 """The models that the sandbox knows, and what its Hub says of them.
 
 Known are: the default model of every task, ``sandbox/<task>`` for every task, every
-``Helsinki-NLP/opus-mt-*``, and four that show what can be wrong:
+``Helsinki-NLP/opus-mt-*``, and some that show what can be wrong:
 
 - ``sandbox/private``: nobody may see it without a token,
 - ``sandbox/gated``: its owner has to let people in (403 at inference),
 - ``sandbox/not-deployed``: the Hub has it, no provider serves it,
+- ``sandbox/elsewhere``: providers serve it (for text-to-image), hf-inference does not,
+- ``sandbox/chat-alone``: the Hub says text-generation, providers serve it for chat alone,
 - ``sandbox/untagged``: the Hub does not know its task.
 """
 
@@ -47,6 +49,7 @@ class Model:
     private: bool = False
     gated: bool = False
     deployed: bool = True
+    providers: tuple[tuple[str, str], ...] = ()
     labels: tuple[str, ...] = ()
     mask_token: str | None = None
 
@@ -69,6 +72,8 @@ class Model:
             }
             if self.task in OF_PROVIDER:
                 mapping[PROVIDER] = {"status": "live", "providerId": f"{PROVIDER}/{self.id}", "task": served}
+        for provider, served in self.providers:
+            mapping[provider] = {"status": "live", "providerId": self.id, "task": served, "isModelAuthor": False}
         record: dict[str, Any] = {
             "_id": hashlib.sha256(self.id.encode()).hexdigest()[:24],
             "id": self.id,
@@ -92,7 +97,7 @@ class Model:
             record["pipeline_tag"] = "text-generation" if TASKS[self.task].chat else self.task
         if self.mask_token:
             record["mask_token"] = self.mask_token
-        if mapping:
+        if self.deployed and self.task:
             record["inference"] = "warm"
         return record
 
@@ -129,6 +134,12 @@ class Catalogue:
         listed += [_of(name, some, private=True) for name in ("sandbox/private", *self.private)]
         listed += [_of(name, some, gated=True) for name in ("sandbox/gated", *self.gated)]
         listed += [_of("sandbox/not-deployed", some, deployed=False), Model("sandbox/untagged", None)]
+        listed += [
+            _of("sandbox/elsewhere", TASKS["text-to-image"], deployed=False,
+                providers=(("together", "text-to-image"), ("fal-ai", "text-to-image"))),
+            Model("sandbox/chat-alone", "text-generation", ("text-generation", "conversational"), deployed=False,
+                  providers=(("groq", "conversational"), ("together", "conversational"))),
+        ]  # fmt: skip
         for model in listed:
             # A default model that several tasks share belongs to the first of them.
             self.models.setdefault(model.id, model)

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from pydantic import SecretStr
 
 from ..clients import pairs
-from ..egress import Egress, locate
+from ..egress import Egress, is_router, locate
 from ..errors import AccountError, HuggingFaceError, ModelError, ServiceError, SettingsError
 from ..tasks import TASKS, find_task
 from ..tasks.task import ModelFacts, Task
@@ -23,6 +23,9 @@ from .values import BadValue, shown
 
 #: (model id, token) → what the Hub says of it, ``None`` where it cannot be reached.
 Hub: TypeAlias = Callable[[str, "str | None"], "ModelFacts | None"]
+
+#: (task, model id, provider as written, token) → what is wrong with asking there, ``None`` where nothing is.
+Unserved: TypeAlias = Callable[[Task, str, "str | None", "str | None"], "str | None"]
 
 _FORMS: Mapping[str, Form] = {form.name: form for form in MODEL}
 
@@ -209,6 +212,18 @@ def note_mismatch(reader: Reader, found: Identity) -> None:
     default = task.default_model
     model = f", or a model for it: model_name = '{default}'" if default and "{" not in default else ""
     reader.fault(f"{found.model} is for {facts.pipeline_tag}, not {task.name}: {other}{model}")
+
+
+def note_unserved(reader: Reader, found: Identity, engine: EngineSettings, unserved: Unserved) -> None:
+    """Note a model that, as the Hub has it, is not served where it would be asked for."""
+    task, model = found.task, found.model
+    is_the_hubs = found.endpoint is None and found.base_url is None and is_router(engine.base_url)
+    if task is None or model is None or found.facts is None or not is_the_hubs or reader.faults:
+        return
+    token = found.token or engine.token
+    fault = unserved(task, model, found.provider, None if token is None else token.get_secret_value())
+    if fault is not None:
+        reader.fault(fault)
 
 
 def does(task: Task, facts: ModelFacts) -> bool:

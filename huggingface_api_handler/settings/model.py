@@ -12,7 +12,18 @@ from ..tasks.task import ModelFacts, Task
 from .arguments import Draft, note_missing, note_unknown, read_arguments, read_common
 from .engine import take_token
 from .forms import EXECUTION, FIXED, HOST_CREATE, HOST_QUERY, MODEL
-from .identity import Hub, Identity, ask_hub, note_mismatch, note_provider, read_identity, settle_model, settle_task
+from .identity import (
+    Hub,
+    Identity,
+    Unserved,
+    ask_hub,
+    note_mismatch,
+    note_provider,
+    note_unserved,
+    read_identity,
+    settle_model,
+    settle_task,
+)  # fmt: skip
 from .layers import EngineSettings, Execution, ModelSettings
 from .reader import Reader
 
@@ -22,7 +33,9 @@ _FIXED_NAMES = frozenset(
 )
 
 
-def model_settings(using: Mapping[str, Any] | None, engine: EngineSettings, *, hub: Hub) -> ModelSettings:
+def model_settings(
+    using: Mapping[str, Any] | None, engine: EngineSettings, *, hub: Hub, unserved: Unserved | None = None
+) -> ModelSettings:
     """Return what a CREATE MODEL amounts to.
 
     Args:
@@ -30,6 +43,7 @@ def model_settings(using: Mapping[str, Any] | None, engine: EngineSettings, *, h
         engine: the engine's settings.
         hub: (model id, token) → the Hub's word on the model, ``None`` where it cannot be
             reached; asked at most once, not at all for an endpoint.
+        unserved: says of a model that USING names why nobody serves it there, if so.
 
     Raises:
         SettingsError: with all that is wrong.
@@ -48,6 +62,8 @@ def model_settings(using: Mapping[str, Any] | None, engine: EngineSettings, *, h
         ask_hub(found, engine, hub)
         if found.model_given:  # that a default model does its task stands in the registry
             note_mismatch(reader, found)
+            if unserved is not None:
+                note_unserved(reader, found, engine, unserved)
     else:
         read_common(reader, draft, "model")
     note_unknown(reader, found.task, MODEL)

@@ -78,6 +78,8 @@ def _scored(part: Any) -> list[tuple[str, float]]:
     else:
         objects = [part] if isinstance(part, Mapping) else listed(part, _LABELS)
         pairs = [(mapping(one, _LABELS).get("label"), one.get("score")) for one in objects]
+        if pairs and pairs[0][0] is None:
+            refuse(objects[0], _LABELS)
     if not pairs:
         refuse(part, _LABELS)
     return [(_label(label), number(score, "a score")) for label, score in pairs]
@@ -250,7 +252,7 @@ def text_reader(*names: str) -> Reader:
     def read(part: Any, args: Arguments) -> Answer:
         found = mapping(one_element(part, "one text"), f"an object with {names[0]}")
         value = next((found[name] for name in names if isinstance(found.get(name), str)), None)
-        return Answer(text(value, f"an object with {names[0]}"))
+        return Answer(text(value, f"an object with {names[0]}", of=found))
 
     return each(split_elements, read)
 

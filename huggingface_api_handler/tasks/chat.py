@@ -37,7 +37,8 @@ _NOT_SENT = ("stream", "stream_options", "messages", "model")
 
 
 def _choices(answer: Mapping[str, Any]) -> list[Any]:
-    choices = listed(answer.get("choices"), "an object with choices")
+    choices = answer.get("choices")
+    choices = listed(answer if choices is None else choices, "an object with choices")
     if not choices:
         refuse(answer, "at least one choice")
     return choices
@@ -200,7 +201,7 @@ def generation_answer(part: Any, args: Arguments) -> Answer:
         tokens = whole(_usage(found.get("usage")).get("completion_tokens"))
     if tokens is not None:
         explain["tokens"] = tokens
-    return Answer(text(generated, "an object with generated_text"), explain, tokens=tokens)
+    return Answer(text(generated, "an object with generated_text", of=found), explain, tokens=tokens)
 
 
 read_generations = each(split_generations, generation_answer)

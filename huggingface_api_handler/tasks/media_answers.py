@@ -203,7 +203,7 @@ def transcript_answer(answer: Any, args: Arguments) -> Answer:
     elif isinstance(found.get("segments"), list):
         parts = [mapping(one, "a segment") for one in found["segments"]]
         explain["chunks"] = [_chunk({**one, "timestamp": [one.get("start"), one.get("end")]}) for one in parts]
-    return Answer(text(found.get("text"), "an object with text"), explain)
+    return Answer(text(found.get("text"), "an object with text", of=found), explain)
 
 
 def _chunk(one: Mapping[str, Any]) -> dict[str, Any]:

@@ -140,10 +140,14 @@ def whole(value: Any) -> int | None:
     return value
 
 
-def text(value: Any, what: str = "a text") -> str:
-    """Return a text that UTF-8 can carry, or raise ``InvalidAnswer``."""
+def text(value: Any, what: str = "a text", *, of: Any = None) -> str:
+    """Return a text that UTF-8 can carry, or raise ``InvalidAnswer``.
+
+    Args:
+        of: what should have held the text; it is told of where there is none at all.
+    """
     if not isinstance(value, str):
-        refuse(value, what)
+        refuse(of if value is None and of is not None else value, what)
     return carried(value)
 
 

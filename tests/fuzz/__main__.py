@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from .seeds import good_answers
 from .targets import TARGETS, run
 
 PACKAGE = "huggingface_api_handler"
@@ -125,7 +126,7 @@ def _mutated(random: random.Random, seeds: list[bytes]) -> bytes:
 
 def _plain(seconds: float) -> int:
     """Mutate the corpus without guidance; return how many inputs failed in a new way."""
-    seeds = [path.read_bytes() for path in sorted(CORPUS.iterdir())]
+    seeds = [*(path.read_bytes() for path in sorted(CORPUS.iterdir())), *good_answers().values()]
     chance = random.Random()
     until, runs = time.monotonic() + seconds, 0
     ways: set[tuple[str, ...]] = set()
@@ -162,6 +163,8 @@ def _guided(seconds: float) -> None:
     FOUND.mkdir(exist_ok=True)
     work = FOUND / "corpus"
     work.mkdir(exist_ok=True)
+    for name, seed in good_answers().items():
+        (work / f"answer-{name}").write_bytes(seed)
     options = [
         f"-max_total_time={seconds:.0f}", f"-timeout={SLOW * 5:.0f}", f"-rss_limit_mb={MOST_MEMORY}", "-max_len=4096",
         f"-artifact_prefix={FOUND}/", "-print_final_stats=1", str(work), str(CORPUS),

@@ -37,6 +37,7 @@ from huggingface_api_handler.template import parse_template
 from .draw import Draw
 
 NAMES = tuple(TASKS)
+BODY_TYPES = ("application/json", "", "text/html", "image/png", "audio/wav", "application/octet-stream")
 TOKEN = "hf_" + "z" * 34
 CALLER = Caller(tenant="0/0", engine="e", model="m", name="m", target="y")
 
@@ -165,7 +166,7 @@ def answers(draw: Draw) -> None:
 def bodies(draw: Draw) -> None:
     """A body of any media type, as bytes."""
     task = TASKS[draw.one(NAMES)]
-    kind = draw.one(("application/json", "", "text/html", "image/png", "audio/wav", "application/octet-stream"))
+    kind = draw.one(BODY_TYPES)
     headers = {"content-type": kind, "x-request-id": draw.text(), "x-compute-time": draw.text()}
     reply = Reply(200, headers, draw.rest(), kind, 0.1)
     assert reply.request_id is None or len(reply.request_id) < 1000

@@ -99,3 +99,20 @@ def test_every_task_has_its_statement() -> None:
         created = [one for one in run if re.search(rf"task = '{name}'", one)]
         models = [docs.created(one)[1] for one in created]
         assert any(re.search(rf"\b{model}\b", one) for model in models for one in run if one.startswith("SELECT")), name
+
+
+def test_the_example_of_every_model_runs(reader: Reader, after_readme: str) -> None:
+    """``DESCRIBE model.example`` of each task: its first statement, as it stands."""
+    for block in docs.blocks(TEXTS["docs/tasks.md"]):
+        for statement in block.statements if block.reason is None else ():
+            made = docs.created(statement)
+            if made is not None and made not in reader.made:
+                reader(statement)
+    models = [name for kind, name in reader.made if kind == "MODEL"]
+    assert len(models) >= len(TASKS)
+    for model in models:
+        first = reader(f"DESCRIBE {model}.example").records()[0]
+        assert first["what for"] == "try it on one row"
+        result = reader(first["sql"])
+        assert len(result) == 1, first["sql"]
+        assert result.rows[0][0] is not None, first["sql"]

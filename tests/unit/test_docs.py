@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from huggingface_api_handler.errors import BY_CODE
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -54,3 +56,32 @@ def test_reference_tables_are_up_to_date() -> None:
 def test_help_lists_every_target() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert set(re.findall(r"make ([a-z-]+)", listed)) == TARGETS - {"$(VENV)"}
+
+
+def _tables(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "docs/tables.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_reference_tables_are_those_of_the_code() -> None:
+    checked = _tables("--check")
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_every_marked_table_is_on_a_page_that_is_checked() -> None:
+    marked = {
+        str(page.relative_to(ROOT))
+        for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+        if "<!-- table:" in page.read_text(encoding="utf-8")
+    }
+    named = re.search(r"^PAGES = \((.*)\)$", (ROOT / "docs" / "tables.py").read_text(encoding="utf-8"), re.MULTILINE)
+    assert named is not None
+    assert marked == set(re.findall(r'"([^"]+)"', named[1]))
+
+
+@pytest.mark.parametrize(("code", "kind"), BY_CODE.items())
+def test_every_error_says_what_to_do(code: str, kind: type) -> None:
+    row = next(line for line in (ROOT / "README.md").read_text("utf-8").splitlines() if line.startswith(f"| `{code}`"))
+    assert kind.remedy in row
+    assert len(kind.remedy) > 20
+    assert "``" not in row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -231,6 +232,29 @@ class TestSqlite:
         assert store.get_many(["new"]) == {"new": b"1"}
         store.close()
 
+    def test_a_file_of_the_format_before_is_renewed(self, tmp_path: Path) -> None:
+        path = tmp_path / "answers.sqlite"
+        with contextlib.closing(sqlite3.connect(path)) as old:
+            old.executescript(
+                """
+                CREATE TABLE answers (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL);
+                CREATE TABLE counters (scope TEXT, name TEXT, value REAL NOT NULL, PRIMARY KEY (scope, name))
+                WITHOUT ROWID;
+                CREATE TABLE runs (
+                    run TEXT PRIMARY KEY, scope TEXT, model TEXT, task TEXT, rows INTEGER, done INTEGER,
+                    errors INTEGER, started REAL, updated REAL, state TEXT, pid INTEGER, host TEXT
+                ) WITHOUT ROWID;
+                INSERT INTO answers VALUES ('paid', X'666F72', 1e12);
+                INSERT INTO runs VALUES ('r1', 's', 'm', 't', 9, 9, 0, 1, unixepoch(), 'done', 0, '');
+                PRAGMA user_version = 1;
+                """
+            )
+        with contextlib.closing(SqliteStore(path)) as store:
+            assert store.get_many(["paid"]) == {"paid": b"for"}
+            store.run_start("r2", "s", model="m", task="t", rows=1)
+            assert {(run.run, run.rate) for run in store.runs("s")} == {("r1", 0.0), ("r2", 0.0)}
+        assert list(tmp_path.glob("*.aside*")) == []
+
     def test_a_file_of_another_version_is_set_aside(self, tmp_path: Path) -> None:
         path = tmp_path / "answers.sqlite"
         other = sqlite3.connect(path)
@@ -344,7 +368,7 @@ class TestSqlite:
             for table in ("answers", "counters", "runs")
             for row in sqlite3.connect(store.path).execute(f"PRAGMA table_info({table})")
         ]
-        runs = "run scope model task rows done errors started updated state pid host"
+        runs = "run scope model task rows done errors started updated state pid host rate"
         assert sorted(columns) == sorted(f"key value expires scope name value {runs}".split())
 
     @settings(max_examples=30, deadline=None)

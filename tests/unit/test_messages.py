@@ -1,0 +1,853 @@
+"""The catalogue of mistakes: what people do, or meet, and the whole text that they then read.
+
+Every text is written out, so that a change of wording is seen and judged. Those of USING clauses alone
+stand in ``test_settings_messages.py``; here a query goes down the whole street, to a server on loopback.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from huggingface_api_handler.choosing import unserved
+from huggingface_api_handler.errors import HuggingFaceError
+from huggingface_api_handler.execution.retry import RetryPolicy
+from huggingface_api_handler.execution.store import NoStore
+from huggingface_api_handler.prediction import Prediction
+from huggingface_api_handler.runtime import Runtime
+from huggingface_api_handler.settings import ModelSettings, engine_settings, model_settings, query_settings
+from huggingface_api_handler.tasks.task import ModelFacts
+
+from .loopback import Heard, Loopback, Speak, answer, raw
+from .street import CALLER, TOKEN, engine
+
+#: The last row is the one that goes wrong, where not all do.
+BAD = "the bad one"
+ROWS = {"text": ["a good one", BAD]}
+#: So that it does not hang on the time of day which of two requests is answered first.
+ONE_BY_ONE = {"max_retries": 2, "max_batch_size": 1, "max_concurrency": 1}
+GOOD = answer([{"label": "POSITIVE", "score": 0.9}])
+
+TEXT = {"task": "text-classification", "model_name": "org/name", "input_column": "text"}
+WRITE = {"task": "text-generation", "model_name": "org/name", "input_column": "text"}
+CHAT = {"task": "chat-completion", "model_name": "org/name", "input_column": "text"}
+SPEECH = {"task": "automatic-speech-recognition", "model_name": "org/name", "input_column": "sound"}
+IMAGE = {"task": "image-classification", "model_name": "org/name", "input_column": "picture"}
+DRAW = {"task": "text-to-image", "model_name": "org/name", "input_column": "text"}
+TABLE = {"task": "tabular-classification", "model_name": "org/name"}
+ASK = {
+    "task": "table-question-answering", "model_name": "org/name", "input_column": "question", "table_column": "sheet",
+}  # fmt: skip
+SOUND = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00" + b"\x00" * 24
+PDF = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n" + b"\x00" * 64
+
+
+def said(status: int, error: Any, **headers: str) -> Speak:
+    """An answer with a failing status and the usual JSON."""
+    return answer({"error": error}, status, **headers)
+
+
+def page(status: int, title: str, text: str = "") -> Speak:
+    return answer(
+        f"<html><head><title>{title}</title></head><body><h1>{text or title}</h1></body></html>", status, "text/html"
+    )
+
+
+def silent(heard: Heard, sock: socket.socket) -> None:
+    """Say nothing for longer than anybody here waits."""
+    time.sleep(2.0)
+
+
+def serves(**providers: str) -> Speak:
+    """The Hub's word on who serves a model, and for what."""
+    names = {name.replace("_", "-"): task for name, task in providers.items()}
+    mapping = {name: {"status": "live", "providerId": "org/name", "task": task} for name, task in names.items()}
+    return answer({"id": "org/name", "inferenceProviderMapping": mapping})
+
+
+NO_HUB = raw(b"")
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query on a model, and what comes of it.
+
+    Attributes:
+        service: what the model's server says to the row that goes wrong, or to all.
+        model, engine, using: what CREATE MODEL, CREATE ML_ENGINE and the query itself say.
+        cells: the columns that the query gives.
+        hub: what the Hub says when it is asked.
+        environ: the server's environment, for an engine without a token of its own.
+    """
+
+    service: Speak = GOOD
+    model: Mapping[str, Any] = field(default_factory=lambda: TEXT)
+    cells: Mapping[str, Sequence[Any]] = field(default_factory=lambda: ROWS)
+    engine: Mapping[str, Any] = field(default_factory=dict)
+    using: Mapping[str, Any] = field(default_factory=dict)
+    hub: Speak = NO_HUB
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Create:
+    """A CREATE MODEL at an engine of Hugging Face's own router; the Hub says who serves the model."""
+
+    model: Mapping[str, Any]
+    hub: Speak
+
+
+class Told(HuggingFaceError):
+    """The error of a row, as its cell has it."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def ask(case: Query, server: Loopback) -> None:
+    """Run the query as MindsDB would have it run; the waits between tries are short."""
+    at = engine(server, **case.engine)
+    if case.environ:
+        environ = {"HUGGINGFACE_API_BASE_URL": at.base_url, **case.environ}
+        at = engine_settings(case.engine, environ=environ, login=lambda: None)
+    made = model_settings(case.model, at, hub=lambda *_: None)
+    of = query_settings(made, at, {**ONE_BY_ONE, **case.using}, alias=CALLER.name)
+    retry = RetryPolicy(of.execution.max_retries, base=0.001, cap=0.002)
+    frame = pd.DataFrame(dict(case.cells), dtype=object)
+    found = Prediction(of, at, CALLER, Runtime(), NoStore(), retry).run(frame)
+    if "y_error" in found:
+        raise Told(found["y_error"].iloc[-1])
+    pytest.fail(f"nothing went wrong: {found.to_dict('list')}")
+
+
+def create(case: Create) -> ModelSettings:
+    at = engine_settings({"api_key": TOKEN}, environ={}, login=lambda: None)
+    facts = ModelFacts(id=str(case.model.get("model_name")))
+    return model_settings(case.model, at, hub=lambda *_: facts, unserved=unserved)
+
+
+def text_of(case: Query | Create, patch: pytest.MonkeyPatch) -> str:
+    """Return what the case ends in, and its text as the user reads it; ports vary and are left out."""
+
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        if heard.target.startswith("/api/"):
+            return case.hub(heard, sock)
+        assert isinstance(case, Query)
+        bad = BAD.encode() in heard.body or len(next(iter(case.cells.values()))) == 1
+        return (case.service if bad else GOOD)(heard, sock)
+
+    with Loopback(speak) as server:
+        patch.setenv("HF_ENDPOINT", server.url)
+        with pytest.raises(HuggingFaceError) as caught:
+            ask(case, server) if isinstance(case, Query) else create(case)
+    return str(caught.value).replace(f":{server.port}", "")
+
+
+MISTAKES: dict[str, tuple[Query | Create, str]] = {
+    # --- the token and its account
+    "a wrong token": (
+        Query(said(401, "Invalid credentials in Authorization header")),
+        'the token was refused: "Invalid credentials in Authorization header" (task text-classification, model '
+        "org/name, HTTP 401). Make a new one at https://huggingface.co/settings/tokens and give it as api_key "
+        "= 'hf_…' to a new ML_ENGINE, or to this model with RETRAIN; a private model, or a wrong model_name, "
+        "gets the same answer.",
+    ),
+    "a wrong token of the server's": (
+        Query(said(401, "Invalid username or password."), environ={"HF_TOKEN": TOKEN}),
+        'the token was refused: "Invalid username or password." (task text-classification, model org/name, '
+        "HTTP 401). It is the token of the server's HF_TOKEN, since the engine has none of its own. Make a new "
+        "one at https://huggingface.co/settings/tokens and give it as api_key = 'hf_…' to a new ML_ENGINE, or "
+        "to this model with RETRAIN; a private model, or a wrong model_name, gets the same answer.",
+    ),
+    "no token": (
+        Query(said(401, "Invalid username or password."), environ={"NOTHING": "x"}),
+        'a token is needed and none was sent: "Invalid username or password." (task text-classification, model '
+        "org/name, HTTP 401). Make one at https://huggingface.co/settings/tokens and write CREATE ML_ENGINE … "
+        "USING api_key = 'hf_…'; an endpoint or base_url gets the token only where the engine allows its host.",
+    ),
+    "a token without the permission": (
+        Query(
+            said(
+                403,
+                (
+                    "This authentication method does not have sufficient permissions to call "
+                    "Inference Providers on behalf of user ada"
+                ),
+            )
+        ),
+        'the token may not do this: "This authentication method does not have sufficient permissions to call '
+        'Inference Providers on behalf of user ada" (task text-classification, model org/name, HTTP 403). Give '
+        "it the permission 'Make calls to Inference Providers' at https://huggingface.co/settings/tokens; with "
+        "bill_to, for that organisation too.",
+    ),
+    "an organisation that does not let one": (
+        Query(
+            said(
+                403,
+                (
+                    "This authentication method does not have sufficient permissions to call "
+                    "Inference Providers on behalf of org acme"
+                ),
+            ),
+            engine={"bill_to": "acme"},
+        ),
+        'the token may not do this: "This authentication method does not have sufficient permissions to call '
+        'Inference Providers on behalf of org acme" (task text-classification, model org/name, HTTP 403). Give '
+        "it the permission 'Make calls to Inference Providers' at https://huggingface.co/settings/tokens; with "
+        "bill_to, for that organisation too.",
+    ),
+    "a gated model": (
+        Query(said(403, ("Access to model org/name is restricted and you are not in the authorized list."))),
+        'the model is gated, its owner decides who may use it: "Access to model org/name is restricted and you '
+        'are not in the authorized list." (task text-classification, model org/name, HTTP 403). Accept its '
+        "terms at https://huggingface.co/org/name with the account that the token belongs to, or choose "
+        "another model_name.",
+    ),
+    "refused without a reason": (
+        Query(answer("Forbidden", 403, "text/plain")),
+        'the service refused access: "Forbidden" (task text-classification, model org/name, HTTP 403). Look at '
+        "the token's permissions (https://huggingface.co/settings/tokens), whether "
+        "https://huggingface.co/org/name lets you in, and at bill_to.",
+    ),
+    "no credits, in 2025's words": (
+        Query(
+            said(
+                402,
+                (
+                    "You have exceeded your monthly included credits for Inference Providers. "
+                    "Subscribe to PRO to get 20x more monthly included credits."
+                ),
+            )
+        ),
+        "the account's inference credits are used up: \"You have exceeded your monthly included credits for "
+        'Inference Providers. Subscribe to PRO to get 20x more monthly included credits." (task '
+        "text-classification, model org/name, HTTP 402). Buy credits or upgrade at "
+        "https://huggingface.co/settings/billing, have an organisation pay (bill_to at the engine), or wait "
+        "for next month's.",
+    ),
+    "no credits, in 2026's words": (
+        Query(
+            said(
+                402,
+                (
+                    "You have depleted your monthly included credits. Purchase pre-paid credits to "
+                    "continue using Inference Providers."
+                ),
+            )
+        ),
+        "the account's inference credits are used up: \"You have depleted your monthly included credits. "
+        'Purchase pre-paid credits to continue using Inference Providers." (task text-classification, model '
+        "org/name, HTTP 402). Buy credits or upgrade at https://huggingface.co/settings/billing, have an "
+        "organisation pay (bill_to at the engine), or wait for next month's.",
+    ),
+    "no credits at one provider": (
+        Query(said(402, "You have reached the free monthly usage limit for together.")),
+        "the account's inference credits are used up: \"You have reached the free monthly usage limit for "
+        'together." (task text-classification, model org/name, HTTP 402). Buy credits or upgrade at '
+        "https://huggingface.co/settings/billing, have an organisation pay (bill_to at the engine), or wait "
+        "for next month's.",
+    ),
+    "no credits, nothing said": (
+        Query(answer(b"", 402)),
+        "the account's inference credits are used up (task text-classification, model org/name, HTTP 402). Buy "
+        "credits or upgrade at https://huggingface.co/settings/billing, have an organisation pay (bill_to at "
+        "the engine), or wait for next month's.",
+    ),
+    # --- the model
+    "not deployed, served by others": (
+        Query(
+            answer("Not Found", 404, "text/plain"),
+            DRAW,
+            {"text": [BAD]},
+            hub=serves(together="text-to-image", fal_ai="text-to-image"),
+        ),
+        'the model is not served where it was asked for: "Not Found" (task text-to-image, model org/name, HTTP '
+        "404). It is served by together and fal-ai: create the model with provider = 'together'.",
+    ),
+    "not deployed, served by nobody": (
+        Query(answer("Not Found", 404, "text/plain"), hub=serves()),
+        'the model is not served where it was asked for: "Not Found" (task text-classification, model '
+        "org/name, HTTP 404). No Inference Provider serves it: create the model with model_name = "
+        "'distilbert/distilbert-base-uncased-finetuned-sst-2-english', the task's default, or endpoint = "
+        "'https://…' of an Inference Endpoint of your own.",
+    ),
+    "not deployed, the Hub is silent": (
+        Query(answer("Not Found", 404, "text/plain")),
+        'the model is not served where it was asked for: "Not Found" (task text-classification, model '
+        "org/name, HTTP 404). Look at https://huggingface.co/org/name: it says who serves it, if anybody does; "
+        "then create the model with that provider, or with another model_name.",
+    ),
+    "not deployed, though the Hub says so": (
+        Query(answer("Not Found", 404, "text/plain"), hub=serves(hf_inference="text-classification")),
+        'the model is not served where it was asked for: "Not Found" (task text-classification, model '
+        "org/name, HTTP 404). By the Hub's word hf-inference serves it, so this may pass: run the query again "
+        "in a few minutes, or look at https://huggingface.co/org/name.",
+    ),
+    "not deployed, served for chat alone": (
+        Query(
+            answer("Not Found", 404, "text/plain"),
+            WRITE,
+            {"text": [BAD]},
+            hub=serves(groq="conversational", together="conversational"),
+        ),
+        'the model is not served where it was asked for: "Not Found" (task text-generation, model org/name, '
+        "HTTP 404). It is served for chat-completion, by groq and together: create the model with task = "
+        "'chat-completion', or another model_name.",
+    ),
+    "no such model": (
+        Query(
+            said(404, "Model org/name does not exist"),
+            hub=answer({"error": "Repository not found"}, 404, X_Error_Code="RepoNotFound"),
+        ),
+        'the model is not served where it was asked for: "Model org/name does not exist" (task '
+        "text-classification, model org/name, HTTP 404). The Hub has no model org/name: look whether its name "
+        "is right; if it is private, the token must be allowed to read it.",
+    ),
+    "a provider that does not serve it": (
+        Query(
+            said(400, "Model not supported by provider together"),
+            {**CHAT, "provider": "together"},
+            {"text": [BAD]},
+            hub=serves(groq="conversational"),
+        ),
+        'the model is not served where it was asked for: "Model not supported by provider together" (task '
+        "chat-completion, model org/name, HTTP 400). It is served by groq: create the model with provider = "
+        "'groq'.",
+    ),
+    "no provider that is enabled": (
+        Query(
+            said(
+                400,
+                {
+                    "message": ("The requested model 'org/name' is not supported by any provider you have enabled."),
+                    "type": "invalid_request_error",
+                    "param": "model",
+                    "code": "model_not_supported",
+                },
+            ),
+            CHAT,
+            {"text": [BAD]},
+            hub=serves(groq="conversational", novita="conversational"),
+        ),
+        "the model is not served where it was asked for: \"The requested model 'org/name' is not supported by "
+        'any provider you have enabled." (task chat-completion, model org/name, HTTP 400). It is served by '
+        "groq and novita: enable one at https://huggingface.co/settings/inference-providers, or create the "
+        "model with provider = 'groq'.",
+    ),
+    "a model that does not chat": (
+        Query(
+            said(
+                400, {"message": "The requested model 'org/name' is not a chat model.", "code": "model_not_supported"}
+            ),
+            CHAT,
+            {"text": [BAD]},
+            hub=serves(hf_inference="text-generation"),
+        ),
+        "the model does not chat: \"The requested model 'org/name' is not a chat model.\" (task "
+        "chat-completion, model org/name, HTTP 400). It is served for text-generation, by hf-inference: create "
+        "the model with task = 'text-generation', or another model, such as model_name = "
+        "'meta-llama/Llama-3.1-8B-Instruct'.",
+    ),
+    "another task than the model's": (
+        Query(
+            said(
+                400,
+                (
+                    "Model org/name is not supported for task text-generation and provider novita. "
+                    "Supported task: conversational."
+                ),
+            ),
+            WRITE,
+            {"text": [BAD]},
+        ),
+        'the model is not served for this task: "Model org/name is not supported for task text-generation and '
+        'provider novita. Supported task: conversational." (task text-generation, model org/name, HTTP 400). '
+        "Create the model with the task that the message names, or with another model_name.",
+    ),
+    "the old host": (
+        Query(
+            said(
+                410,
+                (
+                    "https://api-inference.huggingface.co is no longer supported. Please use "
+                    "https://router.huggingface.co instead."
+                ),
+            )
+        ),
+        'this address is no longer served: "https://api-inference.huggingface.co is no longer supported. '
+        'Please use https://router.huggingface.co instead." (task text-classification, model org/name, HTTP '
+        "410). Check base_url and endpoint; api-inference.huggingface.co is gone, leave base_url out to use "
+        "its successor.",
+    ),
+    "a paused endpoint": (
+        Query(said(400, "Bad Request: The endpoint is paused, ask a maintainer to restart it")),
+        'the endpoint is paused: "Bad Request: The endpoint is paused, ask a maintainer to restart it" (task '
+        "text-classification, model org/name, HTTP 400). Its owner can resume it at "
+        "https://endpoints.huggingface.co; then run the query again.",
+    ),
+    "an endpoint scaled to zero": (
+        Query(said(503, "503 Service Unavailable: the endpoint is scaled to zero")),
+        'the model is starting: "503 Service Unavailable: the endpoint is scaled to zero" (task '
+        "text-classification, model org/name, row 2, HTTP 503, tried 3 times). Run the query again in a "
+        "minute, or raise max_retries or timeout. To go past rows that fail, and see which, write USING "
+        "on_error = 'null'.",
+    ),
+    "a route that is none": (
+        Query(answer("Method Not Allowed", 405, "text/plain")),
+        'this address takes no requests of this kind: "Method Not Allowed" (task text-classification, model '
+        "org/name, HTTP 405). Check endpoint and base_url.",
+    ),
+    "created elsewhere than it is served": (
+        Create(DRAW, serves(together="text-to-image", fal_ai="text-to-image")),
+        "hf-inference does not serve org/name; it is served by together and fal-ai: write provider = "
+        "'together' (to have it asked there all the same, write provider = 'hf-inference')",
+    ),
+    "created where nobody serves it": (
+        Create(TEXT, serves()),
+        "no Inference Provider serves org/name: write model_name = "
+        "'distilbert/distilbert-base-uncased-finetuned-sst-2-english', the task's default, or endpoint = "
+        "'https://…' of an Inference Endpoint of your own (to have it asked there all the same, write provider "
+        "= 'hf-inference')",
+    ),
+    "created for a task that it is not served for": (
+        Create(WRITE, serves(groq="conversational")),
+        "hf-inference does not serve org/name; it is served for chat-completion, by groq: write task = "
+        "'chat-completion', or another model_name (to have it asked there all the same, write provider = "
+        "'hf-inference')",
+    ),
+    "created at a provider without it": (
+        Create({**DRAW, "provider": "replicate"}, serves(together="text-to-image")),
+        "replicate does not serve org/name for text-to-image; it is served by together: write provider = 'together'",
+    ),
+    "created for a chat that nobody serves": (
+        Create(CHAT, serves()),
+        "no Inference Provider serves org/name: write model_name = 'meta-llama/Llama-3.1-8B-Instruct', the "
+        "task's default, or endpoint = 'https://…' of an Inference Endpoint of your own (to have it asked "
+        "there all the same, write provider = 'auto')",
+    ),
+    # --- the service
+    "too many requests": (
+        Query(said(429, "Rate limit reached.")),
+        'the service asks for fewer requests: "Rate limit reached." (task text-classification, model org/name, '
+        "row 2, HTTP 429, tried 3 times). Lower max_concurrency or set requests_per_minute, then run the query "
+        "again. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "too many requests, with a pause": (
+        Query(said(429, "Too many requests", Retry_After="0")),
+        'the service asks for fewer requests: "Too many requests" (task text-classification, model org/name, '
+        "row 2, HTTP 429, tried 3 times). Lower max_concurrency or set requests_per_minute, then run the query "
+        "again. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "overloaded": (
+        Query(said(503, "Service temporarily unavailable, overload detected")),
+        'the service failed: "Service temporarily unavailable, overload detected" (task text-classification, '
+        "model org/name, row 2, HTTP 503, tried 3 times). Run the query again later, or raise max_retries. To "
+        "go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "loading for ever": (
+        Query(answer({"error": "Model org/name is currently loading", "estimated_time": 0.001}, 503)),
+        'the model is starting: "Model org/name is currently loading" (task text-classification, model '
+        "org/name, row 2, HTTP 503, tried 3 times). Run the query again in a minute, or raise max_retries or "
+        "timeout. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "failed": (
+        Query(said(500, "unknown error")),
+        'the service failed: "unknown error" (task text-classification, model org/name, row 2, HTTP 500, tried '
+        "3 times). Run the query again later, or raise max_retries. To go past rows that fail, and see which, "
+        "write USING on_error = 'null'.",
+    ),
+    "too busy": (
+        Query(said(500, "Model too busy, unable to get response in less than 120 second(s)")),
+        'the service failed: "Model too busy, unable to get response in less than 120 second(s)" (task '
+        "text-classification, model org/name, row 2, HTTP 500, tried 3 times). Run the query again later, or "
+        "raise max_retries. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a bad gateway's page": (
+        Query(page(502, "502 Bad Gateway")),
+        'the service failed: "502 Bad Gateway" (task text-classification, model org/name, row 2, HTTP 502, '
+        "tried 3 times). Run the query again later, or raise max_retries. To go past rows that fail, and see "
+        "which, write USING on_error = 'null'.",
+    ),
+    "a gateway that gave up": (
+        Query(page(504, "504 Gateway Time-out")),
+        'the service did not answer in time: "504 Gateway Time-out" (task text-classification, model org/name, '
+        "row 2, HTTP 504, tried 3 times). Ask for less at once (max_new_tokens, max_tokens, max_batch_size), "
+        "or run the query again later. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a backend that failed": (
+        Query(said(424, "Request failed during generation")),
+        'the model behind the service failed: "Request failed during generation" (task text-classification, '
+        "model org/name, row 2, HTTP 424, tried 3 times). Run the query again later. To go past rows that "
+        "fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a login page": (
+        Query(page(200, "Welcome to HotelNet", "Please sign in")),
+        "the service sent a web page titled 'Welcome to HotelNet' for an answer (task text-classification, "
+        "model org/name, row 2, tried 3 times). Something between MindsDB and the model may have answered, "
+        "such as a proxy or a network's login page: look at base_url, endpoint and the server's network, then "
+        "run the query again. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a proxy that wants a login": (
+        Query(page(407, "Proxy Authentication Required")),
+        'the proxy asks for a login: "Proxy Authentication Required" (task text-classification, model '
+        "org/name, row 2, HTTP 407). Check the server's proxy settings. To go past rows that fail, and see "
+        "which, write USING on_error = 'null'.",
+    ),
+    "an empty answer": (
+        Query(answer(b"")),
+        "the service sent nothing for an answer (task text-classification, model org/name, row 2, tried 3 "
+        "times). Look at base_url and endpoint; where they are right, run the query again. To go past rows "
+        "that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "an answer that is cut": (
+        Query(answer(b'[{"label": "POS')),
+        "the service sent no JSON for an answer (task text-classification, model org/name, row 2, tried 3 "
+        "times). Look at base_url and endpoint; where they are right, run the query again. To go past rows "
+        "that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "an answer of another task": (
+        Query(answer([{"generated_text": "a story"}])),
+        "the service answered with an object with generated_text, where a list of labels with scores was "
+        "expected (task text-classification, model org/name, row 2). Check that the model does this task. To "
+        "go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "an error in a good answer": (
+        Query(answer({"error": "something odd"})),
+        'the service answered with an error: "something odd" (task text-classification, model org/name, row 2, '
+        "tried 3 times). Run the query again later. To go past rows that fail, and see which, write USING "
+        "on_error = 'null'.",
+    ),
+    "an answer with the token in it": (
+        Query(answer({"echo": TOKEN})),
+        "the service's answer repeats the token that it was sent (task text-classification, model org/name, "
+        "row 2). Find out what stands behind base_url or endpoint, and make a new token. To go past rows that "
+        "fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a redirect": (
+        Query(answer(b"", 301, Location="https://elsewhere.example/")),
+        "the service sent the request elsewhere (task text-classification, model org/name, row 2, HTTP 301). "
+        "Check base_url and endpoint. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a broken connection": (
+        Query(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[{")),
+        "the connection broke before the answer was whole: 127.0.0.1 (task text-classification, model "
+        "org/name, row 2, tried 3 times). Run the query again, or raise max_retries. To go past rows that "
+        "fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a silent server": (
+        Query(silent, cells={"text": [BAD]}, using={"timeout": 0.2}),
+        "no whole answer in time (timeout = 0.2 seconds): 127.0.0.1 (task text-classification, model org/name, "
+        "row 1, tried 3 times). Raise timeout, lower max_batch_size, or ask for shorter answers. To go past "
+        "rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a token in the service's own words": (
+        Query(said(400, f"<b>no good</b>: token {TOKEN}")),
+        'the service refused the input: "no good : token ******" (task text-classification, model org/name, '
+        "row 2, HTTP 400). Look at this row's values, and at what the model was created with (DESCRIBE "
+        "<model>.args). To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    # --- the input
+    "a text that is too long": (
+        Query(
+            said(
+                400, ("The size of tensor a (1204) must match the size of tensor b (512) at non-singleton dimension 1")
+            )
+        ),
+        'the text is longer than the model takes: "The size of tensor a (1204) must match the size of tensor b '
+        '(512) at non-singleton dimension 1" (task text-classification, model org/name, row 2, HTTP 400). '
+        "Shorten it, for instance with LEFT(text, 2000) in a sub-select, or choose a model that takes longer "
+        "texts. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a text that is too long for an embeddings server": (
+        Query(said(422, ("Input validation error: `inputs` must have less than 512 tokens. Given: 1204"))),
+        'the text is longer than the model takes: "Input validation error: `inputs` must have less than 512 '
+        'tokens. Given: 1204" (task text-classification, model org/name, row 2, HTTP 422). Shorten it, for '
+        "instance with LEFT(text, 2000) in a sub-select, or choose a model that takes longer texts. To go past "
+        "rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a prompt that is too long": (
+        Query(
+            said(
+                400,
+                {
+                    "message": (
+                        "This model's maximum context length is 8192 tokens. However, your messages "
+                        "resulted in 9000 tokens."
+                    )
+                },
+            ),
+            CHAT,
+            {"text": [BAD]},
+        ),
+        "the text is longer than the model takes: \"This model's maximum context length is 8192 tokens. "
+        'However, your messages resulted in 9000 tokens." (task chat-completion, model org/name, row 1, HTTP '
+        "400). Shorten it, for instance with LEFT(text, 2000) in a sub-select, or choose a model that takes "
+        "longer texts. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a sound beyond 30 seconds": (
+        Query(
+            said(
+                400,
+                (
+                    "You have passed more than 3000 mel input features (> 30 seconds) which "
+                    "automatically enables long-form generation"
+                ),
+            ),
+            SPEECH,
+            {"sound": [SOUND]},
+        ),
+        'the sound is longer than the model takes at once: "You have passed more than 3000 mel input features '
+        '(> 30 seconds) which automatically enables long-form generation" (task automatic-speech-recognition, '
+        "model org/name, row 1, HTTP 400). Add return_timestamps = true, or cut the sound into pieces of 30 "
+        "seconds. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a request that is too large": (
+        Query(answer("Failed to buffer the request body: length limit exceeded", 413, "text/plain")),
+        'the request is larger than the service takes: "Failed to buffer the request body: length limit '
+        'exceeded" (task text-classification, model org/name, row 2, HTTP 413). Lower max_batch_size, shorten '
+        "the text or shrink the media. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a list that is too long": (
+        Query(said(422, "batch size 64 > maximum allowed batch size 32")),
+        'the list of inputs is longer than the server takes: "batch size 64 > maximum allowed batch size 32" '
+        "(task text-classification, model org/name, row 2, HTTP 422). Lower max_batch_size. To go past rows "
+        "that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a parameter that the model does not take": (
+        Query(said(400, "The following `model_kwargs` are not used by the model: ['top_z']")),
+        'the model does not take one of the parameters: "The following `model_kwargs` are not used by the '
+        "model: ['top_z']\" (task text-classification, model org/name, HTTP 400). Leave the parameter that "
+        "the message names out of USING.",
+    ),
+    "memory used up": (
+        Query(said(400, "CUDA out of memory. Tried to allocate 2.00 GiB")),
+        'the server ran out of memory on this request: "CUDA out of memory. Tried to allocate 2.00 GiB" (task '
+        "text-classification, model org/name, row 2, HTTP 400). Lower max_batch_size, or shorten the inputs. "
+        "To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "refused, with a reason": (
+        Query(said(400, ["Error in `inputs.context`: field required"])),
+        'the service refused the input: "Error in `inputs.context`: field required" (task text-classification, '
+        "model org/name, row 2, HTTP 400). Look at this row's values, and at what the model was created with "
+        "(DESCRIBE <model>.args). To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "refused, in a web framework's words": (
+        Query(answer({"detail": [{"loc": ["body", "inputs"], "msg": "field required"}]}, 422)),
+        'the service could not read the request: "body.inputs: field required" (task text-classification, '
+        "model org/name, row 2, HTTP 422). Look at this row's values, and at what the model was created with "
+        "(DESCRIBE <model>.args). To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "gaps in a table": (
+        Query(
+            said(
+                400,
+                ("Input X contains NaN. LogisticRegression does not accept missing values encoded as NaN natively."),
+            ),
+            TABLE,
+            {"age": [None], "height": [180]},
+        ),
+        'a column holds what the model cannot take, a NULL or a text: "Input X contains NaN. '
+        'LogisticRegression does not accept missing values encoded as NaN natively." (task '
+        "tabular-classification, model org/name, row 1, HTTP 400). Fill gaps in a sub-select, for instance "
+        "with COALESCE(age, 0), or name the columns to read with input_columns. To go past rows that fail, and "
+        "see which, write USING on_error = 'null'.",
+    ),
+    "words in a table of numbers": (
+        Query(said(400, "could not convert string to float: 'tall'"), TABLE, {"age": [40], "height": ["tall"]}),
+        'a column holds what the model cannot take, a NULL or a text: "could not convert string to float: '
+        "'tall'\" (task tabular-classification, model org/name, row 1, HTTP 400). Fill gaps in a sub-select, "
+        "for instance with COALESCE(age, 0), or name the columns to read with input_columns. To go past rows "
+        "that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a file, and no folder allowed": (
+        Query(model=IMAGE, cells={"picture": ["/etc/hostname"]}),
+        "the cell names a file, and the engine allows none (task image-classification, model org/name, row 1, "
+        "column picture). The engine's owner can allow a folder: CREATE ML_ENGINE … USING media_roots = "
+        "['/srv/media']. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a file outside the folders": (
+        Query(model=IMAGE, cells={"picture": ["/etc/hostname"]}, engine={"media_roots": "/srv/media"}),
+        "the cell names a file outside the engine's media_roots (task image-classification, model org/name, "
+        "row 1, column picture). The engine's owner can allow a folder: CREATE ML_ENGINE … USING media_roots = "
+        "['/srv/media']. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a file that is not there": (
+        Query(model=IMAGE, cells={"picture": ["cat.png"]}, engine={"media_roots": "/srv/media"}),
+        "there is no such file inside the engine's media_roots (task image-classification, model org/name, row "
+        "1, column picture). Look at its name, and whether it lies on the server that runs MindsDB. To go past "
+        "rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a URL of the inside network": (
+        Query(model=IMAGE, cells={"picture": ["http://10.0.0.5/cat.png"]}),
+        "'10.0.0.5' does not lead to a public address (task image-classification, model org/name, row 1, "
+        "column picture). The engine's owner can allow it: CREATE ML_ENGINE … USING allowed_hosts = "
+        "['10.0.0.5:80']. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a URL of a cloud's secrets": (
+        Query(model=IMAGE, cells={"picture": ["http://169.254.169.254/latest/meta-data"]}),
+        "'169.254.169.254' does not lead to a public address (task image-classification, model org/name, row "
+        "1, column picture). Give a public URL. To go past rows that fail, and see which, write USING on_error "
+        "= 'null'.",
+    ),
+    "a URL of another kind": (
+        Query(model=IMAGE, cells={"picture": ["s3://bucket/cat.png"]}),
+        "the cell holds an address that does not begin with http:// or https:// (task image-classification, "
+        "model org/name, row 1, column picture). Give an http(s) URL, a data URI, base64 text or bytes. To go "
+        "past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a text for a picture": (
+        Query(model=IMAGE, cells={"picture": ["a picture of a cat"]}),
+        "the cell holds neither bytes, a URL, a data URI, base64 text nor the path of an image (task "
+        "image-classification, model org/name, row 1, column picture). Look whether the model reads the right "
+        "column (DESCRIBE <model>.args). To go past rows that fail, and see which, write USING on_error = "
+        "'null'.",
+    ),
+    "a number for a picture": (
+        Query(model=IMAGE, cells={"picture": [7]}),
+        "the cell holds a number, not an image (task image-classification, model org/name, row 1, column "
+        "picture). Give a PNG, JPEG or WebP. To go past rows that fail, and see which, write USING on_error = "
+        "'null'.",
+    ),
+    "a PDF for a picture": (
+        Query(model=IMAGE, cells={"picture": [PDF]}),
+        "the cell holds application/pdf, not an image (task image-classification, model org/name, row 1, "
+        "column picture). Give a PNG, JPEG or WebP. To go past rows that fail, and see which, write USING "
+        "on_error = 'null'.",
+    ),
+    "a sound for a picture": (
+        Query(model=IMAGE, cells={"picture": [SOUND]}),
+        "the cell holds audio/x-wav, not an image (task image-classification, model org/name, row 1, column "
+        "picture). Give a PNG, JPEG or WebP. To go past rows that fail, and see which, write USING on_error = "
+        "'null'.",
+    ),
+    "a web page for a picture": (
+        Query(model=IMAGE, cells={"picture": [b"<html>please sign in</html>"]}),
+        "the cell holds a web page or XML, not an image (task image-classification, model org/name, row 1, "
+        "column picture). Give a PNG, JPEG or WebP. To go past rows that fail, and see which, write USING "
+        "on_error = 'null'.",
+    ),
+    "a data URI that is broken": (
+        Query(model=IMAGE, cells={"picture": ["data:image/png;base64,@@@"]}),
+        "the data URI holds no base64 (task image-classification, model org/name, row 1, column picture). It "
+        "reads data:image/png;base64,… with the medium's bytes behind the comma. To go past rows that fail, "
+        "and see which, write USING on_error = 'null'.",
+    ),
+    "bytes for a text": (
+        Query(cells={"text": [b"\xff\xfe\xfa"]}),
+        "the cell holds bytes that are no UTF-8 text (task text-classification, model org/name, row 1, column "
+        "text). Give this task a text column, or choose a task for images or sound. To go past rows that fail, "
+        "and see which, write USING on_error = 'null'.",
+    ),
+    "a table that is none": (
+        Query(model=ASK, cells={"question": ["how many?"], "sheet": ["no table"]}),
+        "the table is no JSON (task table-question-answering, model org/name, row 1, column sheet). Write it "
+        "as {column: [cells]} or [{column: cell}]. To go past rows that fail, and see which, write USING "
+        "on_error = 'null'.",
+    ),
+    "JSON that was asked for": (
+        Query(
+            answer({"choices": [{"message": {"content": "Five, I would say"}, "finish_reason": "stop"}]}),
+            CHAT,
+            {"text": [BAD]},
+            using={"response_format": {"type": "json_object"}},
+        ),
+        "response_format asks for JSON, but the content is no valid JSON (task chat-completion, model "
+        "org/name, row 1). Say in the prompt which JSON is wanted, or choose another model. To go past rows "
+        "that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "JSON that was cut": (
+        Query(
+            answer({"choices": [{"message": {"content": '{"stars":'}, "finish_reason": "length"}]}),
+            CHAT,
+            {"text": [BAD]},
+            using={"response_format": {"type": "json_object"}},
+        ),
+        "response_format asks for JSON, but the content is JSON that was cut at the token limit (task "
+        "chat-completion, model org/name, row 1). Raise max_tokens. To go past rows that fail, and see which, "
+        "write USING on_error = 'null'.",
+    ),
+    # --- the query
+    "a column that is not there": (
+        Query(cells={"review": ["x"]}),
+        "the query gives no column 'text', which the model reads as input_column; it gives: 'review'. Look at "
+        "the spelling, in ON m.text = t.<your column> too, and name the table first: FROM <your table> AS t "
+        "JOIN <the model> AS m; or write USING input_column = '<your column>'.",
+    ),
+    "a column that is there twice": (
+        Query(cells={"Text": ["x"], "TEXT": ["y"]}),
+        "the query gives 2 columns named 'text', which the model reads as input_column. Rename one of them in "
+        "a sub-select, with AS.",
+    ),
+    "a template with an unknown column": (
+        Query(model={**WRITE, "input_column": None, "prompt_template": "Say {{revew}}"}, cells={"review": ["x"]}),
+        "prompt_template names {{revew}}, and the query gives no such column; it gives: 'review'. Write "
+        "{{review}} in it, or add the column to the query.",
+    ),
+    "= on a column of the answer": (
+        Query(cells={"text": ["x", "z"], "y_retryable": [True, True]}, using={"on_error": "null"}),
+        "MindsDB takes = on y_retryable in WHERE for an input of the model, and would return all rows. Write "
+        "y_retryable IS TRUE, y_retryable IN ('…') or y_retryable IS NULL, or filter in an outer SELECT.",
+    ),
+    "= on the answer": (
+        Query(cells={"text": ["x"], "y": ["POSITIVE"]}),
+        "MindsDB takes = on y in WHERE for an input of the model, and would show its value for the answer. "
+        "Write the condition in an outer SELECT.",
+    ),
+    "a misspelt argument": (
+        Query(using={"max_retrys": 3}),
+        "unknown argument 'max_retrys': did you mean 'max_retries'?",
+    ),
+    "another task in a query": (
+        Query(using={"task": "fill-mask"}),
+        "task cannot be changed in a query, it was settled by CREATE MODEL: leave it out, or create another model",
+    ),
+    "requests used up": (
+        Query(using={"max_requests": 1}),
+        "the query has made the requests that max_requests = 1 allows (task text-classification, model "
+        "org/name). Run the query again, or raise max_requests.",
+    ),
+    "a deadline that has passed": (
+        Query(silent, cells={"text": [BAD]}, using={"deadline": 0.3}),
+        "the query's deadline of 0.3 seconds leaves no time for it (task text-classification, model org/name). "
+        "Run the query again, or raise deadline.",
+    ),
+    "a list that goes wrong": (
+        Query(answer([[{"label": "A", "score": 1.0}]] * 3), {**TEXT}, {"text": [BAD]}),
+        "the service answered with a list of 1, the first of them an object with label, score, where a list of "
+        "labels with scores was expected (task text-classification, model org/name, row 1). Check that the "
+        "model does this task. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a row that fails, where the query goes on": (
+        Query(said(400, "no good"), using={"on_error": "null"}),
+        'the service refused the input: "no good" (HTTP 400). Look at this row\'s values, and at what the '
+        "model was created with (DESCRIBE <model>.args).",
+    ),
+    "a row that is not sent any more": (
+        Query(answer(b"", 402), using={"on_error": "null", "max_concurrency": 1}, cells={"text": [BAD, "another"]}),
+        "not sent, since the query had ended: the account's inference credits are used up. Mend that, then run "
+        "the query again for the rest.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("case", "text"), MISTAKES.values(), ids=MISTAKES)
+def test_says(case: Query | Create, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert text_of(case, monkeypatch) == text
+
+
+@pytest.mark.parametrize("text", [text for _, text in MISTAKES.values()], ids=MISTAKES)
+def test_reads_well_where_little_is_shown(text: str) -> None:
+    """MySQL's own client shows 512 bytes: what happened, and the first thing to do, are among them."""
+    assert "\n" not in text
+    facts = text.rfind(", HTTP ") if ", HTTP " in text else text.find(" (task ")
+    first_advice = text.find(". ", text.find("). ", max(facts, 0)) + 3)
+    assert (first_advice if first_advice > 0 else len(text)) < 440
+    assert not text.startswith(("On_", "M.", "Api_"))
+    assert "None" not in text and "Error(" not in text and "Traceback" not in text
+    assert len(text) < 640

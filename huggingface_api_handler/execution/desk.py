@@ -172,13 +172,21 @@ class Desk:
         cost = self.state.cost
         slots = max(1, round(cost.slots(lanes)))
         free = [-math.inf] * slots
+        longest = 0.0
         # Requests that the service has not begun wait, in the order in which they were sent, for a slot.
         for parcel in self._away.values():
             began = max(free[0], parcel.started - now)
-            heapq.heapreplace(free, began + cost.of(len(parcel)))
+            takes = cost.of(len(parcel))
+            heapq.heapreplace(free, began + takes)
+            # Halves of a list that failed may have to be halved again, down to the guilty row.
+            longest = max(longest, began + (2.0 * takes if parcel.parent and len(parcel) > 1 else takes))
         first = max(0.0, free[0])
         each = (cost.of(32) - cost.of(1)) / 31.0
-        return fair_share(rows, [max(0.0, at - first) for at in free[1:]], 1, each)
+        share = fair_share(rows, [max(0.0, at - first) for at in free[1:]], 1, each)
+        if each > 0.0:
+            # Nobody gains by a list that ends before all that is under way: shorter ones are only more requests.
+            share = max(share, min(rows, math.floor((longest - first - cost.of(0)) / each + 1e-6)))
+        return share
 
     # What came of it
 

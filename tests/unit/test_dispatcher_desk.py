@@ -40,21 +40,29 @@ def always(error: HuggingFaceError) -> Callable[[Parcel, float], HuggingFaceErro
 
 
 class TestLists:
-    @pytest.mark.parametrize("bad", [0, 1, 17, 250, 466, 499])
-    def test_one_bad_row_costs_itself_and_a_few_requests(self, bad: int) -> None:
-        def fault(parcel: Parcel, now: float) -> HuggingFaceError | None:
-            guilty = any(item.index == bad for item in parcel.items)
-            return errors.InvalidInput("no", status=400) if guilty else None
+    @pytest.mark.parametrize(
+        ("fixed", "each", "slots"),
+        [(0.05, 0.005, 8), (0.005, 0.020, 32), (0.5, 0.0, 4), (1.0, 0.001, 16), (0.001, 0.0005, 2)],
+    )
+    def test_one_bad_row_costs_itself_and_a_few_requests(self, fixed: float, each: float, slots: int) -> None:
+        """Ten requests find the bad one of 32; the rest of the run must not come apart over it."""
+        for bad in (*range(48), 100, 250, 466, *range(480, 500)):
 
-        clean = Service(0.05, 0.005, 8)
-        play(items(500), clean)
-        service = Service(0.05, 0.005, 8, fault=fault)
-        _, outcomes, _ = play(items(500), service)
-        found = by_index(outcomes)
-        assert codes(outcomes) == {"ok": 499, "invalid_input": 1}
-        assert found[bad].error is not None
-        assert all(found[index].answer == 2 * index for index in range(500) if index != bad)
-        assert len(service.sizes) <= len(clean.sizes) + 12
+            def fault(parcel: Parcel, now: float, bad: int = bad) -> HuggingFaceError | None:
+                guilty = any(item.index == bad for item in parcel.items)
+                return errors.InvalidInput("no", status=400) if guilty else None
+
+            noise = random.Random(bad)
+            clean = Service(fixed, each, slots, noise=lambda noise=noise: noise.uniform(0.98, 1.02))  # type: ignore[misc]
+            play(items(500), clean)
+            noise.seed(bad)
+            service = Service(fixed, each, slots, noise=clean.noise, fault=fault)
+            _, outcomes, _ = play(items(500), service)
+            found = by_index(outcomes)
+            assert codes(outcomes) == {"ok": 499, "invalid_input": 1}
+            assert found[bad].error is not None
+            assert all(found[index].answer == 2 * index for index in range(500) if index != bad)
+            assert len(service.sizes) <= len(clean.sizes) + 12, bad
 
     def test_a_wrong_count_is_not_trusted(self) -> None:
         desk = Desk(items(200), Limits(), LaneState(), now=0.0)

@@ -271,7 +271,9 @@ class Desk:
                 enough = 1.0 + state.rate.rate * state.cost.usual
         if isinstance(error, (RateLimited, ModelLoading, Unavailable, ServiceTimeout, ConnectionFailed)):
             state.concurrency.overloaded(parcel.started, now, parcel.crowd, enough)
-        if error.retryable and error.retry_after is not None:
+        # A refusal by chance, as by one of several servers, asks for a pause of this request alone.
+        by_chance = isinstance(error, RateLimited) and state.rate.deaf(now)
+        if error.retryable and error.retry_after is not None and not by_chance:
             until = now + self._retry.pause(error.retry_after)
             if not isinstance(error, ModelLoading):
                 state.pause_until = max(state.pause_until, until)
@@ -292,9 +294,10 @@ class Desk:
             return []
         if error.retryable and now >= self._deadline:
             return self._fail(parcel, _chain(self._too_late(), error), now)
-        parcel.tries += error.retryable
+        if error.retryable and not self._in_turn(parcel, error):
+            parcel.tries += 1
         parcel.error = error
-        delay = self._retry.delay(error, parcel.tries, self._random)
+        delay = self._retry.delay(error, max(parcel.tries, 1), self._random)
         if delay is None:
             return self._last_resort(parcel, error, now)
         if now + delay >= self._deadline:
@@ -307,11 +310,18 @@ class Desk:
             self._queue.later(parcel)
         return []
 
+    def _in_turn(self, parcel: Parcel, error: HuggingFaceError) -> bool:
+        """Whether ``parcel`` was only told to wait its turn while others had theirs: that is no failed try of it."""
+        rounds = self._retry.max_retries
+        passing = parcel.born is not None and self._last_success > parcel.born and self._healthy
+        return isinstance(error, RateLimited) and passing and parcel.attempts <= 4 * rounds
+
     def _last_resort(self, parcel: Parcel, error: HuggingFaceError, now: float) -> list[Outcome]:
         """All tries are used up. While the service answers others, a list may hold one bad row,
         and a row alone may have had bad luck: it gets one more round when all others are done."""
         rounds = self._retry.max_retries
-        others_pass = parcel.born is not None and self._last_success > parcel.born
+        # At the end of a run there may be no others left to tell by: what has passed lately speaks for the service.
+        others_pass = self._healthy or (parcel.born is not None and self._last_success > parcel.born)
         if not error.retryable or not rounds:
             return self._fail(parcel, error, now)
         if len(parcel) > 1 and (others_pass or not parcel.second_round):

@@ -165,29 +165,50 @@ class TestRetries:
         assert codes(outcomes) == {"ok": 50}
         assert desk.summary.retries == len(service.sizes) - 50 > 0
 
-    def test_faults_of_every_kind_at_once_lose_nothing(self) -> None:
-        for seed in range(3):
+    @pytest.mark.parametrize(("size", "seeds"), [(1, (28, 48)), (32, (*range(20), 116))])
+    def test_faults_of_every_kind_at_once_lose_nothing(self, size: int, seeds: tuple[int, ...]) -> None:
+        for seed in seeds:
             chance = random.Random(seed)
 
             def fault(parcel: Parcel, now: float, chance: random.Random = chance) -> HuggingFaceError | None:
                 drawn = chance.random()
                 kinds: list[tuple[float, HuggingFaceError]] = [
-                    (0.05, errors.ModelLoading("loading", status=503, retry_after=2.0)),
+                    (0.05, errors.ModelLoading("loading", status=503, retry_after=1.0)),
                     (0.10, errors.Unavailable("busy", status=503)),
-                    (0.15, errors.RateLimited("slow", status=429, retry_after=0.2)),
+                    (0.15, errors.RateLimited("slow", status=429, retry_after=1.0)),
                     (0.20, errors.RateLimited("slow", status=429)),
                     (0.25, errors.ConnectionFailed("reset")),
                     (0.30, errors.InvalidAnswer("cut off", retryable=True)),
-                    (0.32, errors.ServiceTimeout("hung")),
-                    (0.34, errors.InvalidAnswer("HTML", retryable=True)),
+                    (0.32, errors.InvalidAnswer("HTML", retryable=True)),
+                    (0.34, errors.ServiceTimeout("hung")),
                 ]
                 return next((error for bound, error in kinds if drawn < bound), None)
 
-            for size in (1, 32):
-                service = Service(0.05, 0.001, fault=fault)
-                _, outcomes, _ = play(items(5000), service, Limits(max_batch_size=size), seed=seed)
-                found = by_index(outcomes)
-                assert all(found[index].answer == 2 * index for index in range(5000))
+            service = Service(0.02, 0.001, fault=fault)
+            _, outcomes, _ = play(items(5000), service, Limits(max_batch_size=size), seed=seed)
+            found = by_index(outcomes)
+            assert all(found[index].answer == 2 * index for index in range(5000)), seed
+
+    def test_a_refusal_while_others_have_their_turn_is_no_failed_try(self) -> None:
+        unlucky = {"left": 12}
+
+        def fault(parcel: Parcel, now: float) -> HuggingFaceError | None:
+            if parcel.items[0].index == 30 and unlucky["left"]:
+                unlucky["left"] -= 1
+                return errors.RateLimited("slow", status=429)
+            return None
+
+        _, outcomes, _ = play(items(4000), Service(0.05, fault=fault), Limits(max_batch_size=1, max_retries=3))
+        assert codes(outcomes) == {"ok": 4000}
+        assert by_index(outcomes)[30].attempts == 13
+
+    def test_but_it_is_not_asked_for_ever(self) -> None:
+        def fault(parcel: Parcel, now: float) -> HuggingFaceError | None:
+            return errors.RateLimited("slow", status=429) if parcel.items[0].index == 30 else None
+
+        _, outcomes, _ = play(items(4000), Service(0.05, fault=fault), Limits(max_batch_size=1, max_retries=3))
+        assert codes(outcomes) == {"ok": 3999, "rate_limited": 1}
+        assert by_index(outcomes)[30].attempts <= 4 * 3 + 8
 
     @pytest.mark.parametrize("bad", [0, 31, 77])
     def test_a_row_that_breaks_the_service_does_not_take_others_with_it(self, bad: int) -> None:

@@ -36,7 +36,8 @@ def label_of(text: str) -> str:
 class Manner:
     """How the service behaves: seconds, slots, requests a second, and what it says of waiting with a 429.
 
-    ``faults`` is the share of the requests that meet each, by the names of ``FAULTS``.
+    ``faults`` is the share of the requests that meet each, by the names of ``FAULTS``; ``pause`` is what those that
+    name a time say, in seconds.
     """
 
     fixed: float = 0.0
@@ -46,14 +47,16 @@ class Manner:
     retry_after: str | None = None
     faults: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
+    pause: float = 1.0
 
 
-#: Name of a fault → status line with headers, and body; ``None``: it happens to the connection or to the answer.
+#: Name of a fault → status line with headers, and body, which may name the manner's ``pause``; ``None``: it happens
+#: to the connection or to the answer.
 FAULTS: Mapping[str, tuple[str, bytes] | None] = {
     "503": ("503 Service Unavailable", b'{"error":"Service Unavailable"}'),
-    "503 with estimated_time": ("503 Service Unavailable", b'{"error":"loading","estimated_time":1.0}'),
+    "503 with estimated_time": ("503 Service Unavailable", b'{"error":"loading","estimated_time":%(pause)g}'),
     "429": ("429 Too Many Requests", b'{"error":"Rate limit reached"}'),
-    "429 with Retry-After": ("429 Too Many Requests\r\nRetry-After: 1", b'{"error":"Rate limit reached"}'),
+    "429 with Retry-After": ("429 Too Many Requests\r\nRetry-After: %(pause)g", b'{"error":"Rate limit reached"}'),
     "reset": None,
     "cut off": None,
     "hang": None,
@@ -92,7 +95,11 @@ class _Service:
     def control(self, wanted: dict[str, Any]) -> bytes:
         """Set the manner, where one is given, and tell what has been counted since."""
         told = {"requests": self.requests, "refused": self.refused, "inputs": self.inputs, "seconds": self.seconds}
-        told |= {"faults": self.met, "served": len(self.served), "served twice": sum(self.served.values()) - len(self.served)}
+        told |= {
+            "faults": self.met,
+            "served": len(self.served),
+            "served twice": sum(self.served.values()) - len(self.served),
+        }
         if wanted:
             self.manner = Manner(**wanted["manner"])
             if wanted["forget"]:
@@ -142,7 +149,9 @@ class _Service:
         said = FAULTS[fault]
         if said is not None:
             status, body = said
-            connection.reply(body, status, "text/html" if fault == "HTML" else "application/json")
+            told = {"pause": self.manner.pause}
+            kind = "text/html" if fault == "HTML" else "application/json"
+            connection.reply(body % {b"pause": self.manner.pause}, status % told, kind)
         elif fault == "reset":
             connection.reset()
         return fault != "cut off"  # what is cut off has been worked on first

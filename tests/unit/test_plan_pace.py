@@ -239,7 +239,7 @@ class TestRate:
 
     @pytest.mark.parametrize("size", [1, 32])
     def test_nor_do_those_that_ask_for_a_pause(self, size: int) -> None:
-        """One refusal in ten, whatever the pace, every second one with Retry-After: as one of several servers may do."""
+        """One refusal in ten, whatever the pace, every second one with Retry-After: as with several servers."""
         for seed in range(4):
             chance = random.Random(seed)
 

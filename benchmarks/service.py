@@ -37,7 +37,7 @@ class Manner:
     """How the service behaves: seconds, slots, requests a second, and what it says of waiting with a 429.
 
     ``faults`` is the share of the requests that meet each, by the names of ``FAULTS``; ``pause`` is what those that
-    name a time say, in seconds.
+    name a time say, in seconds. Lists of more than ``longest`` are refused, as servers do.
     """
 
     fixed: float = 0.0
@@ -48,6 +48,7 @@ class Manner:
     faults: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
     pause: float = 1.0
+    longest: int | None = None
 
 
 #: Name of a fault → status line with headers, and body, which may name the manner's ``pause``; ``None``: it happens
@@ -123,6 +124,10 @@ class _Service:
                 return
             self.passed.append(now)
             counted[0] += 1
+        if self.manner.longest is not None and len(inputs) > self.manner.longest:
+            self.refused += 1
+            connection.reply(b'{"error":"batch size is too large"}', "422 Unprocessable Entity")
+            return
         fault = self.draw() if self.manner.faults else None
         if fault is not None:
             self.met[fault] += 1
@@ -196,6 +201,13 @@ class _Connection(asyncio.Protocol):
                 return
             body = bytes(self.buffer[end + 4 : end + 4 + length])
             del self.buffer[: end + 4 + length]
+            if not head.startswith(b"POST"):
+                # Whoever takes us for the Hub, too, is told of the model, and that it has no files.
+                if head.startswith(b"GET /api/models/"):
+                    self.reply(b'{"id":"org/model","pipeline_tag":"text-classification"}')
+                else:
+                    self.reply(b"", "404 Not Found")
+                continue
             if b"/control" in head.split(b"\r\n", 1)[0]:
                 self.reply(self.service.control(json.loads(body)))
                 continue

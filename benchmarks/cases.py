@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import contenders
-from .service import Manner, Service, label_of
+from .service import STORM, Manner, Service, label_of
 
 Case = dict[str, Any]
 
@@ -119,6 +119,47 @@ def in_lists(service: Service, repeats: int, rows: int = 2000) -> Case:
                 asked,
             )
         found[name] = side_by_side(runs, repeats)
+    return found
+
+
+def bundled(service: Service, rows: int = 2000) -> Case:
+    """The handler that MindsDB brings along: it sends a query's rows as one list, without a limit, and waits for it.
+
+    So it is measured on a service that takes lists of any length, and on one that takes 32 at most, as servers do.
+    """
+    asked = texts(rows)
+    found: Case = {}
+    for name, longest in (("lists of any length", None), ("lists of up to 32", 32)):
+        service.behave(Manner(0.050, 0.005, 8, longest=longest))
+        found[name] = side_by_side({"this package": (lambda some: contenders.ours(service, some)[0], asked)}, 1)
+        try:
+            wall, cpu = contenders.bundled(service, rows)
+        except contenders.CannotRun as reason:
+            found[name]["bundled with MindsDB"] = {"rows": rows, "cannot run": str(reason)}
+        else:
+            found[name]["bundled with MindsDB"] = {"rows": rows, "seconds": wall, "cpu_seconds": cpu}
+    return found
+
+
+def storm(service: Service) -> Case:
+    """A third of all requests goes wrong, in every way at once; nothing is set but what the name says.
+
+    Every label is checked against its text, and the service counts what it answered twice.
+    """
+    found: Case = {}
+    for name, rows, using in (
+        ("in lists", 5000, {}),
+        ("one by one, timeout = 5", 500, {"max_batch_size": 1, "timeout": 5}),
+    ):
+        service.behave(Manner(0.020, 0.001, faults=STORM, seed=1))
+        wall, cpu = timed(name, lambda some, using=using: contenders.ours(service, some, **using)[0], texts(rows))  # type: ignore[misc]
+        counted = service.counted()
+        found[name] = {
+            "rows": rows,
+            "seconds": wall,
+            "cpu_seconds": cpu,
+            **{told: counted[told] for told in ("requests", "faults", "served", "served twice")},
+        }
     return found
 
 

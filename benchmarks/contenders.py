@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -129,3 +132,76 @@ def hub_async(service: Service, texts: Sequence[str], lanes: int) -> Labels:
                 await close()
 
     return asyncio.run(main())
+
+
+class CannotRun(Exception):
+    """A contender that does not get through; the text says why."""
+
+
+#: The handler that MindsDB brings along, used as MindsDB uses it, but with storages in memory. Its own argument
+#: ``endpoint`` names the service; its address for the service of Hugging Face answers no more.
+BUNDLED = """
+import contextlib, importlib, json, sys, time
+import pandas as pd
+from benchmarks.service import label_of
+folder, url, rows, token = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+class Storage(dict):
+    json_set, json_get = dict.__setitem__, dict.__getitem__
+    def get_connection_args(self): return {"huggingface_api_api_key": token}
+told = {}
+with contextlib.redirect_stdout(sys.stderr):
+    module = importlib.import_module(f"mindsdb.integrations.handlers.{folder}.huggingface_api_handler")
+    handler = module.HuggingFaceInferenceAPIHandler.__new__(module.HuggingFaceInferenceAPIHandler)
+    handler.model_storage, handler.engine_storage = Storage(), Storage()
+    using = {"input_column": "text", "task": "text-classification", "model_name": "org/model"}
+    using["endpoint"] = f"{url}/models"
+    handler.create_validation("label", {"using": using})
+    handler.create("label", args={"using": using})
+    asked = [f"text number {number}" for number in range(rows)]
+    frame = pd.DataFrame({"text": asked})
+    cpu, wall = time.process_time(), time.perf_counter()
+    try:
+        labels = handler.predict(frame, {})["label"].tolist()
+        told["right"] = labels == [label_of(text) for text in asked]
+    except Exception as error:
+        told["error"] = f"{type(error).__name__}: {error}"
+    told["seconds"], told["cpu_seconds"] = time.perf_counter() - wall, time.process_time() - cpu
+print(json.dumps(told))
+"""
+
+
+def bundled(service: Service, rows: int) -> tuple[float, float]:
+    """The handler bundled with MindsDB, in a process of its own, on the texts of ``cases.texts(rows)``.
+
+    Returns:
+        seconds on the clock and of its process's CPU.
+
+    Raises:
+        CannotRun: it is not there, or it does not get through.
+    """
+    from huggingface_api_handler.install import ASIDE, FOLDER, InstallError, handlers_folder, is_installed
+
+    try:
+        handlers = handlers_folder()
+    except InstallError as error:
+        raise CannotRun(str(error)) from None
+    folder = ASIDE if is_installed(handlers) else FOLDER
+    if not (handlers / folder / "huggingface_api_handler.py").exists():
+        raise CannotRun(f"this MindsDB brings no {FOLDER} along")
+    with tempfile.TemporaryDirectory() as storage:
+        environ = {**os.environ, "HF_ENDPOINT": service.url, "HF_HOME": storage, "MINDSDB_STORAGE_DIR": storage}
+        command = [sys.executable, "-c", BUNDLED, folder, service.url, str(rows), TOKEN]
+        try:
+            done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=180)
+        except subprocess.TimeoutExpired:
+            raise CannotRun("it had not ended after three minutes") from None
+    lines = done.stdout.strip().splitlines() or [""]
+    try:
+        told = json.loads(lines[-1])
+    except ValueError:
+        raise CannotRun((done.stderr.strip().splitlines() or ["it said nothing"])[-1]) from None
+    if "error" in told:
+        raise CannotRun(told["error"])
+    if not told["right"]:
+        raise CannotRun("its answers are on wrong rows")
+    return told["seconds"], told["cpu_seconds"]

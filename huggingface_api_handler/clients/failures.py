@@ -154,7 +154,7 @@ def _words_of_object(body: dict[str, Any], depth: int) -> Iterator[str]:
 def title_of(content: bytes) -> str:
     """Return what a web page calls itself; empty where it does not."""
     found = _TITLE.search(content[:8192].decode("utf-8", "replace"))
-    return one_line(redact(_plain_text(html.unescape(found[1]))), 80) if found else ""
+    return _short(_plain_text(html.unescape(found[1])), 80, None) if found else ""
 
 
 # --- how long to wait -----------------------------------------------------------------------------

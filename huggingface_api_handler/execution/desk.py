@@ -172,13 +172,21 @@ class Desk:
         cost = self.state.cost
         slots = max(1, round(cost.slots(lanes)))
         free = [-math.inf] * slots
+        longest = 0.0
         # Requests that the service has not begun wait, in the order in which they were sent, for a slot.
         for parcel in self._away.values():
             began = max(free[0], parcel.started - now)
-            heapq.heapreplace(free, began + cost.of(len(parcel)))
+            takes = cost.of(len(parcel))
+            heapq.heapreplace(free, began + takes)
+            # Halves of a list that failed may have to be halved again, down to the guilty row.
+            longest = max(longest, began + (2.0 * takes if parcel.parent and len(parcel) > 1 else takes))
         first = max(0.0, free[0])
         each = (cost.of(32) - cost.of(1)) / 31.0
-        return fair_share(rows, [max(0.0, at - first) for at in free[1:]], 1, each)
+        share = fair_share(rows, [max(0.0, at - first) for at in free[1:]], 1, each)
+        if each > 0.0:
+            # Nobody gains by a list that ends before all that is under way: shorter ones are only more requests.
+            share = max(share, min(rows, math.floor((longest - first - cost.of(0)) / each + 1e-6)))
+        return share
 
     # What came of it
 
@@ -266,7 +274,9 @@ class Desk:
                 enough = 1.0 + state.rate.rate * state.cost.usual
         if isinstance(error, (RateLimited, ModelLoading, Unavailable, ServiceTimeout, ConnectionFailed)):
             state.concurrency.overloaded(parcel.started, now, parcel.crowd, enough)
-        if error.retryable and error.retry_after is not None:
+        # A refusal by chance, as by one of several servers, asks for a pause of this request alone.
+        by_chance = isinstance(error, RateLimited) and state.rate.deaf(now)
+        if error.retryable and error.retry_after is not None and not by_chance:
             until = now + self._retry.pause(error.retry_after)
             if not isinstance(error, ModelLoading):
                 state.pause_until = max(state.pause_until, until)
@@ -287,9 +297,10 @@ class Desk:
             return []
         if error.retryable and now >= self._deadline:
             return self._fail(parcel, _chain(self._too_late(), error), now)
-        parcel.tries += error.retryable
+        if error.retryable and not self._in_turn(parcel, error):
+            parcel.tries += 1
         parcel.error = error
-        delay = self._retry.delay(error, parcel.tries, self._random)
+        delay = self._retry.delay(error, max(parcel.tries, 1), self._random)
         if delay is None:
             return self._last_resort(parcel, error, now)
         if now + delay >= self._deadline:
@@ -302,11 +313,18 @@ class Desk:
             self._queue.later(parcel)
         return []
 
+    def _in_turn(self, parcel: Parcel, error: HuggingFaceError) -> bool:
+        """Whether ``parcel`` was only told to wait its turn while others had theirs: that is no failed try of it."""
+        rounds = self._retry.max_retries
+        passing = parcel.born is not None and self._last_success > parcel.born and self._healthy
+        return isinstance(error, RateLimited) and passing and parcel.attempts <= 4 * rounds
+
     def _last_resort(self, parcel: Parcel, error: HuggingFaceError, now: float) -> list[Outcome]:
         """All tries are used up. While the service answers others, a list may hold one bad row,
         and a row alone may have had bad luck: it gets one more round when all others are done."""
         rounds = self._retry.max_retries
-        others_pass = parcel.born is not None and self._last_success > parcel.born
+        # At the end of a run there may be no others left to tell by: what has passed lately speaks for the service.
+        others_pass = self._healthy or (parcel.born is not None and self._last_success > parcel.born)
         if not error.retryable or not rounds:
             return self._fail(parcel, error, now)
         if len(parcel) > 1 and (others_pass or not parcel.second_round):

@@ -205,11 +205,6 @@ class ListCap:
         if sum(self._against.values()) >= 2:
             self.cap = min(self.cap, float(max(1, (min(self._against) + 1) // 2)))
 
-    def timed_out(self, size: int) -> None:
-        """A list of ``size`` had no answer in time: shorter ones have a better chance."""
-        if size > 1:
-            self.cap = min(self.cap, float((size + 1) // 2))
-
 
 class LaneState:
     """What a process knows of one service; every query that goes there shares and adds to it.

@@ -27,7 +27,7 @@ class Rate:
     #: Seconds for which refusals do not count that have proved to have nothing to do with the pace.
     DEAF = 10.0
     #: Requests by which it is judged whether they have.
-    SAMPLE = 50
+    SAMPLE = 25
 
     def __init__(self) -> None:
         self.rate = math.inf
@@ -53,11 +53,19 @@ class Rate:
         self._now = -math.inf
         self._lately = [0, 0]
         self._paces: list[float] = []
+        #: Most requests that got through within a second.
+        self._peak = 0
+        #: How often refusals were taken for chance that were none.
+        self._fooled = 0
         self._clean = 0
         self._starts: deque[float] = deque()
         self._lot_due = False
         self._lot = 0
         self._tried = 0
+
+    def deaf(self, now: float) -> bool:
+        """Whether refusals at present have proved to have nothing to do with the pace."""
+        return now < self._deaf_until
 
     def due(self, now: float) -> float:
         """When the next request may be sent."""
@@ -107,6 +115,7 @@ class Rate:
             self._starts.popleft()
         self._passed.append(now)
         self._drop(now)
+        self._peak = max(self._peak, len(self._passed))
         self._now = now
         self._count(False)
         if self.rate == math.inf or self._lot or self._lot_due:
@@ -131,10 +140,13 @@ class Rate:
         """A request sent at ``started`` was refused, and ``pause`` seconds asked for."""
         self._now = now
         self._count(True)
-        if now < self._deaf_until:
-            if sum(self._recent) * 2 < len(self._recent):
+        if self.deaf(now):
+            if len(self._recent) < 12 or sum(self._recent) * 2 < len(self._recent):
                 return
-            self._deaf_until = now  # no chance after all
+            # No chance after all: what once got through has been a burst.
+            self._deaf_until = now
+            self._peak = 0
+            self._fooled += 1
         if started < self._cut_at:
             return
         self._clean_steps = 0
@@ -205,7 +217,13 @@ class Rate:
             self._paces.clear()
             return
         self._paces.append(self.rate)
-        if len(self._paces) >= 3 and self.rate <= 0.6 * self._paces[0]:
+        # Whoever has been wrong about it once looks at more of them the next time.
+        paces = self._paces = self._paces[-3 * 2**self._fooled :]
+        if len(paces) < 3 * 2**self._fooled:
+            return
+        falling = paces == sorted(paces, reverse=True) and self.rate <= 0.6 * paces[0]
+        if falling or max(paces) <= 0.2 * self._peak:
+            self._recent.clear()
             self.rate = math.inf
             self._paces.clear()
             self._deaf_until = self._now + self._deaf_for

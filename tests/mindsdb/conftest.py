@@ -20,7 +20,7 @@ from huggingface_api_handler.install import handlers_folder, install, is_install
 from huggingface_api_handler.local import MindsDBServer, SQLError, Table, service_environment
 from huggingface_api_handler.sandbox import Sandbox
 
-from .expected import REVIEWS, TWIN_REVIEWS
+from .expected import MANY_REVIEWS, REVIEWS, TWIN_REVIEWS
 
 POSTGRES = {
     "host": os.environ.get("PGHOST", "127.0.0.1"),
@@ -140,7 +140,7 @@ def pg(world: World) -> Iterator[Postgres]:
 def duck(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("duck") / "reviews.duckdb"
     with duckdb.connect(str(path)) as connection:
-        for table, rows in (("reviews", REVIEWS), ("twins", TWIN_REVIEWS)):
+        for table, rows in (("reviews", REVIEWS), ("twins", TWIN_REVIEWS), ("many", MANY_REVIEWS)):
             connection.execute(f"CREATE TABLE {table} (id INTEGER, product VARCHAR, review VARCHAR)")
             connection.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", rows)
     return path

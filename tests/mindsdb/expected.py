@@ -33,6 +33,9 @@ REVIEWS = _reviews(600, seed=7)
 #: The same first and last rows as ``REVIEWS``, and other ones between.
 TWIN_REVIEWS = REVIEWS[:5] + _reviews(600, seed=11)[5:-5] + REVIEWS[-5:]
 
+#: Enough rows to be interrupted half-way.
+MANY_REVIEWS = _reviews(2000, seed=13)
+
 
 def scores(text: str) -> dict[str, float]:
     """What the sandbox's classifier says of a text, without any reader of ours."""

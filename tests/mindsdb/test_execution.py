@@ -14,10 +14,12 @@ import pytest
 from huggingface_api_handler.local import SQLError
 
 from .conftest import World
-from .expected import REVIEWS, mood
+from .expected import MANY_REVIEWS, REVIEWS, mood, parsed
 
 JOIN = "SELECT r.id, m.a FROM duck.reviews AS r JOIN {} AS m ON m.text = r.review"
 DISTINCT = len({review for _, _, review in REVIEWS if review})
+JOIN_MANY = JOIN.replace("reviews", "many")
+MANY = len({review for _, _, review in MANY_REVIEWS if review})
 
 
 def working_process(world: World, model: str) -> int:
@@ -32,7 +34,7 @@ def working_process(world: World, model: str) -> int:
 
 
 def test_a_killed_worker_loses_only_what_was_under_way(world: World) -> None:
-    lanes = 4
+    lanes = 8
     world.model(
         "CREATE MODEL mortal PREDICT a USING engine = 'hf', task = 'text-classification', column = 'text', "
         f"max_batch_size = 1, max_concurrency = {lanes}, parameters = {{'function_to_apply': 'softmax'}}"
@@ -44,26 +46,85 @@ def test_a_killed_worker_loses_only_what_was_under_way(world: World) -> None:
 
         def ask() -> None:
             try:
-                world.sql(JOIN.format("mortal"))
+                world.sql(JOIN_MANY.format("mortal"))
             except Exception as error:
                 failures.append(error)
 
         asking = threading.Thread(target=ask)
         asking.start()
         until = time.monotonic() + 60
-        while world.sandbox.sent() < DISTINCT // 2 and time.monotonic() < until:
+        while world.sandbox.sent() < MANY // 2 and time.monotonic() < until:
             time.sleep(0.02)
         os.kill(working_process(world, "mortal"), signal.SIGKILL)
         asking.join(60)
         assert failures, "the query ended well though its process was killed"
         first = world.sandbox.sent()
-        assert DISTINCT // 2 <= first < DISTINCT
+        assert MANY // 2 <= first < MANY
         world.sandbox.faults = {}
-        result = world.sql(JOIN.format("mortal"))
-        assert dict(result.rows) == {number: mood(review) for number, _, review in REVIEWS}
-        assert world.sandbox.sent() <= DISTINCT + lanes
+        result = world.sql(JOIN_MANY.format("mortal"))
+        assert dict(result.rows) == {number: mood(review) for number, _, review in MANY_REVIEWS}
+        assert world.sandbox.sent() <= MANY + lanes
     finally:
         world.sql("DROP MODEL mortal")
+
+
+def test_a_query_that_runs_out_of_credit_goes_on_later(world: World) -> None:
+    lanes = 8
+    world.model(
+        "CREATE MODEL poor PREDICT a USING engine = 'hf', task = 'text-classification', column = 'text', "
+        f"max_batch_size = 1, max_concurrency = {lanes}, parameters = {{'function_to_apply': 'none'}}"
+    )
+    try:
+        world.sandbox.reset()
+        said = {"error": "You have depleted your monthly included credits."}
+        for one in range(20):  # one of them is neither NULL nor a common text
+            world.sandbox.fail_on(f"no. {len(MANY_REVIEWS) // 2 + one}", status=402, body=said)
+        with pytest.raises(SQLError, match="credits") as ended:
+            world.sql(JOIN_MANY.format("poor"))
+        assert "answers are kept" in str(ended.value).splitlines()[0]
+        paid = sum(record.items for record in world.sandbox.inference_requests() if record.status == 200)
+        assert MANY // 3 < paid < MANY * 2 // 3
+        world.sandbox.reset()
+        result = world.sql(JOIN_MANY.format("poor"))
+        assert dict(result.rows) == {number: mood(review) for number, _, review in MANY_REVIEWS}
+        assert MANY - paid <= world.sandbox.sent() <= MANY - paid + lanes
+    finally:
+        world.sql("DROP MODEL poor")
+
+
+def test_null_goes_past_bad_rows_and_raise_names_the_first(world: World) -> None:
+    """Each row is looked at: its prediction or its error, and what is told of how it came about."""
+    world.sandbox.fail_on("this tent no.", status=400, body={"error": "no tents"})
+    using = "USING use_cache = false, include_meta = true"
+    query = (
+        "SELECT r.id, m.mood, m.mood_error, m.mood_error_type, m.mood_retryable, m.mood_meta "
+        "FROM duck.reviews AS r JOIN sentiment AS m ON m.text = r.review "
+    )
+    found = world.sql(f"{query} {using}, on_error = 'null'")
+    assert len(found.rows) == len(REVIEWS)
+    rows = {row[0]: row[1:] for row in found.rows}
+    asked: set[str] = set()
+    for number, _, review in REVIEWS:
+        label, error, code, retryable, meta = rows[number]
+        told = parsed(meta)
+        assert retryable is False or retryable == 0
+        if review is None:
+            assert (label, error, code, told["source"]) == (None, None, None, "null")
+        elif "this tent no." in review:
+            assert (label, code, told["source"]) == (None, "invalid_input", "request")
+            assert "no tents" in error
+        else:
+            assert (label, error, code) == (mood(review), None, None)
+            assert told["source"] == ("duplicate" if review in asked else "request")
+            assert (told["attempts"] >= 1) is (told["source"] == "request")
+            asked.add(review)
+    first = next(at for at, (_, _, review) in enumerate(REVIEWS, 1) if review and "this tent no." in review)
+    with pytest.raises(SQLError, match="no tents") as ended:
+        world.sql(
+            "SELECT r.id, m.mood FROM duck.reviews AS r JOIN sentiment AS m ON m.text = r.review "
+            "USING use_cache = false, on_error = 'raise', max_concurrency = 1, max_batch_size = 1"
+        )
+    assert f"row {first}" in str(ended.value).splitlines()[0]
 
 
 @pytest.mark.parametrize(

@@ -40,21 +40,29 @@ def always(error: HuggingFaceError) -> Callable[[Parcel, float], HuggingFaceErro
 
 
 class TestLists:
-    @pytest.mark.parametrize("bad", [0, 1, 17, 250, 466, 499])
-    def test_one_bad_row_costs_itself_and_a_few_requests(self, bad: int) -> None:
-        def fault(parcel: Parcel, now: float) -> HuggingFaceError | None:
-            guilty = any(item.index == bad for item in parcel.items)
-            return errors.InvalidInput("no", status=400) if guilty else None
+    @pytest.mark.parametrize(
+        ("fixed", "each", "slots"),
+        [(0.05, 0.005, 8), (0.005, 0.020, 32), (0.5, 0.0, 4), (1.0, 0.001, 16), (0.001, 0.0005, 2)],
+    )
+    def test_one_bad_row_costs_itself_and_a_few_requests(self, fixed: float, each: float, slots: int) -> None:
+        """Ten requests find the bad one of 32; the rest of the run must not come apart over it."""
+        for bad in (*range(48), 100, 250, 466, *range(480, 500)):
 
-        clean = Service(0.05, 0.005, 8)
-        play(items(500), clean)
-        service = Service(0.05, 0.005, 8, fault=fault)
-        _, outcomes, _ = play(items(500), service)
-        found = by_index(outcomes)
-        assert codes(outcomes) == {"ok": 499, "invalid_input": 1}
-        assert found[bad].error is not None
-        assert all(found[index].answer == 2 * index for index in range(500) if index != bad)
-        assert len(service.sizes) <= len(clean.sizes) + 12
+            def fault(parcel: Parcel, now: float, bad: int = bad) -> HuggingFaceError | None:
+                guilty = any(item.index == bad for item in parcel.items)
+                return errors.InvalidInput("no", status=400) if guilty else None
+
+            noise = random.Random(bad)
+            clean = Service(fixed, each, slots, noise=lambda noise=noise: noise.uniform(0.98, 1.02))  # type: ignore[misc]
+            play(items(500), clean)
+            noise.seed(bad)
+            service = Service(fixed, each, slots, noise=clean.noise, fault=fault)
+            _, outcomes, _ = play(items(500), service)
+            found = by_index(outcomes)
+            assert codes(outcomes) == {"ok": 499, "invalid_input": 1}
+            assert found[bad].error is not None
+            assert all(found[index].answer == 2 * index for index in range(500) if index != bad)
+            assert len(service.sizes) <= len(clean.sizes) + 12, bad
 
     def test_a_wrong_count_is_not_trusted(self) -> None:
         desk = Desk(items(200), Limits(), LaneState(), now=0.0)
@@ -157,29 +165,50 @@ class TestRetries:
         assert codes(outcomes) == {"ok": 50}
         assert desk.summary.retries == len(service.sizes) - 50 > 0
 
-    def test_faults_of_every_kind_at_once_lose_nothing(self) -> None:
-        for seed in range(3):
+    @pytest.mark.parametrize(("size", "seeds"), [(1, (28, 48)), (32, (*range(20), 116))])
+    def test_faults_of_every_kind_at_once_lose_nothing(self, size: int, seeds: tuple[int, ...]) -> None:
+        for seed in seeds:
             chance = random.Random(seed)
 
             def fault(parcel: Parcel, now: float, chance: random.Random = chance) -> HuggingFaceError | None:
                 drawn = chance.random()
                 kinds: list[tuple[float, HuggingFaceError]] = [
-                    (0.05, errors.ModelLoading("loading", status=503, retry_after=2.0)),
+                    (0.05, errors.ModelLoading("loading", status=503, retry_after=1.0)),
                     (0.10, errors.Unavailable("busy", status=503)),
-                    (0.15, errors.RateLimited("slow", status=429, retry_after=0.2)),
+                    (0.15, errors.RateLimited("slow", status=429, retry_after=1.0)),
                     (0.20, errors.RateLimited("slow", status=429)),
                     (0.25, errors.ConnectionFailed("reset")),
                     (0.30, errors.InvalidAnswer("cut off", retryable=True)),
-                    (0.32, errors.ServiceTimeout("hung")),
-                    (0.34, errors.InvalidAnswer("HTML", retryable=True)),
+                    (0.32, errors.InvalidAnswer("HTML", retryable=True)),
+                    (0.34, errors.ServiceTimeout("hung")),
                 ]
                 return next((error for bound, error in kinds if drawn < bound), None)
 
-            for size in (1, 32):
-                service = Service(0.05, 0.001, fault=fault)
-                _, outcomes, _ = play(items(5000), service, Limits(max_batch_size=size), seed=seed)
-                found = by_index(outcomes)
-                assert all(found[index].answer == 2 * index for index in range(5000))
+            service = Service(0.02, 0.001, fault=fault)
+            _, outcomes, _ = play(items(5000), service, Limits(max_batch_size=size), seed=seed)
+            found = by_index(outcomes)
+            assert all(found[index].answer == 2 * index for index in range(5000)), seed
+
+    def test_a_refusal_while_others_have_their_turn_is_no_failed_try(self) -> None:
+        unlucky = {"left": 12}
+
+        def fault(parcel: Parcel, now: float) -> HuggingFaceError | None:
+            if parcel.items[0].index == 30 and unlucky["left"]:
+                unlucky["left"] -= 1
+                return errors.RateLimited("slow", status=429)
+            return None
+
+        _, outcomes, _ = play(items(4000), Service(0.05, fault=fault), Limits(max_batch_size=1, max_retries=3))
+        assert codes(outcomes) == {"ok": 4000}
+        assert by_index(outcomes)[30].attempts == 13
+
+    def test_but_it_is_not_asked_for_ever(self) -> None:
+        def fault(parcel: Parcel, now: float) -> HuggingFaceError | None:
+            return errors.RateLimited("slow", status=429) if parcel.items[0].index == 30 else None
+
+        _, outcomes, _ = play(items(4000), Service(0.05, fault=fault), Limits(max_batch_size=1, max_retries=3))
+        assert codes(outcomes) == {"ok": 3999, "rate_limited": 1}
+        assert by_index(outcomes)[30].attempts <= 4 * 3 + 8
 
     @pytest.mark.parametrize("bad", [0, 31, 77])
     def test_a_row_that_breaks_the_service_does_not_take_others_with_it(self, bad: int) -> None:

@@ -237,6 +237,21 @@ class TestRate:
         assert all(outcome.error is None for outcome in outcomes)
         assert took < 120  # 17 s without the refusals
 
+    @pytest.mark.parametrize("size", [1, 32])
+    def test_nor_do_those_that_ask_for_a_pause(self, size: int) -> None:
+        """One refusal in ten, whatever the pace, every second one with Retry-After: as with several servers."""
+        for seed in range(4):
+            chance = random.Random(seed)
+
+            def gate(now: float, chance: random.Random = chance) -> float | None:
+                drawn = chance.random()
+                return 1.0 if drawn < 0.05 else -1.0 if drawn < 0.1 else None
+
+            service = Service(0.05, 0.001, gate=gate)
+            took, outcomes, _ = play(items(5000), service, Limits(max_batch_size=size))
+            assert all(outcome.error is None for outcome in outcomes)
+            assert took < 150
+
     def test_a_pause_holds_back_every_lane(self) -> None:
         asked: list[float] = []
 

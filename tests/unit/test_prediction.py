@@ -193,10 +193,10 @@ def texts(count: int, distinct: int) -> pd.DataFrame:
 
 def test_equal_rows_are_sent_once_and_a_second_run_sends_nothing(sandbox: Sandbox, store: Store) -> None:
     bench = Bench(sandbox, "text-classification", store)
-    first = bench.predict(texts(1000, 20))
-    assert sandbox.sent() == 20
-    second = bench.predict(texts(1000, 20))
-    assert sandbox.sent() == 20
+    first = bench.predict(texts(10_000, 100))
+    assert sandbox.sent() == 100
+    second = bench.predict(texts(10_000, 100))
+    assert sandbox.sent() == 100
     pd.testing.assert_frame_equal(first, second)
 
 
@@ -219,6 +219,24 @@ def test_what_changes_the_answer_changes_the_key(sandbox: Sandbox, store: Store,
     sandbox.reset()
     bench.predict(texts(5, 5), **change.get("overrides", {}))
     assert sandbox.sent() == 5
+
+
+@pytest.mark.parametrize(
+    ("argument", "one", "other"),
+    [
+        ("prompt_template", "Say: {{in0}}", "Say {{in0}}"),
+        ("system_prompt", "Be kind.", "Be brief."),
+    ],
+)
+def test_another_prompt_asks_anew(sandbox: Sandbox, store: Store, argument: str, one: str, other: str) -> None:
+    bench = Bench(sandbox, "chat-completion", store)
+    columns = {} if argument == "prompt_template" else {"input_column": "in0"}
+    for text, sent in ((one, 5), (one, 0), (other, 5)):
+        using = {"task": "chat-completion", "model_name": "sandbox/chat-completion", argument: text, **columns}
+        bench.model = model_settings(using, bench.engine, hub=lambda *_: None)
+        sandbox.reset()
+        bench.predict(texts(50, 5))
+        assert sandbox.sent() == sent, text
 
 
 @pytest.mark.parametrize("environ", [{"HF_TOKEN": "hf_" + "n" * 34}, {"HUGGINGFACE_API_BASE_URL": "OTHER"}], ids=list)

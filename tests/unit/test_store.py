@@ -6,11 +6,13 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import resource
 import shutil
 import socket
 import sqlite3
 import stat
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -158,6 +160,17 @@ def _write_and_die(path: str) -> None:
     os.kill(os.getpid(), 9)
 
 
+def _write_without_room(path: str) -> None:
+    store = SqliteStore(path)
+    store.put_many({"before": b"1"})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+    for n in range(20):
+        store.put_many({str(n): os.urandom(100_000)})
+        store.count("s", {"rows": 1})
+    assert store.get_many(["before"]) == {"before": b"1"}  # what is there can still be read
+    store.close()
+
+
 class TestSqlite:
     def test_for_its_owner_alone(self, tmp_path: Path) -> None:
         path = tmp_path / "new" / "answers.sqlite"
@@ -281,15 +294,43 @@ class TestSqlite:
         assert 1 <= len(caplog.records) <= 2  # one for reading, one for writing
         store.close()
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write to every folder")
-    def test_a_read_only_folder(self, tmp_path: Path) -> None:
-        path = tmp_path / "closed"
-        path.mkdir()
-        path.chmod(0o500)
-        store = SqliteStore(path / "answers.sqlite")
-        store.put_many({"a": b"1"})
-        assert store.get_many(["a"]) == {}
-        path.chmod(0o700)
+    def test_a_read_only_folder(self) -> None:
+        """In a process of its own: root may write everywhere, so there it gives its rights up first."""
+        folder = Path(tempfile.mkdtemp())
+        try:
+            folder.chmod(0o555)
+            child = os.fork()
+            if child == 0:
+                code = 1
+                try:
+                    if os.geteuid() == 0:
+                        os.setresuid(65534, 65534, 65534)
+                    assert not os.access(folder, os.W_OK)
+                    store = SqliteStore(folder / "answers.sqlite")
+                    store.put_many({"a": b"1"})
+                    store.count("s", {"rows": 1})
+                    code = 0 if store.get_many(["a"]) == {} == store.usage("s") else 2
+                finally:
+                    os._exit(code)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert list(folder.iterdir()) == []
+        finally:
+            folder.chmod(0o755)
+            shutil.rmtree(folder)
+
+    def test_no_room_for_the_file_to_grow(self, tmp_path: Path) -> None:
+        """The system refuses to write on, as it does on a full disk: here by a limit on the size of files."""
+        path = tmp_path / "answers.sqlite"
+        worker = MULTI.Process(target=_write_without_room, args=(str(path),))
+        worker.start()
+        worker.join(60)
+        assert worker.exitcode == 0
+        store = SqliteStore(path)
+        assert store.get_many(["before"]) == {"before": b"1"}
+        store.put_many({"after": b"2"})  # there is room again
+        assert store.get_many(["after"]) == {"after": b"2"}
+        assert not [file for file in tmp_path.iterdir() if ".aside-" in file.name]
+        store.close()
 
     def test_a_full_disk(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         store = SqliteStore(tmp_path / "answers.sqlite")

@@ -851,3 +851,24 @@ def test_names_of_hosts_come_from_egress_alone() -> None:
     source = Path(transport_module.__file__).read_text()
     assert source.count("getaddrinfo") == 1
     assert "getaddrinfo" in Path(egress_module.__file__).read_text()
+
+
+@pytest.mark.parametrize(("size", "writes"), [(0, 1), (1000, 1), (60_000, 1), (300_000, 2)])
+def test_head_and_short_body_leave_in_one_write(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, size: int, writes: int
+) -> None:
+    sent: list[int] = []
+    sendall = transport_module._Socket.sendall
+
+    def watched(self: Any, data: Any, flags: int = 0) -> None:
+        sent.append(len(data))
+        sendall(self, data, flags)
+
+    monkeypatch.setattr(transport_module._Socket, "sendall", watched)
+    one = transport(server)
+    for _ in range(2):  # on a new connection and on one that is kept
+        sent.clear()
+        one.post(f"{server.url}/models/m", data=b"x" * size, timeout=5)
+        assert len(sent) == writes
+        assert server.heard[-1].body == b"x" * size
+    assert server.connections == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -120,6 +121,7 @@ class Prediction:
             timeout=execution.timeout,
         )
         service = (client.service, self.caller.engine)
+        pace = self.caller.pace(client.service)
         endpoint = Endpoint(client, task, self.runtime.findings(service), execution.timeout)
         sender = Sender(task, self.model.arguments(), client, transport, self.model.media_roots, endpoint)
         inbox = Inbox(self.caller, task, execution, self.store, len(missing), results)
@@ -132,13 +134,12 @@ class Prediction:
             max_retries=execution.max_retries,
             timeout=execution.timeout,
         )
-        lanes = self.runtime.lanes(service)
+        lanes = self.runtime.lanes((*service, self.caller.tenant))
         inbox.begin()
         state = "failed"
         try:
-            summary = Dispatcher(limits, state=lanes, retry=self.retry).run(
-                missing, sender, inbox.deliver, stop_on_error=execution.on_error == "raise"
-            )
+            dispatcher = Dispatcher(limits, state=lanes, retry=self.retry, claim=partial(self.store.claim, pace))
+            summary = dispatcher.run(missing, sender, inbox.deliver, stop_on_error=execution.on_error == "raise")
             state = "stopped" if summary.stopped else "done"
             self.store.count(self.caller.scope, counters(summary))
         finally:

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from .kept import (
+    CREDIT,
     RUNNING,
     RUNS_KEPT,
     RUNS_KEPT_FOR,
     Run,
     Throttle,
     Trouble,
+    furthest,
+    pace_trouble,
     portions,
     seen_from_here,
     this_process,
@@ -28,9 +31,23 @@ CONNECT_TIMEOUT, TIMEOUT = 2.0, 10.0
 #: What MindsDB's own client takes beside the connection's arguments.
 _NOT_OURS = ("script_dir",)
 
+#: Takes turns by the clock of the server, which is the same for everybody. Kept is when the next one
+#: is, in seconds since 1970. In: key; gap, count, credit, the furthest a turn can be away.
+_CLAIM = """
+local told = redis.call('TIME')
+local now = tonumber(told[1]) + tonumber(told[2]) / 1000000
+local gap, count = tonumber(ARGV[1]), tonumber(ARGV[2])
+local turn = tonumber(redis.call('GET', KEYS[1]) or '0')
+if turn > now + tonumber(ARGV[4]) then turn = 0 end
+turn = math.max(turn, now - tonumber(ARGV[3]))
+local after = turn + gap * count
+redis.call('SET', KEYS[1], string.format('%.6f', after), 'PX', math.ceil((after - now) * 1000) + 60000)
+return string.format('%.6f', turn - now)
+"""
+
 
 class RedisStore:
-    """Answers, counters and runs in Redis. While it cannot be reached, all goes on without it.
+    """Answers, counters, runs and paces in Redis. While it cannot be reached, all goes on without it.
 
     Args:
         connection: a URL (``redis://…``) or the arguments of ``redis.Redis``.
@@ -52,6 +69,8 @@ class RedisStore:
         self._lock = threading.Lock()
         self._throttle = Throttle()
         self._trouble = Trouble("the answer store in Redis")
+        # Apart from the store's: a Redis may refuse scripts and keep answers all the same.
+        self._pacing = pace_trouble("the pace in Redis")
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """See ``Store``."""
@@ -147,6 +166,12 @@ class RedisStore:
         now = self._clock()
         return [seen_from_here(run, now) for run in self._work(read) or []]
 
+    def claim(self, pace: str, gap: float, count: int = 1) -> float | None:
+        """See ``Store``."""
+        key, given = f"{self._prefix}:pace:{pace}", (gap, count, CREDIT, furthest(gap, count))
+        # Its hash is sent, and the script itself only to a server that does not know it.
+        return self._work(lambda client: float(client.register_script(_CLAIM)([key], given)), self._pacing)
+
     def close(self) -> None:
         """See ``Store``."""
         with self._lock:
@@ -160,19 +185,20 @@ class RedisStore:
     def _run(self, run: str) -> str:
         return f"{self._prefix}:run:{run}"
 
-    def _work(self, work: Callable[[Any], T]) -> T | None:
+    def _work(self, work: Callable[[Any], T], trouble: Trouble | None = None) -> T | None:
         """Do ``work``; ``None`` where Redis cannot be reached or refuses."""
         import redis
 
-        if self._trouble.lasts:
+        trouble = trouble or self._trouble
+        if trouble.lasts:
             return None
         try:
             done = work(self._connected())
         except (redis.RedisError, OSError, TypeError, ValueError) as error:
             # The last two: arguments of the connection that the client does not know.
-            self._trouble.met(type(error).__name__ if isinstance(error, (TypeError, ValueError)) else error)
+            trouble.met(type(error).__name__ if isinstance(error, (TypeError, ValueError)) else error)
             return None
-        self._trouble.over()
+        trouble.over()
         return done
 
     def _connected(self) -> Any:

@@ -9,10 +9,15 @@ from __future__ import annotations
 import functools
 import glob
 import importlib
+import multiprocessing
 import os
 import re
+import signal
+import threading
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +55,7 @@ def protect() -> None:
     _keep_error_texts_clean()
     _keep_tokens_out_of_logs()
     _replace_dead_workers()
+    _keep_queue_whole()
 
 
 def _mended(original: Callable[..., Any]) -> bool:
@@ -167,6 +173,57 @@ def _replace_dead_workers() -> None:
     process_cache.ProcessCache.apply_async = _mark(apply_async)
 
 
+def _keep_queue_whole() -> None:
+    """Mend the queue too where there is one, and this is no worker: workers put nothing into it."""
+    if queue_settings().get("type") == "redis":
+        from . import host_queue
+
+        host_queue.protect()
+
+
+def end_with_parent(look: float = 1.0, grace: float = 60.0) -> None:
+    """End this worker when the process that it works for is gone; a second call does nothing.
+
+    A pool's worker waits for its parent for ever, though nobody reads its answers any more. It sends
+    nothing further then; what is on its way is waited for, up to ``grace`` seconds, and kept.
+
+    Args:
+        look: seconds between two looks.
+    """
+    global _watched
+    parent = multiprocessing.parent_process()
+    if parent is None or parent.pid is None or _watched == os.getpid() or os.getppid() != parent.pid:
+        return
+    _watched = os.getpid()
+    expected, worker = parent.pid, threading.main_thread().ident
+
+    def watch() -> None:
+        while os.getppid() == expected:
+            time.sleep(look)
+        until = time.monotonic() + grace
+        if _working.is_set() and worker is not None:
+            signal.pthread_kill(worker, signal.SIGINT)
+        while _working.is_set() and time.monotonic() < until:
+            time.sleep(0.05)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="huggingface-parent", daemon=True).start()
+
+
+@contextmanager
+def at_work() -> Iterator[None]:
+    """Say for as long as the block runs that this process is at work, as ``end_with_parent`` asks."""
+    _working.set()
+    try:
+        yield
+    finally:
+        _working.clear()
+
+
+_working = threading.Event()
+_watched = 0
+
+
 def forget_predictions(model_id: int) -> None:
     """Drop what MindsDB's prediction cache holds under ``model_id``.
 
@@ -212,6 +269,11 @@ def cache_settings() -> CacheSettings:
         folder=Path(config["paths"]["cache"]) / ENGINE,
         connection=dict(settings.get("connection") or {}),
     )
+
+
+def queue_settings() -> Mapping[str, Any]:
+    """Return the settings of MindsDB's task queue: ``type`` (``local``, ``redis``), ``host``, ``port``, ``db``…"""
+    return dict(Config().get("ml_task_queue") or {})
 
 
 def tenant() -> str:

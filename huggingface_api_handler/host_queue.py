@@ -1,0 +1,258 @@
+"""What we mend in MindsDB's task queue on Redis, so that a query through it ends right or not at all.
+
+As it is, a consumer takes a task off the queue before it works on it. Where the consumer is killed, Redis
+is restarted, or the answer is read late, the query fails after a minute of silence or waits for nothing.
+What a consumer was asked may be asked again without harm: answers that have been paid for are in the
+answer store, so a prediction whose consumer is gone is put into the queue once more.
+
+All of this concerns tasks of this engine alone, but for the names of tasks, which must differ for everybody.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import redis
+from mindsdb.utilities.ml_task_queue import consumer as host_consumer
+from mindsdb.utilities.ml_task_queue import producer as host_producer
+from mindsdb.utilities.ml_task_queue.const import ML_TASK_STATUS, ML_TASK_TYPE
+from mindsdb.utilities.ml_task_queue.task import Task
+from mindsdb.utilities.ml_task_queue.utils import RedisKey, from_bytes
+
+from .errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+ENGINE = "huggingface_api"
+
+#: Seconds between two looks at a task of which nothing is heard.
+LOOK = 5.0
+#: Seconds of silence after which a consumer is given up: before it has said that it works, as it may have
+#: to start a worker for it, and after that, when it says so every 5 seconds.
+SILENT, SILENT_AT_WORK = 60.0, 30.0
+#: Seconds for which a task may wait for a consumer to take it, and for Redis to come back.
+UNTAKEN, AWAY = 900.0, 180.0
+#: Consumers that a task may be lost with.
+TRIES = 6
+#: Seconds for which MindsDB keeps a task's rows; kept longer while the task waits.
+KEPT = 180
+#: What is asked again when it was lost. The others create something.
+REPEATABLE = (ML_TASK_TYPE.PREDICT, ML_TASK_TYPE.DESCRIBE)
+
+
+def protect() -> None:
+    """Mend the side that puts tasks into the queue; a second call does nothing."""
+    _name_tasks_apart()
+    _follow_tasks()
+
+
+def _mended(original: Callable[..., Any]) -> bool:
+    return getattr(original, "_huggingface_api", False)
+
+
+def _mark(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+    wrapped._huggingface_api = True  # type: ignore[attr-defined]
+    return wrapped
+
+
+def _name_tasks_apart() -> None:
+    """Give every task a name of its own.
+
+    MindsDB names them by time and host: two processes of a server that ask within the same quarter of
+    a microsecond would read each other's rows.
+    """
+    original = RedisKey.new
+    if _mended(original):
+        return
+
+    def new() -> Any:
+        return RedisKey(original().base + b"-" + uuid.uuid4().hex.encode())
+
+    RedisKey.new = staticmethod(_mark(new))
+
+
+def _follow_tasks() -> None:
+    """Hand out tasks that are followed to their end, and have consumers mend themselves."""
+    original = host_producer.MLTaskProducer.apply_async
+    if _mended(original):
+        return
+
+    @functools.wraps(original)
+    def apply_async(self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any = None) -> Any:
+        if payload["handler_meta"]["engine"] != ENGINE:
+            return original(self, task_type, model_id, payload, dataframe)
+        payload = {**payload, "huggingface_api": Mends()}
+        return Followed(lambda: original(self, task_type, model_id, payload, dataframe), task_type)
+
+    host_producer.MLTaskProducer.apply_async = _mark(apply_async)
+
+
+class Mends:
+    """Travels with a task, and mends the consumer that unpickles it: nothing else is imported there."""
+
+    def __reduce__(self) -> Any:
+        return mend_consumer, ()
+
+
+def mend_consumer() -> None:
+    """Mend the process of a consumer; a second call does nothing."""
+    from . import host
+
+    host.protect()
+    original = host_consumer.MLTaskConsumer._listen
+    if _mended(original):
+        return
+
+    @functools.wraps(original)
+    def listen(self: Any) -> None:
+        try:
+            original(self)
+        except redis.ConnectionError:
+            # It would be there and never take a task again. It ends, as it does where reading the queue
+            # meets the same, and is started anew by whoever looks after it.
+            log.exception("Redis is away: this consumer ends when it has done what it is doing")
+            self._stop_event.set()
+
+    host_consumer.MLTaskConsumer._listen = _mark(listen)
+
+
+class _Lost(Exception):
+    """Nobody works on the task any more."""
+
+
+class Followed(Task):  # type: ignore[misc]
+    """A task that is put into the queue again when its consumer is lost.
+
+    Args:
+        submit: puts the task into the queue; returns MindsDB's own view of it.
+        task_type: what is asked of the consumer.
+    """
+
+    def __init__(self, submit: Callable[[], Task], task_type: Any) -> None:
+        self._submit = submit
+        self._repeatable = task_type in REPEATABLE
+        self._has_rows = task_type == ML_TASK_TYPE.PREDICT
+        first = submit()
+        super().__init__(first.db, first.redis_key)
+
+    def wait(self, status: Any = ML_TASK_STATUS.COMPLETE) -> None:
+        """Return when the task is done.
+
+        Raises:
+            Unavailable: it was lost with ``TRIES`` consumers, or none took it, or Redis stays away.
+            Exception: what the task ended in.
+        """
+        for left in reversed(range(TRIES)):
+            try:
+                self._end()
+                return
+            except _Lost as loss:
+                if not self._repeatable or not left:
+                    raise Unavailable(
+                        f"MindsDB's task queue lost the task: {loss}",
+                        advice="run the query again: answers that had arrived are kept; look at the consumers' log",
+                    ) from None
+                log.warning("a task is put into MindsDB's queue again: %s", loss)
+                self.redis_key = self._again()
+
+    def _end(self) -> None:
+        for told in self._told():
+            if told == ML_TASK_STATUS.COMPLETE:
+                self.dataframe = self._take(self.redis_key.dataframe)
+                if self._has_rows and self.dataframe is None:
+                    raise _Lost("its answer was gone before it was read")
+                return
+            if told == ML_TASK_STATUS.ERROR:
+                error = self._take(self.redis_key.exception)
+                if error is None:
+                    raise _Lost("it failed, and why was gone before it was read")
+                if isinstance(error, BrokenProcessPool):
+                    raise _Lost("the consumer's worker was killed")
+                raise error
+
+    def _take(self, key: str) -> Any:
+        cache = self.db.cache()
+        held = _persistent(lambda: cache.get(key))
+        if held is not None:
+            _persistent(lambda: cache.delete(key))
+        return None if held is None else from_bytes(held)
+
+    def _again(self) -> Any:
+        return _persistent(self._submit).redis_key
+
+    def _told(self) -> Iterator[Any]:
+        """Yield what is said of the task, until nothing has been said for too long.
+
+        Listening begins after the task was put in, and is interrupted where Redis is: so what stands
+        written of the task is looked at too.
+        """
+        began = heard = time.monotonic()
+        at_work = False
+        while True:
+            pubsub = self.db.pubsub()
+            try:
+                pubsub.subscribe(self.redis_key.status)
+                while True:
+                    told, taken = self._written()
+                    if told in (ML_TASK_STATUS.COMPLETE, ML_TASK_STATUS.ERROR):
+                        yield told
+                        return
+                    now = time.monotonic()
+                    if not taken:
+                        heard = now
+                        if now - began > UNTAKEN:
+                            raise Unavailable(
+                                f"no consumer of MindsDB's task queue took the query within {UNTAKEN:.0f} s",
+                                advice="start some: python -m mindsdb --api= --ml_task_queue_consumer; a consumer "
+                                "takes nothing while its machine's CPUs are busier than 60 %",
+                            )
+                    elif now - heard > (SILENT_AT_WORK if at_work else SILENT):
+                        raise _Lost(f"its consumer has been silent for {now - heard:.0f} s")
+                    message = pubsub.get_message(ignore_subscribe_messages=True, timeout=LOOK)
+                    if message is None or message["type"] not in pubsub.PUBLISH_MESSAGE_TYPES:
+                        continue
+                    heard = time.monotonic()
+                    told = ML_TASK_STATUS(message["data"])
+                    at_work = at_work or told == ML_TASK_STATUS.PROCESSING
+                    if told in (ML_TASK_STATUS.COMPLETE, ML_TASK_STATUS.ERROR):
+                        yield told
+                        return
+            except (redis.ConnectionError, redis.TimeoutError):
+                _persistent(self.db.ping)
+                heard = time.monotonic()  # its consumer, too, must find Redis again
+            finally:
+                try:
+                    pubsub.close()
+                except redis.RedisError:
+                    pass
+
+    def _written(self) -> tuple[Any, bool]:
+        """Return the status that stands written, and whether a consumer has taken the task."""
+        cache = self.db.cache()
+        told = cache.get(self.redis_key.status)
+        status = None if told is None else ML_TASK_STATUS(told)
+        if status == ML_TASK_STATUS.WAITING and self._has_rows:
+            # Whoever takes the task takes its rows first of all.
+            return status, not self.db.expire(cache.make_key(self.redis_key.dataframe), KEPT)
+        return status, True
+
+
+def _persistent(work: Callable[[], Any]) -> Any:
+    """Do ``work``, again and again for a while where Redis is away."""
+    until = time.monotonic() + AWAY
+    while True:
+        try:
+            return work()
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            if time.monotonic() > until:
+                raise Unavailable(
+                    f"the Redis of MindsDB's task queue has been away for {AWAY:.0f} s",
+                    advice="start it, then run the query again: answers that had arrived are kept",
+                ) from error
+            time.sleep(1.0)

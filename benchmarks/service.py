@@ -3,7 +3,8 @@
 It speaks just enough HTTP/1.1 to be asked by every client, and does as little work as it can, so that what
 is measured is the client. A request holds one of its slots for ``fixed`` seconds and ``each`` more for every
 input; others queue for a slot. What comes oftener than ``rate`` a second, in any second, is refused with 429.
-The label of a text follows from the text, so that an answer on a wrong row shows.
+The label of a text follows from the text, so that an answer on a wrong row shows. Where it is ``away``
+connections are broken off. It remembers which inputs it has answered: what is asked again is paid again.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ def label_of(text: str) -> str:
 
 @dataclass
 class Manner:
-    """How the service behaves: seconds, slots, requests a second, and what it says of waiting with a 429."""
+    """How the service behaves: seconds, slots, requests a second, what it says of waiting with a 429, absence."""
 
     fixed: float = 0.0
     each: float = 0.0
     slots: int = 10_000
     rate: float | None = None
     retry_after: str | None = None
+    away: bool = False
 
 
 class _Service:
@@ -47,24 +49,38 @@ class _Service:
         self.passed: deque[float] = deque()
         self.requests = self.refused = self.inputs = 0
         self.seconds: dict[int, list[int]] = {}
+        self.served: set[int] = set()
+        self.again = 0
 
     def control(self, wanted: dict[str, Any]) -> bytes:
         """Set the manner, where one is given, and tell what has been counted since."""
-        told = {"requests": self.requests, "refused": self.refused, "inputs": self.inputs, "seconds": self.seconds}
+        told = {
+            "requests": self.requests,
+            "refused": self.refused,
+            "inputs": self.inputs,
+            "distinct": len(self.served),
+            "again": self.again,
+            "seconds": self.seconds,
+        }
         if wanted:
             self.manner = Manner(**wanted["manner"])
             if wanted["forget"]:
-                self.requests = self.refused = self.inputs = 0
+                self.requests = self.refused = self.inputs = self.again = 0
                 self.seconds = {}
+                self.served = set()
                 self.passed.clear()
         return json.dumps(told).encode()
 
     def ask(self, connection: _Connection, inputs: list[str]) -> None:
-        loop = asyncio.get_running_loop()
+        now = asyncio.get_running_loop().time()
         self.requests += 1
+        counted = self.seconds.setdefault(int(now), [0, 0])
+        if self.manner.away:
+            self.refused += 1
+            counted[1] += 1
+            connection.transport.abort()
+            return
         if self.manner.rate is not None:
-            now = loop.time()
-            counted = self.seconds.setdefault(int(now), [0, 0])
             while self.passed and self.passed[0] <= now - 1.0:
                 self.passed.popleft()
             if len(self.passed) >= self.manner.rate:
@@ -74,7 +90,7 @@ class _Service:
                 connection.reply(b'{"error":"Rate limit reached"}', f"429 Too Many Requests\r\n{after}".rstrip())
                 return
             self.passed.append(now)
-            counted[0] += 1
+        counted[0] += 1
         self.inputs += len(inputs)
         if self.busy < self.manner.slots:
             self.work(connection, inputs)
@@ -88,6 +104,10 @@ class _Service:
 
     def done(self, connection: _Connection, inputs: list[str]) -> None:
         self.busy -= 1
+        for text in inputs:
+            # What is worked on is paid, whether or not anybody still waits for it.
+            self.again += (known := hash(text)) in self.served
+            self.served.add(known)
         answers = ",".join(f'[{{"label":"{label_of(text)}","score":0.9}}]' for text in inputs)
         connection.reply(f"[{answers}]".encode())
         if self.queue:

@@ -10,8 +10,11 @@ All of this concerns tasks of this engine alone, but for the names of tasks, whi
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
+import os
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,7 +24,7 @@ from typing import Any
 import redis
 from mindsdb.utilities.ml_task_queue import consumer as host_consumer
 from mindsdb.utilities.ml_task_queue import producer as host_producer
-from mindsdb.utilities.ml_task_queue.const import ML_TASK_STATUS, ML_TASK_TYPE
+from mindsdb.utilities.ml_task_queue.const import ML_TASK_STATUS, ML_TASK_TYPE, TASKS_STREAM_NAME
 from mindsdb.utilities.ml_task_queue.task import Task
 from mindsdb.utilities.ml_task_queue.utils import RedisKey, from_bytes
 
@@ -42,8 +45,13 @@ UNTAKEN, AWAY = 900.0, 180.0
 TRIES = 6
 #: Seconds for which MindsDB keeps a task's rows; kept longer while the task waits.
 KEPT = 180
-#: What is asked again when it was lost. The others create something.
-REPEATABLE = (ML_TASK_TYPE.PREDICT, ML_TASK_TYPE.DESCRIBE)
+#: What comes to the same when it is asked twice, and so is asked again when it was lost.
+REPEATABLE = (
+    ML_TASK_TYPE.PREDICT,
+    ML_TASK_TYPE.DESCRIBE,
+    ML_TASK_TYPE.CREATE_VALIDATION,
+    ML_TASK_TYPE.CREATE_ENGINE,
+)
 
 
 def protect() -> None:
@@ -88,9 +96,27 @@ def _follow_tasks() -> None:
         if payload["handler_meta"]["engine"] != ENGINE:
             return original(self, task_type, model_id, payload, dataframe)
         payload = {**payload, "huggingface_api": Mends()}
-        return Followed(lambda: original(self, task_type, model_id, payload, dataframe), task_type)
+
+        def submit() -> tuple[Task, Any]:
+            producer = copy.copy(self)
+            producer.stream = noted = _Noted(self.stream)
+            return original(producer, task_type, model_id, payload, dataframe), noted.entry
+
+        return Followed(submit, task_type)
 
     host_producer.MLTaskProducer.apply_async = _mark(apply_async)
+
+
+class _Noted:
+    """A stream that notes what its entry is called: a consumer deletes it when it takes the task."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.entry: Any = None
+
+    def add(self, message: Any) -> Any:
+        self.entry = self._stream.add(message)
+        return self.entry
 
 
 class Mends:
@@ -130,15 +156,15 @@ class Followed(Task):  # type: ignore[misc]
     """A task that is put into the queue again when its consumer is lost.
 
     Args:
-        submit: puts the task into the queue; returns MindsDB's own view of it.
+        submit: puts the task into the queue; returns MindsDB's own view of it, and its entry there.
         task_type: what is asked of the consumer.
     """
 
-    def __init__(self, submit: Callable[[], Task], task_type: Any) -> None:
+    def __init__(self, submit: Callable[[], tuple[Task, Any]], task_type: Any) -> None:
         self._submit = submit
         self._repeatable = task_type in REPEATABLE
         self._has_rows = task_type == ML_TASK_TYPE.PREDICT
-        first = submit()
+        first, self._entry = submit()
         super().__init__(first.db, first.redis_key)
 
     def wait(self, status: Any = ML_TASK_STATUS.COMPLETE) -> None:
@@ -159,7 +185,8 @@ class Followed(Task):  # type: ignore[misc]
                         advice="run the query again: answers that had arrived are kept; look at the consumers' log",
                     ) from None
                 log.warning("a task is put into MindsDB's queue again: %s", loss)
-                self.redis_key = self._again()
+                again, self._entry = _persistent(self._submit)
+                self.redis_key = again.redis_key
 
     def _end(self) -> None:
         for told in self._told():
@@ -182,9 +209,6 @@ class Followed(Task):  # type: ignore[misc]
         if held is not None:
             _persistent(lambda: cache.delete(key))
         return None if held is None else from_bytes(held)
-
-    def _again(self) -> Any:
-        return _persistent(self._submit).redis_key
 
     def _told(self) -> Iterator[Any]:
         """Yield what is said of the task, until nothing has been said for too long.
@@ -237,10 +261,12 @@ class Followed(Task):  # type: ignore[misc]
         cache = self.db.cache()
         told = cache.get(self.redis_key.status)
         status = None if told is None else ML_TASK_STATUS(told)
-        if status == ML_TASK_STATUS.WAITING and self._has_rows:
-            # Whoever takes the task takes its rows first of all.
-            return status, not self.db.expire(cache.make_key(self.redis_key.dataframe), KEPT)
-        return status, True
+        if status != ML_TASK_STATUS.WAITING or not self.db.xrange(TASKS_STREAM_NAME, self._entry, self._entry):
+            return status, True
+        for key in (self.redis_key.status, *([self.redis_key.dataframe] if self._has_rows else [])):
+            if not self.db.expire(cache.make_key(key), KEPT):
+                raise _Lost("its rows were gone before a consumer took them")
+        return status, False
 
 
 def _persistent(work: Callable[[], Any]) -> Any:
@@ -256,3 +282,54 @@ def _persistent(work: Callable[[], Any]) -> Any:
                     advice="start it, then run the query again: answers that had arrived are kept",
                 ) from error
             time.sleep(1.0)
+
+
+# --- a consumer of our own making ------------------------------------------------------------
+
+
+def consume(tasks: int) -> int:
+    """Run MindsDB's consumer in this process until it is told to stop; return the exit code.
+
+    It is the one that ``python -m mindsdb --ml_task_queue_consumer`` starts, with these differences: it is
+    mended before its first task; it takes up to ``tasks`` at once, where MindsDB's takes any number of them,
+    and none while the machine's CPUs are busier than 60 %, whoever keeps them so; it is one process and not
+    two or four; and it leaves alone what a server does at its start, such as giving up models that are
+    being created elsewhere.
+
+    Args:
+        tasks: each has a worker process of its own, of about 230 MB.
+
+    Returns:
+        0 after SIGTERM or SIGINT, when the tasks it had are done; 1 where Redis went away.
+    """
+    from mindsdb.integrations.libs.process_cache import process_cache
+    from mindsdb.interfaces.storage import db
+    from mindsdb.utilities.log import initialize_logging
+
+    initialize_logging("ml_task_queue")
+    db.init()
+    mend_consumer()
+
+    def wait_free_resources(self: Any) -> None:
+        # The thread that listens is one of them.
+        while len(self._listen_message_threads) > tasks and not self._stop_event.is_set():
+            time.sleep(0.05)
+
+    host_consumer.MLTaskConsumer.wait_free_resources = wait_free_resources
+    try:
+        consumer = host_consumer.MLTaskConsumer()
+    except redis.ConnectionError:
+        log.error("the Redis of MindsDB's task queue does not answer")
+        os._exit(1)  # a thread of MindsDB's goes on for ever
+    told: list[int] = []
+
+    def stop(sign: int, _: Any) -> None:
+        told.append(sign)
+        consumer._stop_event.set()
+
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, stop)
+    log.info("this consumer takes up to %d tasks at once", tasks)
+    consumer.run()
+    process_cache.shutdown(wait=True)
+    return 0 if told else 1

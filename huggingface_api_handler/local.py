@@ -171,7 +171,7 @@ class MindsDBServer:
         self.storage.mkdir(parents=True, exist_ok=True)
         settings = self.storage / "config.json"
         settings.write_text(json.dumps(self._settings(), indent=2), encoding="utf-8")
-        self._guard, self.pid = self._launch("--api=http,mysql")
+        self._guard, self.pid = self._launch("mindsdb", "--api=http,mysql")
         try:
             self._wait(timeout, progress)
         except BaseException:
@@ -184,17 +184,16 @@ class MindsDBServer:
 
         Only of use where the server was given a queue: ``MINDSDB_ML_QUEUE_TYPE=redis``.
         """
-        # Without --api= each consumer would be a second server too.
         temporary = f"consumer-{len(self._consumers)}"
-        guard, pid = self._launch("--api=", "--ml_task_queue_consumer", temporary=temporary)
+        guard, pid = self._launch("huggingface_api_handler", "consumer", temporary=temporary)
         self._consumers.append(guard)
         return pid
 
-    def _launch(self, *arguments: str, temporary: str = "temporary") -> tuple[subprocess.Popen[bytes], int]:
-        """Start MindsDB under a guard; return the guard, and the process id of MindsDB."""
+    def _launch(self, *module: str, temporary: str = "temporary") -> tuple[subprocess.Popen[bytes], int]:
+        """Start a module under a guard; return the guard, and the process id of the module."""
         with self.log.open("ab") as log:
             guard = subprocess.Popen(
-                [self._python, "-I", str(GUARD), self._python, "-m", "mindsdb", *arguments],
+                [self._python, "-I", str(GUARD), self._python, "-m", *module],
                 cwd=self.folder,
                 env=self._environment(self.storage / "config.json", temporary),
                 stdin=subprocess.PIPE,

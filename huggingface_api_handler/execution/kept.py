@@ -20,6 +20,8 @@ T = TypeVar("T")
 NOTE_EVERY = 1.0
 #: Seconds for which a store that failed is left alone.
 LEAVE_ALONE = 30.0
+#: Answers that wait at the most for a store that cannot be written to.
+PENDING = 20_000
 #: Runs of one scope that are remembered, and for how many seconds.
 RUNS_KEPT = 100
 RUNS_KEPT_FOR = 30 * 86400.0

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from .kept import (
     CREDIT,
+    PENDING,
     RUNNING,
     RUNS_KEPT,
     RUNS_KEPT_FOR,
@@ -68,6 +69,8 @@ class RedisStore:
         self._client: Any = None
         self._lock = threading.Lock()
         self._throttle = Throttle()
+        #: Answers that wait for Redis, and when they expire.
+        self._pending: dict[str, tuple[bytes, float | None]] = {}
         self._trouble = Trouble("the answer store in Redis")
         # Apart from the store's: a Redis may refuse scripts and keep answers all the same.
         self._pacing = pace_trouble("the pace in Redis")
@@ -87,17 +90,26 @@ class RedisStore:
 
     def put_many(self, values: Mapping[str, bytes], ttl: float | None = None) -> None:
         """See ``Store``."""
-        lasting = None if ttl is None else max(1, round(ttl * 1000))
+        ends = None if ttl is None else self._clock() + ttl
+        with self._lock:
+            self._pending.update((key, (value, ends)) for key, value in values.items())
+            taken, self._pending = self._pending, {}
 
-        def write(client: Any) -> None:
-            for some in portions(values.items(), PORTION):
+        def write(client: Any) -> bool:
+            now = self._clock()
+            for some in portions(taken.items(), PORTION):
                 pipeline = client.pipeline(transaction=False)
-                for key, value in some:
-                    pipeline.set(self._answer(key), value, px=lasting)
+                for key, (value, until) in some:
+                    pipeline.set(
+                        self._answer(key), value, px=None if until is None else max(1, round((until - now) * 1000))
+                    )
                 pipeline.execute()
+            return True
 
-        if values:
-            self._work(write)
+        if taken and not self._work(write):
+            with self._lock:
+                # They wait for the next write: a Redis that is started anew costs no answers.
+                self._pending = dict([*taken.items(), *self._pending.items()][-PENDING:])
 
     def count(self, scope: str, counts: Mapping[str, float]) -> None:
         """See ``Store``."""
@@ -147,6 +159,7 @@ class RedisStore:
     def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:
         """See ``Store``."""
         self._throttle.end(run)
+        self.put_many({})  # what has been left waiting
         self._note(run, done, errors, state)
 
     def _note(self, run: str, done: int, errors: int, state: str) -> None:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from .kept import (
     CREDIT,
+    PENDING,
     RUNNING,
     RUNS_KEPT,
     RUNS_KEPT_FOR,
@@ -71,8 +72,6 @@ _OPEN: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 
 #: Seconds between tries where SQLite says busy at once, as while another process opens the file.
 BUSY_WAITS = (0.02, 0.1, 0.4)
-#: Answers that wait at the most for a file that cannot be written to.
-PENDING = 20_000
 
 
 class _Foreign(Exception):

@@ -455,12 +455,28 @@ class TestRedis:
     def test_it_is_asked_again_later(self, redis_url: str, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
         store = RedisStore(redis_url, prefix=tmp_path.name)
         store._trouble.met("down")
-        store.put_many({"a": b"1"})
+        store.put_many({"a": b"1"}, ttl=60)
         store._trouble._until = 0.0  # half a minute later
         assert store.get_many(["a"]) == {}
+        store.put_many({"b": b"1"})
+        assert store.get_many(["a", "b"]) == {"a": b"1", "b": b"1"}  # what had to wait was not lost
+        store.close()
+
+    def test_the_end_of_a_run_writes_what_had_to_wait(self, redis_url: str, tmp_path: Path) -> None:
+        store = RedisStore(redis_url, prefix=tmp_path.name)
+        store._trouble.met("down")
         store.put_many({"a": b"1"})
+        store._trouble._until = 0.0
+        store.run_end("r", done=1, errors=0)
         assert store.get_many(["a"]) == {"a": b"1"}
         store.close()
+
+    def test_what_waits_has_an_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("huggingface_api_handler.execution.redis_store.PENDING", 10)
+        store = RedisStore({"host": "127.0.0.1", "port": 1})
+        for number in range(100):
+            store.put_many({str(number): b"1"})
+        assert list(store._pending) == [str(number) for number in range(90, 100)]
 
     def test_settings_as_the_host_has_them(self, redis_url: str, tmp_path: Path) -> None:
         port = int(redis_url.rsplit(":", 1)[1].split("/")[0])

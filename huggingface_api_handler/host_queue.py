@@ -15,6 +15,7 @@ import functools
 import logging
 import os
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ ENGINE = "huggingface_api"
 LOOK = 5.0
 #: Seconds of silence after which a consumer is given up: before it has said that it works, as it may have
 #: to start a worker for it, and after that, when it says so every 5 seconds.
-SILENT, SILENT_AT_WORK = 60.0, 30.0
+SILENT, SILENT_AT_WORK = 60.0, 20.0
 #: Seconds for which a task may wait for a consumer to take it, and for Redis to come back.
 UNTAKEN, AWAY = 900.0, 180.0
 #: Consumers that a task may be lost with.
@@ -57,6 +58,7 @@ REPEATABLE = (
 def protect() -> None:
     """Mend the side that puts tasks into the queue; a second call does nothing."""
     _name_tasks_apart()
+    _share_connections()
     _follow_tasks()
 
 
@@ -79,10 +81,33 @@ def _name_tasks_apart() -> None:
     if _mended(original):
         return
 
+    @functools.wraps(original)
     def new() -> Any:
         return RedisKey(original().base + b"-" + uuid.uuid4().hex.encode())
 
     RedisKey.new = staticmethod(_mark(new))
+
+
+def _share_connections() -> None:
+    """Have a process keep one set of connections to the queue.
+
+    MindsDB opens new ones for every statement, and leaves it to the garbage collector to close them.
+    """
+    original = host_producer.MLTaskProducer.__init__
+    if _mended(original):
+        return
+    kept: dict[int, dict[str, Any]] = {}
+    lock = threading.Lock()
+
+    @functools.wraps(original)
+    def init(self: Any) -> None:
+        with lock:
+            if os.getpid() not in kept:
+                original(self)
+                kept[os.getpid()] = dict(vars(self))
+        vars(self).update(kept[os.getpid()])
+
+    host_producer.MLTaskProducer.__init__ = _mark(init)
 
 
 def _follow_tasks() -> None:
@@ -261,12 +286,19 @@ class Followed(Task):  # type: ignore[misc]
         cache = self.db.cache()
         told = cache.get(self.redis_key.status)
         status = None if told is None else ML_TASK_STATUS(told)
-        if status != ML_TASK_STATUS.WAITING or not self.db.xrange(TASKS_STREAM_NAME, self._entry, self._entry):
+        if status != ML_TASK_STATUS.WAITING or not self._stands():
             return status, True
-        for key in (self.redis_key.status, *([self.redis_key.dataframe] if self._has_rows else [])):
-            if not self.db.expire(cache.make_key(key), KEPT):
+        self.db.expire(cache.make_key(self.redis_key.status), KEPT)
+        if self._has_rows and not self.db.expire(cache.make_key(self.redis_key.dataframe), KEPT):
+            # Whoever takes a task takes it off the queue first, then its rows.
+            if self._stands():
                 raise _Lost("its rows were gone before a consumer took them")
+            return status, True
         return status, False
+
+    def _stands(self) -> bool:
+        """Say whether the task is still in the queue."""
+        return bool(self.db.xrange(TASKS_STREAM_NAME, self._entry, self._entry))
 
 
 def _persistent(work: Callable[[], Any]) -> Any:
@@ -306,6 +338,8 @@ def consume(tasks: int) -> int:
     from mindsdb.interfaces.storage import db
     from mindsdb.utilities.log import initialize_logging
 
+    from . import doctor_queue
+
     initialize_logging("ml_task_queue")
     db.init()
     mend_consumer()
@@ -321,6 +355,10 @@ def consume(tasks: int) -> int:
     except redis.ConnectionError:
         log.error("the Redis of MindsDB's task queue does not answer")
         os._exit(1)  # a thread of MindsDB's goes on for ever
+    try:
+        doctor_queue.note(consumer.db, "consumer")
+    except Exception as error:  # a note that cannot be made is no reason not to work
+        log.warning("this consumer's set-up could not be noted for the doctor: %s", error)
     told: list[int] = []
 
     def stop(sign: int, _: Any) -> None:

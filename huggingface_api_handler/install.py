@@ -234,10 +234,17 @@ def _check_secret_key() -> Iterator[Finding]:
         yield Finding("ok", "secret_key", "set")
 
 
+def _check_queue() -> Iterator[Finding]:
+    if _version("mindsdb") is not None:
+        from . import doctor_queue
+
+        yield from doctor_queue.check_queue()
+
+
 def doctor() -> list[Finding]:
     """Look at everything that must be right, and say what to do where it is not."""
     findings: list[Finding] = []
-    for check in (_check_versions, _check_link, _check_worker, _check_service, _check_secret_key):
+    for check in (_check_versions, _check_link, _check_worker, _check_service, _check_secret_key, _check_queue):
         try:
             findings += check()
         except Exception as error:  # a check that breaks is a finding, not the end of the others

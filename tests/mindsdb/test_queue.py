@@ -5,10 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 import redis
 
@@ -85,3 +92,133 @@ def test_counters_are_shared_through_redis(server: MindsDBServer) -> None:
     usage = dict(server.sql("DESCRIBE s.usage").rows)
     assert usage["rows"] >= len(REVIEWS)
     assert usage["cached"] > 0
+
+
+# --- what happens when a part dies -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tasks(installed: None, queue: int, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What becomes of tasks in a queue of their own, with a consumer that does as the script says."""
+    storage, script = tmp_path_factory.mktemp("tasks"), Path(__file__).with_name("queue_inprocess.py")
+    number = (queue - 8 + 1) % 8 + 8
+    with contextlib.closing(redis.Redis(HOST, PORT, db=number)) as client:
+        client.flushdb()
+        command = [sys.executable, str(script), str(storage), HOST, str(PORT), str(number)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+        client.flushdb()
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def test_two_tasks_of_one_moment_have_two_names(tasks: dict[str, Any]) -> None:
+    assert tasks["same names without the mend"]
+    assert not tasks["same names"]
+
+
+def test_a_consumer_is_mended_by_its_first_task(tasks: dict[str, Any]) -> None:
+    assert tasks["consumer mended"]
+
+
+def test_a_process_keeps_one_set_of_connections(tasks: dict[str, Any]) -> None:
+    assert tasks["connections shared"]
+
+
+@pytest.mark.parametrize(
+    ("life", "times"),
+    [
+        ("answered", 1),
+        ("answered before anybody listens", 1),
+        ("slow, with signs of life", 1),
+        ("its consumer dies at work", 2),
+        ("its consumer dies at once", 2),
+        ("its answer is gone", 2),
+        ("its worker is killed", 2),
+    ],
+)
+def test_a_task_is_answered_whatever_befalls_it(tasks: dict[str, Any], life: str, times: int) -> None:
+    assert tasks[life] == [{"label": ["A"]}, times]
+
+
+def test_a_task_that_cannot_be_done_says_why(tasks: dict[str, Any]) -> None:
+    assert tasks["it fails"] == ["ValueError: no", 1]
+    for life, times, why in (
+        ("a training is not begun twice", 1, "lost the task: its consumer has been silent"),
+        ("every consumer dies", 6, "lost the task: its consumer has been silent"),
+        ("nobody takes it", 0, "no consumer of MindsDB's task queue took the query"),
+    ):
+        came, puts = tasks[life]
+        assert why in came
+        assert puts == times
+    assert tasks["waited"] >= 2.5
+
+
+def test_a_worker_whose_parent_is_killed_ends_in_good_order(installed: None, tmp_path: Path) -> None:
+    script, told = Path(__file__).with_name("orphan.py"), tmp_path / "told"
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path), str(told)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    _until(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == psutil.STATUS_ZOMBIE)
+    assert told.read_text() == "in good order"
+
+
+def _until(ready: Callable[[], bool], timeout: float = 60.0) -> None:
+    end = time.monotonic() + timeout
+    while not ready():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.05)
+
+
+def _worker_of(consumers: list[int], sandbox: Sandbox) -> tuple[int, int]:
+    """Return the consumer whose worker talks to the sandbox, and that worker."""
+    port = int(sandbox.hub_url.rsplit(":", 1)[1])
+    while True:
+        for consumer in consumers:
+            for child in psutil.Process(consumer).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if any(one.raddr and one.raddr.port == port for one in child.net_connections("tcp")):
+                        return consumer, child.pid
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("killed", ["worker", "consumer"])
+def test_a_query_outlives_whoever_works_on_it(server: MindsDBServer, sandbox: Sandbox, killed: str) -> None:
+    me = psutil.Process(server.pid).ppid()
+    consumers = [
+        child.pid
+        for guard in psutil.Process(os.getpid()).children()
+        if guard.pid != me
+        for child in guard.children()
+        if "consumer" in child.cmdline()
+    ]
+    if len(consumers) < 2:
+        consumers.append(server.start_consumer())
+    name = f"k_{killed}"
+    server.sql(
+        f"CREATE MODEL {name} PREDICT mood USING engine = 'hf', task = 'text-classification', column = 'text', "
+        "max_batch_size = 1, max_concurrency = 8"
+    )
+    server.wait_for_model(name)
+    sandbox.reset()
+    sandbox.faults = {"latency": 0.05}  # type: ignore[assignment]
+    found: list[Any] = []
+    statement = f"SELECT r.id, m.mood FROM duck.reviews AS r JOIN {name} AS m ON m.text = r.review"
+    asking = threading.Thread(target=lambda: found.extend(server.sql(statement).rows))
+    asking.start()
+    _until(lambda: len(sandbox.inference_requests()) > 50)
+    consumer, worker = _worker_of(consumers, sandbox)
+    if killed == "worker":
+        os.kill(worker, signal.SIGKILL)
+    else:
+        os.killpg(consumer, signal.SIGKILL)
+    asking.join()
+    assert dict(found) == {number: mood(review) for number, _, review in REVIEWS}
+    texts = {review for _, _, review in REVIEWS if review}
+    # Paid twice is at most what was on its way.
+    assert len(texts) <= len(sandbox.inference_requests()) <= len(texts) + 8

@@ -60,6 +60,10 @@ bench: $(VENV)/.ready ## measure against others, side by side
 	@test -d benchmarks || { echo "There are no benchmarks here yet."; exit 1; }
 	@$(RUN) -m benchmarks $(ARGS)
 
+.PHONY: rig
+rig: $(VENV)/.ready ## show what MindsDB's task queue does when parts of it die (needs redis-server, PostgreSQL)
+	@$(RUN) -m benchmarks.rig $(ARGS)
+
 .PHONY: build
 build: $(VENV)/.installed ## build wheel and source archive into dist/
 	@rm -rf dist

@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import queue
+import signal
 import sys
 import threading
 import time
@@ -24,7 +25,7 @@ from typing import Any
 
 from huggingface_api_handler.local import MindsDBServer, ServerFailed, SQLError
 
-from .service import Manner, Service, running
+from .service import Manner, Service, label_of, running
 from .world import TOKEN, World, cpu_seconds, settings, world
 
 #: Ids that one statement writes.
@@ -248,12 +249,12 @@ def case_second_server(it: World, service: Service, rows: int = 500) -> Any:
     it.database.fill(rows, "shared")
     in_parts(it, rows, 1, model="shared", tries=3)
     first = service.counted()["inputs"]
-    given, config = settings(it.redis.port)
-    given["MINDSDB_DB_CON"] = f"sqlite:///{it.server.storage}/mindsdb.sqlite3.db"
+    given, config = settings(it.redis.port, it.database)
     service.behave(Manner(0.010))
     with MindsDBServer(it.folder / "second", environ=given, config=config) as second:
         found = second.sql("SELECT t.text, m.label FROM pg.texts AS t JOIN shared AS m ON m.text = t.text")
-    told = {"rows": len(found), "first_paid": first, "second_paid": service.counted()["inputs"]}
+    wrong = sum(label != label_of(text) for text, label in found.rows)
+    told = {"rows": len(found), "wrong": wrong, "first_paid": first, "second_paid": service.counted()["inputs"]}
     say(f"second server: {told}")
     return told
 
@@ -274,6 +275,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--soak", action="store_true", help="the soak in place of the cases")
     parser.add_argument("--minutes", type=float, default=60.0, help="how long the soak runs (60)")
     given = parser.parse_args(arguments)
+    # A plain `kill` cleans up like Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if given.soak:
         from .soak import soak
 

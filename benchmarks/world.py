@@ -77,15 +77,17 @@ class Redis:
 
 @contextlib.contextmanager
 def postgres() -> Iterator[Database]:
-    """A database of the rig's own, dropped at the end."""
+    """A database of the rig's own, and one for what MindsDB keeps; dropped at the end."""
     made = Database(f"hf_rig_{uuid.uuid4().hex[:10]}")
     admin = psycopg.connect(**POSTGRES, dbname="postgres", autocommit=True, connect_timeout=5)
     with contextlib.closing(admin):
-        admin.execute(f"CREATE DATABASE {made.name}")
         try:
+            for name in (made.name, made.mindsdbs):
+                admin.execute(f"CREATE DATABASE {name}")
             yield made
         finally:
-            admin.execute(f"DROP DATABASE IF EXISTS {made.name} WITH (FORCE)")
+            for name in (made.name, made.mindsdbs):
+                admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,17 @@ class Database:
     """A PostgreSQL database with the tables ``texts`` (id, text) and ``labels`` (id, label)."""
 
     name: str
+
+    @property
+    def mindsdbs(self) -> str:
+        """Name of the database in which MindsDB keeps engines and models."""
+        return f"{self.name}_mindsdb"
+
+    @property
+    def url(self) -> str:
+        """Where MindsDB keeps its own, as MINDSDB_DB_CON says it."""
+        login = ":".join(filter(None, (POSTGRES["user"], POSTGRES["password"])))
+        return f"postgresql://{login}@{POSTGRES['host']}:{POSTGRES['port']}/{self.mindsdbs}"
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -208,11 +221,12 @@ class World:
         return [process for pid in (self.server.pid, *self.consumers.pids) for process in tree(pid)]
 
 
-def settings(port: int) -> tuple[dict[str, str | None], dict[str, Any]]:
+def settings(port: int, database: Database) -> tuple[dict[str, str | None], dict[str, Any]]:
     """Return environment and configuration of a MindsDB whose queue and cache are in a Redis."""
     environ: dict[str, str | None] = {
         "HF_ENDPOINT": NO_HUB,
         "HF_TOKEN": None,
+        "MINDSDB_DB_CON": database.url,
         "MINDSDB_ML_QUEUE_TYPE": "redis",
         "MINDSDB_ML_QUEUE_HOST": HOST,
         "MINDSDB_ML_QUEUE_PORT": str(port),
@@ -237,7 +251,7 @@ def world(consumers: int, environ: Mapping[str, str | None] | None = None) -> It
         queue.start()
         stack.callback(queue.stop)
         database = stack.enter_context(postgres())
-        given, config = settings(queue.port)
+        given, config = settings(queue.port, database)
         server = MindsDBServer(folder / "mindsdb", environ={**given, **(environ or {})}, config=config)
         stack.enter_context(server)
         kept = Consumers(server)

@@ -22,7 +22,7 @@ import redis
 from huggingface_api_handler.local import MindsDBServer, SQLError, service_environment
 from huggingface_api_handler.sandbox import Sandbox
 
-from .conftest import cannot_run
+from .conftest import cannot_run, postgres_with_reviews
 from .expected import REVIEWS, TWIN_REVIEWS, mood
 
 HOST, PORT = os.environ.get("REDIS_HOST", "127.0.0.1"), int(os.environ.get("REDIS_PORT", "6379"))
@@ -51,7 +51,11 @@ def server(installed: None, sandbox: Sandbox, queue: int, duck: Path) -> Iterato
         "MINDSDB_ML_QUEUE_PORT": str(PORT),
         "MINDSDB_ML_QUEUE_DB": str(queue),
     }
-    config = {"cache": {"type": "redis", "connection": {"host": HOST, "port": PORT, "db": queue}}}
+    config = {
+        "cache": {"type": "redis", "connection": {"host": HOST, "port": PORT, "db": queue}},
+        # Rows that a partitioned query fetches at a time, whatever its batch_size.
+        "data_stream": {"fetch_size": 100},
+    }
     with MindsDBServer(environ=environ, config=config) as running:
         running.start_consumer()
         running.sql("CREATE ML_ENGINE hf FROM huggingface_api USING api_key = 'hf_" + "q" * 34 + "'")
@@ -222,3 +226,111 @@ def test_a_query_outlives_whoever_works_on_it(server: MindsDBServer, sandbox: Sa
     texts = {review for _, _, review in REVIEWS if review}
     # Paid twice is at most what was on its way.
     assert len(texts) <= len(sandbox.inference_requests()) <= len(texts) + 8
+
+
+# --- partitioned queries ---------------------------------------------------------------------
+
+TEXTS = {review for _, _, review in REVIEWS if review}
+TRUTH = {number: mood(review) for number, _, review in REVIEWS}
+PARTS = "USING batch_size = 100, track_column = 'id', threads = 2"
+
+
+class Parts:
+    """A model of its own, and partitioned statements through it."""
+
+    def __init__(self, server: MindsDBServer, name: str) -> None:
+        self.server = server
+        self.select = f"SELECT r.id, m.* FROM pg.reviews AS r JOIN {name} AS m ON m.text = r.review {PARTS}"
+        server.sql(
+            f"CREATE MODEL {name} PREDICT mood USING engine = 'hf', task = 'text-classification', column = 'text'"
+        )
+        server.wait_for_model(name)
+
+    def ask(self, statement: str) -> dict[int, Any]:
+        table = self.server.sql(statement)
+        return dict(zip(table.column("id"), table.column("mood"), strict=True))
+
+    def noted(self) -> dict[str, Any]:
+        """What MindsDB notes of the latest partitioned query."""
+        noted = self.server.sql("SELECT * FROM information_schema.queries").records()
+        return max(({name.lower(): value for name, value in one.items()} for one in noted), key=lambda one: one["id"])
+
+
+@pytest.fixture(scope="module")
+def parts_in(server: MindsDBServer) -> Iterator[Callable[[str], Parts]]:
+    with postgres_with_reviews(server):
+        yield lambda name: Parts(server, name)
+
+
+def test_a_query_in_parts_is_right_and_says_how_far_it_is(
+    parts_in: Callable[[str], Parts], sandbox: Sandbox, server: MindsDBServer
+) -> None:
+    parts = parts_in("whole")
+    assert parts.ask(parts.select) == TRUTH
+    noted = parts.noted()
+    assert (noted["processed_rows"], noted["error"]) == (len(REVIEWS), None)
+    assert noted["finished_at"]
+    assert sandbox.sent() == len(TEXTS)
+    # Each part is a prediction of its own, for which another worker may be free.
+    assert len(server.sql("DESCRIBE whole.runs")) >= 6
+
+
+def test_a_query_in_parts_that_failed_goes_on_and_pays_nothing_twice(
+    parts_in: Callable[[str], Parts], sandbox: Sandbox
+) -> None:
+    parts = parts_in("again")
+    bad = next(review for number, _, review in REVIEWS if number > 250 and review and f"no. {number}" in review)
+    sandbox.fail_on(bad)
+    with pytest.raises(SQLError, match="the sandbox was told to refuse this"):
+        parts.ask(parts.select)
+    noted = parts.noted()
+    assert 200 <= noted["processed_rows"] < 400
+    assert "refuse this" in noted["error"]
+    paid = len({text for record in sandbox.inference_requests() if record.status == 200 for text in _inputs(record)})
+    sandbox.reset()
+    rest = parts.ask(f"SELECT query_resume({noted['id']})")
+    # What it had handed out before is not handed out again.
+    assert rest == {number: TRUTH[number] for number in rest}
+    assert set(range(300, 600)) <= set(rest) <= set(range(200, 600))
+    assert paid + sandbox.sent() == len(TEXTS)
+    sandbox.reset()
+    assert parts.ask(parts.select) == TRUTH  # the whole of it costs nothing
+    assert sandbox.sent() == 0
+
+
+def _inputs(record: Any) -> list[str]:
+    return [record.inputs] if isinstance(record.inputs, str) else list(record.inputs)
+
+
+def test_rows_that_fail_are_passed_by_in_parts_too(parts_in: Callable[[str], Parts], sandbox: Sandbox) -> None:
+    parts = parts_in("passed")
+    bad = next(number for number, _, review in REVIEWS if number > 350 and review and f"no. {number}" in review)
+    sandbox.fail_on(next(review for number, _, review in REVIEWS if number == bad) or "")
+    table = parts.server.sql(parts.select + ", on_error = 'null'")
+    found = dict(zip(table.column("id"), table.column("mood"), strict=True))
+    assert found == {**TRUTH, bad: None}
+    errors = dict(zip(table.column("id"), table.column("mood_error_type"), strict=True))
+    assert {number: error for number, error in errors.items() if error} == {bad: "invalid_input"}
+
+
+def test_a_query_in_parts_can_be_stopped(parts_in: Callable[[str], Parts], sandbox: Sandbox) -> None:
+    parts = parts_in("stopped")
+    sandbox.faults = {"latency": 0.05}  # type: ignore[assignment]
+    caught: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(SQLError) as stopped:
+            parts.ask(parts.select + ", max_batch_size = 1, max_concurrency = 1")
+        caught.append(str(stopped.value))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    _until(lambda: sandbox.sent() > 10)
+    parts.server.sql(f"SELECT query_cancel({parts.noted()['id']})")
+    asking.join()
+    assert caught
+    sent = sandbox.sent()
+    assert sent < len(TEXTS) - 100  # it ended with the rows it had fetched
+    sandbox.reset()
+    assert parts.ask(parts.select) == TRUTH
+    assert sent + sandbox.sent() == len(TEXTS)

@@ -166,7 +166,7 @@ def _check_persistence(client: Any) -> Iterator[Finding]:
             "warning",
             "Redis memory",
             f"with maxmemory-policy {told['maxmemory-policy']} a full Redis drops tasks",
-            "maxmemory-policy volatile-ttl: answers go first, those that expire soonest",
+            "maxmemory-policy volatile-lru: answers go, those that were not used for longest",
         )
 
 

@@ -52,6 +52,7 @@ def protect() -> None:
     """Mend MindsDB in this process; a second call does nothing."""
     _keep_out_of_prediction_cache(host_cache.FileCache, lambda cache: Path(cache.path))
     _keep_out_of_prediction_cache(host_cache.RedisCache, lambda cache: cache.category)
+    _share_cache_connections()
     _keep_error_texts_clean()
     _keep_tokens_out_of_logs()
     _replace_dead_workers()
@@ -86,6 +87,30 @@ def _keep_out_of_prediction_cache(kind: Any, category: Callable[[Any], object]) 
         return original(self, name, value)
 
     kind.set = _mark(set_unless_ours)
+
+
+def _share_cache_connections() -> None:
+    """Have a process keep one set of connections to the Redis that MindsDB caches in.
+
+    MindsDB opens new ones for every prediction, and leaves it to the garbage collector to close them.
+    """
+    original = host_cache.RedisCache.__init__
+    if _mended(original):
+        return
+    clients: dict[tuple[int, str], Any] = {}
+
+    @functools.wraps(original)
+    def init(self: Any, *arguments: Any, **named: Any) -> None:
+        original(self, *arguments, **named)  # connects when it is first used, and so never
+        plain = {
+            name: value
+            for name, value in self.client.connection_pool.connection_kwargs.items()
+            if isinstance(value, (str, int, float, bool))
+        }
+        at = (os.getpid(), repr(sorted(plain.items())))
+        self.client = clients.setdefault(at, self.client)
+
+    host_cache.RedisCache.__init__ = _mark(init)
 
 
 def _is_ours(model_id: int) -> bool:

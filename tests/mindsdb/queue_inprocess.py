@@ -28,6 +28,7 @@ def main(storage: str, host: str, port: str, number: str) -> None:
         MINDSDB_ML_QUEUE_DB=number,
     )
     from mindsdb.integrations.handlers.huggingface_api_handler import host, host_queue
+    from mindsdb.utilities.cache import RedisCache
     from mindsdb.utilities.ml_task_queue import consumer, utils
     from mindsdb.utilities.ml_task_queue.const import ML_TASK_STATUS, ML_TASK_TYPE, TASKS_STREAM_NAME
     from mindsdb.utilities.ml_task_queue.producer import MLTaskProducer
@@ -49,7 +50,9 @@ def main(storage: str, host: str, port: str, number: str) -> None:
 
     host_queue.LOOK, host_queue.SILENT, host_queue.SILENT_AT_WORK, host_queue.UNTAKEN = 0.2, 1.5, 1.0, 15.0
     producer = MLTaskProducer()
-    found["connections shared"] = MLTaskProducer().db is producer.db
+    caches = [RedisCache("predict", {"host": host, "port": int(port), "db": at}) for at in (1, 1, 2)]
+    found["connections shared"] = MLTaskProducer().db is producer.db and caches[0].client is caches[1].client
+    found["connections mixed up"] = caches[0].client is caches[2].client
     db, cache = producer.db, producer.cache
     payload = {"handler_meta": {"engine": "huggingface_api"}}
     rows, answer = DataFrame({"text": ["a"]}), DataFrame({"label": ["A"]})

@@ -127,6 +127,7 @@ def test_a_consumer_is_mended_by_its_first_task(tasks: dict[str, Any]) -> None:
 
 def test_a_process_keeps_one_set_of_connections(tasks: dict[str, Any]) -> None:
     assert tasks["connections shared"]
+    assert not tasks["connections mixed up"]
 
 
 @pytest.mark.parametrize(

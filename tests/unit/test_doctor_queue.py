@@ -119,7 +119,7 @@ def test_a_redis_that_forgets_is_warned_of(client: Any) -> None:
     client.config_set("appendonly", "yes")
     client.config_set("maxmemory-policy", "allkeys-lru")
     assert [one.subject for one in doctor_queue._check_persistence(client)] == ["Redis memory"]
-    client.config_set("maxmemory-policy", "volatile-ttl")
+    client.config_set("maxmemory-policy", "volatile-lru")
     assert list(doctor_queue._check_persistence(client)) == []
     client.config_set("appendonly", "no")
 

@@ -174,7 +174,8 @@ def _check_consumers(client: Any) -> Iterator[Finding]:
     import redis
 
     try:
-        waiting = sum(one.get("cmd") == "xreadgroup" for one in client.client_list())
+        number = str(client.connection_pool.connection_kwargs.get("db", 0))
+        waiting = sum(one.get("cmd") == "xreadgroup" and one.get("db") == number for one in client.client_list())
     except redis.RedisError:
         return
     if waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -171,6 +172,45 @@ def test_a_worker_whose_parent_is_killed_ends_in_good_order(installed: None, tmp
     parent.stdout.close()
     _until(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == psutil.STATUS_ZOMBIE)
     assert told.read_text() == "in good order"
+
+
+def test_a_consumer_ends_when_it_is_told_to_and_the_doctor_knows_it(
+    installed: None, queue: int, tmp_path: Path
+) -> None:
+    number = str((queue - 8 + 2) % 8 + 8)
+    environ = {
+        **os.environ,
+        "MINDSDB_STORAGE_DIR": str(tmp_path),
+        "MINDSDB_COMMUNITY_HANDLERS": "false",
+        "SENTRY_IO_DISABLED": "true",
+        "MINDSDB_ML_QUEUE_TYPE": "redis",
+        "MINDSDB_ML_QUEUE_HOST": HOST,
+        "MINDSDB_ML_QUEUE_PORT": str(PORT),
+        "MINDSDB_ML_QUEUE_DB": number,
+    }
+    command = [sys.executable, "-m", "huggingface_api_handler", "consumer", "--tasks", "2"]
+    with contextlib.closing(redis.Redis(HOST, PORT, db=int(number))) as client:
+        client.flushdb()
+        consumer = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _until(lambda: any(one["cmd"] == "xreadgroup" and one["db"] == number for one in client.client_list()))
+            script = "from huggingface_api_handler.doctor_queue import check_queue as c; print(*c(), sep='\\n')"
+            told = subprocess.run(
+                [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=60, check=True
+            ).stdout
+            assert re.search(r"ok +agreement: 2 set-ups noted, all alike", told), told
+            assert re.search(r"ok +consumers: \d+ wait for tasks", told), told
+            environ["MINDSDB_DB_CON"] = "sqlite:///elsewhere.db"
+            told = subprocess.run(
+                [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=60, check=True
+            ).stdout
+            assert "another database of MindsDB's own" in told
+            consumer.send_signal(signal.SIGTERM)
+            assert consumer.wait(60) == 0
+        finally:
+            consumer.kill()
+            consumer.wait()
+            client.flushdb()
 
 
 def _until(ready: Callable[[], bool], timeout: float = 60.0) -> None:

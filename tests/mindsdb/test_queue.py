@@ -247,7 +247,7 @@ def test_a_query_outlives_whoever_works_on_it(server: MindsDBServer, sandbox: Sa
     name = f"k_{killed}"
     server.sql(
         f"CREATE MODEL {name} PREDICT mood USING engine = 'hf', task = 'text-classification', column = 'text', "
-        "max_batch_size = 1, max_concurrency = 8"
+        f"model_name = 'sandbox/{name}', max_batch_size = 1, max_concurrency = 8"
     )
     server.wait_for_model(name)
     sandbox.reset()
@@ -256,7 +256,7 @@ def test_a_query_outlives_whoever_works_on_it(server: MindsDBServer, sandbox: Sa
     statement = f"SELECT r.id, m.mood FROM duck.reviews AS r JOIN {name} AS m ON m.text = r.review"
     asking = threading.Thread(target=lambda: found.extend(server.sql(statement).rows))
     asking.start()
-    _until(lambda: len(sandbox.inference_requests()) > 50)
+    _until(lambda: len(sandbox.inference_requests()) > 50 or not asking.is_alive())
     consumer, worker = _worker_of(consumers, sandbox)
     if killed == "worker":
         os.kill(worker, signal.SIGKILL)
@@ -277,13 +277,14 @@ PARTS = "USING batch_size = 100, track_column = 'id', threads = 2"
 
 
 class Parts:
-    """A model of its own, and partitioned statements through it."""
+    """A model of its own, which nobody has asked anything yet, and partitioned statements through it."""
 
     def __init__(self, server: MindsDBServer, name: str) -> None:
         self.server = server
         self.select = f"SELECT r.id, m.* FROM pg.reviews AS r JOIN {name} AS m ON m.text = r.review {PARTS}"
         server.sql(
-            f"CREATE MODEL {name} PREDICT mood USING engine = 'hf', task = 'text-classification', column = 'text'"
+            f"CREATE MODEL {name} PREDICT mood USING engine = 'hf', task = 'text-classification', column = 'text', "
+            f"model_name = 'sandbox/{name}'"
         )
         server.wait_for_model(name)
 
@@ -366,7 +367,7 @@ def test_a_query_in_parts_can_be_stopped(parts_in: Callable[[str], Parts], sandb
 
     asking = threading.Thread(target=ask)
     asking.start()
-    _until(lambda: sandbox.sent() > 10)
+    _until(lambda: sandbox.sent() > 10 or not asking.is_alive())
     parts.server.sql(f"SELECT query_cancel({parts.noted()['id']})")
     asking.join()
     assert caught

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -56,6 +57,7 @@ def protect() -> None:
     _keep_error_texts_clean()
     _keep_tokens_out_of_logs()
     _replace_dead_workers()
+    _let_go_of_sessions()
     _keep_queue_whole()
 
 
@@ -196,6 +198,26 @@ def _replace_dead_workers() -> None:
         return original(self, task_type, model_id, payload, dataframe)
 
     process_cache.ProcessCache.apply_async = _mark(apply_async)
+
+
+def _let_go_of_sessions() -> None:
+    """Have MindsDB's MySQL server give back its database connection when a client goes, as its HTTP server does.
+
+    One in six or so stayed open, in a transaction, until PostgreSQL would take no more.
+    """
+    proxy = sys.modules.get("mindsdb.api.mysql.mysql_proxy.mysql_proxy")
+    if proxy is None or _mended(proxy.MysqlProxy.handle):
+        return
+    original = proxy.MysqlProxy.handle
+
+    @functools.wraps(original)
+    def handle(self: Any) -> None:
+        try:
+            original(self)
+        finally:
+            db.session.remove()
+
+    proxy.MysqlProxy.handle = _mark(handle)
 
 
 def _keep_queue_whole() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pymysql
 import pytest
 import redis
 
@@ -97,6 +98,25 @@ def test_counters_are_shared_through_redis(server: MindsDBServer) -> None:
     usage = dict(server.sql("DESCRIBE s.usage").rows)
     assert usage["rows"] >= len(REVIEWS)
     assert usage["cached"] > 0
+
+
+def test_clients_that_come_and_go_leave_nothing_open(server: MindsDBServer) -> None:
+    def ask(times: int) -> None:
+        for _ in range(times):
+            connection = pymysql.connect(host="127.0.0.1", port=server.mysql_port, user="mindsdb", database="mindsdb")
+            with contextlib.closing(connection), connection.cursor() as cursor:
+                cursor.execute("SELECT mood FROM s WHERE text = 'I love this'")
+                assert cursor.fetchall() == (("POSITIVE",),)
+
+    ask(5)
+    (serving,) = (
+        child
+        for child in psutil.Process(server.pid).children()
+        if any(one.status == "LISTEN" and one.laddr.port == server.mysql_port for one in child.net_connections("tcp"))
+    )
+    before = serving.num_fds()
+    ask(50)
+    assert serving.num_fds() <= before + 4
 
 
 # --- what happens when a part dies -----------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -267,7 +268,7 @@ def test_a_query_outlives_whoever_works_on_it(server: MindsDBServer, sandbox: Sa
     name = f"k_{killed}"
     server.sql(
         f"CREATE MODEL {name} PREDICT mood USING engine = 'hf', task = 'text-classification', column = 'text', "
-        f"model_name = 'sandbox/{name}', max_batch_size = 1, max_concurrency = 8"
+        f"parameters = {{'top_k': {next(LABELS)}}}, max_batch_size = 1, max_concurrency = 8"
     )
     server.wait_for_model(name)
     sandbox.reset()
@@ -293,7 +294,9 @@ def test_a_query_outlives_whoever_works_on_it(server: MindsDBServer, sandbox: Sa
 
 TEXTS = {review for _, _, review in REVIEWS if review}
 TRUTH = {number: mood(review) for number, _, review in REVIEWS}
-PARTS = "USING batch_size = 100, track_column = 'id', threads = 2"
+PARTS = "USING batch_size = 100, track_column = 'id'"
+#: Answers are shared by all models of an engine that ask the same: these ask for so many labels each.
+LABELS = itertools.count(20)
 
 
 class Parts:
@@ -304,7 +307,7 @@ class Parts:
         self.select = f"SELECT r.id, m.* FROM pg.reviews AS r JOIN {name} AS m ON m.text = r.review {PARTS}"
         server.sql(
             f"CREATE MODEL {name} PREDICT mood USING engine = 'hf', task = 'text-classification', column = 'text', "
-            f"model_name = 'sandbox/{name}'"
+            f"parameters = {{'top_k': {next(LABELS)}}}"
         )
         server.wait_for_model(name)
 
@@ -328,11 +331,12 @@ def test_a_query_in_parts_is_right_and_says_how_far_it_is(
     parts_in: Callable[[str], Parts], sandbox: Sandbox, server: MindsDBServer
 ) -> None:
     parts = parts_in("whole")
-    assert parts.ask(parts.select) == TRUTH
+    assert parts.ask(f"{parts.select}, threads = 2") == TRUTH
     noted = parts.noted()
     assert (noted["processed_rows"], noted["error"]) == (len(REVIEWS), None)
     assert noted["finished_at"]
-    assert sandbox.sent() == len(TEXTS)
+    # Parts that run at the same time may ask the same: ten texts occur more than once.
+    assert len(TEXTS) <= sandbox.sent() <= len(TEXTS) + 10
     # Each part is a prediction of its own, for which another worker may be free.
     assert len(server.sql("DESCRIBE whole.runs")) >= 6
 
@@ -351,9 +355,9 @@ def test_a_query_in_parts_that_failed_goes_on_and_pays_nothing_twice(
     paid = len({text for record in sandbox.inference_requests() if record.status == 200 for text in _inputs(record)})
     sandbox.reset()
     rest = parts.ask(f"SELECT query_resume({noted['id']})")
-    # What it had handed out before is not handed out again.
+    # Where it begins again is MindsDB's affair; all that was still to come is there.
     assert rest == {number: TRUTH[number] for number in rest}
-    assert set(range(300, 600)) <= set(rest) <= set(range(200, 600))
+    assert set(range(300, 600)) <= set(rest)
     assert paid + sandbox.sent() == len(TEXTS)
     sandbox.reset()
     assert parts.ask(parts.select) == TRUTH  # the whole of it costs nothing
@@ -376,7 +380,7 @@ def test_rows_that_fail_are_passed_by_in_parts_too(parts_in: Callable[[str], Par
 
 
 def test_a_query_in_parts_can_be_stopped(parts_in: Callable[[str], Parts], sandbox: Sandbox) -> None:
-    parts = parts_in("stopped")
+    parts = parts_in("stopped_early")
     sandbox.faults = {"latency": 0.05}  # type: ignore[assignment]
     caught: list[str] = []
 

@@ -65,6 +65,10 @@ bench: $(VENV)/.ready ## measure against others, side by side
 matrix: $(VENV)/.installed ## try every Python, older MindsDBs, the newest hub client (an hour)
 	@code=0; $(RUN) tests/matrix/run.py $(ARGS) || code=$$?; $(RUN) docs/tables.py && exit $$code
 
+.PHONY: rig
+rig: $(VENV)/.ready ## show what MindsDB's task queue does when parts of it die (needs redis-server, PostgreSQL)
+	@$(RUN) -m benchmarks.rig $(ARGS)
+
 .PHONY: build
 build: $(VENV)/.installed ## build wheel and source archive into dist/
 	@rm -rf dist

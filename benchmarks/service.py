@@ -4,7 +4,8 @@ It speaks just enough HTTP/1.1 to be asked by every client, and does as little w
 is measured is the client. A request holds one of its slots for ``fixed`` seconds and ``each`` more for every
 input; others queue for a slot. What comes oftener than ``rate`` a second, in any second, is refused with 429.
 The label of a text follows from the text, so that an answer on a wrong row shows. Of the faults in ``FAULTS``
-a share of the requests, drawn with a seed, meets one.
+a share of the requests, drawn with a seed, meets one. Where it is ``away`` connections are broken off. It
+remembers which inputs it has worked on: what is asked again is paid again.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Manner:
     """How the service behaves: seconds, slots, requests a second, and what it says of waiting with a 429.
 
     ``faults`` is the share of the requests that meet each, by the names of ``FAULTS``; ``pause`` is what those that
-    name a time say, in seconds. Lists of more than ``longest`` are refused, as servers do.
+    name a time say, in seconds. Lists of more than ``longest`` are refused, as servers do. While it is ``away``,
+    connections are broken off.
     """
 
     fixed: float = 0.0
@@ -49,6 +51,7 @@ class Manner:
     seed: int = 0
     pause: float = 1.0
     longest: int | None = None
+    away: bool = False
 
 
 #: Name of a fault → status line with headers, and body, which may name the manner's ``pause``; ``None``: it happens
@@ -87,10 +90,11 @@ class _Service:
         self.forget()
 
     def forget(self) -> None:
-        self.requests = self.refused = self.inputs = 0
+        self.requests = self.refused = self.inputs = self.again = 0
         self.seconds = {}
         self.met: Counter[str] = Counter()
         self.served: Counter[str] = Counter()
+        self.worked: set[int] = set()
         self.passed.clear()
 
     def control(self, wanted: dict[str, Any]) -> bytes:
@@ -100,6 +104,8 @@ class _Service:
             "faults": self.met,
             "served": len(self.served),
             "served twice": sum(self.served.values()) - len(self.served),
+            "distinct": len(self.worked),
+            "again": self.again,
         }
         if wanted:
             self.manner = Manner(**wanted["manner"])
@@ -109,11 +115,15 @@ class _Service:
         return json.dumps(told).encode()
 
     def ask(self, connection: _Connection, inputs: list[str]) -> None:
-        loop = asyncio.get_running_loop()
+        now = asyncio.get_running_loop().time()
         self.requests += 1
+        counted = self.seconds.setdefault(int(now), [0, 0])
+        if self.manner.away:
+            self.refused += 1
+            counted[1] += 1
+            connection.transport.abort()
+            return
         if self.manner.rate is not None:
-            now = loop.time()
-            counted = self.seconds.setdefault(int(now), [0, 0])
             while self.passed and self.passed[0] <= now - 1.0:
                 self.passed.popleft()
             if len(self.passed) >= self.manner.rate:
@@ -123,7 +133,7 @@ class _Service:
                 connection.reply(b'{"error":"Rate limit reached"}', f"429 Too Many Requests\r\n{after}".rstrip())
                 return
             self.passed.append(now)
-            counted[0] += 1
+        counted[0] += 1
         if self.manner.longest is not None and len(inputs) > self.manner.longest:
             self.refused += 1
             connection.reply(b'{"error":"batch size is too large"}', "422 Unprocessable Entity")
@@ -168,6 +178,10 @@ class _Service:
 
     def done(self, connection: _Connection, inputs: list[str]) -> None:
         self.busy -= 1
+        for text in inputs:
+            # What is worked on is paid, whether or not anybody still waits for it.
+            self.again += (known := hash(text)) in self.worked
+            self.worked.add(known)
         answers = ",".join(f'[{{"label":"{label_of(text)}","score":0.9}}]' for text in inputs)
         body = f"[{answers}]".encode()
         if connection.spoils:

@@ -1,4 +1,4 @@
-"""``python -m huggingface_api_handler install | uninstall | doctor``."""
+"""``python -m huggingface_api_handler install | uninstall | doctor | consumer``."""
 
 import sys
 

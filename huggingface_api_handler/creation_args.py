@@ -49,7 +49,7 @@ creation_args = OrderedDict(
     },
     requests_per_minute={
         "type": "str",
-        "description": "requests started in a minute, for the engine's models",
+        "description": "requests started in a minute, by all workers together, for the engine's models",
         "required": False,
         "label": "requests_per_minute",
     },

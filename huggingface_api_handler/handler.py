@@ -94,11 +94,13 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         Raises:
             HuggingFaceError: see ``Prediction.run``.
         """
+        host.end_with_parent()
         engine, model, caller = self._opened()
         overrides = (args or {}).get("predict_params") or {}
         model = query_settings(model, engine, overrides, alias=caller.name)
         store = open_store(RUNTIME, host.cache_settings())
-        return Prediction(model, engine, caller, RUNTIME, store).run(df)
+        with host.at_work():
+            return Prediction(model, engine, caller, RUNTIME, store).run(df)
 
     def finetune(self, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
         """Refuse: this engine asks models, it does not train them."""

@@ -9,10 +9,16 @@ from __future__ import annotations
 import functools
 import glob
 import importlib
+import multiprocessing
 import os
 import re
+import signal
+import sys
+import threading
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,9 +53,12 @@ def protect() -> None:
     """Mend MindsDB in this process; a second call does nothing."""
     _keep_out_of_prediction_cache(host_cache.FileCache, lambda cache: Path(cache.path))
     _keep_out_of_prediction_cache(host_cache.RedisCache, lambda cache: cache.category)
+    _share_cache_connections()
     _keep_error_texts_clean()
     _keep_tokens_out_of_logs()
     _replace_dead_workers()
+    _let_go_of_sessions()
+    _keep_queue_whole()
 
 
 def _mended(original: Callable[..., Any]) -> bool:
@@ -80,6 +89,30 @@ def _keep_out_of_prediction_cache(kind: Any, category: Callable[[Any], object]) 
         return original(self, name, value)
 
     kind.set = _mark(set_unless_ours)
+
+
+def _share_cache_connections() -> None:
+    """Have a process keep one set of connections to the Redis that MindsDB caches in.
+
+    MindsDB opens new ones for every prediction, and leaves it to the garbage collector to close them.
+    """
+    original = host_cache.RedisCache.__init__
+    if _mended(original):
+        return
+    clients: dict[tuple[int, str], Any] = {}
+
+    @functools.wraps(original)
+    def init(self: Any, *arguments: Any, **named: Any) -> None:
+        original(self, *arguments, **named)  # connects when it is first used, and so never
+        plain = {
+            name: value
+            for name, value in self.client.connection_pool.connection_kwargs.items()
+            if isinstance(value, (str, int, float, bool))
+        }
+        at = (os.getpid(), repr(sorted(plain.items())))
+        self.client = clients.setdefault(at, self.client)
+
+    host_cache.RedisCache.__init__ = _mark(init)
 
 
 def _is_ours(model_id: int) -> bool:
@@ -167,6 +200,77 @@ def _replace_dead_workers() -> None:
     process_cache.ProcessCache.apply_async = _mark(apply_async)
 
 
+def _let_go_of_sessions() -> None:
+    """Have MindsDB's MySQL server give back its database connection when a client goes, as its HTTP server does.
+
+    One in six or so stayed open, in a transaction, until PostgreSQL would take no more.
+    """
+    proxy = sys.modules.get("mindsdb.api.mysql.mysql_proxy.mysql_proxy")
+    if proxy is None or _mended(proxy.MysqlProxy.handle):
+        return
+    original = proxy.MysqlProxy.handle
+
+    @functools.wraps(original)
+    def handle(self: Any) -> None:
+        try:
+            original(self)
+        finally:
+            db.session.remove()
+
+    proxy.MysqlProxy.handle = _mark(handle)
+
+
+def _keep_queue_whole() -> None:
+    """Mend the queue too where there is one, and this is no worker: workers put nothing into it."""
+    if queue_settings().get("type") == "redis":
+        from . import host_queue
+
+        host_queue.protect()
+
+
+def end_with_parent(look: float = 1.0, grace: float = 60.0) -> None:
+    """End this worker when the process that it works for is gone; a second call does nothing.
+
+    A pool's worker waits for its parent for ever, though nobody reads its answers any more. It sends
+    nothing further then; what is on its way is waited for, up to ``grace`` seconds, and kept.
+
+    Args:
+        look: seconds between two looks.
+    """
+    global _watched
+    parent = multiprocessing.parent_process()
+    if parent is None or parent.pid is None or _watched == os.getpid() or os.getppid() != parent.pid:
+        return
+    _watched = os.getpid()
+    expected, worker = parent.pid, threading.main_thread().ident
+
+    def watch() -> None:
+        while os.getppid() == expected:
+            time.sleep(look)
+        until = time.monotonic() + grace
+        if _working.is_set() and worker is not None:
+            signal.pthread_kill(worker, signal.SIGINT)
+        while _working.is_set() and time.monotonic() < until:
+            time.sleep(0.05)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="huggingface-parent", daemon=True).start()
+
+
+@contextmanager
+def at_work() -> Iterator[None]:
+    """Say for as long as the block runs that this process is at work, as ``end_with_parent`` asks."""
+    _working.set()
+    try:
+        yield
+    finally:
+        _working.clear()
+
+
+_working = threading.Event()
+_watched = 0
+
+
 def forget_predictions(model_id: int) -> None:
     """Drop what MindsDB's prediction cache holds under ``model_id``.
 
@@ -212,6 +316,11 @@ def cache_settings() -> CacheSettings:
         folder=Path(config["paths"]["cache"]) / ENGINE,
         connection=dict(settings.get("connection") or {}),
     )
+
+
+def queue_settings() -> Mapping[str, Any]:
+    """Return the settings of MindsDB's task queue: ``type`` (``local``, ``redis``), ``host``, ``port``, ``db``…"""
+    return dict(Config().get("ml_task_queue") or {})
 
 
 def tenant() -> tuple[Any, Any]:

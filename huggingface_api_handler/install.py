@@ -7,6 +7,8 @@ stands beside it under a name that begins with ``__``, which MindsDB passes over
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import importlib.metadata
 import importlib.util
 import logging
@@ -250,10 +252,17 @@ def _check_secret_key() -> Iterator[Finding]:
         yield Finding("ok", "secret_key", "set")
 
 
+def _check_queue() -> Iterator[Finding]:
+    if _version("mindsdb") is not None:
+        from . import doctor_queue
+
+        yield from doctor_queue.check_queue()
+
+
 def doctor() -> list[Finding]:
     """Look at everything that must be right, and say what to do where it is not."""
     findings: list[Finding] = []
-    for check in (_check_versions, _check_link, _check_worker, _check_service, _check_secret_key):
+    for check in (_check_versions, _check_link, _check_worker, _check_service, _check_secret_key, _check_queue):
         try:
             findings += check()
         except Exception as error:  # a check that breaks is a finding, not the end of the others
@@ -263,10 +272,12 @@ def doctor() -> list[Finding]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run ``install``, ``uninstall`` or ``doctor``; return the exit code."""
+    """Run ``install``, ``uninstall``, ``doctor`` or ``consumer``; return the exit code."""
     from .errors import redact
 
-    usage = "usage: python -m huggingface_api_handler install | uninstall | doctor"
+    usage = "usage: python -m huggingface_api_handler install | uninstall | doctor | consumer [--tasks N]"
+    if arguments[:1] == ["consumer"]:
+        return _consume(arguments[1:])
     if len(arguments) != 1 or arguments[0] not in ("install", "uninstall", "doctor"):
         print(usage, file=sys.stderr)
         return 2
@@ -283,3 +294,30 @@ def main(arguments: list[str]) -> int:
         return 1
     print("\n".join(done))
     return 0
+
+
+def _consume(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m huggingface_api_handler consumer",
+        description="Work on tasks of MindsDB's queue until told to stop. Settings are MindsDB's own: "
+        "MINDSDB_CONFIG_PATH, MINDSDB_ML_QUEUE_TYPE=redis, MINDSDB_ML_QUEUE_HOST and so on.",
+    )
+    parser.add_argument("--tasks", type=int, default=4, help="tasks at once, each in a process of its own (4)")
+    given = parser.parse_args(arguments)
+    if given.tasks < 1:
+        parser.error("--tasks: at least 1")
+    # MindsDB reads the command line of whatever process it is in.
+    sys.argv = sys.argv[:1]
+    try:
+        if not is_installed(handlers_folder()):
+            raise InstallError("MindsDB finds another handler of this name: python -m huggingface_api_handler install")
+        # By the name under which MindsDB knows it, so that there is one of each module.
+        queue = importlib.import_module(f"mindsdb.integrations.handlers.{FOLDER}.host_queue")
+        host = importlib.import_module(f"mindsdb.integrations.handlers.{FOLDER}.host")
+        if host.queue_settings().get("type") != "redis":
+            raise InstallError("MindsDB has no task queue: set MINDSDB_ML_QUEUE_TYPE=redis and MINDSDB_ML_QUEUE_HOST")
+    except InstallError as error:
+        print(f"not started: {error}", file=sys.stderr)
+        return 1
+    code: int = queue.consume(given.tasks)
+    return code

@@ -171,7 +171,7 @@ class MindsDBServer:
         self.storage.mkdir(parents=True, exist_ok=True)
         settings = self.storage / "config.json"
         settings.write_text(json.dumps(self._settings(), indent=2), encoding="utf-8")
-        self._guard, self.pid = self._launch("--api=http,mysql")
+        self._guard, self.pid = self._launch("mindsdb", "--api=http,mysql")
         try:
             self._wait(timeout, progress)
         except BaseException:
@@ -184,17 +184,18 @@ class MindsDBServer:
 
         Only of use where the server was given a queue: ``MINDSDB_ML_QUEUE_TYPE=redis``.
         """
-        guard, pid = self._launch("--ml_task_queue_consumer")
+        temporary = f"consumer-{len(self._consumers)}"
+        guard, pid = self._launch("huggingface_api_handler", "consumer", temporary=temporary)
         self._consumers.append(guard)
         return pid
 
-    def _launch(self, argument: str) -> tuple[subprocess.Popen[bytes], int]:
-        """Start MindsDB under a guard; return the guard, and the process id of MindsDB."""
+    def _launch(self, *module: str, temporary: str = "temporary") -> tuple[subprocess.Popen[bytes], int]:
+        """Start a module under a guard; return the guard, and the process id of the module."""
         with self.log.open("ab") as log:
             guard = subprocess.Popen(
-                [self._python, "-I", str(GUARD), self._python, "-m", "mindsdb", argument],
+                [self._python, "-I", str(GUARD), self._python, "-m", *module],
                 cwd=self.folder,
-                env=self._environment(self.storage / "config.json"),
+                env=self._environment(self.storage / "config.json", temporary),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -301,12 +302,12 @@ class MindsDBServer:
         }
         return _merge(own, self._config)
 
-    def _environment(self, settings: Path) -> dict[str, str]:
+    def _environment(self, settings: Path, temporary_name: str) -> dict[str, str]:
         environ: dict[str, str | None] = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
         environ.update(QUIET)
         # MindsDB marks its processes in the system's temporary folder and clears there, at its
         # start, the marks of every other server.
-        temporary = self.storage / "temporary"
+        temporary = self.storage / temporary_name
         temporary.mkdir(exist_ok=True)
         environ["TMPDIR"] = str(temporary)
         environ["MINDSDB_STORAGE_DIR"] = str(self.storage)

@@ -83,7 +83,7 @@ model_using_args = {
     },
     "requests_per_minute": {
         "type": "str",
-        "description": "requests started in a minute",
+        "description": "requests started in a minute, by all workers together",
         "required": False,
     },
     "timeout": {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -150,6 +151,7 @@ class Prediction:
             timeout=execution.timeout,
         )
         service = (client.service, self.caller.engine)
+        pace = self.caller.pace(client.service)
         endpoint = Endpoint(client, task, self.runtime.findings(service), execution.timeout)
         columns = column_names(task, self.model)
         sender = Sender(task, self.model.arguments(), client, transport, self.model.media_roots, endpoint, columns)
@@ -163,13 +165,12 @@ class Prediction:
             max_retries=execution.max_retries,
             timeout=execution.timeout,
         )
-        lanes = self.runtime.lanes(service)
+        lanes = self.runtime.lanes((*service, self.caller.tenant))
         inbox.begin()
         state = "failed"
         try:
-            summary = Dispatcher(limits, state=lanes, retry=self.retry).run(
-                missing, sender, inbox.deliver, stop_on_error=execution.on_error == "raise"
-            )
+            dispatcher = Dispatcher(limits, state=lanes, retry=self.retry, claim=partial(self.store.claim, pace))
+            summary = dispatcher.run(missing, sender, inbox.deliver, stop_on_error=execution.on_error == "raise")
             state = "stopped" if summary.stopped else "done"
             self._advise(results, token)
             self.store.count(self.caller.scope, counters(summary))

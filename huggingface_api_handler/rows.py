@@ -54,6 +54,10 @@ class Caller:
         """Names the counters and runs of this model for this tenant."""
         return _digest([self.tenant, self.engine, self.model])
 
+    def pace(self, service: tuple[str, str | None]) -> str:
+        """Name the pace at which all of the engine's models, in all workers, may ask ``service``."""
+        return _digest([self.tenant, self.engine, *service])
+
 
 def tenant_of(company: Any, user: Any) -> str:
     """Return a text that names a company and its user; both may be texts of a request's headers."""

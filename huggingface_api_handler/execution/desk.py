@@ -24,7 +24,7 @@ from ..errors import (
     ServiceTimeout,
     Unavailable,
 )
-from .pace import LaneState
+from .pace import LaneState, Turns
 from .plan import Item, Parcel, Queue, fair_share
 from .retry import RetryPolicy
 from .terms import Limits, Outcome, Sent, Summary, latency_step, quantile
@@ -36,7 +36,8 @@ class Desk:
     """One run, as a chain of decisions.
 
     Ask ``take`` what to send, then report what came of it to ``answered``, ``failed`` or
-    ``broken``; each returns the outcomes that are final. Every item has exactly one.
+    ``broken``; each returns the outcomes that are final. Every item has exactly one. Where the
+    pace is ``shared`` with other workers, ``take`` says when turns are to be claimed.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class Desk:
         stop_on_error: bool = False,
         retry: RetryPolicy | None = None,
         random: Callable[[], float] = _random.random,
+        shared: bool = False,
     ) -> None:
         self.limits = limits
         self.state = state
         self.summary = Summary()
         self._retry = retry or RetryPolicy(limits.max_retries)
         self._random = random
+        self._shared = shared
         self._stop_on_error = stop_on_error
         self._queue = Queue(items)
         self._away: dict[int, Parcel] = {}
@@ -81,9 +84,9 @@ class Desk:
         waiting = self._queue.waiting
         return min(self.state.concurrency.limit(self.limits.max_concurrency), len(self._away) + waiting)
 
-    def take(self, now: float) -> Parcel | float:
+    def take(self, now: float) -> Parcel | Turns | float:
         """The next parcel to send, or the time before which there is none (infinity: ask again
-        when something has come back)."""
+        when something has come back), or turns to claim first and to report to ``claimed``."""
         if not self._queue.waiting or self._spent(now):
             return math.inf
         if len(self._away) >= self.state.concurrency.limit(self.limits.max_concurrency):
@@ -91,6 +94,9 @@ class Desk:
         at = max(self._queue.due(now), self._gate(now))
         if at > now:
             return min(at, self._deadline)
+        turns = self._turns(now)
+        if turns is not None:
+            return turns
         parcel = self._queue.again(now)
         if parcel is None:
             parcel = self._queue.take(self._size(now), self.limits.max_batch_bytes)
@@ -99,6 +105,17 @@ class Desk:
             self._queue.ready_again(others)
         self._sent(parcel, now)
         return parcel
+
+    def claimed(self, turns: Turns, wait: float | None, now: float) -> None:
+        """What has come of a claim: seconds to wait for the first turn; ``None``: there is none to be had."""
+        self.state.bucket.grant(now, turns, wait)
+
+    def _turns(self, now: float) -> Turns | float | None:
+        """What stands between a request that may go and its turn in a pace that all workers share."""
+        per_minute, bucket = self.limits.requests_per_minute, self.state.bucket
+        if not self._shared or not per_minute or not bucket.lacks_turn(now, per_minute):
+            return None
+        return Turns.at(per_minute) if bucket.begin_claim() else min(now + bucket.LOOK, self._deadline)
 
     def timeout(self, now: float) -> float:
         """Seconds that a request sent now may take."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ..errors import HuggingFaceError
 from .desk import Desk
-from .pace import LaneState
+from .pace import LaneState, Turns
 from .plan import Item, Parcel
 from .retry import RetryPolicy
 from .terms import Limits, Outcome, Sent, Summary, quantile
@@ -18,6 +18,7 @@ __all__ = ["Dispatcher", "Item", "LaneState", "Limits", "Outcome", "RetryPolicy"
 
 Send = Callable[[Sequence[Item], float], Sent]
 Deliver = Callable[[list[Outcome]], None]
+Claim = Callable[[float, int], "float | None"]
 
 
 class Dispatcher:
@@ -31,6 +32,9 @@ class Dispatcher:
         clock: seconds that only grow.
         sleep: waits so many seconds; by default a lane that waits can be woken sooner.
         random: draws from [0, 1).
+        claim: (seconds between two turns, how many) → seconds until the first of these turns in the
+            pace that all workers share, or ``None``; without it ``requests_per_minute`` holds for
+            those who share ``state``.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Dispatcher:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] | None = None,
         random: Callable[[], float] = _random.random,
+        claim: Claim | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.state = state or LaneState()
@@ -49,6 +54,7 @@ class Dispatcher:
         self._clock = clock
         self._sleep = sleep
         self._random = random
+        self._claim = claim
 
     def run(self, items: Iterable[Item], send: Send, deliver: Deliver, *, stop_on_error: bool = False) -> Summary:
         """Send all ``items`` and hand over what becomes of each, exactly once.
@@ -77,8 +83,9 @@ class Dispatcher:
                 stop_on_error=stop_on_error,
                 retry=self._retry,
                 random=self._random,
+                shared=self._claim is not None,
             )
-        return _Run(desk, send, deliver, self._clock, self._sleep).wait()
+        return _Run(desk, send, deliver, self._clock, self._sleep, self._claim).wait()
 
 
 class _Run:
@@ -95,8 +102,10 @@ class _Run:
         deliver: Deliver,
         clock: Callable[[], float],
         sleep: Callable[[float], None] | None,
+        claim: Claim | None,
     ) -> None:
         self._desk = desk
+        self._claim = claim
         self._send = send
         self._deliver = deliver
         self._clock = clock
@@ -172,6 +181,7 @@ class _Run:
         """Wait for something to send; ``None``: there will be nothing more."""
         desk, called = self._desk, self._called
         while True:
+            turns = None
             with self._lock:
                 now = self._clock()
                 lost = desk.sweep(now)
@@ -183,9 +193,23 @@ class _Run:
                     if isinstance(step, Parcel):
                         self._call_next()
                         return step
-                    self._wait(step - now)
-                    continue
+                    if isinstance(step, Turns):
+                        turns = step
+                    else:
+                        self._wait(step - now)
             self._hand_over(lost)
+            if turns is not None:
+                self._claim_turns(turns)
+
+    def _claim_turns(self, turns: Turns) -> None:
+        """Ask for turns; whoever keeps them may take a while, so the other lanes go on meanwhile."""
+        wait = None
+        try:
+            if self._claim is not None:
+                wait = self._claim(turns.gap, turns.count)
+        finally:
+            with self._lock:
+                self._desk.claimed(turns, wait, self._clock())
 
     def _call_next(self) -> None:
         """See that another lane looks for work, if there may be some."""

@@ -20,9 +20,17 @@ T = TypeVar("T")
 NOTE_EVERY = 1.0
 #: Seconds for which a store that failed is left alone.
 LEAVE_ALONE = 30.0
+#: Answers that wait at the most for a store that cannot be written to.
+PENDING = 20_000
 #: Runs of one scope that are remembered, and for how many seconds.
 RUNS_KEPT = 100
 RUNS_KEPT_FOR = 30 * 86400.0
+
+#: Seconds of a pace that a worker who has been idle may make up for.
+CREDIT = 0.05
+#: Workers that can wait for a turn at the same time. A turn that is further away than all of theirs
+#: was noted before a clock was set back.
+WAITING = 256
 
 RUNNING = "running"
 #: State of a run whose process has gone without saying so.
@@ -97,6 +105,14 @@ class Store(Protocol):
         """Running and recent runs of ``scope``, newest first."""
         ...
 
+    def claim(self, pace: str, gap: float, count: int = 1) -> float | None:
+        """Take the next ``count`` turns, ``gap`` seconds apart, of those that all who name ``pace`` share.
+
+        Returns:
+            seconds until the first of them; ``None`` where nobody keeps turns: each is on its own.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of files and connections."""
         ...
@@ -129,8 +145,21 @@ class NoStore:
     def runs(self, scope: str) -> list[Run]:
         return []
 
+    def claim(self, pace: str, gap: float, count: int = 1) -> float | None:
+        return None
+
     def close(self) -> None:
         return
+
+
+def furthest(gap: float, count: int) -> float:
+    """Seconds that a turn can be away, if all who may wait have one."""
+    return WAITING * gap * count
+
+
+def pace_trouble(name: str) -> Trouble:
+    """Where turns cannot be shared."""
+    return Trouble(name, without="requests_per_minute holds for each worker by itself")
 
 
 def portions(values: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -189,8 +218,15 @@ class Throttle:
 class Trouble:
     """Remembers that a store has failed: it is warned of once and left alone for a while."""
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        without: str = "predictions go on without it",
+    ) -> None:
         self._name = name
+        self._without = without
         self._clock = clock
         self._until = float("-inf")
         self._warned = False
@@ -205,7 +241,7 @@ class Trouble:
         self._until = self._clock() + LEAVE_ALONE
         if not self._warned:
             self._warned = True
-            log.warning("%s cannot be used, predictions go on without it: %s", self._name, why)
+            log.warning("%s cannot be used, %s: %s", self._name, self._without, why)
 
     def over(self) -> None:
         """The store has just worked."""

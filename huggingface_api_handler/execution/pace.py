@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
+from dataclasses import dataclass
 
 from .rate import Rate
 
@@ -171,17 +173,72 @@ class Cost:
 
 
 class Bucket:
-    """At most so many requests a minute, evenly spread."""
+    """At most so many requests a minute, evenly spread.
+
+    By itself it keeps to that for its process. Where all workers share a pace, whoever runs it
+    claims turns, some ``AHEAD``, and grants them to it; where none are to be had, it goes by its
+    own count for a while.
+    """
+
+    #: Seconds of turns that are claimed at once, so that claiming is no limit of its own.
+    AHEAD = 0.05
+    #: Seconds for which a turn that nobody took in time is still good, where turns are closer than that.
+    LATE = 1.0
+    #: Seconds before turns are asked for again where there were none to be had.
+    ALONE = 5.0
+    #: Seconds between two looks while another lane claims.
+    LOOK = 0.02
 
     def __init__(self) -> None:
         self._next = -math.inf
+        self._turns: deque[float] = deque()
+        self._claiming = False
+        self._alone_until = -math.inf
 
     def due(self, now: float) -> float:
-        return max(now, self._next)
+        return max(now, self._turns[0] if self._turns else self._next)
 
     def sent(self, now: float, per_minute: float) -> None:
+        if self._turns:
+            self._turns.popleft()
         # A lane that wakes a little late may make up for it.
         self._next = max(self._next, now - 0.05) + 60.0 / per_minute
+
+    def lacks_turn(self, now: float, per_minute: float) -> bool:
+        """Whether a turn must be claimed before the next request; those that have passed by are dropped."""
+        good_for = max(self.LATE, 60.0 / per_minute)
+        while self._turns and self._turns[0] < now - good_for:
+            self._turns.popleft()
+        return not self._turns and now >= self._alone_until
+
+    def begin_claim(self) -> bool:
+        """Whether it is the caller's part to claim; then ``grant`` must follow."""
+        if self._claiming:
+            return False
+        self._claiming = True
+        return True
+
+    def grant(self, now: float, turns: Turns, wait: float | None) -> None:
+        """Take in what has come of a claim: the first turn is ``wait`` seconds away, or there is none."""
+        self._claiming = False
+        if wait is None:
+            self._alone_until = now + self.ALONE
+        else:
+            self._turns.extend(now + wait + number * turns.gap for number in range(turns.count))
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Turns to claim: ``count`` of them, ``gap`` seconds apart."""
+
+    gap: float
+    count: int
+
+    @classmethod
+    def at(cls, per_minute: float) -> Turns:
+        """As many as are claimed at once."""
+        gap = 60.0 / per_minute
+        return cls(gap, max(1, int(Bucket.AHEAD / gap)))
 
 
 class ListCap:

@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from .kept import (
+    CREDIT,
+    PENDING,
     RUNNING,
     RUNS_KEPT,
     RUNS_KEPT_FOR,
     Run,
     Throttle,
     Trouble,
+    furthest,
+    pace_trouble,
     portions,
     seen_from_here,
     this_process,
@@ -28,9 +32,23 @@ CONNECT_TIMEOUT, TIMEOUT = 2.0, 10.0
 #: What MindsDB's own client takes beside the connection's arguments.
 _NOT_OURS = ("script_dir",)
 
+#: Takes turns by the clock of the server, which is the same for everybody. Kept is when the next one
+#: is, in seconds since 1970. In: key; gap, count, credit, the furthest a turn can be away.
+_CLAIM = """
+local told = redis.call('TIME')
+local now = tonumber(told[1]) + tonumber(told[2]) / 1000000
+local gap, count = tonumber(ARGV[1]), tonumber(ARGV[2])
+local turn = tonumber(redis.call('GET', KEYS[1]) or '0')
+if turn > now + tonumber(ARGV[4]) then turn = 0 end
+turn = math.max(turn, now - tonumber(ARGV[3]))
+local after = turn + gap * count
+redis.call('SET', KEYS[1], string.format('%.6f', after), 'PX', math.ceil((after - now) * 1000) + 60000)
+return string.format('%.6f', turn - now)
+"""
+
 
 class RedisStore:
-    """Answers, counters and runs in Redis. While it cannot be reached, all goes on without it.
+    """Answers, counters, runs and paces in Redis. While it cannot be reached, all goes on without it.
 
     Args:
         connection: a URL (``redis://…``) or the arguments of ``redis.Redis``.
@@ -51,7 +69,11 @@ class RedisStore:
         self._client: Any = None
         self._lock = threading.Lock()
         self._throttle = Throttle()
+        #: Answers that wait for Redis, and when they expire.
+        self._pending: dict[str, tuple[bytes, float | None]] = {}
         self._trouble = Trouble("the answer store in Redis")
+        # Apart from the store's: a Redis may refuse scripts and keep answers all the same.
+        self._pacing = pace_trouble("the pace in Redis")
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
         """See ``Store``."""
@@ -68,17 +90,26 @@ class RedisStore:
 
     def put_many(self, values: Mapping[str, bytes], ttl: float | None = None) -> None:
         """See ``Store``."""
-        lasting = None if ttl is None else max(1, round(ttl * 1000))
+        ends = None if ttl is None else self._clock() + ttl
+        with self._lock:
+            self._pending.update((key, (value, ends)) for key, value in values.items())
+            taken, self._pending = self._pending, {}
 
-        def write(client: Any) -> None:
-            for some in portions(values.items(), PORTION):
+        def write(client: Any) -> bool:
+            now = self._clock()
+            for some in portions(taken.items(), PORTION):
                 pipeline = client.pipeline(transaction=False)
-                for key, value in some:
-                    pipeline.set(self._answer(key), value, px=lasting)
+                for key, (value, until) in some:
+                    pipeline.set(
+                        self._answer(key), value, px=None if until is None else max(1, round((until - now) * 1000))
+                    )
                 pipeline.execute()
+            return True
 
-        if values:
-            self._work(write)
+        if taken and not self._work(write):
+            with self._lock:
+                # They wait for the next write: a Redis that is started anew costs no answers.
+                self._pending = dict([*taken.items(), *self._pending.items()][-PENDING:])
 
     def count(self, scope: str, counts: Mapping[str, float]) -> None:
         """See ``Store``."""
@@ -128,6 +159,7 @@ class RedisStore:
     def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:
         """See ``Store``."""
         self._throttle.end(run)
+        self.put_many({})  # what has been left waiting
         self._note(run, done, errors, state)
 
     def _note(self, run: str, done: int, errors: int, state: str, rate: float = 0.0) -> None:
@@ -147,6 +179,12 @@ class RedisStore:
         now = self._clock()
         return [seen_from_here(run, now) for run in self._work(read) or []]
 
+    def claim(self, pace: str, gap: float, count: int = 1) -> float | None:
+        """See ``Store``."""
+        key, given = f"{self._prefix}:pace:{pace}", (gap, count, CREDIT, furthest(gap, count))
+        # Its hash is sent, and the script itself only to a server that does not know it.
+        return self._work(lambda client: float(client.register_script(_CLAIM)([key], given)), self._pacing)
+
     def close(self) -> None:
         """See ``Store``."""
         with self._lock:
@@ -160,19 +198,20 @@ class RedisStore:
     def _run(self, run: str) -> str:
         return f"{self._prefix}:run:{run}"
 
-    def _work(self, work: Callable[[Any], T]) -> T | None:
+    def _work(self, work: Callable[[Any], T], trouble: Trouble | None = None) -> T | None:
         """Do ``work``; ``None`` where Redis cannot be reached or refuses."""
         import redis
 
-        if self._trouble.lasts:
+        trouble = trouble or self._trouble
+        if trouble.lasts:
             return None
         try:
             done = work(self._connected())
         except (redis.RedisError, OSError, TypeError, ValueError) as error:
             # The last two: arguments of the connection that the client does not know.
-            self._trouble.met(type(error).__name__ if isinstance(error, (TypeError, ValueError)) else error)
+            trouble.met(type(error).__name__ if isinstance(error, (TypeError, ValueError)) else error)
             return None
-        self._trouble.over()
+        trouble.over()
         return done
 
     def _connected(self) -> Any:

@@ -15,12 +15,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from .kept import (
+    CREDIT,
+    PENDING,
     RUNNING,
     RUNS_KEPT,
     RUNS_KEPT_FOR,
     Run,
     Throttle,
     Trouble,
+    furthest,
+    pace_trouble,
     portions,
     seen_from_here,
     this_process,
@@ -47,6 +51,8 @@ PRAGMA user_version = {SCHEMA};
 """
 #: What makes a file of an older format one of the next.
 RENEWALS = {1: "ALTER TABLE runs ADD COLUMN rate REAL NOT NULL DEFAULT 0; PRAGMA user_version = 2;"}
+#: Made when first needed: files from before it are good as they are.
+PACES = "CREATE TABLE IF NOT EXISTS paces (pace TEXT PRIMARY KEY, turn REAL NOT NULL) WITHOUT ROWID"
 #: Expiry, in seconds since 1970, of what never expires.
 NEVER = 1e12
 #: Keys looked up by one statement; every SQLite takes that many.
@@ -69,8 +75,6 @@ _OPEN: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
 
 #: Seconds between tries where SQLite says busy at once, as while another process opens the file.
 BUSY_WAITS = (0.02, 0.1, 0.4)
-#: Answers that wait at the most for a file that cannot be written to.
-PENDING = 20_000
 
 
 class _Foreign(Exception):
@@ -89,7 +93,7 @@ def _is_busy(error: Exception) -> bool:
 
 
 class SqliteStore:
-    """Answers, counters and runs in one file.
+    """Answers, counters, runs and paces in one file.
 
     Writers of several processes wait for each other; readers never wait. The file is readable for
     its owner alone. It holds answers under opaque keys: no inputs, no tokens, no addresses.
@@ -119,6 +123,7 @@ class SqliteStore:
         self._throttle = Throttle()
         self._reading = Trouble(f"the answer store {self.path}")
         self._writing = Trouble(f"the answer store {self.path}")
+        self._pacing = pace_trouble(f"the pace in {self.path}")
         self._pending: list[tuple[str, bytes, float]] = []
         self._pending_lock = threading.Lock()
         self._written = 0
@@ -243,6 +248,22 @@ class SqliteStore:
         now = self._clock()
         return [seen_from_here(Run(*row), now) for row in found or []]
 
+    def claim(self, pace: str, gap: float, count: int = 1) -> float | None:
+        """See ``Store``."""
+        waits: list[float] = []
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(PACES)
+            now = self._clock()
+            kept = connection.execute("SELECT turn FROM paces WHERE pace = ?", (pace,)).fetchone()
+            turn = now - CREDIT
+            if kept is not None and kept[0] <= now + furthest(gap, count):
+                turn = max(turn, kept[0])
+            connection.execute("INSERT OR REPLACE INTO paces VALUES (?, ?)", (pace, turn + gap * count))
+            waits.append(turn - now)
+
+        return waits[-1] if self._write(write, self._pacing) else None
+
     def close(self) -> None:
         """See ``Store``."""
         with self._lock:
@@ -253,7 +274,7 @@ class SqliteStore:
     def _read(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
         return self._work(work, self._reading)
 
-    def _write(self, work: Callable[[sqlite3.Connection], object]) -> bool:
+    def _write(self, work: Callable[[sqlite3.Connection], object], trouble: Trouble | None = None) -> bool:
         def transaction(connection: sqlite3.Connection) -> bool:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -266,7 +287,7 @@ class SqliteStore:
                 raise
             return True
 
-        return bool(self._work(transaction, self._writing))
+        return bool(self._work(transaction, trouble or self._writing))
 
     def _work(self, work: Callable[[sqlite3.Connection], T], trouble: Trouble) -> T | None:
         """Do ``work``; ``None`` where the file cannot be used."""

@@ -26,7 +26,7 @@ class Execution:
         cache_ttl: seconds an answer is kept.
         max_batch_size: rows in one request.
         max_concurrency: requests under way at once.
-        requests_per_minute: requests started in a minute; ``None``: as many as go.
+        requests_per_minute: requests started in a minute, by all workers together; ``None``: as many as go.
         timeout: seconds one request may take.
         max_retries: how often a failed request is sent again.
         deadline: seconds a query may take; ``None``: as long as it takes.

@@ -113,9 +113,9 @@ def cannot_run(reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
-def pg(world: World) -> Iterator[Postgres]:
-    """The reviews in PostgreSQL; dropped at the end."""
+@contextlib.contextmanager
+def postgres_with_reviews(server: MindsDBServer) -> Iterator[Postgres]:
+    """The reviews in PostgreSQL, which ``server`` knows as ``pg``; dropped at the end."""
     database = Postgres(f"hf_test_{uuid.uuid4().hex[:10]}")
     try:
         admin = psycopg.connect(**POSTGRES, dbname="postgres", autocommit=True, connect_timeout=5)
@@ -130,10 +130,16 @@ def pg(world: World) -> Iterator[Postgres]:
             database.execute("CREATE TABLE reviews (id int, product text, review text)")
             database.execute("INSERT INTO reviews VALUES (%s, %s, %s)", REVIEWS)
             parameters = json.dumps({**POSTGRES, "database": database.name})
-            world.sql(f"CREATE DATABASE pg WITH ENGINE = 'postgres', PARAMETERS = {parameters}")
+            server.sql(f"CREATE DATABASE pg WITH ENGINE = 'postgres', PARAMETERS = {parameters}")
             yield database
         finally:
             admin.execute(f"DROP DATABASE IF EXISTS {database.name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def pg(world: World) -> Iterator[Postgres]:
+    with postgres_with_reviews(world.server) as database:
+        yield database
 
 
 @pytest.fixture(scope="session")

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import psutil
+import pymysql
 import pytest
 import redis
 
 from huggingface_api_handler.local import MindsDBServer, SQLError, service_environment
 from huggingface_api_handler.sandbox import Sandbox
 
-from .conftest import cannot_run
+from .conftest import cannot_run, postgres_with_reviews
 from .expected import REVIEWS, TWIN_REVIEWS, mood
 
 HOST, PORT = os.environ.get("REDIS_HOST", "127.0.0.1"), int(os.environ.get("REDIS_PORT", "6379"))
@@ -44,7 +54,11 @@ def server(installed: None, sandbox: Sandbox, queue: int, duck: Path) -> Iterato
         "MINDSDB_ML_QUEUE_PORT": str(PORT),
         "MINDSDB_ML_QUEUE_DB": str(queue),
     }
-    config = {"cache": {"type": "redis", "connection": {"host": HOST, "port": PORT, "db": queue}}}
+    config = {
+        "cache": {"type": "redis", "connection": {"host": HOST, "port": PORT, "db": queue}},
+        # Rows that a partitioned query fetches at a time, whatever its batch_size.
+        "data_stream": {"fetch_size": 100},
+    }
     with MindsDBServer(environ=environ, config=config) as running:
         running.start_consumer()
         running.sql("CREATE ML_ENGINE hf FROM huggingface_api USING api_key = 'hf_" + "q" * 34 + "'")
@@ -85,3 +99,304 @@ def test_counters_are_shared_through_redis(server: MindsDBServer) -> None:
     usage = dict(server.sql("DESCRIBE s.usage").rows)
     assert usage["rows"] >= len(REVIEWS)
     assert usage["cached"] > 0
+
+
+def test_clients_that_come_and_go_leave_nothing_open(server: MindsDBServer) -> None:
+    def ask(times: int) -> None:
+        for _ in range(times):
+            connection = pymysql.connect(host="127.0.0.1", port=server.mysql_port, user="mindsdb", database="mindsdb")
+            with contextlib.closing(connection), connection.cursor() as cursor:
+                cursor.execute("SELECT mood FROM s WHERE text = 'I love this'")
+                assert cursor.fetchall() == (("POSITIVE",),)
+
+    ask(5)
+    (serving,) = (
+        child
+        for child in psutil.Process(server.pid).children()
+        if any(one.status == "LISTEN" and one.laddr.port == server.mysql_port for one in child.net_connections("tcp"))
+    )
+    before = serving.num_fds()
+    ask(50)
+    assert serving.num_fds() <= before + 4
+
+
+# --- what happens when a part dies -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tasks(installed: None, queue: int, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What becomes of tasks in a queue of their own, with a consumer that does as the script says."""
+    storage, script = tmp_path_factory.mktemp("tasks"), Path(__file__).with_name("queue_inprocess.py")
+    number = (queue - 8 + 1) % 8 + 8
+    with contextlib.closing(redis.Redis(HOST, PORT, db=number)) as client:
+        client.flushdb()
+        command = [sys.executable, str(script), str(storage), HOST, str(PORT), str(number)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+        client.flushdb()
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def test_two_tasks_of_one_moment_have_two_names(tasks: dict[str, Any]) -> None:
+    assert tasks["same names without the mend"]
+    assert not tasks["same names"]
+
+
+def test_a_consumer_is_mended_by_its_first_task(tasks: dict[str, Any]) -> None:
+    assert tasks["consumer mended"]
+
+
+def test_a_process_keeps_one_set_of_connections(tasks: dict[str, Any]) -> None:
+    assert tasks["connections shared"]
+    assert not tasks["connections mixed up"]
+
+
+@pytest.mark.parametrize(
+    ("life", "times"),
+    [
+        ("answered", 1),
+        ("answered before anybody listens", 1),
+        ("slow, with signs of life", 1),
+        ("its consumer dies at work", 2),
+        ("its consumer dies at once", 2),
+        ("its answer is gone", 2),
+        ("its worker is killed", 2),
+    ],
+)
+def test_a_task_is_answered_whatever_befalls_it(tasks: dict[str, Any], life: str, times: int) -> None:
+    assert tasks[life] == [{"label": ["A"]}, times]
+
+
+def test_a_task_that_cannot_be_done_says_why(tasks: dict[str, Any]) -> None:
+    assert tasks["it fails"] == ["ValueError: no", 1]
+    for life, times, why in (
+        ("a training is not begun twice", 1, "lost the task: its consumer has been silent"),
+        ("every consumer dies", 6, "lost the task: its consumer has been silent"),
+        ("nobody takes it", 0, "no consumer of MindsDB's task queue took the query"),
+    ):
+        came, puts = tasks[life]
+        assert why in came
+        assert puts == times
+    assert tasks["waited"] >= 2.5
+
+
+def test_a_worker_whose_parent_is_killed_ends_in_good_order(installed: None, tmp_path: Path) -> None:
+    script, told = Path(__file__).with_name("orphan.py"), tmp_path / "told"
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path), str(told)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    _until(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == psutil.STATUS_ZOMBIE)
+    assert told.read_text() == "in good order"
+
+
+def test_a_consumer_ends_when_it_is_told_to_and_the_doctor_knows_it(
+    installed: None, queue: int, tmp_path: Path
+) -> None:
+    number = str((queue - 8 + 2) % 8 + 8)
+    environ = {
+        **os.environ,
+        "MINDSDB_STORAGE_DIR": str(tmp_path),
+        "MINDSDB_COMMUNITY_HANDLERS": "false",
+        "SENTRY_IO_DISABLED": "true",
+        "MINDSDB_ML_QUEUE_TYPE": "redis",
+        "MINDSDB_ML_QUEUE_HOST": HOST,
+        "MINDSDB_ML_QUEUE_PORT": str(PORT),
+        "MINDSDB_ML_QUEUE_DB": number,
+    }
+    command = [sys.executable, "-m", "huggingface_api_handler", "consumer", "--tasks", "2"]
+    with contextlib.closing(redis.Redis(HOST, PORT, db=int(number))) as client:
+        client.flushdb()
+        consumer = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _until(lambda: any(one["cmd"] == "xreadgroup" and one["db"] == number for one in client.client_list()))
+            script = "from huggingface_api_handler.doctor_queue import check_queue as c; print(*c(), sep='\\n')"
+            told = subprocess.run(
+                [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=60, check=True
+            ).stdout
+            assert re.search(r"ok +agreement: 2 set-ups noted, all alike", told), told
+            assert re.search(r"ok +consumers: \d+ wait for tasks", told), told
+            environ["MINDSDB_DB_CON"] = "sqlite:///elsewhere.db"
+            told = subprocess.run(
+                [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=60, check=True
+            ).stdout
+            assert "another database of MindsDB's own" in told
+            consumer.send_signal(signal.SIGTERM)
+            assert consumer.wait(60) == 0
+        finally:
+            consumer.kill()
+            consumer.wait()
+            client.flushdb()
+
+
+def _until(ready: Callable[[], bool], timeout: float = 60.0) -> None:
+    end = time.monotonic() + timeout
+    while not ready():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.05)
+
+
+def _worker_of(consumers: list[int], sandbox: Sandbox) -> tuple[int, int]:
+    """Return the consumer whose worker talks to the sandbox, and that worker."""
+    port = int(sandbox.hub_url.rsplit(":", 1)[1])
+    while True:
+        for consumer in consumers:
+            for child in psutil.Process(consumer).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if any(one.raddr and one.raddr.port == port for one in child.net_connections("tcp")):
+                        return consumer, child.pid
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("killed", ["worker", "consumer"])
+def test_a_query_outlives_whoever_works_on_it(server: MindsDBServer, sandbox: Sandbox, killed: str) -> None:
+    me = psutil.Process(server.pid).ppid()
+    consumers = [
+        child.pid
+        for guard in psutil.Process(os.getpid()).children()
+        if guard.pid != me
+        for child in guard.children()
+        if "consumer" in child.cmdline()
+    ]
+    if len(consumers) < 2:
+        consumers.append(server.start_consumer())
+    name = f"k_{killed}"
+    server.sql(
+        f"CREATE MODEL {name} PREDICT mood USING engine = 'hf', task = 'text-classification', column = 'text', "
+        f"parameters = {{'top_k': {next(LABELS)}}}, max_batch_size = 1, max_concurrency = 8"
+    )
+    server.wait_for_model(name)
+    sandbox.reset()
+    sandbox.faults = {"latency": 0.05}  # type: ignore[assignment]
+    found: list[Any] = []
+    statement = f"SELECT r.id, m.mood FROM duck.reviews AS r JOIN {name} AS m ON m.text = r.review"
+    asking = threading.Thread(target=lambda: found.extend(server.sql(statement).rows))
+    asking.start()
+    _until(lambda: len(sandbox.inference_requests()) > 50 or not asking.is_alive())
+    consumer, worker = _worker_of(consumers, sandbox)
+    if killed == "worker":
+        os.kill(worker, signal.SIGKILL)
+    else:
+        os.killpg(consumer, signal.SIGKILL)
+    asking.join()
+    assert dict(found) == {number: mood(review) for number, _, review in REVIEWS}
+    texts = {review for _, _, review in REVIEWS if review}
+    # Paid twice is at most what was on its way.
+    assert len(texts) <= len(sandbox.inference_requests()) <= len(texts) + 8
+
+
+# --- partitioned queries ---------------------------------------------------------------------
+
+TEXTS = {review for _, _, review in REVIEWS if review}
+TRUTH = {number: mood(review) for number, _, review in REVIEWS}
+PARTS = "USING batch_size = 100, track_column = 'id'"
+#: Answers are shared by all models of an engine that ask the same: these ask for so many labels each.
+LABELS = itertools.count(20)
+
+
+class Parts:
+    """A model of its own, which nobody has asked anything yet, and partitioned statements through it."""
+
+    def __init__(self, server: MindsDBServer, name: str) -> None:
+        self.server = server
+        self.select = f"SELECT r.id, m.* FROM pg.reviews AS r JOIN {name} AS m ON m.text = r.review {PARTS}"
+        server.sql(
+            f"CREATE MODEL {name} PREDICT mood USING engine = 'hf', task = 'text-classification', column = 'text', "
+            f"parameters = {{'top_k': {next(LABELS)}}}"
+        )
+        server.wait_for_model(name)
+
+    def ask(self, statement: str) -> dict[int, Any]:
+        table = self.server.sql(statement)
+        return dict(zip(table.column("id"), table.column("mood"), strict=True))
+
+    def noted(self) -> dict[str, Any]:
+        """What MindsDB notes of the latest partitioned query."""
+        noted = self.server.sql("SELECT * FROM information_schema.queries").records()
+        return max(({name.lower(): value for name, value in one.items()} for one in noted), key=lambda one: one["id"])
+
+
+@pytest.fixture(scope="module")
+def parts_in(server: MindsDBServer) -> Iterator[Callable[[str], Parts]]:
+    with postgres_with_reviews(server):
+        yield lambda name: Parts(server, name)
+
+
+def test_a_query_in_parts_is_right_and_says_how_far_it_is(
+    parts_in: Callable[[str], Parts], sandbox: Sandbox, server: MindsDBServer
+) -> None:
+    parts = parts_in("whole")
+    assert parts.ask(f"{parts.select}, threads = 2") == TRUTH
+    noted = parts.noted()
+    assert (noted["processed_rows"], noted["error"]) == (len(REVIEWS), None)
+    assert noted["finished_at"]
+    # Parts that run at the same time may ask the same: ten texts occur more than once.
+    assert len(TEXTS) <= sandbox.sent() <= len(TEXTS) + 10
+    # Each part is a prediction of its own, for which another worker may be free.
+    assert len(server.sql("DESCRIBE whole.runs")) >= 6
+
+
+def test_a_query_in_parts_that_failed_goes_on_and_pays_nothing_twice(
+    parts_in: Callable[[str], Parts], sandbox: Sandbox
+) -> None:
+    parts = parts_in("again")
+    bad = next(review for number, _, review in REVIEWS if number > 250 and review and f"no. {number}" in review)
+    sandbox.fail_on(bad)
+    with pytest.raises(SQLError, match="the sandbox was told to refuse this"):
+        parts.ask(parts.select)
+    noted = parts.noted()
+    assert 200 <= noted["processed_rows"] < 400
+    assert "refuse this" in noted["error"]
+    paid = len({text for record in sandbox.inference_requests() if record.status == 200 for text in _inputs(record)})
+    sandbox.reset()
+    rest = parts.ask(f"SELECT query_resume({noted['id']})")
+    # Where it begins again is MindsDB's affair; all that was still to come is there.
+    assert rest == {number: TRUTH[number] for number in rest}
+    assert set(range(300, 600)) <= set(rest)
+    assert paid + sandbox.sent() == len(TEXTS)
+    sandbox.reset()
+    assert parts.ask(parts.select) == TRUTH  # the whole of it costs nothing
+    assert sandbox.sent() == 0
+
+
+def _inputs(record: Any) -> list[str]:
+    return [record.inputs] if isinstance(record.inputs, str) else list(record.inputs)
+
+
+def test_rows_that_fail_are_passed_by_in_parts_too(parts_in: Callable[[str], Parts], sandbox: Sandbox) -> None:
+    parts = parts_in("passed")
+    bad = next(number for number, _, review in REVIEWS if number > 350 and review and f"no. {number}" in review)
+    sandbox.fail_on(next(review for number, _, review in REVIEWS if number == bad) or "")
+    table = parts.server.sql(parts.select + ", on_error = 'null'")
+    found = dict(zip(table.column("id"), table.column("mood"), strict=True))
+    assert found == {**TRUTH, bad: None}
+    errors = dict(zip(table.column("id"), table.column("mood_error_type"), strict=True))
+    assert {number: error for number, error in errors.items() if error} == {bad: "invalid_input"}
+
+
+def test_a_query_in_parts_can_be_stopped(parts_in: Callable[[str], Parts], sandbox: Sandbox) -> None:
+    parts = parts_in("stopped_early")
+    sandbox.faults = {"latency": 0.05}  # type: ignore[assignment]
+    caught: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(SQLError) as stopped:
+            parts.ask(parts.select + ", max_batch_size = 1, max_concurrency = 1")
+        caught.append(str(stopped.value))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    _until(lambda: sandbox.sent() > 10 or not asking.is_alive())
+    parts.server.sql(f"SELECT query_cancel({parts.noted()['id']})")
+    asking.join()
+    assert caught
+    sent = sandbox.sent()
+    assert sent < len(TEXTS) - 100  # it ended with the rows it had fetched
+    sandbox.reset()
+    assert parts.ask(parts.select) == TRUTH
+    assert sent + sandbox.sent() == len(TEXTS)

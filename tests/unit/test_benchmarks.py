@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import cases, contenders, plot
 from benchmarks.service import Manner, Service, label_of, running
+from benchmarks.soak import judged
 
 ASKED = cases.texts(40)
 TRUTH = [label_of(text) for text in ASKED]
@@ -37,6 +38,40 @@ def test_the_service_refuses_what_comes_too_often(service: Service) -> None:
     counted = service.counted()
     assert counted["inputs"] == len(ASKED)
     assert counted["refused"] == counted["requests"] - len(ASKED) > 0
+
+
+def test_the_service_knows_what_it_is_paid_for_twice(service: Service) -> None:
+    service.behave(Manner())
+    contenders.asyncio_bare(service, ASKED, 4)
+    assert (service.counted()["distinct"], service.counted()["again"]) == (len(ASKED), 0)
+    contenders.asyncio_bare(service, ASKED[:7], 4)
+    assert (service.counted()["distinct"], service.counted()["again"]) == (len(ASKED), 7)
+
+
+def test_a_service_that_is_away_breaks_off(service: Service) -> None:
+    service.behave(Manner(away=True))
+    with pytest.raises((OSError, EOFError)):
+        contenders.asyncio_bare(service, ASKED[:1], 1)
+    service.behave(Manner(), forget=False)
+    assert service.counted()["inputs"] == 0
+    assert contenders.asyncio_bare(service, ASKED[:1], 1) == TRUTH[:1]
+
+
+@pytest.mark.parametrize(("grows", "flat"), [(0, True), (1, True), (20, False)])
+def test_what_grows_is_not_flat(grows: int, flat: bool) -> None:
+    samples = [
+        {
+            "server": {
+                "processes": 4,
+                "most": {"rss_mib": 800.0, "fds": 50 + grows * at // 4, "sockets": 9, "threads": 9},
+            },
+            "files": 10,
+        }
+        for at in range(40)
+    ]
+    found = judged(samples)
+    assert found["server: fds of a process"]["flat"] == flat
+    assert all(one["flat"] for what, one in found.items() if what != "server: fds of a process")
 
 
 def test_a_wrong_answer_is_no_result() -> None:

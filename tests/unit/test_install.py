@@ -88,10 +88,11 @@ def test_a_check_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> No
     def broken() -> list[installer.Finding]:
         raise RuntimeError("boom")
 
-    for name in ("_check_versions", "_check_link", "_check_worker", "_check_service", "_check_secret_key"):
+    checks = [name for name in vars(installer) if name.startswith("_check_")]
+    for name in checks:
         monkeypatch.setattr(installer, name, broken)
     findings = installer.doctor()
-    assert len(findings) == 5
+    assert len(findings) == len(checks) == 6
     assert all(finding.level == "problem" and "boom" in finding.found for finding in findings)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from huggingface_api_handler.execution.desk import Desk
-from huggingface_api_handler.execution.pace import Bucket, Concurrency, Cost, LaneState, ListCap
+from huggingface_api_handler.execution.pace import Bucket, Concurrency, Cost, LaneState, ListCap, Turns
 from huggingface_api_handler.execution.terms import Limits
 
 from .virtual import Service, TokenBucket, Window, items, play
@@ -164,6 +164,77 @@ class TestBucket:
         bucket.sent(0.0, 60.0)
         bucket.sent(1000.0, 60.0)
         assert bucket.due(1000.0) >= 1000.9
+
+
+class Shared:
+    """Turns that several workers share, in virtual time; ``away`` while nobody keeps them."""
+
+    def __init__(self) -> None:
+        self.turn, self.away, self.claims = -math.inf, False, 0
+
+    def __call__(self, gap: float, count: int, now: float) -> float | None:
+        self.claims += 1
+        if self.away:
+            return None
+        turn = max(self.turn, now)
+        self.turn = turn + gap * count
+        return turn - now
+
+
+class TestSharedPace:
+    def test_a_worker_takes_its_turns_and_no_more(self) -> None:
+        shared, service = Shared(), Service(0.01)
+        limits = Limits(max_batch_size=1, requests_per_minute=600.0)
+        took, _, _ = play(items(50), service, limits, claim=shared)
+        gaps = [b - a for a, b in zip(service.arrivals, service.arrivals[1:], strict=False)]
+        assert gaps == pytest.approx([0.1] * 49)
+        assert took == pytest.approx(4.91, abs=0.01)
+        assert shared.claims == 50
+
+    def test_what_others_take_is_left_to_them(self) -> None:
+        shared, service = Shared(), Service(0.01)
+        limits = Limits(max_batch_size=1, requests_per_minute=600.0)
+
+        def claim(gap: float, count: int, now: float) -> float | None:
+            wait = shared(gap, count, now)
+            shared(gap, 3 * count, now)  # three others, as busy
+            return wait
+
+        took, _, _ = play(items(50), service, limits, claim=claim)
+        assert took == pytest.approx(49 * 0.4, abs=0.1)
+
+    def test_quick_paces_claim_several_turns_at_once(self) -> None:
+        shared, service = Shared(), Service(0.01)
+        took, _, _ = play(items(3000), service, Limits(max_batch_size=1, requests_per_minute=60_000.0), claim=shared)
+        assert shared.claims <= 61
+        assert took == pytest.approx(3.0, abs=0.1)
+
+    def test_without_anybody_who_keeps_turns_it_goes_by_its_own_count(self) -> None:
+        shared, service = Shared(), Service(0.01)
+        shared.away = True
+        took, outcomes, _ = play(items(100), service, Limits(max_batch_size=1, requests_per_minute=600.0), claim=shared)
+        assert all(outcome.error is None for outcome in outcomes)
+        assert took == pytest.approx(9.9, abs=0.2)
+        assert shared.claims == 2  # looked for again after a while
+
+    def test_a_turn_that_passed_by_is_not_saved_up(self) -> None:
+        bucket, turns = Bucket(), Turns(0.1, 1)
+        assert bucket.lacks_turn(0.0, 600.0)
+        assert bucket.begin_claim()
+        assert not bucket.begin_claim()  # another lane is at it
+        bucket.grant(0.0, turns, 0.5)
+        assert not bucket.lacks_turn(0.6, 600.0)
+        assert bucket.due(0.2) == 0.5
+        assert bucket.lacks_turn(2.0, 600.0)
+
+    def test_a_turn_beyond_the_deadline_ends_the_query(self) -> None:
+        _, outcomes, _ = play(
+            items(10),
+            Service(0.01),
+            Limits(max_batch_size=1, requests_per_minute=6.0, deadline=15.0),
+            claim=Shared(),
+        )
+        assert sorted(outcome.error is None for outcome in outcomes) == [False] * 8 + [True] * 2
 
 
 def test_requests_per_minute_hold_for_all_queries_of_a_process() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import queue
 import resource
 import shutil
 import socket
@@ -16,13 +17,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.execution import kept
+from huggingface_api_handler.execution.dispatcher import Dispatcher, Item, Limits, Sent
 from huggingface_api_handler.execution.store import NoStore, RedisStore, SqliteStore, Store
 
 MULTI = multiprocessing.get_context("spawn")
@@ -128,6 +132,20 @@ class TestEveryStore:
         for number in range(kept.RUNS_KEPT + 5):
             store.run_start(f"r{number:03}", "scope", model="m", task="t", rows=1)
         assert len(store.runs("scope")) == kept.RUNS_KEPT
+
+    def test_turns_are_handed_out_once_and_evenly(self, store: Store) -> None:
+        waits = [store.claim("p", 10.0, 2), store.claim("p", 10.0, 1), store.claim("p", 10.0, 1)]
+        assert waits == [pytest.approx(-kept.CREDIT), pytest.approx(20.0, abs=1.0), pytest.approx(30.0, abs=1.0)]
+        assert store.claim("another", 10.0) == pytest.approx(-kept.CREDIT)
+
+    def test_an_idle_pace_saves_nothing_up(self, store: Store) -> None:
+        store.claim("p", 0.001)
+        time.sleep(0.2)
+        assert store.claim("p", 0.001) == pytest.approx(-kept.CREDIT)
+
+    def test_a_clock_that_was_set_back_stops_nobody(self, store: Store) -> None:
+        store.claim("p", 60.0, 2 * kept.WAITING)  # nobody's turn is as far away as that
+        assert store.claim("p", 1.0) == pytest.approx(-kept.CREDIT)
 
     def test_lanes_may_all_write_at_once(self, store: Store) -> None:
         def work(lane: int) -> None:
@@ -403,14 +421,15 @@ class TestSqlite:
     def test_it_holds_nothing_but_answers(self, tmp_path: Path) -> None:
         store = SqliteStore(tmp_path / "answers.sqlite")
         store.put_many({"00ff": b"answer"})
+        store.claim("00ff", 1.0)
         store.close()
         columns = [
             row[1]
-            for table in ("answers", "counters", "runs")
+            for table in ("answers", "counters", "runs", "paces")
             for row in sqlite3.connect(store.path).execute(f"PRAGMA table_info({table})")
         ]
         runs = "run scope model task rows done errors started updated state pid host rate"
-        assert sorted(columns) == sorted(f"key value expires scope name value {runs}".split())
+        assert sorted(columns) == sorted(f"key value expires scope name value pace turn {runs}".split())
 
     @settings(max_examples=30, deadline=None)
     @given(
@@ -424,6 +443,64 @@ class TestSqlite:
             wanted.update(write)
         assert store.get_many(wanted) == wanted
         store.close()
+
+
+def _take_turns(store: Store, per_minute: float, until: float, results: Any) -> None:
+    """Send as often as the shared pace allows; report when."""
+    sent: list[float] = []
+
+    def send(some: Any, timeout: float) -> Sent:
+        sent.append(time.time())
+        return Sent([None])
+
+    limits = Limits(max_batch_size=1, requests_per_minute=per_minute, deadline=until - time.time())
+    items = [Item(number, str(number), number, None, 1) for number in range(10_000)]
+    Dispatcher(limits, claim=partial(store.claim, "p")).run(items, send, lambda outcomes: None)
+    results.put(sent)
+
+
+def _worker(kind: str, where: str, prefix: str, until: float, results: Any) -> None:
+    store: Store = SqliteStore(where) if kind == "sqlite" else RedisStore(where, prefix)
+    _take_turns(store, 1200.0, until, results)
+    store.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_processes_keep_to_one_pace(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    where = str(tmp_path / "answers.sqlite") if kind == "sqlite" else request.getfixturevalue("redis_url")
+    results = MULTI.Queue()
+    until = time.time() + 6.0
+    workers = [MULTI.Process(target=_worker, args=(kind, where, tmp_path.name, until, results)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    sent = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    both = sorted(sent[0] + sent[1])
+    # 20 a second for both; a machine that is busy makes them fewer, never more.
+    assert 20 < len(both) <= 20.0 * (both[-1] - both[0]) * 1.05 + 3
+    assert all(len(one) > 5 for one in sent)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_without_what_keeps_the_pace_each_has_its_own_and_says_so(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "file").write_text("no folder")
+    store: Store = (
+        SqliteStore(tmp_path / "file" / "answers.sqlite")
+        if kind == "sqlite"
+        else RedisStore({"host": "127.0.0.1", "port": port})
+    )
+    results: queue.Queue[list[float]] = queue.Queue()
+    with caplog.at_level(logging.WARNING):
+        _take_turns(store, 1200.0, time.time() + 1.0, results)
+    assert 5 < len(results.get()) <= 22
+    (warning,) = caplog.messages
+    assert "requests_per_minute holds for each worker by itself" in warning
 
 
 class TestRedis:
@@ -443,12 +520,28 @@ class TestRedis:
     def test_it_is_asked_again_later(self, redis_url: str, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
         store = RedisStore(redis_url, prefix=tmp_path.name)
         store._trouble.met("down")
-        store.put_many({"a": b"1"})
+        store.put_many({"a": b"1"}, ttl=60)
         store._trouble._until = 0.0  # half a minute later
         assert store.get_many(["a"]) == {}
+        store.put_many({"b": b"1"})
+        assert store.get_many(["a", "b"]) == {"a": b"1", "b": b"1"}  # what had to wait was not lost
+        store.close()
+
+    def test_the_end_of_a_run_writes_what_had_to_wait(self, redis_url: str, tmp_path: Path) -> None:
+        store = RedisStore(redis_url, prefix=tmp_path.name)
+        store._trouble.met("down")
         store.put_many({"a": b"1"})
+        store._trouble._until = 0.0
+        store.run_end("r", done=1, errors=0)
         assert store.get_many(["a"]) == {"a": b"1"}
         store.close()
+
+    def test_what_waits_has_an_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("huggingface_api_handler.execution.redis_store.PENDING", 10)
+        store = RedisStore({"host": "127.0.0.1", "port": 1})
+        for number in range(100):
+            store.put_many({str(number): b"1"})
+        assert list(store._pending) == [str(number) for number in range(90, 100)]
 
     def test_settings_as_the_host_has_them(self, redis_url: str, tmp_path: Path) -> None:
         port = int(redis_url.rsplit(":", 1)[1].split("/")[0])

@@ -159,3 +159,12 @@ def test_what_is_learnt_of_a_service_is_the_engines_own(server: Loopback, store:
     """The pace that one engine was slowed down to is not another's."""
     runtime = Runtime()
     assert runtime.lanes((("url", "m"), "engine-1")) is not runtime.lanes((("url", "m"), "engine-2"))
+
+
+def test_a_pace_is_the_engines_and_the_services_whatever_the_model_or_its_key() -> None:
+    service = ("https://example.org", "org/model")
+    pace = HERE.pace(service)
+    assert replace(HERE, model="model-2", name="n", target="z", key="key-1").pace(service) == pace
+    for who in ("company", "user", "nobody", "engine", "odd company"):
+        assert OTHERS[who].pace(service) != pace, who
+    assert HERE.pace(("https://example.org", "org/other")) != pace

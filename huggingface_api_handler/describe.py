@@ -175,7 +175,9 @@ def runs_table(about: Description) -> pd.DataFrame:
             )
         )
     columns = ("started_utc", "state", "inputs", "done", "errors", "seconds", "inputs_per_second", "eta_seconds")
-    return _table(columns, rows)
+    # Over MySQL a column comes as numbers only where it has a type of numbers.
+    kinds = {**dict.fromkeys(columns[2:5], "int64"), **dict.fromkeys(columns[5:7], "float64")}
+    return _table(columns, rows).astype(kinds)
 
 
 def example_table(about: Description) -> pd.DataFrame:

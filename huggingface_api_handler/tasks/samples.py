@@ -20,15 +20,31 @@ def png(seed: bytes, size: int = 16) -> Media:
     return Media(_png_file(size, rows, colour=2), "image/png")
 
 
+def spot(red: int, green: int, blue: int, size: int = 16) -> Media:
+    """Return a white picture with a disc of that colour in the middle."""
+    middle, dot = (size - 1) / 2, bytes((red, green, blue))
+    rows = b"".join(
+        b"\0" + b"".join(dot if math.hypot(x - middle, y - middle) < size / 4 else b"\xff" * 3 for x in range(size))
+        for y in range(size)
+    )
+    return Media(_png_file(size, rows, colour=2), "image/png")
+
+
 def mask(size: int = 16, *, left: bool = True) -> Media:
     """Return a black-and-white picture, one half of it white."""
     row = b"\xff" * (size // 2) + b"\0" * (size - size // 2)
-    row = row if left else row[::-1]
-    return Media(_png_file(size, (b"\0" + row) * size, colour=0), "image/png")
+    return grey_png([row if left else row[::-1]] * size)
 
 
-def _png_file(size: int, rows: bytes, *, colour: int) -> bytes:
-    header = struct.pack(">IIBBBBB", size, size, 8, colour, 0, 0, 0)
+def grey_png(lines: Sequence[bytes]) -> Media:
+    """Return a picture in greys: a line of it for each of ``lines``, a dot for each byte."""
+    return Media(_png_file(len(lines[0]), b"".join(b"\0" + line for line in lines), colour=0), "image/png")
+
+
+def _png_file(width: int, rows: bytes, *, colour: int) -> bytes:
+    """Return a PNG file of ``rows``, each with its filter's number in front; ``colour`` is 0 for greys, 2 for RGB."""
+    height = len(rows) // (1 + width * (1 + colour))
+    header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
     parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts

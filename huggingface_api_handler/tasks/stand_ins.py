@@ -215,14 +215,42 @@ def table_question_answering(inputs: Any, parameters: Mapping[str, Any]) -> Any:
 
 DIMENSIONS = 32
 
+#: Words that say little of what a text is about.
+_COMMON = _NOT_NAMES | frozenset(
+    words(
+        "are as be can could do does for from get has have how not off than that them then there too up were while "
+        "will with would"
+    )
+)
+#: Words that go together: what the stand-in knows of meaning.
+_KIN = tuple(
+    (name, frozenset(words(kin)))
+    for name, kin in (
+        ("delivery", "arrive arrived courier deliver delivered delivery parcel postage sent shipped shipping tracking"),
+        ("payment", "basket card charge charged discount invoice money paid pay paying payment payments price refund"),
+        ("account", "account address cancel log login mail newsletter password subscribe subscription"),
+        ("fault", "app broken camera crash crashes defect error errors fault faults repair search slow technical"),
+    )
+)
+
 
 def vector(text: str) -> list[float]:
-    """Return a unit vector out of the text's runs of three letters: texts that share many lie close."""
+    """Return a unit vector: texts that share runs of three letters, or words of the same kin, lie close."""
     found = [0.0] * DIMENSIONS
-    padded = f"  {' '.join(words(text)) or text} "
+
+    def add(key: str, weight: float) -> None:
+        code = zlib.crc32(key.encode("utf-8", "replace"))
+        found[code % DIMENSIONS] += weight if code & 0x10000 else -weight
+
+    told = words(text)
+    kept = [word for word in told if word not in _COMMON] or told
+    padded = f"  {' '.join(kept) or text} "
     for place in range(len(padded) - 2):
-        code = zlib.crc32(padded[place : place + 3].encode("utf-8", "replace"))
-        found[code % DIMENSIONS] += 1.0 if code & 0x10000 else -1.0
+        add(padded[place : place + 3], 1.0)
+    for word in kept:
+        for name, kin in _KIN:
+            for turn in range(8 if word in kin else 0):
+                add(f"{turn} {name}", 2.0)
     length = math.sqrt(sum(one * one for one in found))
     return [round(one / length, 6) for one in found] if length else [1.0] + [0.0] * (DIMENSIONS - 1)
 
@@ -233,7 +261,7 @@ def likeness(one: str, other: str) -> float:
 
 
 def feature_extraction(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """Vectors out of letters; the whole body of OpenAI's form gets an answer in that form."""
+    """Vectors out of letters and words of a kin; the whole body of OpenAI's form gets an answer in that form."""
     if isinstance(inputs, Mapping):
         given = inputs.get("input") or []
         found = [vector(text) for text in ([given] if isinstance(given, str) else given)]

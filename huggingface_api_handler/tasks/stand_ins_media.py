@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import samples
-from .stand_ins import StandIn, ranked, shares, words
+from .areas import Area, areas, colours, read_dots, where
+from .stand_ins import StandIn, likeness, ranked, shares, words
 from .task import Media
 
 
@@ -52,30 +53,60 @@ def _candidates(parameters: Mapping[str, Any]) -> list[str]:
     return [label.strip() for label in labels.split(",")] if isinstance(labels, str) else list(labels)
 
 
-def _detected(data: bytes, labels: Sequence[str]) -> list[dict[str, Any]]:
-    found = []
-    for place, (label, score) in enumerate(_draw(data, labels).items()):
-        corner = zlib.crc32(data + bytes([place])) % 8
-        box = {"xmin": corner, "ymin": corner + 1, "xmax": corner + 8, "ymax": corner + 7}
-        found.append({"label": label, "score": round(score, 6), "box": box})
-    return found
+def _areas(data: bytes) -> list[Area]:
+    dots = read_dots(data)
+    return areas(dots) if dots else []
+
+
+def _found(label: str, score: float, box: Sequence[int]) -> dict[str, Any]:
+    return {
+        "label": label,
+        "score": round(score, 6),
+        "box": dict(zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)),
+    }
+
+
+def _drawn_boxes(data: bytes, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Return each label once, at a place that follows from the bytes: for what cannot be read."""
+    corners = [zlib.crc32(data + bytes([place])) % 8 for place in range(len(labels))]
+    return [
+        _found(label, score, (corner, corner + 1, corner + 8, corner + 7))
+        for corner, (label, score) in zip(corners, _draw(data, labels).items(), strict=True)
+    ]
 
 
 def object_detection(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """Two things at places that follow from the bytes."""
-    return _detected(data_of(inputs), ("cat", "chair"))
+    """The areas of one colour in a PNG, by colour and shape, surer the plainer the shape; else two things anywhere."""
+    data = data_of(inputs)
+    if read_dots(data) is None:
+        return _drawn_boxes(data, ("cat", "chair"))
+    least = parameters.get("threshold") or 0
+    return [_found(one.name, one.fit, one.box) for one in _areas(data) if one.fit >= least]
 
 
 def zero_shot_detection(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """Each candidate label once."""
-    return _detected(data_of(inputs), _candidates(parameters))
+    """Each candidate label once: on the area of a PNG whose name is most like it, else anywhere."""
+    data, labels = data_of(inputs), _candidates(parameters)
+    found = _areas(data)
+    if not found:
+        return _drawn_boxes(data, labels)
+    best = [max(found, key=lambda area, label=label: likeness(area.name, label)) for label in labels]  # type: ignore[misc]
+    return [
+        _found(label, (1 + likeness(area.name, label)) / 2, area.box) for label, area in zip(labels, best, strict=True)
+    ]
 
 
 def segmentation(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """The left half and the right half."""
+    """The colours of a PNG, each with its share of the picture as score; else the left half and the right half."""
+    dots = read_dots(data_of(inputs))
+    if dots is None:
+        return [
+            {"label": label, "score": 0.5, "mask": samples.mask(left=left).base64}
+            for label, left in (("left", True), ("right", False))
+        ]
     return [
-        {"label": label, "score": score, "mask": samples.mask(left=left).base64}
-        for label, score, left in (("sky", 0.98, True), ("ground", 0.95, False))
+        {"label": name, "score": round(share, 6), "mask": samples.grey_png(where(dots, name)).base64}
+        for name, share in colours(dots).items()
     ]
 
 

@@ -16,6 +16,7 @@ WISH = Input("prompt_column", Kind.TEXT, "what to make of it", required=False, c
 ASKED = Input("question_column", Kind.TEXT, "the question", constant="question")
 
 PICTURES = ((samples.png(b"one"),), (samples.png(b"two"),))
+SPOTS = ((samples.spot(205, 45, 45),), (samples.spot(45, 90, 170),))
 FILMS = ((samples.avi(b"one"),), (samples.avi(b"two"),))
 CAPTION_LENGTH = lengths(None, "max_new_tokens")
 
@@ -55,7 +56,7 @@ OBJECT_DETECTION = Task(
     default_model="facebook/detr-resnet-50",
     method="object_detection",
     stand_in=stand_ins_media.object_detection,
-    example=Example(PICTURES),
+    example=Example(SPOTS),
 )
 
 ZERO_SHOT_OBJECT_DETECTION = Task(
@@ -70,7 +71,7 @@ ZERO_SHOT_OBJECT_DETECTION = Task(
     travel=Travel.ONE,
     default_model="google/owlv2-base-patch16-ensemble",
     stand_in=stand_ins_media.zero_shot_detection,
-    example=Example(PICTURES, {"candidate_labels": ["cat", "remote control"]}),
+    example=Example(SPOTS, {"candidate_labels": ["red ball", "blue ball"]}),
 )
 
 IMAGE_SEGMENTATION = Task(
@@ -85,7 +86,7 @@ IMAGE_SEGMENTATION = Task(
     travel=Travel.ONE,
     default_model="nvidia/segformer-b0-finetuned-ade-512-512",
     stand_in=stand_ins_media.segmentation,
-    example=Example(PICTURES),
+    example=Example(SPOTS),
 )
 
 IMAGE_TO_TEXT = Task(

@@ -69,16 +69,27 @@ class World:
 
     def mysql(self, statement: str) -> Table:
         """Run one statement over the MySQL protocol, in a connection of its own."""
+        with self.mysql_session() as run:
+            return run(statement)
+
+    @contextlib.contextmanager
+    def mysql_session(self) -> Iterator[Callable[[str], Table]]:
+        """Connect over the MySQL protocol; gives what runs statements on that connection."""
         connection = pymysql.connect(
             host="127.0.0.1", port=self.server.mysql_port, user="mindsdb", password="", database="mindsdb"
         )
-        with contextlib.closing(connection), connection.cursor() as cursor:
-            try:
-                cursor.execute(statement)
-            except pymysql.err.MySQLError as error:
-                raise SQLError(str(error.args[-1])) from error
-            columns = tuple(column[0] for column in cursor.description or ())
-            return Table(columns, tuple(cursor.fetchall()))
+
+        def run(statement: str) -> Table:
+            with connection.cursor() as cursor:
+                try:
+                    cursor.execute(statement)
+                except pymysql.err.MySQLError as error:
+                    raise SQLError(str(error.args[-1])) from error
+                columns = tuple(column[0] for column in cursor.description or ())
+                return Table(columns, tuple(cursor.fetchall()))
+
+        with contextlib.closing(connection):
+            yield run
 
     def model(self, statement: str) -> str:
         """Run a CREATE MODEL, wait until it is ready, return its name."""

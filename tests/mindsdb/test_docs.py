@@ -1,11 +1,11 @@
-"""The documentation's SQL, word for word, on a real server."""
+"""The documentation's SQL, word for word, on a real server, over HTTP and over MySQL."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from make_shop import build
 
+from huggingface_api_handler.local import Table
 from huggingface_api_handler.tasks import TASKS
 
 from .conftest import World
@@ -40,17 +41,22 @@ _DROP = {"ML_ENGINE": "ML_ENGINE", "TABLE": "TABLE", "DATABASE": "DATABASE", "MO
 
 
 class Reader:
-    """Somebody who types what the documentation says, and waits for models to be ready."""
+    """Somebody who types what the documentation says, and waits for models to be ready.
 
-    def __init__(self, world: World) -> None:
+    Args:
+        run: what runs a statement: over one protocol or the other.
+    """
+
+    def __init__(self, world: World, run: Callable[[str], Table]) -> None:
         self.world = world
+        self.run = run
         self.made: list[tuple[str, str]] = []
 
     def __call__(self, statement: str) -> Any:
         made = docs.created(statement)
         if made is not None and made not in self.made:
             self.made.append(made)
-        result = self.world.sql(statement)
+        result = self.run(statement)
         if made is not None and made[0] == "MODEL":
             self.world.server.wait_for_model(made[1].rpartition(".")[2])
         return result
@@ -61,13 +67,14 @@ class Reader:
                 self.world.sql(f"DROP {_DROP[kind]} {name}")
 
 
-@pytest.fixture(scope="module")
-def reader(world: World) -> Iterator[Reader]:
+@pytest.fixture(scope="module", params=["http", "mysql"])
+def reader(request: pytest.FixtureRequest, world: World) -> Iterator[Reader]:
     """Has read the README, and typed all of it."""
     build(world.server.folder / "shop.duckdb")
-    reader = Reader(world)
-    yield reader
-    reader.clean_up()
+    with world.mysql_session() as mysql:
+        reader = Reader(world, world.sql if request.param == "http" else mysql)
+        yield reader
+        reader.clean_up()
 
 
 @pytest.fixture(scope="module")

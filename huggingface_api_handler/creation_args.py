@@ -61,7 +61,7 @@ creation_args = OrderedDict(
     },
     max_retries={
         "type": "int",
-        "description": "how often a failed one is sent again, for the engine's models",
+        "description": "how often a failed one is sent again; twice that while others pass, for the engine's models",
         "required": False,
         "label": "max_retries",
     },

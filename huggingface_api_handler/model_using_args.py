@@ -93,7 +93,7 @@ model_using_args = {
     },
     "max_retries": {
         "type": "int",
-        "description": "how often a failed one is sent again",
+        "description": "how often a failed one is sent again; twice that while others pass",
         "required": False,
     },
     "deadline": {

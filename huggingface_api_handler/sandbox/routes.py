@@ -180,7 +180,7 @@ class Service:
         record.status = response.status_code if record.fault not in ("reset", "hang") else 0
         response.headers.setdefault("x-request-id", uuid.uuid4().hex)
         response.headers.setdefault("x-compute-type", "sandbox")
-        response.headers.setdefault("x-compute-time", f"{time.monotonic() - began:.4f}")
+        response.headers.setdefault("x-compute-time", f"{max(time.monotonic() - began, 0.001):.4f}")
         return response
 
     async def _answer(

@@ -394,7 +394,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "an endpoint scaled to zero": (
         Query(said(503, "503 Service Unavailable: the endpoint is scaled to zero")),
         'the model is starting: "503 Service Unavailable: the endpoint is scaled to zero" (task '
-        "text-classification, model org/name, row 2, HTTP 503, tried 3 times). Run the query again in a "
+        "text-classification, model org/name, row 2, HTTP 503, tried 5 times). Run the query again in a "
         "minute, or raise max_retries or timeout. To go past rows that fail, and see which, write USING "
         "on_error = 'null'.",
     ),
@@ -435,61 +435,61 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "too many requests": (
         Query(said(429, "Rate limit reached.")),
         'the service asks for fewer requests: "Rate limit reached." (task text-classification, model org/name, '
-        "row 2, HTTP 429, tried 3 times). Lower max_concurrency or set requests_per_minute, then run the query "
+        "row 2, HTTP 429, tried 5 times). Lower max_concurrency or set requests_per_minute, then run the query "
         "again. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "too many requests, with a pause": (
         Query(said(429, "Too many requests", Retry_After="0")),
         'the service asks for fewer requests: "Too many requests" (task text-classification, model org/name, '
-        "row 2, HTTP 429, tried 3 times). Lower max_concurrency or set requests_per_minute, then run the query "
+        "row 2, HTTP 429, tried 5 times). Lower max_concurrency or set requests_per_minute, then run the query "
         "again. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "overloaded": (
         Query(said(503, "Service temporarily unavailable, overload detected")),
         'the service failed: "Service temporarily unavailable, overload detected" (task text-classification, '
-        "model org/name, row 2, HTTP 503, tried 3 times). Run the query again later, or raise max_retries. To "
+        "model org/name, row 2, HTTP 503, tried 5 times). Run the query again later, or raise max_retries. To "
         "go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "loading for ever": (
         Query(answer({"error": "Model org/name is currently loading", "estimated_time": 0.001}, 503)),
         'the model is starting: "Model org/name is currently loading" (task text-classification, model '
-        "org/name, row 2, HTTP 503, tried 3 times). Run the query again in a minute, or raise max_retries or "
+        "org/name, row 2, HTTP 503, tried 5 times). Run the query again in a minute, or raise max_retries or "
         "timeout. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "failed": (
         Query(said(500, "unknown error")),
         'the service failed: "unknown error" (task text-classification, model org/name, row 2, HTTP 500, tried '
-        "3 times). Run the query again later, or raise max_retries. To go past rows that fail, and see which, "
+        "5 times). Run the query again later, or raise max_retries. To go past rows that fail, and see which, "
         "write USING on_error = 'null'.",
     ),
     "too busy": (
         Query(said(500, "Model too busy, unable to get response in less than 120 second(s)")),
         'the service failed: "Model too busy, unable to get response in less than 120 second(s)" (task '
-        "text-classification, model org/name, row 2, HTTP 500, tried 3 times). Run the query again later, or "
+        "text-classification, model org/name, row 2, HTTP 500, tried 5 times). Run the query again later, or "
         "raise max_retries. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a bad gateway's page": (
         Query(page(502, "502 Bad Gateway")),
         'the service failed: "502 Bad Gateway" (task text-classification, model org/name, row 2, HTTP 502, '
-        "tried 3 times). Run the query again later, or raise max_retries. To go past rows that fail, and see "
+        "tried 5 times). Run the query again later, or raise max_retries. To go past rows that fail, and see "
         "which, write USING on_error = 'null'.",
     ),
     "a gateway that gave up": (
         Query(page(504, "504 Gateway Time-out")),
         'the service did not answer in time: "504 Gateway Time-out" (task text-classification, model org/name, '
-        "row 2, HTTP 504, tried 3 times). Ask for less at once (max_new_tokens, max_tokens, max_batch_size), "
+        "row 2, HTTP 504, tried 5 times). Ask for less at once (max_new_tokens, max_tokens, max_batch_size), "
         "or run the query again later. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a backend that failed": (
         Query(said(424, "Request failed during generation")),
         'the model behind the service failed: "Request failed during generation" (task text-classification, '
-        "model org/name, row 2, HTTP 424, tried 3 times). Run the query again later. To go past rows that "
+        "model org/name, row 2, HTTP 424, tried 5 times). Run the query again later. To go past rows that "
         "fail, and see which, write USING on_error = 'null'.",
     ),
     "a login page": (
         Query(page(200, "Welcome to HotelNet", "Please sign in")),
         "the service sent a web page titled 'Welcome to HotelNet' for an answer (task text-classification, "
-        "model org/name, row 2, tried 3 times). Something between MindsDB and the model may have answered, "
+        "model org/name, row 2, tried 5 times). Something between MindsDB and the model may have answered, "
         "such as a proxy or a network's login page: look at base_url, endpoint and the server's network, then "
         "run the query again. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
@@ -501,13 +501,13 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "an empty answer": (
         Query(answer(b"")),
-        "the service sent nothing for an answer (task text-classification, model org/name, row 2, tried 3 "
+        "the service sent nothing for an answer (task text-classification, model org/name, row 2, tried 5 "
         "times). Look at base_url and endpoint; where they are right, run the query again. To go past rows "
         "that fail, and see which, write USING on_error = 'null'.",
     ),
     "an answer that is cut": (
         Query(answer(b'[{"label": "POS')),
-        "the service sent no JSON for an answer (task text-classification, model org/name, row 2, tried 3 "
+        "the service sent no JSON for an answer (task text-classification, model org/name, row 2, tried 5 "
         "times). Look at base_url and endpoint; where they are right, run the query again. To go past rows "
         "that fail, and see which, write USING on_error = 'null'.",
     ),
@@ -520,7 +520,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "an error in a good answer": (
         Query(answer({"error": "something odd"})),
         'the service answered with an error: "something odd" (task text-classification, model org/name, row 2, '
-        "tried 3 times). Run the query again later. To go past rows that fail, and see which, write USING "
+        "tried 5 times). Run the query again later. To go past rows that fail, and see which, write USING "
         "on_error = 'null'.",
     ),
     "an answer with the token in it": (
@@ -537,7 +537,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "a broken connection": (
         Query(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[{")),
         "the connection broke before the answer was whole: 127.0.0.1 (task text-classification, model "
-        "org/name, row 2, tried 3 times). Run the query again, or raise max_retries. To go past rows that "
+        "org/name, row 2, tried 5 times). Run the query again, or raise max_retries. To go past rows that "
         "fail, and see which, write USING on_error = 'null'.",
     ),
     "a silent server": (

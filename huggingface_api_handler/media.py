@@ -242,7 +242,10 @@ def _data_uri(text: str, max_bytes: int) -> tuple[bytes, str]:
         raise _too_large("the data URI", max_bytes)
     declared = head["type"].strip().lower()
     if head["base64"] is None:
-        return unquote_to_bytes(data), declared
+        try:
+            return unquote_to_bytes(data), declared
+        except UnicodeEncodeError as error:
+            raise InvalidInput("the data URI holds half of a character", advice=_DATA_URI, divisible=False) from error
     decoded = _base64(unquote(data) if "%" in data else data, max_bytes)
     if decoded is None:
         raise InvalidInput("the data URI holds no base64", advice=_DATA_URI, divisible=False)

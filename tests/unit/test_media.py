@@ -159,6 +159,7 @@ def test_base64_of_all_makes() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", " ", "hello", "a cat on a mat", "data:image/png;base64", "data:image/png;base64,!!!!", "data:,", "aGVsbG8=",
+     "data:,\ud800%41",
      "x" * 5000 + "!", " " * 100_000 + "!", "a" * 100_001, base64.b64encode(b"just some text, no image").decode()],
 )  # fmt: skip
 def test_text_that_is_nothing(text: str) -> None:

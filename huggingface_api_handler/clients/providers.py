@@ -47,6 +47,8 @@ _SERVED_TTL = 600.0
 _UNSAID_TTL = 2.0
 #: Seconds for which replicate is asked to hold a request at most; it then answers with a job.
 _HELD = 60
+#: Statuses by which a gateway says that it handed the request over and heard nothing.
+_UNHEARD = (504, 524)
 #: Seconds that it gives up before we do, so that its word arrives.
 _HELD_MARGIN = 5
 
@@ -149,7 +151,8 @@ class ProviderAPI(InferenceAPI):
         """Send a request that begins queued work.
 
         A failing status, or no connection, means that nothing was begun: those are for the caller to try again. An
-        answer that cannot be read, or none after the request has left, leaves that open, and work is paid for.
+        answer that cannot be read, or none after the request has left, also to a gateway on the way, leaves that open,
+        and work is paid for.
         """
         try:
             reply = self._transport.post(
@@ -158,8 +161,9 @@ class ProviderAPI(InferenceAPI):
             if _is_document(reply):
                 reply.json()
             return reply
-        except (ConnectionFailed, InvalidAnswer, ServiceTimeout) as error:
-            unknown = isinstance(error, InvalidAnswer) or (error.status is None and failures.may_have_arrived(error))
+        except (ConnectionFailed, InvalidAnswer, ServiceTimeout, Unavailable) as error:
+            unknown = isinstance(error, InvalidAnswer) or error.status in _UNHEARD
+            unknown = unknown or (error.status is None and failures.may_have_arrived(error))
             if not (unknown and error.retryable):
                 raise
             raise type(error)(

@@ -385,3 +385,16 @@ def test_strange_answers_announce_nothing(body: Any) -> None:
     for provider in QUEUES:
         assert jobs.announced(provider, body, "https://x.test/p", "https://x.test/p/m") is None
     assert jobs.state(body) == ""
+
+
+def test_queued_work_that_ends_in_a_text_has_a_texts_bound(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sound's words are no longer because replicate queues the work."""
+    serve(monkeypatch, Served("replicate", "automatic-speech-recognition", "live", "m"))
+    task, path = TASKS["automatic-speech-recognition"], "/replicate/v1/models/m/predictions"
+    call = Call(media=Media(b"RIFF", "audio/wav"))
+    long = {"status": "succeeded", "output": "a" * task.max_answer_bytes, "urls": {"get": "https://api.x/r"}}
+    begun = {"status": "starting", "urls": {"get": "https://api.x/r"}}
+    for first, looked in ((long, None), (begun, long)):
+        service.routes[path], service.routes["/replicate/r"] = first, looked
+        with pytest.raises(InvalidAnswer, match="is larger than 16777216 bytes"):
+            make(service, "replicate").ask(task, call, timeout=20)

@@ -211,6 +211,14 @@ class TestRetries:
         assert codes(outcomes) == {"ok": 3999, "rate_limited": 1}
         assert by_index(outcomes)[30].attempts <= 4 * 3 + 8
 
+    def test_work_that_may_have_begun_is_not_called_retryable_at_the_deadline(self) -> None:
+        """Whoever goes by the column would pay for it twice."""
+        late = errors.ServiceTimeout("still at work", retryable=False)
+        service = Service(2.0, fault=lambda parcel, now: late)
+        _, outcomes, _ = play(items(1), service, Limits(max_batch_size=1, timeout=60.0, deadline=2.0))
+        (error,) = [outcome.error for outcome in outcomes]
+        assert error is not None and (error.code, error.retryable) == ("timeout", False)
+
     @pytest.mark.parametrize(("kind", "times"), [(errors.Unavailable, 2), (errors.RateLimited, 6)])
     @pytest.mark.parametrize("retries", [1, 2, 5])
     def test_a_row_is_sent_again_as_often_as_max_retries_says_it_may(

@@ -33,7 +33,7 @@ from mindsdb.utilities.ml_task_queue.task import Task
 from mindsdb.utilities.ml_task_queue.utils import RedisKey, from_bytes
 
 from .errors import Unavailable
-from .host import KEY_ARGUMENTS
+from .host import KEY_ARGUMENTS, _mark, _mended
 
 log = logging.getLogger(__name__)
 
@@ -64,15 +64,6 @@ def protect() -> None:
     _name_tasks_apart()
     _share_connections()
     _follow_tasks()
-
-
-def _mended(original: Callable[..., Any]) -> bool:
-    return getattr(original, "_huggingface_api", False)
-
-
-def _mark(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-    wrapped._huggingface_api = True  # type: ignore[attr-defined]
-    return wrapped
 
 
 def _name_tasks_apart() -> None:

@@ -61,7 +61,8 @@ creation_args = OrderedDict(
     },
     max_retries={
         "type": "int",
-        "description": "how often a failed one is sent again; twice that while others pass, for the engine's models",
+        "description": "how often a failed one is sent again; while others pass up to twice that, after 429 six times "
+        "that, for the engine's models",
         "required": False,
         "label": "max_retries",
     },

@@ -23,6 +23,9 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import redis
+from cryptography.fernet import InvalidToken
+from mindsdb.utilities.config import Config
+from mindsdb.utilities.functions import decrypt, encrypt
 from mindsdb.utilities.ml_task_queue import consumer as host_consumer
 from mindsdb.utilities.ml_task_queue import producer as host_producer
 from mindsdb.utilities.ml_task_queue.const import ML_TASK_STATUS, ML_TASK_TYPE, TASKS_STREAM_NAME
@@ -30,6 +33,7 @@ from mindsdb.utilities.ml_task_queue.task import Task
 from mindsdb.utilities.ml_task_queue.utils import RedisKey, from_bytes
 
 from .errors import Unavailable
+from .host import KEY_ARGUMENTS, _mark, _mended
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +64,6 @@ def protect() -> None:
     _name_tasks_apart()
     _share_connections()
     _follow_tasks()
-
-
-def _mended(original: Callable[..., Any]) -> bool:
-    return getattr(original, "_huggingface_api", False)
-
-
-def _mark(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-    wrapped._huggingface_api = True  # type: ignore[attr-defined]
-    return wrapped
 
 
 def _name_tasks_apart() -> None:
@@ -120,7 +115,7 @@ def _follow_tasks() -> None:
     def apply_async(self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any = None) -> Any:
         if payload["handler_meta"]["engine"] != ENGINE:
             return original(self, task_type, model_id, payload, dataframe)
-        payload = {**payload, "huggingface_api": Mends()}
+        payload = {**_sealed(payload), "huggingface_api": Mends()}
 
         def submit() -> tuple[Task, Any]:
             producer = copy.copy(self)
@@ -149,6 +144,40 @@ class Mends:
 
     def __reduce__(self) -> Any:
         return mend_consumer, ()
+
+
+def _sealed(part: Any) -> Any:
+    """Return a copy of a task's part, with the keys that a statement gave it encrypted while it travels."""
+    if not isinstance(part, dict):
+        return part
+    return {
+        name: Sealed(value) if value and str(name).lower() in KEY_ARGUMENTS else _sealed(value)
+        for name, value in part.items()
+    }
+
+
+class Sealed:
+    """A key on its way: it unpickles as the text that it was, where MindsDB's ``secret_key`` is the same."""
+
+    def __init__(self, key: Any) -> None:
+        self._sealed = encrypt(str(key).encode(), secret_key())
+
+    def __reduce__(self) -> Any:
+        return unsealed, (self._sealed,)
+
+
+def unsealed(sealed: bytes) -> str:
+    """Return the key; where it cannot be read, a text that is refused as one."""
+    try:
+        return str(decrypt(sealed, secret_key()), "utf-8")
+    except InvalidToken:
+        log.error("the key in a task cannot be read: the server has another secret_key in its configuration")
+        return "cannot be read: this consumer has another secret_key"
+
+
+def secret_key() -> str:
+    """Return what MindsDB encrypts with."""
+    return str(Config().get("secret_key", "dummy-key"))
 
 
 def mend_consumer() -> None:
@@ -258,8 +287,8 @@ class Followed(Task):  # type: ignore[misc]
                         if now - began > UNTAKEN:
                             raise Unavailable(
                                 f"no consumer of MindsDB's task queue took the query within {UNTAKEN:.0f} s",
-                                advice="start some: python -m mindsdb --api= --ml_task_queue_consumer; a consumer "
-                                "takes nothing while its machine's CPUs are busier than 60 %",
+                                advice="start some: python -m huggingface_api_handler consumer; MindsDB's own takes "
+                                "nothing while its machine's CPUs are busier than 60 %",
                             )
                     elif now - heard > (SILENT_AT_WORK if at_work else SILENT):
                         raise _Lost(f"its consumer has been silent for {now - heard:.0f} s")

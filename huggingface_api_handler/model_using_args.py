@@ -93,7 +93,8 @@ model_using_args = {
     },
     "max_retries": {
         "type": "int",
-        "description": "how often a failed one is sent again; twice that while others pass",
+        "description": "how often a failed one is sent again; while others pass up to twice that, after 429 six times "
+        "that",
         "required": False,
     },
     "deadline": {

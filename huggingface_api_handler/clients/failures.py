@@ -151,10 +151,10 @@ def _words_of_object(body: dict[str, Any], depth: int) -> Iterator[str]:
             yield from _words(body[name], depth + 1)
 
 
-def title_of(content: bytes) -> str:
-    """Return what a web page calls itself; empty where it does not."""
+def title_of(content: bytes, secret: str | None = None) -> str:
+    """Return what a web page calls itself, without the token; empty where it does not."""
     found = _TITLE.search(content[:8192].decode("utf-8", "replace"))
-    return _short(_plain_text(html.unescape(found[1])), 80, None) if found else ""
+    return _short(_plain_text(html.unescape(found[1])), 80, secret) if found else ""
 
 
 # --- how long to wait -----------------------------------------------------------------------------

@@ -172,7 +172,11 @@ def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, end
 
     unreachable: tuple[type[Exception], ...] = (OfflineModeIsEnabled, OSError, *_transport_errors())
     # ``False`` is "no token"; with ``None`` the machine's own would be sent.
-    api = HfApi(endpoint=endpoint or os.environ.get("HF_ENDPOINT") or None, token=token or False)
+    where = endpoint or os.environ.get("HF_ENDPOINT") or None
+    # A gateway's own key, given with its base_url, is nothing to the Hub: it would only learn it, and refuse it.
+    if where is None and token and not token.startswith(("hf_", "api_")):
+        token = None
+    api = HfApi(endpoint=where, token=token or False)
     try:
         return ask(api)
     except HFValidationError as error:

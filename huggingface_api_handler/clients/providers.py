@@ -47,6 +47,8 @@ _SERVED_TTL = 600.0
 _UNSAID_TTL = 2.0
 #: Seconds for which replicate is asked to hold a request at most; it then answers with a job.
 _HELD = 60
+#: Statuses by which a gateway says that it handed the request over and heard nothing.
+_UNHEARD = (504, 524)
 #: Seconds that it gives up before we do, so that its word arrives.
 _HELD_MARGIN = 5
 
@@ -102,8 +104,8 @@ class ProviderAPI(InferenceAPI):
         headers = {**self._bill_header(url), **_extra_headers(helper, timeout)}
         body = _body(helper, served, call, str(self._model), url)
         if jobs.begins(provider, url):
-            reply = self._begun(provider, url, headers, body, timeout)
-            reply = self._finished(reply, provider, base, url, headers, deadline, timeout)
+            reply = self._begun(provider, url, headers, body, timeout, task.max_answer_bytes)
+            reply = self._finished(reply, provider, base, url, headers, deadline, timeout, task.max_answer_bytes)
         else:
             reply = self._transport.post(
                 url, token=self._token, accept="*/*", headers=headers, timeout=timeout,
@@ -144,22 +146,25 @@ class ProviderAPI(InferenceAPI):
     # -- queued work
 
     def _begun(
-        self, provider: str, url: str, headers: Mapping[str, str], body: Mapping[str, Any], timeout: float
+        self, provider: str, url: str, headers: Mapping[str, str], body: Mapping[str, Any], timeout: float, most: int
     ) -> Reply:
         """Send a request that begins queued work.
 
         A failing status, or no connection, means that nothing was begun: those are for the caller to try again. An
-        answer that cannot be read, or none after the request has left, leaves that open, and work is paid for.
+        answer that cannot be read, or none after the request has left, also to a gateway on the way, leaves that open,
+        and work is paid for.
         """
         try:
             reply = self._transport.post(
-                url, token=self._token, accept="*/*", headers=headers, timeout=timeout, begins=True, **body
-            )
+                url, token=self._token, accept="*/*", headers=headers, timeout=timeout, max_bytes=most, begins=True,
+                **body,
+            )  # fmt: skip
             if _is_document(reply):
                 reply.json()
             return reply
-        except (ConnectionFailed, InvalidAnswer, ServiceTimeout) as error:
-            unknown = isinstance(error, InvalidAnswer) or (error.status is None and failures.may_have_arrived(error))
+        except (ConnectionFailed, InvalidAnswer, ServiceTimeout, Unavailable) as error:
+            unknown = isinstance(error, InvalidAnswer) or error.status in _UNHEARD
+            unknown = unknown or (error.status is None and failures.may_have_arrived(error))
             if not (unknown and error.retryable):
                 raise
             raise type(error)(
@@ -181,6 +186,7 @@ class ProviderAPI(InferenceAPI):
         headers: Mapping[str, str],
         deadline: float,
         timeout: float,
+        most: int,
     ) -> Reply:
         """Return ``reply``, or where it announces queued work, the answer with the work's result."""
         if not _is_document(reply):
@@ -200,9 +206,9 @@ class ProviderAPI(InferenceAPI):
             if state in jobs.DONE:
                 if job.result_url is None:
                     return reply
-                return self._got(job.result_url, job.purpose, headers, deadline, timeout, provider, state)
+                return self._got(job.result_url, job.purpose, headers, deadline, timeout, provider, state, most=most)
             self._sleep(min(next(pauses), max(deadline - self._clock(), 0)))
-            reply = self._got(job.status_url, job.purpose, headers, deadline, timeout, provider, state)
+            reply = self._got(job.status_url, job.purpose, headers, deadline, timeout, provider, state, most=most)
             body = reply.json()
 
     def _got(
@@ -216,6 +222,7 @@ class ProviderAPI(InferenceAPI):
         state: str = "",
         *,
         is_json: bool = True,
+        most: int | None = None,
     ) -> Reply:
         """Fetch something of work that has begun; what fails in passing is fetched again.
 
@@ -231,6 +238,7 @@ class ProviderAPI(InferenceAPI):
                 reply = self._transport.get(
                     url, purpose=purpose, token=self._token if ours else None,
                     accept="application/json" if is_json else "*/*", headers=headers if ours else {}, timeout=left,
+                    max_bytes=most,
                 )  # fmt: skip
                 if is_json:
                     reply.json()

@@ -374,6 +374,7 @@ class Reply:
         media_type: of the body, lower case, without parameters; empty where the server does not say.
         elapsed: seconds from the request's start to the body's last byte.
         url: where it came from, after redirects.
+        secret: the token that was sent for it, which no error shall show.
     """
 
     status: int
@@ -382,6 +383,7 @@ class Reply:
     media_type: str
     elapsed: float
     url: str = ""
+    secret: str | None = field(default=None, repr=False)
 
     def json(self) -> Any:
         """Return the body as JSON.
@@ -399,7 +401,7 @@ class Reply:
                 return jsonlib.loads(self.content.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             is_page = self.media_type == "text/html" or self.content[:1] == b"<"
-            title = failures.title_of(self.content) if is_page else ""
+            title = failures.title_of(self.content, self.secret) if is_page else ""
             what = "a web page" + (f" titled '{title}'" if title else "") if is_page else "no JSON"
             what = what if self.content else "nothing"
             raise InvalidAnswer(
@@ -425,7 +427,7 @@ class Reply:
 
     @property
     def request_id(self) -> str | None:
-        return failures.request_id(self.headers)
+        return failures.request_id(self.headers, self.secret)
 
     @property
     def compute_seconds(self) -> float | None:
@@ -575,7 +577,7 @@ class Transport:
                 error.retryable = True
             raise error
         media_type = answer_headers.get("content-type", "").partition(";")[0].strip().lower()
-        reply = Reply(status, answer_headers, content, media_type, time.monotonic() - start, place.url)
+        reply = Reply(status, answer_headers, content, media_type, time.monotonic() - start, place.url, token)
         if authorised and token:
             _refuse_echo(reply, token)
         if method == "POST":

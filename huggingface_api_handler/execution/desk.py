@@ -235,8 +235,8 @@ class Desk:
         self._back(parcel)
         self._recent.append(False)
         self._learn(parcel, error, now)
-        if isinstance(error, ServiceTimeout) and parcel.started + self.limits.timeout > self._deadline:
-            # It was the query's own deadline that cut the request short.
+        cut = isinstance(error, ServiceTimeout) and parcel.started + self.limits.timeout > self._deadline
+        if cut and error.retryable:  # by the query's own deadline; what has begun and is paid for says so itself
             return self._settle(self._fail(parcel, _chain(self._too_late(), error), now), now)
         return self._settle(self._mend(parcel, error, now), now)
 

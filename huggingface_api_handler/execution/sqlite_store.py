@@ -50,7 +50,7 @@ CREATE INDEX IF NOT EXISTS runs_by_scope ON runs (scope, started);
 PRAGMA user_version = {SCHEMA};
 """
 #: What makes a file of an older format one of the next.
-RENEWALS = {1: "ALTER TABLE runs ADD COLUMN rate REAL NOT NULL DEFAULT 0; PRAGMA user_version = 2;"}
+RENEWALS = {1: ("ALTER TABLE runs ADD COLUMN rate REAL NOT NULL DEFAULT 0", "PRAGMA user_version = 2")}
 #: Made when first needed: files from before it are good as they are.
 PACES = "CREATE TABLE IF NOT EXISTS paces (pace TEXT PRIMARY KEY, turn REAL NOT NULL) WITHOUT ROWID"
 #: Expiry, in seconds since 1970, of what never expires.
@@ -388,8 +388,10 @@ class SqliteStore:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, SCHEMA, *RENEWALS):
                 raise _Foreign(f"its format is {version}, not {SCHEMA}")
-            if version != SCHEMA:
-                connection.executescript(f"BEGIN IMMEDIATE; {RENEWALS.get(version, TABLES)} COMMIT;")
+            if version == 0:
+                connection.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
+            elif version != SCHEMA:
+                _renew(connection)
         except BaseException:
             connection.close()
             raise
@@ -413,6 +415,15 @@ class SqliteStore:
             ).rowcount
             if not dropped:
                 return
+
+
+def _renew(connection: sqlite3.Connection) -> None:
+    """Make a file of an older format one of this; of several processes that come to it, the first does."""
+    connection.execute("BEGIN IMMEDIATE")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    for statement in RENEWALS.get(version, ()):
+        connection.execute(statement)
+    connection.execute("COMMIT")
 
 
 def _inode(path: Path) -> int | None:

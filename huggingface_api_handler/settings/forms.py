@@ -89,7 +89,7 @@ EXECUTION: tuple[Form, ...] = (
     Form(
         "max_retries",
         "integer",
-        "how often a failed one is sent again; twice that while others pass",
+        "how often a failed one is sent again; while others pass up to twice that, after 429 six times that",
         default=5,
         least=0,
         most=20,

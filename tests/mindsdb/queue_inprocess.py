@@ -57,6 +57,21 @@ def main(storage: str, host: str, port: str, number: str) -> None:
     payload = {"handler_meta": {"engine": "huggingface_api"}}
     rows, answer = DataFrame({"text": ["a"]}), DataFrame({"label": ["A"]})
 
+    # Keys that a statement gives, in the task that carries it.
+    key = "hf_" + "q" * 34
+    using = {"using": {"API_KEY": key, "task": "t"}}
+    for part in ({"connection_args": {"api_key": key}}, {"problem_definition": using}):
+        producer.apply_async(ML_TASK_TYPE.CREATE_ENGINE, 0, {**payload, **part})
+        ((entry, message),) = db.xrange(TASKS_STREAM_NAME)
+        db.xdel(TASKS_STREAM_NAME, entry)
+        name = next(iter(part))
+        found[f"key in the clear in {name}"] = key.encode() in message[b"payload"]
+        found[f"key taken out of {name}"] = utils.from_bytes(message[b"payload"])[name] == part[name]
+        before_secret, host_queue.secret_key = host_queue.secret_key, lambda: "another"
+        read = json.dumps(utils.from_bytes(message[b"payload"])[name])
+        host_queue.secret_key = before_secret
+        found[f"key of another secret_key in {name}"] = read
+
     def taken() -> Any:
         """Take a task off the queue, as a consumer does."""
         while not (entries := db.xrange(TASKS_STREAM_NAME, count=1)):

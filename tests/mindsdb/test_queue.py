@@ -143,6 +143,14 @@ def test_two_tasks_of_one_moment_have_two_names(tasks: dict[str, Any]) -> None:
     assert not tasks["same names"]
 
 
+@pytest.mark.parametrize("part", ["connection_args", "problem_definition"])
+def test_a_statements_key_travels_encrypted(tasks: dict[str, Any], part: str) -> None:
+    assert tasks[f"key in the clear in {part}"] is False
+    assert tasks[f"key taken out of {part}"] is True
+    assert "hf_" not in tasks[f"key of another secret_key in {part}"]
+    assert "cannot be read" in tasks[f"key of another secret_key in {part}"]
+
+
 def test_a_consumer_is_mended_by_its_first_task(tasks: dict[str, Any]) -> None:
     assert tasks["consumer mended"]
 

@@ -17,6 +17,7 @@ from huggingface_api_handler.execution.desk import Desk
 from huggingface_api_handler.execution.pace import LaneState
 from huggingface_api_handler.execution.plan import Item, Parcel
 from huggingface_api_handler.execution.terms import Limits, Outcome, Sent, latency_step, quantile
+from huggingface_api_handler.settings.forms import EXECUTION
 
 from .virtual import Service, items, play
 
@@ -209,6 +210,28 @@ class TestRetries:
         _, outcomes, _ = play(items(4000), Service(0.05, fault=fault), Limits(max_batch_size=1, max_retries=3))
         assert codes(outcomes) == {"ok": 3999, "rate_limited": 1}
         assert by_index(outcomes)[30].attempts <= 4 * 3 + 8
+
+    def test_work_that_may_have_begun_is_not_called_retryable_at_the_deadline(self) -> None:
+        """Whoever goes by the column would pay for it twice."""
+        late = errors.ServiceTimeout("still at work", retryable=False)
+        service = Service(2.0, fault=lambda parcel, now: late)
+        _, outcomes, _ = play(items(1), service, Limits(max_batch_size=1, timeout=60.0, deadline=2.0))
+        (error,) = [outcome.error for outcome in outcomes]
+        assert error is not None and (error.code, error.retryable) == ("timeout", False)
+
+    @pytest.mark.parametrize(("kind", "times"), [(errors.Unavailable, 2), (errors.RateLimited, 6)])
+    @pytest.mark.parametrize("retries", [1, 2, 5])
+    def test_a_row_is_sent_again_as_often_as_max_retries_says_it_may(
+        self, kind: type[HuggingFaceError], times: int, retries: int
+    ) -> None:
+        def fault(parcel: Parcel, now: float) -> HuggingFaceError | None:
+            return kind("slow") if parcel.items[0].index == 30 else None
+
+        limits = Limits(max_batch_size=1, max_concurrency=4, max_retries=retries)
+        _, outcomes, _ = play(items(5000), Service(0.05, fault=fault), limits)
+        assert by_index(outcomes)[30].attempts == 1 + times * retries
+        told = next(form.meaning for form in EXECUTION if form.name == "max_retries")
+        assert "while others pass up to twice that, after 429 six times that" in told
 
     @pytest.mark.parametrize("bad", [0, 31, 77])
     def test_a_row_that_breaks_the_service_does_not_take_others_with_it(self, bad: int) -> None:

@@ -475,3 +475,23 @@ def test_no_token_is_logged(server: Loopback, caplog: pytest.LogCaptureFixture) 
                 attempt()
     assert TOKEN not in caplog.text
     assert MACHINE_TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize(("token", "sent"), [("hf_" + "k" * 34, "hf_" + "k" * 34), ("sk-a-gateways-own-key", False)])
+def test_a_key_that_is_none_of_the_hubs_is_not_shown_to_it(
+    token: str, sent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine's ``base_url`` may be anybody's gateway, with a key of its own."""
+    seen: list[Any] = []
+
+    class Asked:
+        def __init__(self, endpoint: str | None, token: str | bool) -> None:
+            seen.append((endpoint, token))
+
+        def model_info(self, *_: Any, **__: Any) -> Any:
+            raise OSError("no network")
+
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    monkeypatch.setattr("huggingface_hub.HfApi", Asked)
+    assert model_facts("org/name", token=token) is None
+    assert seen == [(None, sent)]

@@ -190,8 +190,20 @@ def test_silence_may_mean_that_work_began(service: Service, queue: str) -> None:
     assert not caught.value.retryable
 
 
+def test_a_gateway_that_waited_in_vain_may_have_handed_the_work_over(service: Service, queue: str) -> None:
+    at = engine(service)
+    of = model(at, task="text-to-video", provider=queue, model_name="org/name", input_column="t")
+    for status in (504, 524):
+        service.heard.clear()
+        service.routes[QUEUES[queue][0]] = answer("upstream request timeout", status, "text/plain")
+        frame = predict(at, of, {"t": ["a boat"]}, max_retries=3)
+        assert "is not known, so it is not asked again" in frame["y_error"].tolist()[0]
+        assert frame["y_retryable"].tolist() == [False]
+        assert [heard.method for heard in service.heard].count("POST") == 1
+
+
 def test_a_refusal_begins_nothing_and_may_be_tried_again(service: Service, queue: str) -> None:
-    for status, kind in ((429, RateLimited), (503, Unavailable), (500, Unavailable), (504, Unavailable)):
+    for status, kind in ((429, RateLimited), (503, Unavailable), (502, Unavailable), (500, Unavailable)):
         service.routes[QUEUES[queue][0]] = answer({"error": "busy"}, status)
         with pytest.raises(kind) as caught:
             film(service, queue)
@@ -373,3 +385,16 @@ def test_strange_answers_announce_nothing(body: Any) -> None:
     for provider in QUEUES:
         assert jobs.announced(provider, body, "https://x.test/p", "https://x.test/p/m") is None
     assert jobs.state(body) == ""
+
+
+def test_queued_work_that_ends_in_a_text_has_a_texts_bound(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sound's words are no longer because replicate queues the work."""
+    serve(monkeypatch, Served("replicate", "automatic-speech-recognition", "live", "m"))
+    task, path = TASKS["automatic-speech-recognition"], "/replicate/v1/models/m/predictions"
+    call = Call(media=Media(b"RIFF", "audio/wav"))
+    long = {"status": "succeeded", "output": "a" * task.max_answer_bytes, "urls": {"get": "https://api.x/r"}}
+    begun = {"status": "starting", "urls": {"get": "https://api.x/r"}}
+    for first, looked in ((long, None), (begun, long)):
+        service.routes[path], service.routes["/replicate/r"] = first, looked
+        with pytest.raises(InvalidAnswer, match="is larger than 16777216 bytes"):
+            make(service, "replicate").ask(task, call, timeout=20)

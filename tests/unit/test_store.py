@@ -265,6 +265,32 @@ class TestSqlite:
 
     def test_a_file_of_the_format_before_is_renewed(self, tmp_path: Path) -> None:
         path = tmp_path / "answers.sqlite"
+        self._of_the_format_before(path)
+        with contextlib.closing(SqliteStore(path)) as store:
+            assert store.get_many(["paid"]) == {"paid": b"for"}
+            store.run_start("r2", "s", model="m", task="t", rows=1)
+            assert {(run.run, run.rate) for run in store.runs("s")} == {("r1", 0.0), ("r2", 0.0)}
+        assert list(tmp_path.glob("*.aside*")) == []
+
+    def test_it_is_renewed_by_one_of_those_that_open_it_at_the_same_time(self, tmp_path: Path) -> None:
+        path = tmp_path / "answers.sqlite"
+        self._of_the_format_before(path)
+        first = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        first.execute("PRAGMA journal_mode = WAL")
+        first.execute("BEGIN IMMEDIATE")
+        found: list[dict[str, bytes]] = []
+        with contextlib.closing(SqliteStore(path)) as store:
+            second = threading.Thread(target=lambda: found.append(store.get_many(["paid"])))
+            second.start()
+            time.sleep(0.3)  # it has read the old format by now, and waits
+            first.execute("ALTER TABLE runs ADD COLUMN rate REAL NOT NULL DEFAULT 0")
+            first.execute("PRAGMA user_version = 2")
+            first.execute("COMMIT")
+            first.close()
+            second.join(30)
+        assert found == [{"paid": b"for"}]
+
+    def _of_the_format_before(self, path: Path) -> None:
         with contextlib.closing(sqlite3.connect(path)) as old:
             old.executescript(
                 """
@@ -280,11 +306,6 @@ class TestSqlite:
                 PRAGMA user_version = 1;
                 """
             )
-        with contextlib.closing(SqliteStore(path)) as store:
-            assert store.get_many(["paid"]) == {"paid": b"for"}
-            store.run_start("r2", "s", model="m", task="t", rows=1)
-            assert {(run.run, run.rate) for run in store.runs("s")} == {("r1", 0.0), ("r2", 0.0)}
-        assert list(tmp_path.glob("*.aside*")) == []
 
     def test_a_file_of_another_version_is_set_aside(self, tmp_path: Path) -> None:
         path = tmp_path / "answers.sqlite"

@@ -872,3 +872,14 @@ def test_head_and_short_body_leave_in_one_write(
         assert len(sent) == writes
         assert server.heard[-1].body == b"x" * size
     assert server.connections == 1
+
+
+def test_a_page_that_says_a_short_token_back_shows_none_of_it() -> None:
+    """Too short to refuse every answer that holds it; long enough to be a key of somebody's own server."""
+    page = b"<html><title>who is short-key-1</title></html>"
+    head = b"HTTP/1.1 200 OK\r\nX-Request-Id: for short-key-1\r\n"
+    for kind in (b"text/html", b"text/plain"):
+        told = head + b"Content-Type: " + kind + b"\r\nContent-Length: %d\r\n\r\n" % len(page) + page
+        with Loopback(raw(told)) as server, pytest.raises(InvalidAnswer, match="titled 'who is \\*+'") as caught:
+            transport(server).post(server.url, token="short-key-1", json={}, timeout=5).json()
+        assert "short-key-1" not in f"{caught.value!r} {caught.value}"

@@ -162,7 +162,9 @@ class Desk:
             # No more lanes than that are busy at this pace, by Little's law.
             busy = lanes if pace == math.inf else min(lanes, max(1, math.ceil(pace * cost.of(most))))
             share = self._share(rows, busy, now)
-            opening = state.concurrency.growing and limit < limits.max_concurrency and cost.stretch < 1.5
+            # At a pace that keeps few lanes busy another one brings nothing, and requests are what is scarce.
+            room = busy >= lanes and limit < limits.max_concurrency
+            opening = state.concurrency.growing and room and cost.stretch < 1.5
             if opening and cost.each > 0.0:
                 # Each list that comes back opens another lane, so it had better come back soon:
                 # no longer than it takes for the fixed part of its cost to be small.

@@ -249,6 +249,17 @@ def test_requests_per_minute_hold_for_all_queries_of_a_process() -> None:
     assert now == pytest.approx(119.0, abs=2.0)
 
 
+def test_at_a_slow_pace_lists_stay_full_where_a_request_costs_next_to_nothing() -> None:
+    """Short lists would open lanes sooner; what is scarce here are requests, of which they would take one a row."""
+    state = LaneState()
+    for rows, seconds in ((1, 0.02), (4, 0.08), (8, 0.16)):
+        state.cost.observe(rows, seconds, 1)
+    service = Service(0.0, 0.02, 8)
+    _, outcomes, _ = play(items(128), service, Limits(requests_per_minute=60.0), state=state)
+    assert len(outcomes) == 128
+    assert len(service.sizes) <= 8
+
+
 def test_at_a_slow_pace_lists_are_full() -> None:
     service = Service(0.2, 0.01)
     took, _, _ = play(items(320), service, Limits(requests_per_minute=60.0))

@@ -239,7 +239,7 @@ class Desk:
         self._learn(parcel, error, now)
         cut = isinstance(error, ServiceTimeout) and parcel.started + self.limits.timeout > self._deadline
         if cut and error.retryable:  # by the query's own deadline; what has begun and is paid for says so itself
-            return self._settle(self._fail(parcel, _chain(self._too_late(), error), now), now)
+            return self._settle(self._fail(parcel, _chain(self._too_late(error), error), now), now)
         return self._settle(self._mend(parcel, error, now), now)
 
     def broken(self, parcel: Parcel, fault: BaseException, now: float) -> list[Outcome]:
@@ -315,7 +315,7 @@ class Desk:
             self._halve(parcel)
             return []
         if error.retryable and now >= self._deadline:
-            return self._fail(parcel, _chain(self._too_late(), error), now)
+            return self._fail(parcel, _chain(self._too_late(error), error), now)
         if error.retryable and not self._in_turn(parcel, error):
             parcel.tries += 1
         parcel.error = error
@@ -323,7 +323,7 @@ class Desk:
         if delay is None:
             return self._last_resort(parcel, error, now)
         if now + delay >= self._deadline:
-            return self._fail(parcel, _chain(self._too_late(), error), now)
+            return self._fail(parcel, _chain(self._too_late(error), error), now)
         parcel.due = now + delay
         if size > 1 and isinstance(error, ServiceTimeout):
             for part in parcel.split((size + 1) // 2):
@@ -386,16 +386,20 @@ class Desk:
         """Add what can no longer be sent, and keep count."""
         reason = self._reason(now) if self._queue.waiting else None
         if reason is not None:
+            late = isinstance(reason, DeadlineExceeded)
             for parcel in self._queue.drain():
-                error = reason if parcel.error is None else _chain(reason.with_facts(), parcel.error)
+                met = parcel.error
+                error = reason if met is None else _chain(self._too_late(met) if late else reason.with_facts(), met)
                 outcomes += self._fail(parcel, error, now)
         if self.done:
             self.summary.seconds = now - self._began
         return outcomes
 
-    def _too_late(self) -> DeadlineExceeded:
+    def _too_late(self, met: HuggingFaceError | None = None) -> DeadlineExceeded:
+        # A try that the deadline itself cut short says nothing of the service.
+        why = "" if met is None or isinstance(met, ServiceTimeout) else f"; the last try ended so: {met.message}"
         return DeadlineExceeded(
-            f"the query's deadline of {self.limits.deadline:g} seconds leaves no time for it",
+            f"the query's deadline of {self.limits.deadline:g} seconds leaves no time for it{why}",
             advice="Run the query again, or raise deadline",
         )
 

@@ -338,6 +338,8 @@ class TestEnds:
         assert sum(counted.values()) == 200
         late = next(outcome for outcome in outcomes if outcome.attempts and outcome.error)
         assert isinstance(late.error and late.error.__cause__, errors.Unavailable)
+        # What the service has said is what has to be mended, not the deadline.
+        assert "the last try ended so: no" in str(late.error)
 
     def test_a_request_gets_no_more_time_than_is_left(self) -> None:
         desk = Desk(items(1), Limits(timeout=60.0, deadline=10.0), LaneState(), now=0.0)

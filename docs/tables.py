@@ -23,7 +23,7 @@ from huggingface_api_handler.tasks.task import Task, Travel
 
 ROOT = Path(__file__).resolve().parent.parent
 MATRIX = ROOT / "tests" / "matrix" / "results.json"
-PAGES = ("README.md", "docs/tasks.md", "docs/arguments.md", "docs/providers.md")
+PAGES = ("docs/arguments.md", "docs/errors.md", "docs/measurements.md", "docs/providers.md", "docs/tasks.md")
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _ROWS = {
@@ -99,10 +99,7 @@ def providers() -> str:
     """Every Inference Provider that huggingface_hub lists, with its tasks."""
     return table(
         ("provider", "tasks"),
-        (
-            [f"`{provider}`", _code(tasks) or "none through Hugging Face"]
-            for provider, tasks in pairs.served().items()
-        ),
+        ([f"`{provider}`", _code(tasks) or "none through Hugging Face"] for provider, tasks in pairs.served().items()),
     )
 
 

@@ -77,9 +77,10 @@ def task_arguments() -> str:
 
 def _argument(form: Form) -> list[str]:
     names = f"`{form.name}`" + (f" (also {_code(form.aliases)})" if form.aliases else "")
-    bounds = [f"{word} {bound:g}" for word, bound in (("from", form.least), ("above", form.above), ("to", form.most))
+    to = " to" if form.above is None else ", up to"
+    bounds = [f"{word} {bound:,}" for word, bound in ((" from", form.least), (" above", form.above), (to, form.most))
               if bound is not None]  # fmt: skip
-    allowed = _code(f"'{choice}'" for choice in form.choices) or " ".join([form.type, *bounds])
+    allowed = _code(f"'{choice}'" for choice in form.choices) or "".join([form.type, *bounds])
     default = "–" if form.default is None else f"`{str(form.default).lower()}`" if isinstance(
         form.default, bool) else str(form.default)  # fmt: skip
     return [names, allowed, form.meaning, default]

@@ -134,7 +134,7 @@ MODEL: tuple[Form, ...] = (
     Form("model_name", "text", "the model's ID on the Hub", aliases=("model",), example="'org/name'"),
     Form(
         "provider", "text", "the Inference Provider that runs the model",
-        default="hf-inference; for chat-completion auto", example="'hf-inference'",
+        default="hf-inference (chat-completion: auto)", example="'hf-inference'",
     ),
     Form(
         "endpoint", "url", "URL of a server that serves one model",

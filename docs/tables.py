@@ -14,12 +14,12 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from huggingface_api_handler.clients import pairs
+from huggingface_api_handler.arguments import ENGINE, MODEL, ArgumentSpec
+from huggingface_api_handler.arguments.task_arguments import own_forms
 from huggingface_api_handler.errors import BY_CODE
-from huggingface_api_handler.settings import ENGINE, MODEL, Form
-from huggingface_api_handler.settings.arguments import own_forms
+from huggingface_api_handler.hub import provider_registry
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Task, Travel
+from huggingface_api_handler.tasks.task import Batching, Task
 
 ROOT = Path(__file__).resolve().parent.parent
 MATRIX = ROOT / "tests" / "matrix" / "results.json"
@@ -27,10 +27,10 @@ PAGES = ("docs/arguments.md", "docs/errors.md", "docs/measurements.md", "docs/pr
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _ROWS = {
-    Travel.LIST: "many per request",
-    Travel.GROUP: "rows with the same first input together",
-    Travel.TABLE: "many per request",
-    Travel.ONE: "one per request",
+    Batching.LIST: "many per request",
+    Batching.GROUP: "rows with the same first input together",
+    Batching.TABLE: "many per request",
+    Batching.ONE: "one per request",
 }
 
 
@@ -75,7 +75,7 @@ def task_arguments() -> str:
     )  # fmt: skip
 
 
-def _argument(form: Form) -> list[str]:
+def _argument(form: ArgumentSpec) -> list[str]:
     names = f"`{form.name}`" + (f" (also {_code(form.aliases)})" if form.aliases else "")
     to = " to" if form.above is None else ", up to"
     bounds = [f"{word} {bound:,}" for word, bound in ((" from", form.least), (" above", form.above), (to, form.most))
@@ -100,13 +100,16 @@ def providers() -> str:
     """Every Inference Provider that huggingface_hub lists, with its tasks."""
     return table(
         ("provider", "tasks"),
-        ([f"`{provider}`", _code(tasks) or "none through Hugging Face"] for provider, tasks in pairs.served().items()),
+        (
+            [f"`{provider}`", _code(tasks) or "none through Hugging Face"]
+            for provider, tasks in provider_registry.served().items()
+        ),
     )
 
 
 def tasks_of_providers() -> str:
     """Every task that a provider other than hf-inference serves, with its providers."""
-    served = pairs.served()
+    served = provider_registry.served()
     able = {task: [name for name, tasks in served.items() if task in tasks] for task in TASKS}
     return table(
         ("task", "providers"),

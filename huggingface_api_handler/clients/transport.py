@@ -74,6 +74,8 @@ MAX_REDIRECTS = 4
 CHUNK = 65536
 #: Bytes that are unpacked at once.
 PIECE = 2**20
+#: The first byte of each of gzip's members.
+_GZIP = b"\x1f"
 #: Prepared requests that are remembered.
 PREPARED_KEPT = 256
 
@@ -963,7 +965,7 @@ def _read(raw: Any, headers: Mapping[str, str], most: int, cut: bool, purpose: P
             return bytes(raw.read(decode_content=False))
         unpack = None
     elif encoding in ("gzip", "x-gzip", "deflate"):
-        unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, by its head
+        unpack = _Unpacker()
     else:
         # Named where it is a name: a server may say there what it was sent.
         how = f" as '{encoding}'" if re.fullmatch(r"[a-z]{1,8}", encoding) else ""
@@ -972,7 +974,7 @@ def _read(raw: Any, headers: Mapping[str, str], most: int, cut: bool, purpose: P
     try:
         while chunk := raw.read(CHUNK, decode_content=False):
             while chunk and len(body) <= most:
-                piece, chunk = (chunk, b"") if unpack is None else _unpacked(unpack, chunk)
+                piece, chunk = (chunk, b"") if unpack is None else unpack.some(chunk)
                 body += piece
                 ROOM.take(len(body), _left())
             if len(body) > most:
@@ -991,14 +993,40 @@ def _read(raw: Any, headers: Mapping[str, str], most: int, cut: bool, purpose: P
     return bytes(body)
 
 
-def _unpacked(unpack: Any, chunk: bytes) -> tuple[bytes, bytes]:
-    """Return some of what is packed in ``chunk``, and what of ``chunk`` is left."""
-    try:
-        return bytes(unpack.decompress(chunk, PIECE)), bytes(unpack.unconsumed_tail)
-    except zlib.error as error:
-        raise InvalidAnswer(
-            "the service's packed answer cannot be unpacked", retryable=True, divisible=False
-        ) from error
+class _Unpacker:
+    """Unpacks a body piece by piece: zlib's form, or gzip's of one or more members."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, by its head
+        self._gzip = False
+        self._begun = False
+
+    @property
+    def eof(self) -> bool:
+        """Whether all that has begun has ended."""
+        return self._member.eof
+
+    def some(self, packed: bytes) -> tuple[bytes, bytes]:
+        """Return some of what is in ``packed``, and what of ``packed`` is left.
+
+        Raises:
+            InvalidAnswer: it cannot be unpacked.
+        """
+        if not self._begun:
+            self._begun, self._gzip = True, packed[:1] == _GZIP
+        if self._member.eof:
+            # Another member; what is none, such as padding, is no part of the body.
+            if not self._gzip or packed[:1] != _GZIP:
+                self._gzip = False
+                return b"", b""
+            self._member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        try:
+            piece = self._member.decompress(packed, PIECE)
+        except zlib.error as error:
+            raise InvalidAnswer(
+                "the service's packed answer cannot be unpacked", retryable=True, divisible=False
+            ) from error
+        return piece, self._member.unused_data if self._member.eof else self._member.unconsumed_tail
 
 
 def _too_large(most: int, purpose: Purpose) -> HuggingFaceError:

@@ -6,6 +6,7 @@ import gzip
 import json
 import socket
 import threading
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -416,7 +417,7 @@ class Step:
         framed = {
             "length": ok(body),
             "chunked": chunked(body),
-            "gzip": ok(gzip.compress(body), OK + b"Content-Encoding: gzip\r\n"),
+            "gzip": ok(gzip.compress(body[:5]) + gzip.compress(body[5:]), OK + b"Content-Encoding: gzip\r\n"),
             "both": chunked(body, 5, OK + length),
             "twice": OK + length + length + b"\r\n" + body,
             "differing": OK + length + b"Content-Length: 1\r\n\r\n" + body,
@@ -599,6 +600,43 @@ def test_without_retries_each_row_leaves_once(tmp_path: Path) -> None:
         # Each worker may meet it once before new connections are opened, and once more when that is over.
         assert 500 - 2 * 4 <= answered < 500
         assert set(frame["y_error_type"].dropna()) == {"connection"}
+
+
+# --- packed in several members --------------------------------------------------------------------
+
+
+def members(*parts: bytes) -> bytes:
+    return b"".join(gzip.compress(part) for part in parts)
+
+
+@pytest.mark.parametrize("behind", [b"", b"\0" * 100, b"garbage"])
+@pytest.mark.parametrize("split", [0, 1, 25, 26, 30, 60])
+def test_all_members_of_a_gzip_body_are_read(script: Script, split: int, behind: bytes) -> None:
+    packed = members(b"[1, ", b"", b"2, ", b"3]") + behind
+    head = OK + b"Content-Encoding: gzip\r\n"
+    assert script.post(ok(packed, head)).json() == [1, 2, 3]
+    sized = chunked(packed, split or len(packed), head)
+    assert script.post(sized).json() == [1, 2, 3]
+
+
+def test_a_member_that_is_cut_off_or_broken_is_an_error(script: Script) -> None:
+    head = OK + b"Content-Encoding: gzip\r\n"
+    for packed in (members(b"[1]", b"  ")[:-9], members(b"[1]") + b"\x1f\x8b\x08garbage!!", members(b"[1]") + b"\x1f"):
+        with pytest.raises(InvalidAnswer):
+            script.post(ok(packed, head))
+
+
+def test_all_members_count_against_the_limit() -> None:
+    with Loopback(answer(members(b"[1]", *[b" " * 1000] * 100), Content_Encoding="gzip")) as server:
+        with pytest.raises(InvalidAnswer, match="larger than"):
+            Transport(Egress((server.url,)), max_answer_bytes=5000).post(server.url, json={}, timeout=10)
+        server.speak = answer(members(*[b" "] * 5000, b"[1]"), Content_Encoding="gzip")
+        assert Transport(Egress((server.url,))).post(server.url, json={}, timeout=10).json() == [1]
+
+
+def test_a_zlib_body_has_no_members(script: Script) -> None:
+    packed = zlib.compress(b"[1]") + zlib.compress(b"[2]")
+    assert script.post(ok(packed, OK + b"Content-Encoding: deflate\r\n")).json() == [1]
 
 
 def test_a_failure_says_its_status_whatever_comes_behind(script: Script) -> None:

@@ -24,8 +24,14 @@ from typing import Any
 
 from make_shop import build
 
-from huggingface_api_handler.local import MindsDBServer, ServerFailed, SQLError, Table, service_environment
 from huggingface_api_handler.sandbox import Sandbox
+from huggingface_api_handler.sandbox.mindsdb_server import (
+    MindsDBServer,
+    ServerFailed,
+    SQLError,
+    Table,
+    service_environment,
+)
 
 SHOWN_KEY = "hf_..."
 #: Of the right form, and nobody's: the sandbox takes any.

@@ -9,7 +9,7 @@ from typing import Any
 from . import chat, stand_ins
 from .answers import text_reader
 from .encoders import model_name, options, parameters, texts
-from .task import Argument, Arguments, Call, Dialect, Example, Input, Kind, ModelFacts, Row, Task, Travel
+from .task import Argument, Arguments, Batching, Call, Dialect, Example, Input, Kind, ModelFacts, Row, Task
 from .text import TEXT
 
 PROMPT = Input("input_column", Kind.TEXT, "the prompt", aliases=("column",), template=True)
@@ -43,7 +43,7 @@ SUMMARIZATION = Task(
     parameters="SummarizationParameters",
     encode=encode_summary,
     read=text_reader("summary_text", "generated_text"),
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     default_model="facebook/bart-large-cnn",
     method="summarization",
     pipeline_tags=("text2text-generation",),
@@ -84,7 +84,7 @@ TRANSLATION = Task(
     parameters="TranslationParameters",
     encode=encode_translation,
     read=text_reader("translation_text", "generated_text"),
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     default_model="Helsinki-NLP/opus-mt-{lang_input}-{lang_output}",
     method="translation",
     pipeline_tags=("text2text-generation",),
@@ -145,7 +145,7 @@ TEXT_GENERATION = Task(
     parameters="TextGenerationInputGenerateParameters",
     encode=encode_generation,
     read=chat.read_generations,
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     alone=frozenset({Dialect.TGI, Dialect.OPENAI}),
     routes={Dialect.OPENAI: "/completions"},
     method="text_generation",
@@ -179,7 +179,7 @@ CHAT_COMPLETION = Task(
     parameters="ChatCompletionInput",
     encode=chat.encode_chat,
     read=chat.read_chat,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="meta-llama/Llama-3.1-8B-Instruct",
     pipeline_tags=("text-generation", "image-text-to-text", "conversational"),
     chat=True,

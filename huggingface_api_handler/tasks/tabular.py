@@ -11,7 +11,7 @@ from . import stand_ins, stand_ins_media
 from .answers import read_table_answer
 from .encoders import cell_text, options, parameters
 from .shapes import dumps, is_number, listed, miscounted, number, one_element, refuse, text, whole, whole_answer
-from .task import Answer, Arguments, Call, Example, Input, Kind, Row, Task, Travel
+from .task import Answer, Arguments, Batching, Call, Example, Input, Kind, Row, Task
 
 _FORMS = "write it as {column: [cells]} or [{column: cell}]"
 
@@ -85,7 +85,7 @@ TABLE_QUESTION_ANSWERING = Task(
     parameters="TableQuestionAnsweringParameters",
     encode=encode_table_question,
     read=read_table_answer,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="google/tapas-base-finetuned-wtq",
     method="table_question_answering",
     stand_in=stand_ins.table_question_answering,
@@ -145,7 +145,7 @@ TABULAR_CLASSIFICATION = Task(
     inputs=(RECORD,),
     encode=encode_rows,
     read=read_classes,
-    travel=Travel.TABLE,
+    travel=Batching.TABLE,
     default_model="vvmnnnkv/wine-quality",
     stand_in=stand_ins_media.tabular_classification,
     example=Example(FLATS),
@@ -157,7 +157,7 @@ TABULAR_REGRESSION = Task(
     inputs=(RECORD,),
     encode=encode_rows,
     read=read_amounts,
-    travel=Travel.TABLE,
+    travel=Batching.TABLE,
     default_model="scikit-learn/Fish-Weight",
     stand_in=stand_ins_media.tabular_regression,
     example=Example(FLATS),

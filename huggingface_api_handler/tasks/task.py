@@ -34,7 +34,7 @@ class Kind(enum.Enum):
         return self in (Kind.IMAGE, Kind.AUDIO, Kind.VIDEO)
 
 
-class Travel(enum.Enum):
+class Batching(enum.Enum):
     """How rows share requests."""
 
     #: many rows in one request
@@ -248,7 +248,7 @@ class Task:
     inputs: tuple[Input, ...]
     encode: Callable[[Sequence[Row], Arguments], Call]
     read: Callable[[Any, int, Arguments], list[Answer]]
-    travel: Travel
+    travel: Batching
     stand_in: Callable[[Any, Mapping[str, Any]], Any]
     example: Example
     explain: str = ""
@@ -271,9 +271,9 @@ class Task:
         """Bytes of the longest answer that is read."""
         return LARGE_ANSWER if self.large or self.makes is not None else SMALL_ANSWER
 
-    def travels(self, dialect: Dialect) -> Travel:
+    def travels(self, dialect: Dialect) -> Batching:
         """Return how rows share requests at this kind of server."""
-        return Travel.ONE if dialect in self.alone else self.travel
+        return Batching.ONE if dialect in self.alone else self.travel
 
     def default_for(self, values: Mapping[str, Any]) -> str | None:
         """Return the model to use when USING names only the task, or ``None`` where one must be named."""

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import InvalidInput
 from . import answers, stand_ins
 from .encoders import model_name, options, parameters, text_encoder, texts
-from .task import Argument, Arguments, Call, Dialect, Example, Input, Kind, Row, Task, Travel
+from .task import Argument, Arguments, Batching, Call, Dialect, Example, Input, Kind, Row, Task
 from .vectors import read_vectors
 
 TEXT = Input("input_column", Kind.TEXT, "the text", aliases=("column",))
@@ -57,7 +57,7 @@ TEXT_CLASSIFICATION = Task(
     parameters="TextClassificationParameters",
     encode=encode_classification,
     read=answers.read_labels,
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     routes={Dialect.TEI: "/predict", Dialect.OPENAI: "/classify"},
     default_model="distilbert/distilbert-base-uncased-finetuned-sst-2-english",
     method="text_classification",
@@ -74,7 +74,7 @@ TOKEN_CLASSIFICATION = Task(
     parameters="TokenClassificationParameters",
     encode=text_encoder(aggregation_strategy="simple"),
     read=answers.read_entities,
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     default_model="FacebookAI/xlm-roberta-large-finetuned-conll03-english",
     stand_in=stand_ins.token_classification,
     example=Example((("Ana Lopez lives in Rome.",), ("We met at Acme Corp in Berlin.",), ("nothing to see here",))),
@@ -102,7 +102,7 @@ QUESTION_ANSWERING = Task(
     parameters="QuestionAnsweringParameters",
     encode=encode_question,
     read=answers.read_spans,
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     default_model="deepset/roberta-base-squad2",
     method="question_answering",
     stand_in=stand_ins.question_answering,
@@ -123,7 +123,7 @@ ZERO_SHOT_CLASSIFICATION = Task(
     parameters="ZeroShotClassificationParameters",
     encode=text_encoder(CANDIDATES),
     read=answers.read_zero_shot,
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     default_model="facebook/bart-large-mnli",
     method="zero_shot_classification",
     pipeline_tags=("text-classification",),
@@ -165,7 +165,7 @@ FILL_MASK = Task(
     parameters="FillMaskParameters",
     encode=encode_masked,
     read=answers.read_fillings,
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     default_model="google-bert/bert-base-uncased",
     method="fill_mask",
     stand_in=stand_ins.fill_mask,
@@ -200,7 +200,7 @@ FEATURE_EXTRACTION = Task(
     parameters="FeatureExtractionInput",
     encode=encode_vectors,
     read=read_vectors,
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     routes={Dialect.TEI: "/embed", Dialect.OPENAI: "/embeddings"},
     default_model="sentence-transformers/all-MiniLM-L6-v2",
     method="feature_extraction",
@@ -226,7 +226,7 @@ SENTENCE_SIMILARITY = Task(
     ),
     encode=encode_similarity,
     read=answers.read_numbers,
-    travel=Travel.GROUP,
+    travel=Batching.GROUP,
     routes={Dialect.TEI: "/similarity"},
     default_model="sentence-transformers/all-MiniLM-L6-v2",
     method="sentence_similarity",
@@ -262,7 +262,7 @@ TEXT_RANKING = Task(
     arguments=(TRUNCATE, RAW_SCORES),
     encode=encode_ranking,
     read=answers.read_ranking,
-    travel=Travel.GROUP,
+    travel=Batching.GROUP,
     routes={Dialect.TEI: "/rerank", Dialect.OPENAI: "/rerank"},
     default_model="cross-encoder/ms-marco-MiniLM-L6-v2",
     pipeline_tags=("text-classification", "sentence-similarity"),

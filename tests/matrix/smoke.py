@@ -34,10 +34,10 @@ import duckdb
 import uvicorn
 
 from huggingface_api_handler import title
-from huggingface_api_handler.clients import hub
-from huggingface_api_handler.install import ASIDE, FOLDER, PACKAGE, handlers_folder
-from huggingface_api_handler.local import MindsDBServer, SQLError, Table, service_environment
+from huggingface_api_handler.cli.install import ASIDE, FOLDER, PACKAGE, handlers_folder
+from huggingface_api_handler.hub import facts
 from huggingface_api_handler.sandbox import app, fingerprint
+from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLError, Table, service_environment
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.samples import png
 
@@ -227,9 +227,9 @@ class Smoke:
         """Whatever HTTP library huggingface_hub has: its faults are known, and no reason to refuse."""
         with socket.create_server(("127.0.0.1", 0)) as closed:
             nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        assert hub.reachable(10, endpoint=nowhere) is False
-        assert hub.whoami(ENGINE_KEY, 10, endpoint=nowhere) is None
-        assert hub.model_facts("org/name", timeout=10, endpoint=nowhere) is None
+        assert facts.reachable(10, endpoint=nowhere) is False
+        assert facts.whoami(ENGINE_KEY, 10, endpoint=nowhere) is None
+        assert facts.model_facts("org/name", timeout=10, endpoint=nowhere) is None
 
     def create_model_and_select(self) -> None:
         self.model(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from huggingface_api_handler.local import SQLError
+from huggingface_api_handler.sandbox.mindsdb_server import SQLError
 
 from .conftest import World
 

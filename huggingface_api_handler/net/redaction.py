@@ -1,0 +1,67 @@
+"""A token, in the forms in which a server's answer may repeat it.
+
+A server that has the token can disguise it in more ways than anybody can look for. These are the
+forms that come about by themselves, in echoes, logs and debug pages, and the one that undoes
+itself here: JSON's escapes, which reading the answer takes away.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from functools import lru_cache
+from urllib.parse import quote
+
+from ..errors import MASK, redact
+
+#: Shorter tokens may stand in an answer by chance.
+SHORTEST = 16
+#: Beginnings of a token shorter than this tell nothing of it.
+_SHORTEST_PART = 4
+_ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
+
+
+@lru_cache(maxsize=64)
+def forms(token: str) -> tuple[str, ...]:
+    """Return the token as it stands, percent-encoded, JSON-escaped, in hexadecimal, and inside base64 at any offset."""
+    raw = token.encode()
+    found = [token, quote(token, safe=""), json.dumps(token)[1:-1], raw.hex()]
+    for offset in range(3):
+        packed = base64.b64encode(bytes(offset) + raw).decode()
+        # What the bytes before and after have a part in is left out.
+        core = packed[(offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6]
+        found += [core, core.translate(str.maketrans("+/", "-_"))]
+    return tuple(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=64)
+def _packed(token: str) -> tuple[bytes, ...]:
+    return tuple(form.encode() for form in forms(token))
+
+
+def repeats(content: bytes | str, token: str | None) -> bool:
+    """Whether ``content`` holds ``token`` in one of its forms; of short tokens nothing is said."""
+    if token is None or len(token) < SHORTEST:
+        return False
+    data = content.encode("utf-8", "replace") if isinstance(content, str) else content
+    if any(form in data for form in _packed(token)):
+        return True
+    if b"\\u00" not in data and b"\\/" not in data:
+        return False
+    plain = _ESCAPED.sub(lambda escape: bytes([int(escape[1], 16)]), data).replace(b"\\/", b"/")
+    return token.encode() in plain
+
+
+def without(text: str, token: str | None) -> str:
+    """Return ``text`` without anything that looks like a token, and without ``token`` in any of its forms."""
+    return redact(text, *(forms(token) if token else ()))
+
+
+def without_end(text: str, token: str | None) -> str:
+    """Return a text that was cut without the beginning of ``token`` where it ends in one."""
+    bare = text.rstrip("…")
+    for length in range(min(len(token or "") - 1, len(bare)), _SHORTEST_PART - 1, -1):
+        if token and bare.endswith(token[:length]):
+            return bare[:-length] + MASK
+    return text

@@ -18,7 +18,6 @@ from __future__ import annotations
 import http.client
 import json as jsonlib
 import logging
-import math
 import os
 import queue
 import re
@@ -333,8 +332,11 @@ class _BaseConnection:
 
     @property
     def is_connected(self) -> bool:
-        # Without a proxy, ``_write`` checks this closer to the request.
-        return self.sock is not None if self.proxy is None else super().is_connected  # type: ignore[attr-defined, misc]
+        connection: Any = self
+        if connection.proxy is None:  # ``_write`` checks the rest, closer to the request
+            return connection.sock is not None
+        pending = getattr(connection.sock, "pending", None)
+        return bool(super().is_connected) and not (pending and pending())  # type: ignore[misc]
 
     def request(self, *arguments: Any, **options: Any) -> None:
         self._held = []
@@ -401,13 +403,15 @@ class _TLSConnection(_BaseConnection, HTTPSConnection):
 
 
 class _Keeping(HTTPConnectionPool):
-    #: Requests that are still to open connections of their own, since kept ones cannot be relied on.
-    _new = 0.0
+    #: How many of the next requests open new connections, since kept ones may have been closed.
+    _new = 0
+    #: Whether the server has sent what no request asked for.
+    _distrusted = False
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         conn = super()._get_conn(timeout)
-        if _now.once or self._new:
-            self._new = max(self._new - 1, 0.0)
+        if _now.once or self._new or self._distrusted:
+            self._new = max(self._new - 1, 0)
             conn.close()
         _now.kept = not conn.is_closed
         return conn
@@ -436,7 +440,7 @@ class _Keeping(HTTPConnectionPool):
                 raise
             conn.close()
             # The other connections may be as old. With new ones, a retry does not meet the same.
-            self._new = max(self._new, NEW_AFTER_CLOSE)
+            self._new = NEW_AFTER_CLOSE
             if method != "GET":
                 raise ConnectionFailed(
                     f"{self.host}:{self.port} closed a kept connection before it responded",
@@ -459,9 +463,9 @@ class _Keeping(HTTPConnectionPool):
 
     def _distrust(self) -> None:
         """Use no connection to this server twice: it sends what no request asked for, and might do so at any time."""
-        if self._new < math.inf:
+        if not self._distrusted:
             log.warning("%s:%s sends data beyond its responses: connections are no longer reused", self.host, self.port)
-        self._new = math.inf
+        self._distrusted = True
 
 
 class _Pool(_Keeping):

@@ -200,6 +200,22 @@ def test_within_tls_as_well(tmp_path: Path) -> None:
         assert server.connections == 5
 
 
+def test_through_a_proxy_as_well() -> None:
+    with Loopback() as proxy:
+        script = Script(proxy, proxy=proxy.url)
+        for n in range(3):
+            assert script.post(interim(103), ok(b"[%d]" % n)).json() == [n]
+        assert proxy.connections == 1
+        script.say(UNASKED)
+        assert script.post(ok(b"[3]")).json() == [3]
+        with pytest.raises(InvalidAnswer, match="more than one response"):
+            script.post(ok(b"[4]") + UNASKED)
+        assert script.post(ok(b"[5]")).json() == [5]
+        with pytest.raises(ConnectionFailed):
+            script.post(close=True)
+        assert len(proxy.heard) == 7
+
+
 def test_a_second_response_in_doubt_leaves_neither(script: Script) -> None:
     """A late response to an earlier request, and then one's own: nobody can tell which is which."""
     script.post(ok(b"[0]"))

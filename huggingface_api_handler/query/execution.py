@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..arguments import Execution
+from ..arguments.template import Prompt
 from ..cache import Cache
 from ..errors import HuggingFaceError, ServiceTimeout
 from ..media import loading
@@ -105,7 +106,9 @@ class RequestExecutor:
                 raise
 
     def _sent(self, items: Sequence[Item], timeout: float) -> BatchResult:
-        rows = [item.payload for item in items]
+        rows = [
+            tuple(value.render() if isinstance(value, Prompt) else value for value in item.payload) for item in items
+        ]
         if self._has_media:
             rows = [self._loaded(row, timeout) for row in rows]
         server = self.endpoint.server()

@@ -267,7 +267,7 @@ class TestRetries:
         assert scheduler.failed(batch, errors.ConnectionFailed("closed", retry_after=0.0), 1.0) == []
         assert state.concurrency.limit(8) == before
         assert scheduler.take(1.0) is batch
-        (outcome,) = scheduler.answered(batch, BatchResult(["x"]), 2.0)
+        (outcome,) = scheduler.answered(batch, BatchResult([RowResult("x")]), 2.0)
         assert (outcome.attempts, scheduler.summary.requests, scheduler.summary.retries) == (2, 2, 1)
 
     def test_nor_is_it_retried_beyond_the_limits(self) -> None:

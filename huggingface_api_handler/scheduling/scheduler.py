@@ -291,7 +291,10 @@ class Scheduler:
             if state.rate.rate < math.inf:
                 # So many are on their way at that pace (Little's law); the pace is what the service minds.
                 enough = 1.0 + state.rate.rate * state.cost.usual
-        if isinstance(error, (RateLimited, ModelLoading, Unavailable, ServiceTimeout, ConnectionFailed)):
+        # A kept connection that the server closed asks for a retry without a pause: no sign of overload.
+        closed = isinstance(error, ConnectionFailed) and error.retry_after is not None
+        overloads = (RateLimited, ModelLoading, Unavailable, ServiceTimeout, ConnectionFailed)
+        if isinstance(error, overloads) and not closed:
             state.concurrency.overloaded(batch.started, now, batch.crowd, enough)
         # A refusal by chance, as by one of several servers, asks for a pause of this request alone.
         by_chance = isinstance(error, RateLimited) and state.rate.deaf(now)

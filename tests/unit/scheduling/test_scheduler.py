@@ -257,6 +257,32 @@ class TestRetries:
         assert sum(at < 2.0 for at in service.arrivals) >= 400
 
 
+    def test_a_kept_connection_that_closed_is_retried_at_once(self) -> None:
+        """It says nothing of the service's load, but the retry is a request like any other."""
+        state = ServiceState()
+        scheduler = Scheduler(items(1), Limits(max_concurrency=8), state, now=0.0)
+        batch = scheduler.take(0.0)
+        assert isinstance(batch, Batch)
+        before = state.concurrency.limit(8)
+        assert scheduler.failed(batch, errors.ConnectionFailed("closed", retry_after=0.0), 1.0) == []
+        assert state.concurrency.limit(8) == before
+        assert scheduler.take(1.0) is batch
+        (outcome,) = scheduler.answered(batch, BatchResult(["x"]), 2.0)
+        assert (outcome.attempts, scheduler.summary.requests, scheduler.summary.retries) == (2, 2, 1)
+
+    def test_nor_is_it_retried_beyond_the_limits(self) -> None:
+        closed = errors.ConnectionFailed("closed", retry_after=0.0)
+        for limits, codes_, requests in (
+            (Limits(max_retries=0), {"connection": 10}, 10),
+            (Limits(max_retries=2), {"connection": 10}, 30),
+            (Limits(max_requests=3, max_retries=0), {"connection": 3, "budget_exceeded": 7}, 3),
+        ):
+            service = Service(0.1, fault=always(closed))
+            _, outcomes, desk = play(items(10, group=lambda index: index), service, limits)
+            assert codes(outcomes) == codes_
+            assert desk.summary.requests == len(service.sizes) == requests
+
+
 class TestLoading:
     def test_a_model_that_is_being_loaded_holds_back_every_lane(self) -> None:
         def fault(batch: Batch, now: float) -> HuggingFaceError | None:

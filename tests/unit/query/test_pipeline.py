@@ -19,6 +19,7 @@ from huggingface_api_handler.errors import BudgetExceeded, InvalidInput, OutOfCr
 from huggingface_api_handler.query.pipeline import Caller, Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.sandbox import Sandbox
+from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
 from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Batching, Kind, Media, Task
@@ -382,12 +383,12 @@ def test_whatever_happens_each_row_has_its_own_answer(
     words = list(itertools.islice(("".join(letters) for letters in itertools.product("abcdef", repeat=3)), 31))
     frame = pd.DataFrame({"in0": [None if number is None else words[number] for number in order]}, dtype=object)
     result = bench.predict(frame)
-    stand_in = TASKS["feature-extraction"].stand_in
+    embed = FAKE_MODELS["feature-extraction"]
     for number, found in zip(order, result["y"], strict=True):
         if number is None:
             assert found is None
         else:
-            vector = stand_in(words[number], {})
+            vector = embed(words[number], {})
             while isinstance(vector[0], list):
                 vector = vector[0]
             assert json.loads(found) == pytest.approx(vector)

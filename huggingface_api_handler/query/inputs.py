@@ -23,6 +23,9 @@ from . import cells as cell_values
 #: A change of what an answer in the store means changes every key.
 _KEY_VERSION = "1"
 
+#: What follows the target and ``_`` in the names of the other columns that a model may fill.
+OUTPUT_SUFFIXES = ("explain", "error", "error_type", "retryable", "meta", "plan")
+
 #: Characters of one rendered prompt.
 MAX_PROMPT = 16 * 2**20
 
@@ -51,6 +54,12 @@ class Caller:
     name: str
     target: str
     key: str | None = None
+
+    @property
+    def output_columns(self) -> tuple[str, ...]:
+        """The names in lower case of all columns that the model may fill."""
+        target = self.target.lower()
+        return (target, *(f"{target}_{suffix}" for suffix in OUTPUT_SUFFIXES))
 
     @property
     def scope(self) -> str:
@@ -83,6 +92,11 @@ class CollectedInputs:
     refused: dict[int, HuggingFaceError]
     first_row: array[int]
 
+    @classmethod
+    def of_no_rows(cls) -> CollectedInputs:
+        """What an empty frame asks for."""
+        return cls([], array("q"), {}, array("q"))
+
 
 def ask(
     frame: pd.DataFrame, task: Task, model: ModelSettings, key: Callable[[Any], str], *, each: bool = False
@@ -104,7 +118,7 @@ def ask(
     # To Python 1, 1.0 and True are equal; to a model they need not be.
     has_numbers = any(one.kind is Kind.RECORD for one in task.inputs)
     has_prompts = model.prompt_template is not None and any(one.template for one in task.inputs)
-    asked = CollectedInputs([], array("q"), {}, array("q"))
+    asked = CollectedInputs.of_no_rows()
     columns = column_names(task, model)
     seen: dict[Any, int] = {}
     for row, values in enumerate(zip(*inputs, strict=True)):

@@ -405,7 +405,7 @@ def test_arrays_that_differ_in_the_middle_are_two_inputs(sandbox: Sandbox) -> No
     other[1000] = -1
     frame = pd.DataFrame({"in0": pd.Series([one, other, one], dtype=object)})
     bench.predict(frame)
-    sent = [text for request in sandbox.sent() for text in _listed(request.inputs)]
+    sent = [text for request in sandbox.inference_requests() for text in _listed(request.inputs)]
     assert sorted(json.loads(text) for text in sent) == sorted([one.tolist(), other.tolist()])
 
 
@@ -440,7 +440,7 @@ def test_a_prompt_too_large_to_render_is_its_rows_error(sandbox: Sandbox) -> Non
 def test_templates_with_equal_texts_are_sent_once(sandbox: Sandbox) -> None:
     bench = Bench(sandbox, "text-generation", input_column=None, prompt_template="{{a}}{{b}}")
     bench.predict(pd.DataFrame({"a": ["x", "xy"], "b": ["yz", "z"]}))
-    assert [text for request in sandbox.sent() for text in _listed(request.inputs)] == ["xyz"]
+    assert [text for request in sandbox.inference_requests() for text in _listed(request.inputs)] == ["xyz"]
 
 
 @pytest.mark.parametrize("using", [{}, {"dry_run": True}, {"on_error": "null", "include_meta": True}])

@@ -8,6 +8,8 @@ redirects followed blindly. What it adds:
 - ``timeout`` is the time for the whole request, connection to last byte, however slowly they trickle;
 - at most ``max_answer_bytes`` are read, counted after decompression;
 - redirects are followed one by one, each judged like the first, without credentials to other origins;
+- a connection is reused only after an exchange that ended cleanly, so that no response reaches another request;
+- a POST is sent once: whoever retries it counts it;
 - every failing answer and every library's exception becomes one of :mod:`..errors`.
 """
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import http.client
 import json as jsonlib
+import logging
 import os
 import queue
 import re
@@ -37,10 +40,11 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-from urllib3.util import Timeout, make_headers, parse_url
+from urllib3.util import Timeout, make_headers, parse_url, wait_for_read
 from urllib3.util.ssl_ import create_urllib3_context
 
 from ..errors import (
+    ConnectionFailed,
     HuggingFaceError,
     InvalidAnswer,
     InvalidInput,
@@ -52,6 +56,8 @@ from . import error_mapping
 from .memory_limit import ROOM
 from .redaction import repeats
 from .url_policy import Place, Purpose, Target, UrlPolicy, shown
+
+log = logging.getLogger(__name__)
 
 #: Seconds for one attempt to connect to one address.
 CONNECT_TIMEOUT = 10.0
@@ -67,14 +73,24 @@ MAX_REDIRECTS = 4
 CHUNK = 65536
 #: Bytes that are unpacked at once.
 PIECE = 2**20
+#: The first byte of each of gzip's members.
+_GZIP = b"\x1f"
 #: Prepared requests that are remembered.
 PREPARED_KEPT = 256
+
+#: Interim responses (1xx) that may come before the final one.
+MAX_INTERIM = 100
+#: Requests that open new connections after a kept connection was closed under a request.
+NEW_AFTER_CLOSE = 256
 
 #: What the other side's hanging up looks like, in plain and within TLS.
 _HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 _KEPT_METHOD = (307, 308)
 _REDIRECTS = (301, 302, 303, 307, 308)
+#: Final statuses whose responses end with their headers.
+_NO_BODY = (101, 204, 304)
 _UNSET: Any = object()
 
 
@@ -93,6 +109,8 @@ class _Moment(threading.local):
     addresses: tuple[str, ...] = ()
     #: Whether the request must not leave twice.
     once: bool = False
+    #: Whether its connection has served an earlier request.
+    kept: bool = False
 
 
 _now = _Moment()
@@ -109,12 +127,39 @@ def _left() -> float | None:
     return left
 
 
+def _acknowledge(sock: socket.socket) -> None:
+    """Acknowledge what has been received at once, where the system can (Linux).
+
+    Until then a server with Nagle's algorithm holds back its next small write: a body behind its head, for 40 ms,
+    or bytes behind a response, until the next request leaves and is taken for their cause.
+    """
+    if _QUICKACK is not None:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        except OSError:  # a help, no more
+            pass
+
+
 class _Socket(socket.socket):
     __slots__ = ()
 
+    def unread(self) -> bytes | None:
+        """Return a few of the bytes that wait to be read: none if the other side closed, ``None`` if nothing waits."""
+        if not wait_for_read(self, timeout=0.0):
+            return None
+        self.settimeout(0.0)
+        try:
+            return self.recv(16)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         self.settimeout(_left())
-        return super().recv_into(buffer, nbytes, flags)
+        size = super().recv_into(buffer, nbytes, flags)
+        _acknowledge(self)
+        return size
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         self.settimeout(_left())
@@ -122,9 +167,23 @@ class _Socket(socket.socket):
 
 
 class _TLSSocket(ssl.SSLSocket):
+    def unread(self) -> bytes | None:
+        """Return a few of the bytes that wait to be read: none if the other side closed, ``None`` if nothing waits."""
+        if not self.pending() and not wait_for_read(self, timeout=0.0):
+            return None
+        self.settimeout(0.0)
+        try:
+            return super().read(16)
+        except ssl.SSLWantReadError:  # no data, but TLS's own, such as a session ticket
+            return None
+        except OSError:
+            return b""
+
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
         self.settimeout(_left())
-        return super().read(len, buffer)
+        found = super().read(len, buffer)
+        _acknowledge(self)
+        return found
 
     def send(self, data: Any, flags: int = 0) -> int:
         self.settimeout(_left())
@@ -162,18 +221,122 @@ def _connect(connection: HTTPConnection) -> socket.socket:
 
 
 class _Response(http.client.HTTPResponse):
+    #: Whether bytes came right behind the response.
+    followed = False
+
     def begin(self) -> None:
         """Read status and headers; forget lines that are no headers, which urllib3 would write into the log."""
         super().begin()
-        self.headers.set_payload("")
-        self.headers.defects.clear()
+        headers = self.headers
+        # Headers behind such a line are lost, and with them what they say of the body.
+        if headers.defects:
+            self.will_close = True
+        headers.set_payload("")
+        headers.defects.clear()
+        self._frame()
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Return the status line of the final response. 101 is final: what follows it is no HTTP."""
+        for _ in range(MAX_INTERIM + 1):
+            line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if not 100 <= line[1] < 200 or line[1] == 101:
+                return line
+            http.client.parse_headers(self.fp)
+        raise _unframed(f"more than {MAX_INTERIM} interim responses (status 1xx) and no final one")
+
+    def _frame(self) -> None:
+        """Decide where the body ends, and close the connection after it if the headers leave doubt.
+
+        Raises:
+            InvalidAnswer: the headers contradict each other, or name a transfer coding that is not supported.
+        """
+        said: dict[str, list[str]] = {"content-length": [], "transfer-encoding": [], "connection": []}
+        for name, value in self.headers.raw_items():
+            found = said.get(name.lower())
+            if found is not None:
+                found += [part.strip().lower() for part in value.split(",")]
+        lengths, codings, connection = said.values()
+        if "close" in connection:
+            self.will_close = True
+        if codings:
+            self._frame_coded(codings, lengths)
+        elif self.status in _NO_BODY:
+            self.will_close |= self.status == 101 or (self.status == 204 and lengths not in ([], ["0"]))
+        elif lengths:
+            self._frame_counted(lengths)
+
+    def _frame_coded(self, codings: list[str], lengths: list[str]) -> None:
+        if set(codings) - {"chunked", "identity"}:
+            raise _unframed("a transfer coding that is not supported")
+        self.will_close |= codings != ["chunked"] or bool(lengths) or self.version < 11 or self.status in _NO_BODY
+        del self.headers["Content-Length"]
+        self.chunked = "chunked" in codings and self.status not in _NO_BODY
+        self.chunk_left = None
+        self.length = 0 if self.status in _NO_BODY else None
+
+    def _frame_counted(self, lengths: list[str]) -> None:
+        if len(set(lengths)) > 1:
+            raise _unframed("several values of Content-Length")
+        valid = re.fullmatch("[0-9]{1,18}", lengths[0]) is not None
+        if valid and len(lengths) == 1:
+            return
+        del self.headers["Content-Length"]
+        if valid:
+            self.headers["Content-Length"] = lengths[0]
+        self.length = int(lengths[0]) if valid else None
+        self.will_close |= not valid
+
+    def _close_conn(self) -> None:
+        """Note whether bytes came behind the response: those in the reader's buffer are lost with the reader."""
+        reader: Any = self.fp
+        reader.raw.readinto = _nothing  # what has been read already, and no more
+        try:
+            self.followed = bool(reader.peek())
+        except (OSError, ValueError):  # closed
+            pass
+        super()._close_conn()  # type: ignore[misc]
 
 
-class _OneWrite:
-    """A connection that hands a request's head and a short body to the system in one piece: one packet, one waking
-    of the server, and half the times at which this thread has to wait for the interpreter."""
+def _nothing(buffer: Any) -> None:
+    """Read nothing, as from a socket on which nothing waits."""
+
+
+def _unframed(what: str) -> InvalidAnswer:
+    return InvalidAnswer(
+        f"the service sent {what}",
+        advice="Run the query again; if this stays, look for a faulty proxy between MindsDB and the service",
+        retryable=True,
+        divisible=False,
+    )
+
+
+class _Unasked(Exception):
+    """Bytes, or the end of the stream, wait on a connection on which no request is under way."""
+
+    def __init__(self, unread: bytes) -> None:
+        super().__init__()
+        self.unread = unread
+
+
+class _BaseConnection:
+    """What plain and TLS connections share.
+
+    A request's head and a short body leave in one piece: one packet, one waking of the server, and half the times
+    at which this thread has to wait for the interpreter. Right before, the connection is checked: what waits on it
+    to be read is no response to this request.
+    """
 
     _held: list[bytes] | None = None
+    #: The latest response.
+    response: _Response | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        connection: Any = self
+        if connection.proxy is None:  # ``_write`` checks the rest, closer to the request
+            return connection.sock is not None
+        pending = getattr(connection.sock, "pending", None)
+        return bool(super().is_connected) and not (pending and pending())  # type: ignore[misc]
 
     def request(self, *arguments: Any, **options: Any) -> None:
         self._held = []
@@ -183,7 +346,7 @@ class _OneWrite:
         finally:
             self._held = None
         if held:
-            self.send(b"".join(held))
+            self._write(b"".join(held))
 
     def send(self, data: Any) -> None:
         held = self._held
@@ -192,11 +355,31 @@ class _OneWrite:
             return
         self._held = None
         if held:
-            super().send(b"".join(held))  # type: ignore[misc]
+            self._write(b"".join(held))
         super().send(data)  # type: ignore[misc]
 
+    def _write(self, head: bytes) -> None:
+        """Begin a request.
 
-class _Connection(_OneWrite, HTTPConnection):
+        Raises:
+            _Unasked: this is not the connection for it. Nothing has been sent.
+        """
+        connection: Any = self
+        if connection.sock is None:
+            connection.connect()
+        if connection.proxy is None:
+            unread = connection.sock.unread()
+            if unread or (unread is not None and _now.kept):
+                raise _Unasked(unread)
+        super().send(head)  # type: ignore[misc]
+
+    def getresponse(self) -> Any:
+        response = super().getresponse()  # type: ignore[misc]
+        self.response = response._original_response
+        return response
+
+
+class _Connection(_BaseConnection, HTTPConnection):
     response_class = _Response
     #: With Python's own switch on, every connection prints its headers, the token among them.
     debuglevel = 0
@@ -208,7 +391,7 @@ class _Connection(_OneWrite, HTTPConnection):
         return _connect(self)
 
 
-class _TLSConnection(_OneWrite, HTTPSConnection):
+class _TLSConnection(_BaseConnection, HTTPSConnection):
     response_class = _Response
     debuglevel = 0
 
@@ -220,32 +403,69 @@ class _TLSConnection(_OneWrite, HTTPSConnection):
 
 
 class _Keeping(HTTPConnectionPool):
-    def _make_request(self, conn: Any, *args: Any, **options: Any) -> Any:
-        """Send a request, once more where a kept connection turns out to be closed.
+    #: How many of the next requests open new connections, since kept ones may have been closed.
+    _new = 0
+    #: Whether the server has sent what no request asked for.
+    _distrusted = False
 
-        A server may hang up on an idle connection at any moment, also in the one between a look at it
-        and the request on it. That is neither the row's fault nor an overload, so it is settled here.
-        What must not leave twice takes a new connection, where that moment cannot come.
-        """
-        # A tunnel through a proxy is not dug here, and nothing is sent again through one.
-        if _now.once and conn.proxy is None:
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        conn = super()._get_conn(timeout)
+        if _now.once or self._new or self._distrusted:
+            self._new = max(self._new - 1, 0)
             conn.close()
-        kept = not conn.is_closed
+        _now.kept = not conn.is_closed
+        return conn
+
+    def _make_request(self, conn: Any, method: str, *args: Any, **options: Any) -> Any:
+        """Send a request. A kept connection that turns out to be unusable before it has left is replaced.
+
+        A server may also close a kept connection in the moment in which a request leaves. Whether it has worked on
+        that request is unknown. A POST is work that may be billed: it is not sent again here, where nobody counts
+        it, but fails with an error that asks for a retry without a pause. A GET is sent again.
+        """
         try:
-            return super()._make_request(conn, *args, **options)
-        except _HUNG_UP:
-            if not kept or conn.proxy is not None:
+            return super()._make_request(conn, method, *args, **options)
+        except _Unasked as error:
+            conn.close()
+            # 408 is how some servers announce that they close an idle connection.
+            if error.unread and error.unread[9:12] != b"408":
+                self._distrust()
+            if not _now.kept:
+                raise ConnectionFailed(
+                    f"{self.host}:{self.port} sent data before it was sent a request",
+                    advice="Check base_url and endpoint",
+                ) from None
+        except _HUNG_UP as error:
+            if not _now.kept or conn.proxy is not None:
                 raise
             conn.close()
-            return super()._make_request(conn, *args, **options)
+            # The other connections may be as old. With new ones, a retry does not meet the same.
+            self._new = NEW_AFTER_CLOSE
+            if method != "GET":
+                raise ConnectionFailed(
+                    f"{self.host}:{self.port} closed a kept connection before it responded",
+                    advice="Run the query again, or raise max_retries",
+                    retry_after=0.0,
+                ) from error
+        _now.kept = False
+        return super()._make_request(conn, method, *args, **options)
 
     def _put_conn(self, conn: Any) -> None:
-        """Take a connection back; close it without urllib3's warning where there is no room for it."""
+        """Take a connection back, closed unless its exchange ended cleanly. A full pool is no reason for a warning."""
+        if conn is not None and conn.response is not None and conn.response.followed:
+            conn.close()
+            self._distrust()
         try:
             self.pool.put(conn, block=False)  # type: ignore[union-attr]
         except (AttributeError, queue.Full):  # the pool has been closed, or is full
             if conn is not None:
                 conn.close()
+
+    def _distrust(self) -> None:
+        """Use no connection to this server twice: it sends what no request asked for, and might do so at any time."""
+        if not self._distrusted:
+            log.warning("%s:%s sends data beyond its responses: connections are no longer reused", self.host, self.port)
+        self._distrusted = True
 
 
 class _Pool(_Keeping):
@@ -680,6 +900,9 @@ class Transport:
                 raw.close()
                 raise
             raw.release_conn()
+            if _now.kept and getattr(raw._original_response, "followed", False):
+                # One of the two may be a late response to an earlier request.
+                raise _unframed("more than one response to a request")
             return raw.status, headers, content
         except HuggingFaceError:
             raise
@@ -688,7 +911,7 @@ class Transport:
             if not error_mapping.tells(error, prepared.get("Authorization", "").removeprefix("Bearer ")):
                 raise fault from error
         finally:
-            _now.deadline, _now.addresses, _now.once = float("inf"), (), False
+            _now.deadline, _now.addresses, _now.once, _now.kept = float("inf"), (), False, False
         # Alone: what it came from repeats the token, and can no longer tell whether the request had left.
         if once:
             fault.retryable = False
@@ -750,7 +973,7 @@ def _read(raw: Any, headers: Mapping[str, str], most: int, cut: bool, purpose: P
             return bytes(raw.read(decode_content=False))
         unpack = None
     elif encoding in ("gzip", "x-gzip", "deflate"):
-        unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, by its head
+        unpack = _Unpacker()
     else:
         # Named where it is a name: a server may say there what it was sent.
         how = f" as '{encoding}'" if re.fullmatch(r"[a-z]{1,8}", encoding) else ""
@@ -759,7 +982,7 @@ def _read(raw: Any, headers: Mapping[str, str], most: int, cut: bool, purpose: P
     try:
         while chunk := raw.read(CHUNK, decode_content=False):
             while chunk and len(body) <= most:
-                piece, chunk = (chunk, b"") if unpack is None else _unpacked(unpack, chunk)
+                piece, chunk = (chunk, b"") if unpack is None else unpack.some(chunk)
                 body += piece
                 ROOM.take(len(body), _left())
             if len(body) > most:
@@ -778,14 +1001,40 @@ def _read(raw: Any, headers: Mapping[str, str], most: int, cut: bool, purpose: P
     return bytes(body)
 
 
-def _unpacked(unpack: Any, chunk: bytes) -> tuple[bytes, bytes]:
-    """Return some of what is packed in ``chunk``, and what of ``chunk`` is left."""
-    try:
-        return bytes(unpack.decompress(chunk, PIECE)), bytes(unpack.unconsumed_tail)
-    except zlib.error as error:
-        raise InvalidAnswer(
-            "the service's packed answer cannot be unpacked", retryable=True, divisible=False
-        ) from error
+class _Unpacker:
+    """Unpacks a body piece by piece: zlib's form, or gzip's of one or more members."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, by its head
+        self._gzip = False
+        self._begun = False
+
+    @property
+    def eof(self) -> bool:
+        """Whether all that has begun has ended."""
+        return self._member.eof
+
+    def some(self, packed: bytes) -> tuple[bytes, bytes]:
+        """Return some of what is in ``packed``, and what of ``packed`` is left.
+
+        Raises:
+            InvalidAnswer: it cannot be unpacked.
+        """
+        if not self._begun:
+            self._begun, self._gzip = True, packed[:1] == _GZIP
+        if self._member.eof:
+            # Another member; what is none, such as padding, is no part of the body.
+            if not self._gzip or packed[:1] != _GZIP:
+                self._gzip = False
+                return b"", b""
+            self._member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        try:
+            piece = self._member.decompress(packed, PIECE)
+        except zlib.error as error:
+            raise InvalidAnswer(
+                "the service's packed answer cannot be unpacked", retryable=True, divisible=False
+            ) from error
+        return piece, self._member.unused_data if self._member.eof else self._member.unconsumed_tail
 
 
 def _too_large(most: int, purpose: Purpose) -> HuggingFaceError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import answers, media_answers, samples, stand_ins_media
+from . import answers, media_answers, samples
 from .encoders import media_encoder, text_encoder
 from .generation import PROMPT
 from .task import Batching, Example, Input, Kind, Task
@@ -22,7 +22,6 @@ AUTOMATIC_SPEECH_RECOGNITION = Task(
     travel=Batching.ONE,
     default_model="openai/whisper-large-v3",
     method="automatic_speech_recognition",
-    stand_in=stand_ins_media.transcript,
     example=Example(TONES),
 )
 
@@ -38,7 +37,6 @@ AUDIO_CLASSIFICATION = Task(
     travel=Batching.ONE,
     default_model="MIT/ast-finetuned-audioset-10-10-0.4593",
     method="audio_classification",
-    stand_in=stand_ins_media.classifier("speech", "music", "silence"),
     example=Example(TONES),
 )
 
@@ -51,7 +49,6 @@ AUDIO_TO_AUDIO = Task(
     read=media_answers.read_parts,
     travel=Batching.ONE,
     default_model="speechbrain/sepformer-wham",
-    stand_in=stand_ins_media.separated,
     example=Example(TONES),
 )
 
@@ -68,6 +65,5 @@ TEXT_TO_SPEECH = Task(
     travel=Batching.ONE,
     default_model="hexgrad/Kokoro-82M",
     pipeline_tags=("text-to-audio",),
-    stand_in=stand_ins_media.text_to_speech,
     example=Example((("Good morning.",), ("The train is late.",))),
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import chat, stand_ins
+from . import chat
 from .answers import text_reader
 from .encoders import model_name, options, parameters, texts
 from .task import Argument, Arguments, Batching, Call, Dialect, Example, Input, Kind, ModelFacts, Row, Task
@@ -47,7 +47,6 @@ SUMMARIZATION = Task(
     default_model="facebook/bart-large-cnn",
     method="summarization",
     pipeline_tags=("text2text-generation",),
-    stand_in=stand_ins.summarization,
     example=Example(
         (
             ("The tower is 324 metres tall. It was the tallest for 41 years.",),
@@ -88,7 +87,6 @@ TRANSLATION = Task(
     default_model="Helsinki-NLP/opus-mt-{lang_input}-{lang_output}",
     method="translation",
     pipeline_tags=("text2text-generation",),
-    stand_in=stand_ins.translation,
     example=Example((("Good morning",), ("The train is late.",)), {"lang_input": "en", "lang_output": "fr"}),
 )
 
@@ -151,7 +149,6 @@ TEXT_GENERATION = Task(
     method="text_generation",
     pipeline_tags=("text2text-generation", "summarization", "translation"),
     samples=generation_samples,
-    stand_in=stand_ins.text_generation,
     example=Example((("Once upon a time",), ("The best thing about SQL is",)), {"max_new_tokens": 20}),
 )
 
@@ -184,6 +181,5 @@ CHAT_COMPLETION = Task(
     pipeline_tags=("text-generation", "image-text-to-text", "conversational"),
     chat=True,
     samples=chat_samples,
-    stand_in=stand_ins.chat_completion,
     example=Example((("Say hello",), ("Name a colour",))),
 )

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidInput
-from . import stand_ins, stand_ins_media
 from .answers import read_table_answer
 from .encoders import cell_text, options, parameters
 from .shapes import dumps, is_number, listed, miscounted, number, one_element, refuse, text, whole, whole_answer
@@ -88,7 +87,6 @@ TABLE_QUESTION_ANSWERING = Task(
     travel=Batching.ONE,
     default_model="google/tapas-base-finetuned-wtq",
     method="table_question_answering",
-    stand_in=stand_ins.table_question_answering,
     example=Example(
         (
             ("How tall is Ana?", '{"name": ["Ana", "Ben"], "tall": ["170", "182"]}'),
@@ -147,7 +145,6 @@ TABULAR_CLASSIFICATION = Task(
     read=read_classes,
     travel=Batching.TABLE,
     default_model="vvmnnnkv/wine-quality",
-    stand_in=stand_ins_media.tabular_classification,
     example=Example(FLATS),
 )
 
@@ -159,6 +156,5 @@ TABULAR_REGRESSION = Task(
     read=read_amounts,
     travel=Batching.TABLE,
     default_model="scikit-learn/Fish-Weight",
-    stand_in=stand_ins_media.tabular_regression,
     example=Example(FLATS),
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import InvalidInput
-from . import answers, stand_ins
+from . import answers
 from .encoders import model_name, options, parameters, text_encoder, texts
 from .task import Argument, Arguments, Batching, Call, Dialect, Example, Input, Kind, Row, Task
 from .vectors import read_vectors
@@ -61,7 +61,6 @@ TEXT_CLASSIFICATION = Task(
     routes={Dialect.TEI: "/predict", Dialect.OPENAI: "/classify"},
     default_model="distilbert/distilbert-base-uncased-finetuned-sst-2-english",
     method="text_classification",
-    stand_in=stand_ins.text_classification,
     example=Example((("I like you. I love you.",), ("The soup was cold and the waiter rude.",), ("Great value!",))),
 )
 
@@ -76,7 +75,6 @@ TOKEN_CLASSIFICATION = Task(
     read=answers.read_entities,
     travel=Batching.LIST,
     default_model="FacebookAI/xlm-roberta-large-finetuned-conll03-english",
-    stand_in=stand_ins.token_classification,
     example=Example((("Ana Lopez lives in Rome.",), ("We met at Acme Corp in Berlin.",), ("nothing to see here",))),
 )
 
@@ -105,7 +103,6 @@ QUESTION_ANSWERING = Task(
     travel=Batching.LIST,
     default_model="deepset/roberta-base-squad2",
     method="question_answering",
-    stand_in=stand_ins.question_answering,
     example=Example(
         (
             ("Where does Ana live?", "Ana lives in Rome. She is a baker."),
@@ -127,7 +124,6 @@ ZERO_SHOT_CLASSIFICATION = Task(
     default_model="facebook/bart-large-mnli",
     method="zero_shot_classification",
     pipeline_tags=("text-classification",),
-    stand_in=stand_ins.zero_shot,
     example=Example(
         (("The food delivery was late",), ("A billing question about my last bill",), ("The new sports stadium",)),
         {"candidate_labels": ["food", "billing", "sports"]},
@@ -168,7 +164,6 @@ FILL_MASK = Task(
     travel=Batching.LIST,
     default_model="google-bert/bert-base-uncased",
     method="fill_mask",
-    stand_in=stand_ins.fill_mask,
     example=Example((("We had a [MASK] time.",), ("This is a [MASK] town.",))),
 )
 
@@ -208,7 +203,6 @@ FEATURE_EXTRACTION = Task(
     method="feature_extraction",
     pipeline_tags=("sentence-similarity",),
     pipeline_route=True,
-    stand_in=stand_ins.feature_extraction,
     example=Example((("a red apple",), ("a green apple",), ("stock market news",))),
 )
 
@@ -234,7 +228,6 @@ SENTENCE_SIMILARITY = Task(
     method="sentence_similarity",
     pipeline_tags=("feature-extraction",),
     pipeline_route=True,
-    stand_in=stand_ins.sentence_similarity,
     example=Example((("a red apple", "a green apple"), ("a red apple", "stock market"), ("hello", "hello there"))),
 )
 
@@ -270,7 +263,6 @@ TEXT_RANKING = Task(
     routes={Dialect.TEI: "/rerank", Dialect.OPENAI: "/rerank"},
     default_model="cross-encoder/ms-marco-MiniLM-L6-v2",
     pipeline_tags=("text-classification", "sentence-similarity"),
-    stand_in=stand_ins.text_ranking,
     example=Example(
         (("cheap flights", "Flights at low prices"), ("cheap flights", "History of bread"), ("bread", "Baking bread"))
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import answers, media_answers, samples, stand_ins_media
+from . import answers, media_answers, samples
 from .encoders import media_encoder, options, parameters, text_encoder
 from .generation import PROMPT, lengths
 from .task import Arguments, Batching, Call, Example, Input, Kind, Row, Task
@@ -40,7 +40,6 @@ IMAGE_CLASSIFICATION = Task(
     travel=Batching.ONE,
     default_model="google/vit-base-patch16-224",
     method="image_classification",
-    stand_in=stand_ins_media.classifier("cat", "dog", "house", "tree"),
     example=Example(PICTURES),
 )
 
@@ -55,7 +54,6 @@ OBJECT_DETECTION = Task(
     travel=Batching.ONE,
     default_model="facebook/detr-resnet-50",
     method="object_detection",
-    stand_in=stand_ins_media.object_detection,
     example=Example(SPOTS),
 )
 
@@ -70,7 +68,6 @@ ZERO_SHOT_OBJECT_DETECTION = Task(
     read=answers.read_detections,
     travel=Batching.ONE,
     default_model="google/owlv2-base-patch16-ensemble",
-    stand_in=stand_ins_media.zero_shot_detection,
     example=Example(SPOTS, {"candidate_labels": ["red ball", "blue ball"]}),
 )
 
@@ -85,7 +82,6 @@ IMAGE_SEGMENTATION = Task(
     read=media_answers.read_segments,
     travel=Batching.ONE,
     default_model="nvidia/segformer-b0-finetuned-ade-512-512",
-    stand_in=stand_ins_media.segmentation,
     example=Example(SPOTS),
 )
 
@@ -100,7 +96,6 @@ IMAGE_TO_TEXT = Task(
     travel=Batching.ONE,
     default_model="Salesforce/blip-image-captioning-base",
     pipeline_tags=("image-text-to-text",),
-    stand_in=stand_ins_media.caption,
     example=Example(PICTURES),
 )
 
@@ -115,7 +110,6 @@ ZERO_SHOT_IMAGE_CLASSIFICATION = Task(
     read=answers.read_media_labels,
     travel=Batching.ONE,
     default_model="openai/clip-vit-large-patch14-336",
-    stand_in=stand_ins_media.zero_shot_image,
     example=Example(PICTURES, {"candidate_labels": ["cat", "dog"]}),
 )
 
@@ -130,7 +124,6 @@ VIDEO_CLASSIFICATION = Task(
     read=answers.read_media_labels,
     travel=Batching.ONE,
     default_model="MCG-NJU/videomae-base-finetuned-kinetics",
-    stand_in=stand_ins_media.classifier("surfing", "cooking", "walking"),
     example=Example(FILMS),
 )
 
@@ -155,7 +148,6 @@ VISUAL_QUESTION_ANSWERING = Task(
     travel=Batching.ONE,
     default_model="dandelin/vilt-b32-finetuned-vqa",
     pipeline_tags=("image-text-to-text",),
-    stand_in=stand_ins_media.image_answers,
     example=Example(tuple((*row, "What colour is it?") for row in PICTURES)),
 )
 
@@ -170,7 +162,6 @@ DOCUMENT_QUESTION_ANSWERING = Task(
     travel=Batching.ONE,
     default_model="impira/layoutlm-document-qa",
     pipeline_tags=("visual-question-answering", "image-to-text", "image-text-to-text"),
-    stand_in=stand_ins_media.document_answers,
     example=Example(tuple((*row, "What is the total?") for row in PICTURES)),
 )
 
@@ -185,7 +176,6 @@ DEPTH_ESTIMATION = Task(
     read=media_answers.media_reader("image", described=False),
     travel=Batching.ONE,
     default_model="depth-anything/Depth-Anything-V2-Small-hf",
-    stand_in=stand_ins_media.depth,
     example=Example(PICTURES),
 )
 
@@ -200,7 +190,6 @@ IMAGE_TO_IMAGE = Task(
     travel=Batching.ONE,
     default_model="black-forest-labs/FLUX.1-Kontext-dev",
     samples=makes_another,
-    stand_in=stand_ins_media.image_to_image,
     example=Example(PICTURES, {"prompt": "make it blue"}),
 )
 
@@ -216,7 +205,6 @@ TEXT_TO_IMAGE = Task(
     travel=Batching.ONE,
     default_model="black-forest-labs/FLUX.1-dev",
     samples=makes_another,
-    stand_in=stand_ins_media.text_to_image,
     example=Example((("a hut by the sea",), ("a red bicycle",))),
 )
 
@@ -232,7 +220,6 @@ TEXT_TO_VIDEO = Task(
     travel=Batching.ONE,
     default_model="Wan-AI/Wan2.1-T2V-1.3B",
     samples=makes_another,
-    stand_in=stand_ins_media.text_to_video,
     example=Example((("a boat on a lake",), ("falling leaves",))),
 )
 
@@ -248,6 +235,5 @@ IMAGE_TO_VIDEO = Task(
     travel=Batching.ONE,
     default_model="Wan-AI/Wan2.1-I2V-14B-720P",
     samples=makes_another,
-    stand_in=stand_ins_media.image_to_video,
     example=Example(PICTURES, {"prompt": "slowly turning"}),
 )

@@ -29,7 +29,7 @@ ENDPOINT = "https://x1.eu-west-1.aws.endpoints.huggingface.cloud"
 def task(name: str = "text-classification", **facts: Any) -> Task:
     return Task(
         name=name, answer="", inputs=(Input("input_column", Kind.TEXT, ""),), encode=lambda rows, args: Call(),
-        read=lambda answer, n, args: [], travel=Batching.ONE, stand_in=lambda inputs, parameters: None,
+        read=lambda answer, n, args: [], travel=Batching.ONE,
         example=Example(()), **facts,
     )  # fmt: skip
 

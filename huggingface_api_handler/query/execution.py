@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..arguments import Execution
+from ..arguments.template import Prompt
 from ..cache import Cache
 from ..errors import HuggingFaceError, ServiceTimeout
 from ..media import loading
@@ -91,7 +92,9 @@ class RequestExecutor:
                 raise
 
     def _sent(self, items: Sequence[Item], timeout: float) -> BatchResult:
-        rows = [item.payload for item in items]
+        rows = [
+            tuple(value.render() if isinstance(value, Prompt) else value for value in item.payload) for item in items
+        ]
         if self._has_media:
             rows = [self._loaded(row, timeout) for row in rows]
         server = self.endpoint.server()

@@ -256,7 +256,6 @@ class TestRetries:
         assert set(order[-4:]) == first
         assert sum(at < 2.0 for at in service.arrivals) >= 400
 
-
     def test_a_kept_connection_that_closed_is_retried_at_once(self) -> None:
         """It says nothing of the service's load, but the retry is a request like any other."""
         state = ServiceState()

@@ -132,8 +132,8 @@ class Prediction:
         given_by: TokenOf = (
             "model" if self.model.token else "engine" if self.engine.token_source == "engine" else "server"
         )
-        egress = UrlPolicy((self.engine.base_url,), self.engine.allowed_hosts, given_by)
-        transport = self.runtime.transport(egress)
+        policy = UrlPolicy((self.engine.base_url,), self.engine.allowed_hosts, given_by)
+        transport = self.runtime.transport(policy)
         token = _revealed(self.model.token) or _revealed(self.engine.token)
         client = provider_api.client(
             transport,

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from ..errors import SettingsError
-from ..tasks.task import Arguments, Dialect, ModelFacts
+from ..tasks.task import Arguments, ModelFacts
 from .specs import ROUTER
 
 #: Raised when what ``ModelSettings.to_dict`` returns changes its meaning.
@@ -117,9 +117,9 @@ class ModelSettings:
         """What the model is told before the prompt."""
         return self.values.get("system_prompt")
 
-    def arguments(self, dialect: Dialect = Dialect.INFERENCE) -> Arguments:
-        """Return what the task's ``encode`` and ``read`` are called with."""
-        return Arguments(self.values, self.parameters, self.options, self.facts, dialect)
+    def arguments(self) -> Arguments:
+        """Return the arguments of the task."""
+        return Arguments(self.values, self.parameters, self.options, self.facts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the token and the engine's folders, ready for JSON."""

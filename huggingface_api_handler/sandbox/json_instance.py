@@ -82,7 +82,8 @@ class _Maker:
         return [self.value(schema.get("items"), f"{name}[{index}]", depth + 1) for index in range(count)]
 
     def _string(self, schema: Mapping[str, Any], name: str, depth: int) -> Any:
-        told = words(self.text) or ["nothing"]
+        # Long words say most of what a text is about.
+        told = sorted(words(self.text) or ["nothing"], key=len, reverse=True)[:4]
         found = told[self._chance(name) % len(told)].ljust(int(schema.get("minLength", 0)), ".")
         return found[: int(schema.get("maxLength", len(found)))]
 

@@ -147,7 +147,7 @@ class Prediction:
             endpoint=self.model.endpoint,
             model=self.model.model,
             bill_to=self.engine.bill_to,
-            provider=self.model.provider,
+            provider=self.model.providers[0],
             timeout=execution.timeout,
         )
         service = (client.service, self.caller.engine)

@@ -1,9 +1,9 @@
-"""Makes the reference tables of the documentation out of the code they describe.
+"""Generate the reference tables of the documentation from the code.
 
-    python docs/tables.py           writes them between their markers, and the forms that MindsDB reads
-    python docs/tables.py --check   says which are not up to date, exit code 1
+    python docs/tables.py           rewrites every table, and the forms that MindsDB reads
+    python docs/tables.py --check   lists the files that are out of date, exit code 1
 
-A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``.
+A table is the text between ``<!-- table: NAME -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from huggingface_api_handler.tasks.task import Batching, Task
 
 ROOT = Path(__file__).resolve().parent.parent
 MATRIX = ROOT / "tests" / "matrix" / "results.json"
-PAGES = ("README.md", "docs/tasks.md", "docs/arguments.md", "docs/providers.md")
+PAGES = ("docs/arguments.md", "docs/errors.md", "docs/measurements.md", "docs/providers.md", "docs/tasks.md")
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _ROWS = {
-    Batching.LIST: "many in a request",
-    Batching.GROUP: "those with the same first input together",
-    Batching.TABLE: "many in a request",
-    Batching.ONE: "one a request",
+    Batching.LIST: "many per request",
+    Batching.GROUP: "rows with the same first input together",
+    Batching.TABLE: "many per request",
+    Batching.ONE: "one per request",
 }
 
 
@@ -58,7 +58,7 @@ def _inputs(task: Task) -> str:
 
 
 def tasks() -> str:
-    """Every task: what goes in, what comes out."""
+    """Every task: its inputs and outputs."""
     return table(
         ("task", "columns", "target", "`<target>_explain`"),
         ([_task_name(task), _inputs(task), task.answer, task.explain or "–"] for task in TASKS.values()),
@@ -66,12 +66,12 @@ def tasks() -> str:
 
 
 def task_arguments() -> str:
-    """Every task: its own arguments, its default model, how its rows travel."""
+    """Every task: its own arguments, its default model, rows per request."""
     return table(
-        ("task", "arguments of its own", "default model", "rows"),
+        ("task", "task arguments", "default model", "rows"),
         (
             [f"`{task.name}`", _code(spec.name for spec in own_specs(task)), f"`{task.default_model}`"
-             if task.default_model else "none: name one", _ROWS[task.travel]]
+             if task.default_model else "none, set `model_name`", _ROWS[task.travel]]
             for task in TASKS.values()
         ),
     )  # fmt: skip
@@ -79,45 +79,42 @@ def task_arguments() -> str:
 
 def _argument(spec: ArgumentSpec) -> list[str]:
     names = f"`{spec.name}`" + (f" (also {_code(spec.aliases)})" if spec.aliases else "")
-    bounds = [f"{word} {_number(bound)}" for word, bound in (("from", spec.least), ("above", spec.above),
-              ("to", spec.most)) if bound is not None]  # fmt: skip
-    allowed = _code(f"'{choice}'" for choice in spec.choices) or " ".join([spec.type, *bounds])
+    to = " to" if spec.above is None else ", up to"
+    bounds = [f"{word} {bound:,}" for word, bound in ((" from", spec.least), (" above", spec.above), (to, spec.most))
+              if bound is not None]  # fmt: skip
+    allowed = _code(f"'{choice}'" for choice in spec.choices) or "".join([spec.type, *bounds])
     default = "–" if spec.default is None else f"`{str(spec.default).lower()}`" if isinstance(
         spec.default, bool) else str(spec.default)  # fmt: skip
     return [names, allowed, spec.meaning, default]
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:g}"
-
-
 def engine_arguments() -> str:
-    """What CREATE ML_ENGINE takes."""
+    """The arguments of CREATE ML_ENGINE."""
     return table(("argument", "value", "meaning", "default"), map(_argument, ENGINE))
 
 
 def model_arguments() -> str:
-    """What CREATE MODEL takes for every task."""
+    """The arguments of CREATE MODEL that every task accepts."""
     return table(("argument", "value", "meaning", "default"), map(_argument, MODEL))
 
 
 def providers() -> str:
-    """Every Inference Provider that huggingface_hub lists: the tasks that it serves."""
+    """Every Inference Provider that huggingface_hub lists, with its tasks."""
     return table(
-        ("provider", "serves"),
+        ("provider", "tasks"),
         (
-            [f"`{provider}`", _code(tasks) or "nothing by way of Hugging Face"]
+            [f"`{provider}`", _code(tasks) or "none through Hugging Face"]
             for provider, tasks in provider_registry.served().items()
         ),
     )
 
 
 def tasks_of_providers() -> str:
-    """Every task that a provider other than Hugging Face itself serves: by whom."""
+    """Every task that a provider other than hf-inference serves, with its providers."""
     served = provider_registry.served()
     able = {task: [name for name, tasks in served.items() if task in tasks] for task in TASKS}
     return table(
-        ("task", "served by"),
+        ("task", "providers"),
         ([f"`{task}`", _code(names)] for task, names in able.items() if {*names} - {"hf-inference"}),
     )
 
@@ -125,7 +122,7 @@ def tasks_of_providers() -> str:
 def error_codes() -> str:
     """Every code of ``<target>_error_type``."""
     return table(
-        ("code", "meaning", "what to do", "may pass by itself"),
+        ("code", "meaning", "what to do", "retryable"),
         (
             [f"`{code}`", _first_line(kind), kind.remedy, "yes" if kind.retryable else "no"]
             for code, kind in BY_CODE.items()
@@ -134,7 +131,7 @@ def error_codes() -> str:
 
 
 def matrix() -> str:
-    """What `make matrix` found: releases of MindsDB and huggingface_hub down, Pythons across."""
+    """The results of `make matrix`: one row per pair of releases, one column per Python."""
     found = json.loads(MATRIX.read_text(encoding="utf-8"))
     rows: dict[tuple[str, str], dict[str, str]] = {}
     pythons: set[str] = set()
@@ -160,7 +157,7 @@ def matrix() -> str:
 
 
 def _first_line(kind: type) -> str:
-    """Return what a class says of itself; Markdown has single backticks where docstrings have double ones."""
+    """Return the first line of a class's docstring, with the backticks of Markdown."""
     return (kind.__doc__ or "").strip().splitlines()[0].rstrip(".").replace("``", "`")
 
 
@@ -219,7 +216,7 @@ FILES: Mapping[str, Callable[[], str]] = {
 
 
 def renewed(page: str) -> str:
-    """Return a page's text with every table made anew."""
+    """Return a page's text with every table regenerated."""
     return _MARKED.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], page)
 
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from ..errors import AccountError, HuggingFaceError, ModelError, ServiceError, SettingsError
 from ..hub import provider_registry
-from ..net.url_policy import UrlPolicy, is_router, locate
+from ..net.url_policy import UrlPolicy, is_router, parse_url
 from ..tasks import TASKS, find_task
 from ..tasks.task import ModelFacts, Task
 from .coercion import BadValue, shown
@@ -69,12 +69,12 @@ def read_identity(reader: Reader, engine: EngineSettings) -> Identity:
     token = take_token(reader)
 
     def endpoint_of(text: str) -> str:
-        check_service(check_url(text, name="endpoint"), name="endpoint", egress=policy)
+        check_service(check_url(text, name="endpoint"), name="endpoint", policy=policy)
         return text
 
     def base_url_of(text: str) -> str:
         base_url = check_base_url(text)
-        check_service(base_url, name="base_url", egress=policy)
+        check_service(base_url, name="base_url", policy=policy)
         return base_url
 
     has_endpoint = reader.has(ENDPOINT)
@@ -92,8 +92,8 @@ def read_identity(reader: Reader, engine: EngineSettings) -> Identity:
     )
     _note_conflicts(reader, found, has_endpoint)
     for name, url in (("endpoint", found.endpoint), ("base_url", found.base_url)):
-        if url is not None and engine.token is not None and not has_key and policy.is_strangers(url):
-            host = locate(url).host
+        if url is not None and engine.token is not None and not has_key and policy.is_unlisted_endpoint(url):
+            host = parse_url(url).host
             reader.fault(
                 f"{name}: anyone may own '{host}', so the engine's token is not sent there: write api_key = 'hf_…', "
                 f"or let the engine's owner write allowed_hosts = ['{host}']"

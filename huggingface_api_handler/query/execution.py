@@ -11,22 +11,22 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..arguments import Execution
+from ..arguments.template import Prompt
 from ..cache import Cache
 from ..errors import HuggingFaceError, ServiceTimeout
 from ..media import loading
-from ..net.memory_limit import ROOM
+from ..net.memory_limit import MEMORY
 from ..net.transport import Transport
 from ..protocols.detect import Endpoint
-from ..protocols.hf_inference import InferenceAPI
+from ..protocols.hf_inference import InferenceAPI, answer_of
 from ..scheduling.batches import Item
 from ..scheduling.progress import Progress, duration, left
-from ..scheduling.worker_pool import BatchResult, Outcome
+from ..scheduling.worker_pool import BatchResult, RowResult
 from ..tasks.media_answers import media_link
-from ..tasks.task import Arguments, Kind, Media, Task
+from ..tasks.task import Answer, Arguments, Kind, Media, Task
 from .inputs import Caller
 
 log = logging.getLogger(__name__)
@@ -60,19 +60,6 @@ def _refused(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-@dataclass(slots=True)
-class Result:
-    """What became of one item."""
-
-    value: Any = None
-    explain: Mapping[str, Any] | None = None
-    error: HuggingFaceError | None = None
-    source: str = "request"
-    attempts: int = 0
-    latency: float = 0.0
-    request_id: str | None = None
-
-
 class RequestExecutor:
     """Sends one request for some items: load, encode, ask, read."""
 
@@ -97,7 +84,7 @@ class RequestExecutor:
         self._has_media = any(kind.is_media for kind in self._media)
 
     def __call__(self, items: Sequence[Item], timeout: float) -> BatchResult:
-        with ROOM.lane():
+        with MEMORY.request():
             try:
                 return self._sent(items, timeout)
             except HuggingFaceError as error:
@@ -105,7 +92,9 @@ class RequestExecutor:
                 raise
 
     def _sent(self, items: Sequence[Item], timeout: float) -> BatchResult:
-        rows = [item.payload for item in items]
+        rows = [
+            tuple(value.render() if isinstance(value, Prompt) else value for value in item.payload) for item in items
+        ]
         if self._has_media:
             rows = [self._loaded(row, timeout) for row in rows]
         server = self.endpoint.server()
@@ -115,19 +104,20 @@ class RequestExecutor:
         reply = self.client.ask(
             self.task, call, timeout=timeout, url=self.endpoint.url(server), model=self.endpoint.model_of(server)
         )
-        with ROOM.unpacking(len(reply.content)):
-            answer = reply.answer()
+        with MEMORY.parsing(len(reply.content)):
+            answer = answer_of(reply)
             link = media_link(answer) if call.accept != "application/json" and reply.is_json else None
             answers = [] if link is not None else self.task.read(answer, len(items), arguments)
         if link is not None:  # somebody else's address: no token goes there
             left = max(timeout - (time.monotonic() - began), 0.001)
             made = self.transport.get(link, purpose="link", token=None, timeout=left)
             answers = self.task.read(Media(made.content, made.media_type), len(items), arguments)
+        counted = [answer.tokens for answer in answers if answer.tokens is not None]
         return BatchResult(
-            answers,
+            [_row_result(answer) for answer in answers],
             request_id=reply.request_id,
             compute_seconds=reply.compute_seconds,
-            tokens=sum(answer.tokens or 0 for answer in answers),
+            tokens=sum(counted) if counted else None,
         )
 
     def _loaded(self, row: tuple[Any, ...], timeout: float) -> tuple[Any, ...]:
@@ -136,7 +126,7 @@ class RequestExecutor:
             for value, kind, column in zip(row, self._media, self._columns, strict=True)
         )
         try:
-            ROOM.take(sum(len(one.data) for one in loaded if isinstance(one, Media)), timeout)
+            MEMORY.acquire(sum(len(one.data) for one in loaded if isinstance(one, Media)), timeout)
         except TimeoutError as error:
             raise ServiceTimeout(
                 "other rows' media hold as much memory as they may", advice="Lower max_concurrency, or raise timeout"
@@ -148,6 +138,11 @@ class RequestExecutor:
             return loading.load(cell, kind, transport=self.transport, roots=self.roots, timeout=timeout)
         except HuggingFaceError as error:
             raise error.with_facts(column=column) from error
+
+
+def _row_result(answer: Answer) -> RowResult:
+    value = answer.value if answer.media is None else answer.media.data_uri
+    return RowResult(value, answer.explain, tokens=answer.tokens)
 
 
 def _let_go(error: BaseException) -> None:
@@ -170,7 +165,7 @@ class ResultCollector:
         execution: Execution,
         store: Cache,
         total: int,
-        results: list[Result | None],
+        results: list[RowResult | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.caller = caller
@@ -193,33 +188,26 @@ class ResultCollector:
             self.run, self.caller.scope, model=self.caller.name, task=self.task.name, rows=self.total, pid=os.getpid()
         )
 
-    def deliver(self, outcomes: Sequence[Outcome]) -> None:
-        """Take in what has become of some items."""
+    def deliver(self, results: Sequence[RowResult]) -> None:
+        """Take the results of some items."""
         kept: dict[str, bytes] = {}
-        errors = 0
+        sent = errors = 0
         keeps = self.execution.use_cache and self.execution.cache_ttl > 0
-        for outcome in outcomes:
-            error = outcome.error
+        for result in results:
+            item, error = result.item, result.error
+            assert item is not None
             if error is None:
-                answer: Any = outcome.answer
-                value = answer.media.data_uri if answer.media is not None else answer.value
                 if keeps:
-                    kept[outcome.item.key] = pack(value, answer.explain, {"request_id": outcome.request_id})
-                self.results[outcome.item.index] = Result(
-                    value, answer.explain, None, "request", outcome.attempts, outcome.latency, outcome.request_id
-                )
+                    kept[item.key] = pack(result.value, result.explain, {"request_id": result.request_id})
             else:
-                self.results[outcome.item.index] = Result(
-                    error=error.with_facts(attempts=outcome.attempts or None),
-                    attempts=outcome.attempts,
-                    latency=outcome.latency,
-                    request_id=outcome.request_id or error.request_id,
-                )
-                errors += 1
+                result.error = error.with_facts(attempts=result.attempts or None)
+                errors += result.attempts > 0
+            sent += result.attempts > 0
+            self.results[item.index] = result
         if kept:
             self.store.put_many(kept, ttl=self.execution.cache_ttl)
         with self._lock:
-            self.done += len(outcomes)
+            self.done += sent
             self.errors += errors
             done, errors = self.done, self.errors
             now = self._clock()

@@ -23,12 +23,13 @@ from ..protocols.detect import Endpoint
 from ..protocols.providers import provider_api
 from ..scheduling.batches import Item
 from ..scheduling.retry import RetryPolicy
-from ..scheduling.worker_pool import Limits, WorkerPool
+from ..scheduling.worker_pool import Limits, RowResult, WorkerPool
 from ..tasks import TASKS
 from ..tasks.task import Task
+from . import cells as cell_values
 from .advice import Adviser
 from .cells import HOST_COLUMNS
-from .execution import RequestExecutor, Result, ResultCollector, unpack
+from .execution import RequestExecutor, ResultCollector, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, CollectedInputs, ask, column_names, key_maker
 from .runtime import Runtime
 from .usage import counters
@@ -63,7 +64,10 @@ class Prediction:
         task = TASKS[self.model.task]
         self._refuse_filters(frame)
         each = not self.model.execution.use_cache and task.samples(self.model.arguments())
-        asked = ask(frame, task, self.model, key_maker(self.model, self.engine, self.caller), each=each)
+        if len(frame):
+            asked = ask(frame, task, self.model, key_maker(self.model, self.engine, self.caller), each=each)
+        else:  # MindsDB drops the columns of an empty frame
+            asked = CollectedInputs.of_no_rows()
         if self.model.execution.dry_run:
             return self._plan(frame, task, asked)
         results = self._results(task, asked)
@@ -74,28 +78,17 @@ class Prediction:
     def _refuse_filters(self, frame: pd.DataFrame) -> None:
         """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
 
-        MindsDB takes it for an input, adds a column of that value, and drops the condition. In a JOIN all
-        rows would come back, though some were asked for; there the target itself is let be, and who carries
-        another model's answers along has their target among the columns too. In a SELECT from the model
-        alone, which gives one row without a number, the value would be shown for the answer.
+        MindsDB takes the condition for an input: it adds a column with that value and drops the condition. A frame
+        with row numbers comes from a table, whose columns are data whatever their names are; there MindsDB's own
+        statement is looked at instead (``host``).
         """
-        target = self.caller.target.lower()
-        names = {str(name).lower(): str(name) for name in frame.columns}
+        names = {cell_values.unquoted(str(name)).lower(): str(name) for name in frame.columns}
+        if any(name in names for name in HOST_COLUMNS):
+            return
         read = {str(name).lower() for name in column_names(TASKS[self.model.task], self.model)}
-        alone = len(frame) == 1 and not any(name in names for name in HOST_COLUMNS)
-        if target in names and not alone:
-            return
-        suffixes = ("explain", "error", "error_type", "retryable", "meta", "plan")
-        ours = [target, *(f"{target}_{suffix}" for suffix in suffixes)]
-        name = next((names[one] for one in ours if one in names and one not in read), None)
-        if name is None:
-            return
-        would = "show its value for the answer" if alone else "return all rows"
-        ways = f"{name} IS TRUE, {name} IN ('…') or {name} IS NULL, or filter" if not alone else "the condition"
-        raise SettingsError(
-            f"MindsDB takes = on {name} in WHERE for an input of the model, and would {would}",
-            advice=f"Write {ways} in an outer SELECT",
-        )
+        name = next((names[one] for one in self.caller.output_columns if one in names and one not in read), None)
+        if name is not None and _is_constant(frame[name]):
+            raise equals_on_an_output(name, alone=len(frame) == 1)
 
     # looking up and sending
 
@@ -104,8 +97,8 @@ class Prediction:
             return {}
         return self.store.get_many([item.key for item in asked.items])
 
-    def _results(self, task: Task, asked: CollectedInputs) -> list[Result | None]:
-        results: list[Result | None] = [None] * len(asked.items)
+    def _results(self, task: Task, asked: CollectedInputs) -> list[RowResult | None]:
+        results: list[RowResult | None] = [None] * len(asked.items)
         cached = self._cached(asked)
         missing: list[Item] = []
         for item in asked.items:
@@ -114,7 +107,9 @@ class Prediction:
                 missing.append(item)
             else:
                 value, explain, meta = found
-                results[item.index] = Result(value, explain, source="cache", request_id=meta.get("request_id"))
+                results[item.index] = RowResult(
+                    value, explain, source="cache", request_id=meta.get("request_id"), item=item
+                )
         del cached
         rows = len(asked.places)
         self.store.count(
@@ -132,13 +127,13 @@ class Prediction:
             self._send(task, missing, results)
         return results
 
-    def _send(self, task: Task, missing: list[Item], results: list[Result | None]) -> None:
+    def _send(self, task: Task, missing: list[Item], results: list[RowResult | None]) -> None:
         execution = self.model.execution
         given_by: TokenOf = (
             "model" if self.model.token else "engine" if self.engine.token_source == "engine" else "server"
         )
-        egress = UrlPolicy((self.engine.base_url,), self.engine.allowed_hosts, given_by)
-        transport = self.runtime.transport(egress)
+        policy = UrlPolicy((self.engine.base_url,), self.engine.allowed_hosts, given_by)
+        transport = self.runtime.transport(policy)
         token = _revealed(self.model.token) or _revealed(self.engine.token)
         client = provider_api.client(
             transport,
@@ -173,13 +168,13 @@ class Prediction:
         try:
             dispatcher = WorkerPool(limits, state=lanes, retry=self.retry, claim=partial(self.store.claim, pace))
             summary = dispatcher.run(missing, sender, inbox.deliver, stop_on_error=execution.on_error == "raise")
-            state = "stopped" if summary.stopped else "done"
+            state = "stopped" if summary.stopped or inbox.done < inbox.total else "done"
             self._advise(results, token)
             self.store.count(self.caller.scope, counters(summary))
         finally:
             inbox.end(state)
 
-    def _advise(self, results: Sequence[Result | None], token: str | None) -> None:
+    def _advise(self, results: Sequence[RowResult | None], token: str | None) -> None:
         """Say what to do about what every row meets: who serves the model, whom to ask for access."""
         adviser = Adviser(self.model, self.engine, token)
         for result in results:
@@ -193,7 +188,7 @@ class Prediction:
 
     # errors
 
-    def _raise_first(self, asked: CollectedInputs, results: Sequence[Result | None]) -> None:
+    def _raise_first(self, asked: CollectedInputs, results: Sequence[RowResult | None]) -> None:
         errors = dict(asked.refused)
         for item, result in zip(asked.items, results, strict=True):
             if result is not None and result.error is not None:
@@ -261,86 +256,89 @@ class Prediction:
         return names
 
     def _lay_out(
-        self, frame: pd.DataFrame, task: Task, asked: CollectedInputs, results: Sequence[Result | None]
+        self, frame: pd.DataFrame, task: Task, asked: CollectedInputs, results: Sequence[RowResult | None]
     ) -> pd.DataFrame:
         execution = self.model.execution
-        by_item = [self._shown(task, item, result) for item, result in zip(asked.items, results, strict=True)]
+        by_item = [self._finished(item, result) for item, result in zip(asked.items, results, strict=True)]
+        explained = [self._explained(task, result) for result in by_item]
         target = self.caller.target
         columns: dict[str, list[Any]] = {name: [] for name in self._columns(task)}
         told: set[int] = set()
         for row, place in enumerate(asked.places):
-            if place == NO_INPUT:
-                shown = _Shown(source="null")
-            elif place == REFUSED:
-                shown = _Shown(error=asked.refused[row], source="null")
+            if place >= 0:
+                result = by_item[place]
             else:
-                shown = by_item[place]
-            columns[target].append(shown.value)
+                result = RowResult(error=asked.refused.get(row), source="null")
+            columns[target].append(result.value)
             if task.explain:
-                columns[f"{target}_explain"].append(shown.explain)
+                columns[f"{target}_explain"].append(explained[place] if place >= 0 else None)
             if execution.on_error == "null":
-                columns[f"{target}_error"].append(str(shown.error) if shown.error else None)
-                columns[f"{target}_error_type"].append(shown.error.code if shown.error else None)
-                columns[f"{target}_retryable"].append(bool(shown.error and shown.error.retryable))
+                columns[f"{target}_error"].append(str(result.error) if result.error else None)
+                columns[f"{target}_error_type"].append(result.error.code if result.error else None)
+                columns[f"{target}_retryable"].append(bool(result.error and result.error.retryable))
             if execution.include_meta:
-                source = "duplicate" if place in told and shown.source == "request" else shown.source
+                source = "duplicate" if place in told and result.source == "request" else result.source
                 if place >= 0:
                     told.add(place)
-                columns[f"{target}_meta"].append(self._meta(shown, source))
+                columns[f"{target}_meta"].append(self._meta(result, source))
         return pd.DataFrame(
             {name: pd.Series(values, index=frame.index, dtype=_dtype(values)) for name, values in columns.items()},
             index=frame.index,
         )
 
-    def _shown(self, task: Task, item: Item, result: Result | None) -> _Shown:
+    def _finished(self, item: Item, result: RowResult | None) -> RowResult:
+        """Return an item's result as its rows show it; generated media are written to files here."""
         if result is None:
-            return _Shown(error=NotAttempted("the query ended before this row was sent"), source="null")
-        if result.error is not None:
-            return _Shown(
-                error=result.error,
-                source="request",
-                attempts=result.attempts,
-                latency=result.latency,
-                request_id=result.request_id,
-            )
+            return RowResult(error=NotAttempted("the query ended before this row was sent"), source="null", item=item)
         value = result.value
         if self.model.output_dir and isinstance(value, str) and value.startswith("data:"):
             try:
-                value = loading.write(value, item.key, self.model.output_dir, self.model.media_roots)
+                result.value = loading.write(value, item.key, self.model.output_dir, self.model.media_roots)
             except HuggingFaceError as error:
                 if self.model.execution.on_error == "raise":
                     raise
-                return _Shown(error=error, source=result.source, attempts=result.attempts)
-        explain = None
-        if task.explain:
-            explain = json.dumps(result.explain or {}, ensure_ascii=False, allow_nan=False)
-        return _Shown(value, explain, None, result.source, result.attempts, result.latency, result.request_id)
+                result.value, result.error = None, error
+        return result
 
-    def _meta(self, shown: _Shown, source: str) -> str:
+    def _explained(self, task: Task, result: RowResult) -> str | None:
+        if not task.explain or result.error is not None:
+            return None
+        return json.dumps(result.explain or {}, ensure_ascii=False, allow_nan=False)
+
+    def _meta(self, result: RowResult, source: str) -> str:
         return json.dumps(
             {
                 "model": self.model.model,
                 "provider": self.model.provider,
                 "source": source,
-                "attempts": shown.attempts if source == "request" else 0,
-                "latency_ms": round(shown.latency * 1000, 1) if source == "request" else 0,
-                "request_id": shown.request_id,
+                "attempts": result.attempts if source == "request" else 0,
+                "latency_ms": round(result.latency * 1000, 1) if source == "request" else 0,
+                "request_id": result.request_id,
             },
             ensure_ascii=False,
         )
 
 
-@dataclass(slots=True)
-class _Shown:
-    """What a row shows, ready for its cells; shared by all rows that asked the same."""
+def equals_on_an_output(name: str, *, alone: bool) -> SettingsError:
+    """Return the refusal of ``WHERE <name> = …`` on a column that the model fills.
 
-    value: Any = None
-    explain: str | None = None
-    error: HuggingFaceError | None = None
-    source: str = "request"
-    attempts: int = 0
-    latency: float = 0.0
-    request_id: str | None = None
+    Args:
+        alone: the query reads from the model alone, without a table.
+    """
+    would = "show its value for the answer" if alone else "return all rows"
+    ways = "the condition" if alone else f"{name} IS TRUE, {name} IN ('…') or {name} IS NULL, or filter"
+    return SettingsError(
+        f"MindsDB takes = on {name} in WHERE for an input of the model, and would {would}",
+        advice=f"Write {ways} in an outer SELECT",
+    )
+
+
+def _is_constant(column: pd.Series) -> bool:
+    """Whether a column has one value in every row, as MindsDB gives it for a condition in WHERE."""
+    if isinstance(column, pd.DataFrame):  # two columns of that name: no condition gives that
+        return False
+    cells = column.tolist()
+    return bool(cells) and all(isinstance(cell, (str, int, float, bool)) and cell == cells[0] for cell in cells)
 
 
 def _dtype(values: Sequence[Any]) -> Any:

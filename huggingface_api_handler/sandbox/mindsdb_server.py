@@ -398,7 +398,7 @@ def _serve(stack: contextlib.ExitStack, given: argparse.Namespace) -> int:
 
         sandbox = stack.enter_context(Sandbox(port=given.sandbox_port))
         environ = service_environment(sandbox.url, sandbox.hub_url)
-        service = f"the sandbox at {sandbox.url} (its answers are simple stand-ins; set HF_TOKEN for the real service)"
+        service = f"the sandbox at {sandbox.url} (fake models; set HF_TOKEN for the real service)"
     server = MindsDBServer(
         given.storage,
         folder=given.folder,

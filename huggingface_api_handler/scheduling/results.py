@@ -38,42 +38,81 @@ class Limits:
     max_batch_bytes: int = 1_500_000
 
 
+@dataclass(slots=True)
+class RowResult:
+    """The answer or the error of one input, from the scheduler to the cells of the frame.
+
+    Attributes:
+        value: the target's value; ``None`` where there is an error, or the answer is NULL.
+        explain: content of ``<target>_explain``; ``None``: the task has none.
+        error: why there is no answer.
+        source: where the answer comes from: ``request``, ``cache``, or ``null`` for a row without input.
+        attempts: requests that the input was in; 0: it was never sent.
+        latency: seconds that the last of them took.
+        request_id: the service's id of that request.
+        input_tokens, output_tokens, tokens: what the service counted for this row.
+        cost: USD.
+        cost_source: ``reported`` by the service, or ``computed`` from a price; ``None``: the cost is not known.
+        provider: who answered.
+        item: the input; ``None`` for a row without one.
+    """
+
+    value: Any = None
+    explain: Mapping[str, Any] | None = None
+    error: HuggingFaceError | None = None
+    source: str = "request"
+    attempts: int = 0
+    latency: float = 0.0
+    request_id: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    cost_source: str | None = None
+    provider: str | None = None
+    item: Item | None = field(default=None, repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What a request brought back.
+    """The answers of one request.
 
     Attributes:
         answers: one for each item, in order; an answer that is a ``HuggingFaceError`` is that
             item's error.
         request_id: the service's id of the request.
-        compute_seconds: what the service says it worked.
-        tokens: what the service says it read and wrote.
+        compute_seconds: how long the service says it worked.
+        input_tokens, output_tokens, tokens: what the service counted for the whole request.
+        cost: USD for the whole request; its rows share it equally.
+        cost_source: ``reported`` or ``computed``; ``None``: the cost is not known.
+        provider: who answered.
     """
 
-    answers: Sequence[Any]
+    answers: Sequence[RowResult | HuggingFaceError]
     request_id: str | None = None
     compute_seconds: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
     tokens: int | None = None
+    cost: float | None = None
+    cost_source: str | None = None
+    provider: str | None = None
 
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of an item: an answer or an error.
-
-    Attributes:
-        attempts: requests it was in.
-        latency: seconds that the last of them took.
-        request_id: the service's id of that request.
-        source: ``request``, or ``none`` where it was never sent.
-    """
-
-    item: Item
-    answer: Any | None = None
-    error: HuggingFaceError | None = None
-    attempts: int = 0
-    latency: float = 0.0
-    request_id: str | None = None
-    source: str = "request"
+    def fill(self, result: RowResult, item: Item, attempts: int, latency: float) -> RowResult:
+        """Add to the answer of one item what holds for the whole request, and return it."""
+        result.item = item
+        result.attempts = attempts
+        result.latency = latency
+        result.request_id = self.request_id
+        result.provider = self.provider
+        result.cost_source = self.cost_source
+        rows = len(self.answers)
+        if self.cost is not None:
+            result.cost = self.cost / rows
+        if rows == 1 and result.tokens is None:
+            result.input_tokens, result.output_tokens = self.input_tokens, self.output_tokens
+            result.tokens = self.tokens
+        return result
 
 
 #: Upper bounds, in milliseconds, of the counts in ``Summary.latencies``: a quarter apart.

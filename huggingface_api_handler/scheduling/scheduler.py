@@ -25,18 +25,18 @@ from ..errors import (
     Unavailable,
 )
 from .batches import Batch, Item, Queue, fair_share
-from .results import BatchResult, Limits, Outcome, Summary, latency_step, quantile
+from .results import BatchResult, Limits, RowResult, Summary, latency_step, quantile
 from .retry import RetryPolicy
 from .service_state import Reservation, ServiceState
 
-__all__ = ["Scheduler", "Limits", "Outcome", "BatchResult", "Summary", "quantile"]
+__all__ = ["Scheduler", "Limits", "RowResult", "BatchResult", "Summary", "quantile"]
 
 
 class Scheduler:
     """One run, as a chain of decisions.
 
     Ask ``take`` what to send, then report what came of it to ``answered``, ``failed`` or
-    ``broken``; each returns the outcomes that are final. Every item has exactly one. Where the
+    ``broken``; each returns the results that are final. Every item has exactly one. Where the
     pace is ``shared`` with other workers, ``take`` says when turns are to be claimed.
     """
 
@@ -209,7 +209,7 @@ class Scheduler:
 
     # What came of it
 
-    def answered(self, batch: Batch, sent: BatchResult, now: float) -> list[Outcome]:
+    def answered(self, batch: Batch, sent: BatchResult, now: float) -> list[RowResult]:
         """``batch`` has an answer."""
         answers, size = sent.answers, len(batch)
         if len(answers) != size:
@@ -222,17 +222,17 @@ class Scheduler:
         summary = self.summary
         summary.compute_seconds += sent.compute_seconds or 0.0
         summary.tokens += sent.tokens or 0
-        attempts, request_id = batch.attempts, sent.request_id
-        outcomes: list[Outcome] = []
+        attempts = batch.attempts
+        results: list[RowResult] = []
         for at, (item, answer) in enumerate(zip(batch.items, answers, strict=True)):
             if isinstance(answer, HuggingFaceError):
-                outcomes += self._mend(batch.part(at, at + 1), answer, now)
+                results += self._mend(batch.part(at, at + 1), answer, now)
             else:
-                outcomes.append(Outcome(item, answer, None, attempts, seconds, request_id))
+                results.append(sent.fill(answer, item, attempts, seconds))
                 summary.rows += 1
-        return self._settle(outcomes, now)
+        return self._settle(results, now)
 
-    def failed(self, batch: Batch, error: HuggingFaceError, now: float) -> list[Outcome]:
+    def failed(self, batch: Batch, error: HuggingFaceError, now: float) -> list[RowResult]:
         """The request of ``batch`` ended in ``error``."""
         self._back(batch)
         self._recent.append(False)
@@ -242,7 +242,7 @@ class Scheduler:
             return self._settle(self._fail(batch, _chain(self._too_late(error), error), now), now)
         return self._settle(self._mend(batch, error, now), now)
 
-    def broken(self, batch: Batch, fault: BaseException, now: float) -> list[Outcome]:
+    def broken(self, batch: Batch, fault: BaseException, now: float) -> list[RowResult]:
         """Sending ``batch`` met a fault that is no service's: a bug, an interrupt. The run ends."""
         self._back(batch)
         self.stop(fault)
@@ -253,7 +253,7 @@ class Scheduler:
         if self.summary.stopped is None:
             self.summary.stopped = cause
 
-    def sweep(self, now: float) -> list[Outcome]:
+    def sweep(self, now: float) -> list[RowResult]:
         """End what waits if nothing more may be sent."""
         return self._settle([], now)
 
@@ -306,7 +306,7 @@ class Scheduler:
                 # Had it answered a moment ago, it would be one of several servers that is loading.
                 state.loading_until = max(state.loading_until, until)
 
-    def _mend(self, batch: Batch, error: HuggingFaceError, now: float) -> list[Outcome]:
+    def _mend(self, batch: Batch, error: HuggingFaceError, now: float) -> list[RowResult]:
         """See to it that the items of ``batch`` go out again, or give them up."""
         if error.fatal:
             self.stop(error)
@@ -341,7 +341,7 @@ class Scheduler:
         passing = batch.born is not None and self._last_success > batch.born and self._healthy
         return isinstance(error, RateLimited) and passing and batch.attempts <= 4 * rounds
 
-    def _last_resort(self, batch: Batch, error: HuggingFaceError, now: float) -> list[Outcome]:
+    def _last_resort(self, batch: Batch, error: HuggingFaceError, now: float) -> list[RowResult]:
         """All tries are used up. While the service answers others, a list may hold one bad row,
         and a row alone may have had bad luck: it gets one more round when all others are done."""
         rounds = self._retry.max_retries
@@ -374,7 +374,7 @@ class Scheduler:
         self.summary.splits += 1
         self._queue.ready_again(parts)
 
-    def _fail(self, batch: Batch, error: HuggingFaceError, now: float) -> list[Outcome]:
+    def _fail(self, batch: Batch, error: HuggingFaceError, now: float) -> list[RowResult]:
         attempts = batch.attempts
         if attempts and error.attempts is None:
             error = error.with_facts(attempts=attempts)
@@ -382,10 +382,12 @@ class Scheduler:
             self.stop(error)
         self.summary.errors[error.code] += len(batch)
         seconds = now - batch.started if attempts else 0.0
-        source = "request" if attempts else "none"
-        return [Outcome(item, None, error, attempts, seconds, error.request_id, source) for item in batch.items]
+        return [
+            RowResult(error=error, attempts=attempts, latency=seconds, request_id=error.request_id, item=item)
+            for item in batch.items
+        ]
 
-    def _settle(self, outcomes: list[Outcome], now: float) -> list[Outcome]:
+    def _settle(self, results: list[RowResult], now: float) -> list[RowResult]:
         """Add what can no longer be sent, and keep count."""
         reason = self._reason(now) if self._queue.waiting else None
         if reason is not None:
@@ -393,10 +395,10 @@ class Scheduler:
             for batch in self._queue.drain():
                 met = batch.error
                 error = reason if met is None else _chain(self._too_late(met) if late else reason.with_facts(), met)
-                outcomes += self._fail(batch, error, now)
+                results += self._fail(batch, error, now)
         if self.done:
             self.summary.seconds = now - self._began
-        return outcomes
+        return results
 
     def _too_late(self, met: HuggingFaceError | None = None) -> DeadlineExceeded:
         # A try that the deadline itself cut short says nothing of the service.

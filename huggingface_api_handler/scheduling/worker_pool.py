@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ..errors import HuggingFaceError
 from .batches import Batch, Item
-from .results import BatchResult, Limits, Outcome, Summary, quantile
+from .results import BatchResult, Limits, RowResult, Summary, quantile
 from .retry import RetryPolicy
 from .scheduler import Scheduler
 from .service_state import Reservation, ServiceState
@@ -19,15 +19,15 @@ __all__ = [
     "Item",
     "ServiceState",
     "Limits",
-    "Outcome",
     "RetryPolicy",
+    "RowResult",
     "BatchResult",
     "Summary",
     "quantile",
 ]
 
 Send = Callable[[Sequence[Item], float], BatchResult]
-Deliver = Callable[[list[Outcome]], None]
+Deliver = Callable[[list[RowResult]], None]
 Claim = Callable[[float, int], "float | None"]
 
 
@@ -73,7 +73,7 @@ class WorkerPool:
             items: what needs an answer; they are sent roughly in this order.
             send: (items of one group, timeout in seconds) → their answers in order; raises
                 ``HuggingFaceError``. Called from several threads at once.
-            deliver: takes outcomes as they become final, in any order; called from several
+            deliver: takes results as they become final, in any order; called from several
                 threads at once.
             stop_on_error: send nothing more after the first error that cannot be mended.
 
@@ -250,7 +250,7 @@ class _Run:
             if watch:
                 self._watched = False
 
-    def _carry(self, batch: Batch) -> list[Outcome]:
+    def _carry(self, batch: Batch) -> list[RowResult]:
         desk, clock = self._desk, self._clock
         try:
             sent = self._send(batch.items, desk.timeout(batch.started))
@@ -264,17 +264,17 @@ class _Run:
         with self._lock:
             return self._returned(desk.answered(batch, sent, clock()))
 
-    def _returned(self, outcomes: list[Outcome]) -> list[Outcome]:
+    def _returned(self, results: list[RowResult]) -> list[RowResult]:
         if self._idle:
             # The limit may have grown, or a half of a list may be ready.
             self._called.notify()
-        return outcomes
+        return results
 
-    def _hand_over(self, outcomes: list[Outcome]) -> None:
-        if not outcomes:
+    def _hand_over(self, results: list[RowResult]) -> None:
+        if not results:
             return
         try:
-            self._deliver(outcomes)
+            self._deliver(results)
         except BaseException as fault:
             with self._lock:
                 self._blame(fault)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from . import answers, media_answers, samples, stand_ins_media
+from . import answers, media_answers, samples
 from .encoders import media_encoder, text_encoder
 from .generation import PROMPT
 from .task import Batching, Example, Input, Kind, Task
 from .text import LABELS
 
-AUDIO = Input("input_column", Kind.AUDIO, "the sound", aliases=("audio_column", "column"))
+AUDIO = Input("input_column", Kind.AUDIO, "the audio", aliases=("audio_column", "column"))
 TONES = ((samples.tone(b"one"),), (samples.tone(b"two", 0.1),))
 
 AUTOMATIC_SPEECH_RECOGNITION = Task(
     name="automatic-speech-recognition",
-    answer="the text",
-    explain="chunks with their times, where return_timestamps asks for them",
+    answer="the transcript",
+    explain="chunks with timestamps, if return_timestamps is set",
     inputs=(AUDIO,),
     parameters="AutomaticSpeechRecognitionParameters",
     encode=media_encoder(),
@@ -22,14 +22,13 @@ AUTOMATIC_SPEECH_RECOGNITION = Task(
     travel=Batching.ONE,
     default_model="openai/whisper-large-v3",
     method="automatic_speech_recognition",
-    stand_in=stand_ins_media.transcript,
     example=Example(TONES),
 )
 
 AUDIO_CLASSIFICATION = Task(
     name="audio-classification",
-    answer="the label with the best score",
-    explain="all labels given, with their scores",
+    answer="the label with the highest score",
+    explain="all returned labels with their scores",
     inputs=(AUDIO,),
     arguments=(LABELS,),
     parameters="AudioClassificationParameters",
@@ -38,7 +37,6 @@ AUDIO_CLASSIFICATION = Task(
     travel=Batching.ONE,
     default_model="MIT/ast-finetuned-audioset-10-10-0.4593",
     method="audio_classification",
-    stand_in=stand_ins_media.classifier("speech", "music", "silence"),
     example=Example(TONES),
 )
 
@@ -51,16 +49,15 @@ AUDIO_TO_AUDIO = Task(
     read=media_answers.read_parts,
     travel=Batching.ONE,
     default_model="speechbrain/sepformer-wham",
-    stand_in=stand_ins_media.separated,
     example=Example(TONES),
 )
 
 TEXT_TO_SPEECH = Task(
     name="text-to-speech",
     aliases=("text-to-audio",),
-    answer="data URI of the sound, or with output_dir the path of the file",
+    answer="data URI of the audio, or a file path if output_dir is set",
     makes=Kind.AUDIO,
-    explain="media type, bytes",
+    explain="media type and size in bytes",
     inputs=(PROMPT,),
     parameters="TextToSpeechParameters",
     encode=text_encoder(accept="*/*"),
@@ -68,6 +65,5 @@ TEXT_TO_SPEECH = Task(
     travel=Batching.ONE,
     default_model="hexgrad/Kokoro-82M",
     pipeline_tags=("text-to-audio",),
-    stand_in=stand_ins_media.text_to_speech,
     example=Example((("Good morning.",), ("The train is late.",))),
 )

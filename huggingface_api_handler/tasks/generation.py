@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import chat, stand_ins
+from . import chat
 from .answers import text_reader
 from .encoders import model_name, options, parameters, texts
 from .task import Argument, Arguments, Batching, Call, Dialect, Example, Input, Kind, ModelFacts, Row, Task
@@ -18,11 +18,11 @@ PROMPT = Input("input_column", Kind.TEXT, "the prompt", aliases=("column",), tem
 def lengths(minimum: str | None, maximum: str) -> tuple[Argument, ...]:
     """Return the arguments for lengths of output, which each task's service calls by other names."""
     longest = Argument(
-        "max_output_length", "integer", "tokens that the output may have at most", aliases=("max_length",), wire=maximum
+        "max_output_length", "integer", "maximum number of output tokens", aliases=("max_length",), wire=maximum
     )
     if minimum is None:
         return (longest,)
-    return Argument("min_output_length", "integer", "tokens that the output has at least", wire=minimum), longest
+    return Argument("min_output_length", "integer", "minimum number of output tokens", wire=minimum), longest
 
 
 # --- summarization, translation --------------------------------------------------------------
@@ -47,7 +47,6 @@ SUMMARIZATION = Task(
     default_model="facebook/bart-large-cnn",
     method="summarization",
     pipeline_tags=("text2text-generation",),
-    stand_in=stand_ins.summarization,
     example=Example(
         (
             ("The tower is 324 metres tall. It was the tallest for 41 years.",),
@@ -57,8 +56,8 @@ SUMMARIZATION = Task(
 )
 
 LANGUAGES = (
-    Argument("lang_input", "text", "language of the text, as the model calls it: en, en_XX, eng_Latn"),
-    Argument("lang_output", "text", "language of the translation, as the model calls it: fr, fr_XX, fra_Latn"),
+    Argument("lang_input", "text", "source language, in the model's notation: en, en_XX, eng_Latn"),
+    Argument("lang_output", "text", "target language, in the model's notation: fr, fr_XX, fra_Latn"),
 )
 
 
@@ -88,7 +87,6 @@ TRANSLATION = Task(
     default_model="Helsinki-NLP/opus-mt-{lang_input}-{lang_output}",
     method="translation",
     pipeline_tags=("text2text-generation",),
-    stand_in=stand_ins.translation,
     example=Example((("Good morning",), ("The train is late.",)), {"lang_input": "en", "lang_output": "fr"}),
 )
 
@@ -139,7 +137,7 @@ TEXT_GENERATION = Task(
     name="text-generation",
     aliases=("text2text-generation",),
     answer="the generated text",
-    explain="why it ended and how many tokens it has, where the service says so",
+    explain="finish reason and number of tokens, if the service reports them",
     inputs=(PROMPT,),
     arguments=OUTPUT_LENGTHS,
     parameters="TextGenerationInputGenerateParameters",
@@ -151,7 +149,6 @@ TEXT_GENERATION = Task(
     method="text_generation",
     pipeline_tags=("text2text-generation", "summarization", "translation"),
     samples=generation_samples,
-    stand_in=stand_ins.text_generation,
     example=Example((("Once upon a time",), ("The best thing about SQL is",)), {"max_new_tokens": 20}),
 )
 
@@ -169,11 +166,11 @@ def chat_samples(args: Arguments) -> bool:
 CHAT_COMPLETION = Task(
     name="chat-completion",
     aliases=("conversational",),
-    answer="what the model says; with response_format its JSON",
-    explain="why it ended, tokens used, tools called",
+    answer="the model's reply, which is JSON if response_format asks for it",
+    explain="finish reason, tokens used and tool calls",
     inputs=(
         replace(PROMPT, constant="prompt"),
-        Input("image_column", Kind.IMAGE, "an image to talk about", required=False),
+        Input("image_column", Kind.IMAGE, "an image to send with the prompt", required=False),
     ),
     arguments=CHAT_LENGTHS,
     parameters="ChatCompletionInput",
@@ -184,6 +181,5 @@ CHAT_COMPLETION = Task(
     pipeline_tags=("text-generation", "image-text-to-text", "conversational"),
     chat=True,
     samples=chat_samples,
-    stand_in=stand_ins.chat_completion,
     example=Example((("Say hello",), ("Name a colour",))),
 )

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidInput
-from . import stand_ins, stand_ins_media
 from .answers import read_table_answer
 from .encoders import cell_text, options, parameters
 from .shapes import dumps, is_number, listed, miscounted, number, one_element, refuse, text, whole, whole_answer
@@ -73,13 +72,13 @@ def encode_table_question(rows: Sequence[Row], args: Arguments) -> Call:
 TABLE_QUESTION_ANSWERING = Task(
     name="table-question-answering",
     answer="the answer",
-    explain="coordinates, cells and aggregator that it rests on",
+    explain="the coordinates, cells and aggregator behind the answer",
     inputs=(
         Input("input_column", Kind.TEXT, "the question", aliases=("question_column", "column"), constant="question"),
         Input(
             "table_column",
             Kind.TABLE,
-            "the table as JSON; with question = '…' and no columns, the query's own rows are the table",
+            "the table as JSON; with question = '…' and no columns, the rows of the query are the table",
         ),
     ),
     parameters="TableQuestionAnsweringParameters",
@@ -88,7 +87,6 @@ TABLE_QUESTION_ANSWERING = Task(
     travel=Batching.ONE,
     default_model="google/tapas-base-finetuned-wtq",
     method="table_question_answering",
-    stand_in=stand_ins.table_question_answering,
     example=Example(
         (
             ("How tall is Ana?", '{"name": ["Ana", "Ben"], "tall": ["170", "182"]}'),
@@ -136,29 +134,27 @@ def _rows(answer: Any, n: int) -> list[Any]:
 read_classes = whole_answer(lambda answer, n, args: [_class(value) for value in _rows(answer, n)])
 read_amounts = whole_answer(lambda answer, n, args: [_amount(value) for value in _rows(answer, n)])
 
-RECORD = Input("input_columns", Kind.RECORD, "the columns to read; default: all of the query's")
+RECORD = Input("input_columns", Kind.RECORD, "the columns to read; default: all columns of the query")
 FLATS = (((("rooms", 2), ("metres", 50)),), ((("rooms", 3), ("metres", 80)),), ((("rooms", 1), ("metres", 20)),))
 
 TABULAR_CLASSIFICATION = Task(
     name="tabular-classification",
-    answer="the row's class",
+    answer="the class of the row",
     inputs=(RECORD,),
     encode=encode_rows,
     read=read_classes,
     travel=Batching.TABLE,
     default_model="vvmnnnkv/wine-quality",
-    stand_in=stand_ins_media.tabular_classification,
     example=Example(FLATS),
 )
 
 TABULAR_REGRESSION = Task(
     name="tabular-regression",
-    answer="the row's number",
+    answer="the predicted number",
     inputs=(RECORD,),
     encode=encode_rows,
     read=read_amounts,
     travel=Batching.TABLE,
     default_model="scikit-learn/Fish-Weight",
-    stand_in=stand_ins_media.tabular_regression,
     example=Example(FLATS),
 )

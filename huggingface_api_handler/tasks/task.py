@@ -236,10 +236,6 @@ class Task:
         samples: whether equal inputs may rightly get different answers.
         makes: the kind of media that it makes, which ``output_dir`` may write to files.
         large: whether its answers hold vectors, masks or media; others are read up to a smaller size.
-        stand_in: (inputs, parameters) of a request → an answer in the service's shape; what the
-            sandbox says. Plain, deterministic, of no worth but for trying out. ``inputs`` is the
-            request's ``inputs``, ``Media`` or bytes where it was sent raw, or the whole body where
-            it has no ``inputs``; lists are answered where the service takes lists.
         example: a few rows (by input) and arguments that make sense together.
     """
 
@@ -249,7 +245,6 @@ class Task:
     encode: Callable[[Sequence[Row], Arguments], Call]
     read: Callable[[Any, int, Arguments], list[Answer]]
     travel: Batching
-    stand_in: Callable[[Any, Mapping[str, Any]], Any]
     example: Example
     explain: str = ""
     aliases: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import answers, media_answers, samples, stand_ins_media
+from . import answers, media_answers, samples
 from .encoders import media_encoder, options, parameters, text_encoder
 from .generation import PROMPT, lengths
 from .task import Arguments, Batching, Call, Example, Input, Kind, Row, Task
@@ -12,7 +12,7 @@ from .text import CANDIDATES, LABELS
 
 IMAGE = Input("input_column", Kind.IMAGE, "the image", aliases=("image_column", "column"))
 VIDEO = Input("input_column", Kind.VIDEO, "the video", aliases=("column",))
-WISH = Input("prompt_column", Kind.TEXT, "what to make of it", required=False, constant="prompt")
+WISH = Input("prompt_column", Kind.TEXT, "a description of the result", required=False, constant="prompt")
 ASKED = Input("question_column", Kind.TEXT, "the question", constant="question")
 
 PICTURES = ((samples.png(b"one"),), (samples.png(b"two"),))
@@ -30,8 +30,8 @@ def makes_another(args: Arguments) -> bool:
 
 IMAGE_CLASSIFICATION = Task(
     name="image-classification",
-    answer="the label with the best score",
-    explain="all labels given, with their scores",
+    answer="the label with the highest score",
+    explain="all returned labels with their scores",
     inputs=(IMAGE,),
     arguments=(LABELS,),
     parameters="ImageClassificationParameters",
@@ -40,14 +40,13 @@ IMAGE_CLASSIFICATION = Task(
     travel=Batching.ONE,
     default_model="google/vit-base-patch16-224",
     method="image_classification",
-    stand_in=stand_ins_media.classifier("cat", "dog", "house", "tree"),
     example=Example(PICTURES),
 )
 
 OBJECT_DETECTION = Task(
     name="object-detection",
-    answer="JSON list of label, score and box, best first",
-    explain="how many there are of each label",
+    answer="JSON list of label, score and box, highest score first",
+    explain="number of objects per label",
     inputs=(IMAGE,),
     parameters="ObjectDetectionParameters",
     encode=media_encoder(),
@@ -55,14 +54,13 @@ OBJECT_DETECTION = Task(
     travel=Batching.ONE,
     default_model="facebook/detr-resnet-50",
     method="object_detection",
-    stand_in=stand_ins_media.object_detection,
     example=Example(SPOTS),
 )
 
 ZERO_SHOT_OBJECT_DETECTION = Task(
     name="zero-shot-object-detection",
-    answer="JSON list of label, score and box, best first",
-    explain="how many there are of each label",
+    answer="JSON list of label, score and box, highest score first",
+    explain="number of objects per label",
     inputs=(IMAGE,),
     arguments=(CANDIDATES,),
     parameters="ZeroShotObjectDetectionParameters",
@@ -70,7 +68,6 @@ ZERO_SHOT_OBJECT_DETECTION = Task(
     read=answers.read_detections,
     travel=Batching.ONE,
     default_model="google/owlv2-base-patch16-ensemble",
-    stand_in=stand_ins_media.zero_shot_detection,
     example=Example(SPOTS, {"candidate_labels": ["red ball", "blue ball"]}),
 )
 
@@ -78,14 +75,13 @@ IMAGE_SEGMENTATION = Task(
     name="image-segmentation",
     large=True,
     answer="JSON list of label, score and mask (a data URI)",
-    explain="how many there are of each label",
+    explain="number of segments per label",
     inputs=(IMAGE,),
     parameters="ImageSegmentationParameters",
     encode=media_encoder(),
     read=media_answers.read_segments,
     travel=Batching.ONE,
     default_model="nvidia/segformer-b0-finetuned-ade-512-512",
-    stand_in=stand_ins_media.segmentation,
     example=Example(SPOTS),
 )
 
@@ -100,13 +96,12 @@ IMAGE_TO_TEXT = Task(
     travel=Batching.ONE,
     default_model="Salesforce/blip-image-captioning-base",
     pipeline_tags=("image-text-to-text",),
-    stand_in=stand_ins_media.caption,
     example=Example(PICTURES),
 )
 
 ZERO_SHOT_IMAGE_CLASSIFICATION = Task(
     name="zero-shot-image-classification",
-    answer="the label with the best score",
+    answer="the label with the highest score",
     explain="all candidate labels with their scores",
     inputs=(IMAGE,),
     arguments=(CANDIDATES,),
@@ -115,14 +110,13 @@ ZERO_SHOT_IMAGE_CLASSIFICATION = Task(
     read=answers.read_media_labels,
     travel=Batching.ONE,
     default_model="openai/clip-vit-large-patch14-336",
-    stand_in=stand_ins_media.zero_shot_image,
     example=Example(PICTURES, {"candidate_labels": ["cat", "dog"]}),
 )
 
 VIDEO_CLASSIFICATION = Task(
     name="video-classification",
-    answer="the label with the best score",
-    explain="all labels given, with their scores",
+    answer="the label with the highest score",
+    explain="all returned labels with their scores",
     inputs=(VIDEO,),
     arguments=(LABELS,),
     parameters="VideoClassificationParameters",
@@ -130,7 +124,6 @@ VIDEO_CLASSIFICATION = Task(
     read=answers.read_media_labels,
     travel=Batching.ONE,
     default_model="MCG-NJU/videomae-base-finetuned-kinetics",
-    stand_in=stand_ins_media.classifier("surfing", "cooking", "walking"),
     example=Example(FILMS),
 )
 
@@ -146,7 +139,7 @@ def encode_asked(rows: Sequence[Row], args: Arguments) -> Call:
 
 VISUAL_QUESTION_ANSWERING = Task(
     name="visual-question-answering",
-    answer="the answer with the best score",
+    answer="the answer with the highest score",
     explain="all answers with their scores",
     inputs=(IMAGE, ASKED),
     parameters="VisualQuestionAnsweringParameters",
@@ -155,13 +148,12 @@ VISUAL_QUESTION_ANSWERING = Task(
     travel=Batching.ONE,
     default_model="dandelin/vilt-b32-finetuned-vqa",
     pipeline_tags=("image-text-to-text",),
-    stand_in=stand_ins_media.image_answers,
     example=Example(tuple((*row, "What colour is it?") for row in PICTURES)),
 )
 
 DOCUMENT_QUESTION_ANSWERING = Task(
     name="document-question-answering",
-    answer="the answer with the best score",
+    answer="the answer with the highest score",
     explain="all answers with their scores",
     inputs=(IMAGE, ASKED),
     parameters="DocumentQuestionAnsweringParameters",
@@ -170,7 +162,6 @@ DOCUMENT_QUESTION_ANSWERING = Task(
     travel=Batching.ONE,
     default_model="impira/layoutlm-document-qa",
     pipeline_tags=("visual-question-answering", "image-to-text", "image-text-to-text"),
-    stand_in=stand_ins_media.document_answers,
     example=Example(tuple((*row, "What is the total?") for row in PICTURES)),
 )
 
@@ -185,7 +176,6 @@ DEPTH_ESTIMATION = Task(
     read=media_answers.media_reader("image", described=False),
     travel=Batching.ONE,
     default_model="depth-anything/Depth-Anything-V2-Small-hf",
-    stand_in=stand_ins_media.depth,
     example=Example(PICTURES),
 )
 
@@ -200,15 +190,14 @@ IMAGE_TO_IMAGE = Task(
     travel=Batching.ONE,
     default_model="black-forest-labs/FLUX.1-Kontext-dev",
     samples=makes_another,
-    stand_in=stand_ins_media.image_to_image,
     example=Example(PICTURES, {"prompt": "make it blue"}),
 )
 
 TEXT_TO_IMAGE = Task(
     name="text-to-image",
-    answer="data URI of the image, or with output_dir the path of the file",
+    answer="data URI of the image, or a file path if output_dir is set",
     makes=Kind.IMAGE,
-    explain="media type, bytes",
+    explain="media type and size in bytes",
     inputs=(PROMPT,),
     parameters="TextToImageParameters",
     encode=text_encoder(accept="image/png"),
@@ -216,15 +205,14 @@ TEXT_TO_IMAGE = Task(
     travel=Batching.ONE,
     default_model="black-forest-labs/FLUX.1-dev",
     samples=makes_another,
-    stand_in=stand_ins_media.text_to_image,
     example=Example((("a hut by the sea",), ("a red bicycle",))),
 )
 
 TEXT_TO_VIDEO = Task(
     name="text-to-video",
-    answer="data URI of the video, or with output_dir the path of the file",
+    answer="data URI of the video, or a file path if output_dir is set",
     makes=Kind.VIDEO,
-    explain="media type, bytes",
+    explain="media type and size in bytes",
     inputs=(PROMPT,),
     parameters="TextToVideoParameters",
     encode=text_encoder(accept="*/*"),
@@ -232,15 +220,14 @@ TEXT_TO_VIDEO = Task(
     travel=Batching.ONE,
     default_model="Wan-AI/Wan2.1-T2V-1.3B",
     samples=makes_another,
-    stand_in=stand_ins_media.text_to_video,
     example=Example((("a boat on a lake",), ("falling leaves",))),
 )
 
 IMAGE_TO_VIDEO = Task(
     name="image-to-video",
-    answer="data URI of the video, or with output_dir the path of the file",
+    answer="data URI of the video, or a file path if output_dir is set",
     makes=Kind.VIDEO,
-    explain="media type, bytes",
+    explain="media type and size in bytes",
     inputs=(IMAGE, WISH),
     parameters="ImageToVideoParameters",
     encode=media_encoder(prompt="prompt", accept="*/*"),
@@ -248,6 +235,5 @@ IMAGE_TO_VIDEO = Task(
     travel=Batching.ONE,
     default_model="Wan-AI/Wan2.1-I2V-14B-720P",
     samples=makes_another,
-    stand_in=stand_ins_media.image_to_video,
     example=Example(PICTURES, {"prompt": "slowly turning"}),
 )

@@ -37,8 +37,8 @@ from huggingface_api_handler import title
 from huggingface_api_handler.cli.install import ASIDE, FOLDER, PACKAGE, handlers_folder
 from huggingface_api_handler.hub import facts
 from huggingface_api_handler.sandbox import app, fingerprint
+from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
 from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLError, Table, service_environment
-from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.samples import png
 
 PACKAGES = (
@@ -117,7 +117,7 @@ class Front:
 
 def mood(text: str) -> str:
     """What the sandbox's classifier says of a text, without any reader of ours."""
-    answer: Any = TASKS["text-classification"].stand_in(text, {"top_k": 100})
+    answer: Any = FAKE_MODELS["text-classification"](text, {"top_k": 100})
     while isinstance(answer[0], list):
         answer = answer[0]
     return str(max(answer, key=lambda entry: entry["score"])["label"])
@@ -125,7 +125,7 @@ def mood(text: str) -> str:
 
 def seen(data: bytes) -> str:
     """What its image classifier says of a picture."""
-    return str(max(TASKS["image-classification"].stand_in(data, {}), key=lambda entry: entry["score"])["label"])
+    return str(max(FAKE_MODELS["image-classification"](data, {}), key=lambda entry: entry["score"])["label"])
 
 
 def digest(folder: Path) -> str:

@@ -11,12 +11,18 @@ from typing import Any
 
 from huggingface_api_handler.errors import HuggingFaceError, RateLimited
 from huggingface_api_handler.scheduling.batches import Batch, Item
-from huggingface_api_handler.scheduling.scheduler import BatchResult, Limits, Outcome, Scheduler
+from huggingface_api_handler.scheduling.results import BatchResult, Limits, RowResult
+from huggingface_api_handler.scheduling.scheduler import Scheduler
 from huggingface_api_handler.scheduling.service_state import Reservation, ServiceState
 
 
 def items(count: int, group: Callable[[int], Any] = lambda index: None) -> list[Item]:
     return [Item(index, f"{index:x}", index, group(index), 10) for index in range(count)]
+
+
+def doubled(some: Iterable[Item]) -> list[RowResult]:
+    """The right answers: each item's payload times two."""
+    return [RowResult(item.payload * 2) for item in some]
 
 
 class Service:
@@ -57,7 +63,7 @@ class Service:
         heapq.heapreplace(self.free, ends)
         if error is not None:
             return ends + self.way, error
-        return ends + self.way, BatchResult([item.payload * 2 for item in parcel.items])
+        return ends + self.way, BatchResult(doubled(parcel.items))
 
 
 class TokenBucket:
@@ -104,7 +110,7 @@ def play(
     watch: Callable[[float, Scheduler], None] = lambda now, desk: None,
     late: Callable[[], float] = lambda: 0.0,
     claim: Callable[[float, int, float], float | None] | None = None,
-) -> tuple[float, list[Outcome], Scheduler]:
+) -> tuple[float, list[RowResult], Scheduler]:
     """Run it through: the seconds it took, the outcomes in the order they came, and the desk.
 
     ``late``: how many seconds later than it meant to a waiting lane wakes. ``claim``: (gap, count,
@@ -120,7 +126,7 @@ def play(
         random=random.Random(seed).random,
         shared=claim is not None,
     )
-    outcomes: list[Outcome] = []
+    outcomes: list[RowResult] = []
     events: list[tuple[float, int, Batch, Any]] = []
     count = 0
     while not desk.done:

@@ -26,7 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.cache import Cache, NoCache, RedisCache, SqliteCache, base
-from huggingface_api_handler.scheduling.worker_pool import BatchResult, Item, Limits, WorkerPool
+from huggingface_api_handler.scheduling.worker_pool import BatchResult, Item, Limits, RowResult, WorkerPool
 
 MULTI = multiprocessing.get_context("spawn")
 
@@ -471,7 +471,7 @@ def _take_turns(store: Cache, per_minute: float, until: float, results: Any) -> 
 
     def send(some: Any, timeout: float) -> BatchResult:
         sent.append(time.time())
-        return BatchResult([None])
+        return BatchResult([RowResult()])
 
     limits = Limits(max_batch_size=1, requests_per_minute=per_minute, deadline=until - time.time())
     items = [Item(number, str(number), number, None, 1) for number in range(10_000)]

@@ -29,7 +29,7 @@ ENDPOINT = "https://x1.eu-west-1.aws.endpoints.huggingface.cloud"
 def task(name: str = "text-classification", **facts: Any) -> Task:
     return Task(
         name=name, answer="", inputs=(Input("input_column", Kind.TEXT, ""),), encode=lambda rows, args: Call(),
-        read=lambda answer, n, args: [], travel=Batching.ONE, stand_in=lambda inputs, parameters: None,
+        read=lambda answer, n, args: [], travel=Batching.ONE,
         example=Example(()), **facts,
     )  # fmt: skip
 
@@ -69,8 +69,8 @@ METHODS: list[tuple[str, str, Call]] = [
 def client(**options: Any) -> InferenceAPI:
     options = {"token": TOKEN, "base_url": None, "endpoint": None, "model": "org/name", **options}
     bases = tuple(filter(None, (options["base_url"],))) or (ROUTER,)
-    egress = UrlPolicy(bases, ("own.example",), resolver=lambda *_: [PUBLIC])
-    return InferenceAPI(Transport(egress), **options)
+    policy = UrlPolicy(bases, ("own.example",), resolver=lambda *_: [PUBLIC])
+    return InferenceAPI(Transport(policy), **options)
 
 
 def asked(call: Call = Call("x"), of: Task = TEXT, body: Any = None, **options: Any) -> Any:  # noqa: B008
@@ -227,7 +227,8 @@ def test_falsy_inputs_are_inputs() -> None:
 @pytest.mark.parametrize(
     ("options", "model"),
     [
-        ({}, "org/name"), ({"provider": "groq"}, "org/name:groq"), ({"provider": "auto"}, "org/name"), ({"provider": "cheapest"}, "org/name:cheapest"),
+        ({}, "org/name"), ({"provider": "groq"}, "org/name:groq"), ({"provider": "auto"}, "org/name"),
+        ({"provider": "cheapest"}, "org/name:cheapest"),
         ({"provider": "hf-inference"}, "org/name:hf-inference"), ({"model": "org/name:fastest", "provider": "groq"},
          "org/name:fastest"),
         ({"base_url": "https://own.example/hf", "provider": "groq"}, "org/name:groq"),
@@ -275,8 +276,8 @@ def test_the_token_goes_to_whom_the_owner_trusts() -> None:
 def test_one_request_means_one_request() -> None:
     """No retry, no sleep, no look-up of the model, nothing read twice."""
     with Loopback(answer({"error": "x"}, 503)) as server:
-        egress = UrlPolicy((server.url,))
-        one = InferenceAPI(Transport(egress), token=TOKEN, base_url=server.url, endpoint=None, model="org/name")
+        policy = UrlPolicy((server.url,))
+        one = InferenceAPI(Transport(policy), token=TOKEN, base_url=server.url, endpoint=None, model="org/name")
         for of, call in ((TEXT, Call("x")), (IMAGE, Call(media=Media(b"x", "image/png")))):
             with pytest.raises(Unavailable):
                 one.ask(of, call, timeout=5)

@@ -16,7 +16,7 @@ from mindsdb_sql_parser.lexer import MindsDBLexer
 
 from huggingface_api_handler.arguments import EngineSettings, Execution, ModelSettings, engine_settings, model_settings
 from huggingface_api_handler.cache import Cache, SqliteCache
-from huggingface_api_handler.errors import InvalidInput, SettingsError
+from huggingface_api_handler.errors import DeadlineExceeded, InvalidInput, SettingsError
 from huggingface_api_handler.query import describe
 from huggingface_api_handler.query.describe import Description
 from huggingface_api_handler.query.execution import TELL_EVERY, ResultCollector
@@ -26,9 +26,8 @@ from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.scheduling.batches import Item
 from huggingface_api_handler.scheduling.progress import Progress, duration, left
 from huggingface_api_handler.scheduling.retry import RetryPolicy
-from huggingface_api_handler.scheduling.worker_pool import Outcome
+from huggingface_api_handler.scheduling.worker_pool import RowResult
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.answers import Answer
 from huggingface_api_handler.tasks.task import Kind
 
 CALLER = Caller(tenant="0/0", engine="engine-1", model="model-1", name="m", target="y")
@@ -271,7 +270,7 @@ def test_the_log_tells_at_a_humane_pace(store: Cache, caplog: pytest.LogCaptureF
             item = Item(at, f"k{at}", ("x",), None, 1)
             failed = at % 1000 == 999
             error = InvalidInput("no") if failed else None
-            inbox.deliver([Outcome(item, None if failed else Answer("a"), error, attempts=1)])
+            inbox.deliver([RowResult(None if failed else "a", error=error, attempts=1, item=item)])
     lines = [record.getMessage() for record in caplog.records if "inputs done" in record.getMessage()]
     assert 600 / TELL_EVERY - 2 <= len(lines) <= 600 / TELL_EVERY
     assert re.fullmatch(r"m: 300\d? of 6000 inputs done, \d errors, 10 a second, about 5 min left", lines[9])
@@ -290,3 +289,15 @@ def test_a_running_run_is_described_by_its_pace_of_late(store: Cache) -> None:
     store.run_end("r", done=1000, errors=3)
     row = describe.describe(about, "runs").to_dict("records")[0]
     assert (row["state"], row["done"], row["eta_seconds"]) == ("done", 1000, None)
+
+
+def test_rows_that_were_never_sent_are_not_done(store: Cache) -> None:
+    collector = ResultCollector(CALLER, TASKS["summarization"], Execution(), store, 3, [None] * 3)
+    collector.begin()
+    late = DeadlineExceeded("late")
+    some = [Item(at, f"k{at}", ("x",), None, 1) for at in range(3)]
+    collector.deliver([RowResult("a", attempts=1, item=some[0]), RowResult(error=late, attempts=2, item=some[1])])
+    collector.deliver([RowResult(error=late, item=some[2])])
+    collector.end("stopped")
+    (run,) = store.runs(CALLER.scope)
+    assert (run.rows, run.done, run.errors, run.state) == (3, 2, 1, "stopped")

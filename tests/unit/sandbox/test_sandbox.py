@@ -15,6 +15,7 @@ import requests
 from huggingface_api_handler.arguments import engine_settings
 from huggingface_api_handler.protocols.providers import provider_api
 from huggingface_api_handler.sandbox import Sandbox, fingerprint
+from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Arguments, Batching, Dialect, Kind, Media, ModelFacts
 from tests.unit.street import model, predict
@@ -49,6 +50,10 @@ GOOD, BAD = "I love it", "I hate it"
 
 
 # --- every task ---
+
+
+def test_every_task_has_a_fake_model() -> None:
+    assert list(FAKE_MODELS) == list(TASKS)
 
 
 def _arguments(name: str) -> Arguments:

@@ -15,19 +15,19 @@ from huggingface_api_handler import errors
 from huggingface_api_handler.arguments.specs import EXECUTION
 from huggingface_api_handler.errors import HuggingFaceError
 from huggingface_api_handler.scheduling.batches import Batch, Item
-from huggingface_api_handler.scheduling.results import BatchResult, Limits, Outcome, latency_step, quantile
+from huggingface_api_handler.scheduling.results import BatchResult, Limits, RowResult, latency_step, quantile
 from huggingface_api_handler.scheduling.scheduler import Scheduler
 from huggingface_api_handler.scheduling.service_state import ServiceState
-from tests.unit.virtual import Service, items, play
+from tests.unit.virtual import Service, doubled, items, play
 
 
-def by_index(outcomes: list[Outcome]) -> dict[int, Outcome]:
+def by_index(outcomes: list[RowResult]) -> dict[int, RowResult]:
     found = {outcome.item.index: outcome for outcome in outcomes}
     assert len(found) == len(outcomes), "an item was delivered twice"
     return found
 
 
-def codes(outcomes: list[Outcome]) -> dict[str, int]:
+def codes(outcomes: list[RowResult]) -> dict[str, int]:
     counted: dict[str, int] = {}
     for outcome in outcomes:
         code = "ok" if outcome.error is None else outcome.error.code
@@ -61,22 +61,22 @@ class TestLists:
             found = by_index(outcomes)
             assert codes(outcomes) == {"ok": 499, "invalid_input": 1}
             assert found[bad].error is not None
-            assert all(found[index].answer == 2 * index for index in range(500) if index != bad)
+            assert all(found[index].value == 2 * index for index in range(500) if index != bad)
             assert len(service.sizes) <= len(clean.sizes) + 12, bad
 
     def test_a_wrong_count_is_not_trusted(self) -> None:
         desk = Scheduler(items(200), Limits(), ServiceState(), now=0.0)
-        outcomes: list[Outcome] = []
+        outcomes: list[RowResult] = []
         short = 0
         while isinstance(batch := desk.take(0.0), Batch):
-            answers = [item.payload * 2 for item in batch.items]
+            answers = doubled(batch.items)
             if len(batch) > 1 and short < 3:
                 short += 1
                 assert desk.answered(batch, BatchResult(answers[1:]), 0.0) == []
             else:
                 outcomes += desk.answered(batch, BatchResult(answers), 0.0)
         assert short == 3
-        assert all(outcome.answer == 2 * outcome.item.index for outcome in outcomes)
+        assert all(outcome.value == 2 * outcome.item.index for outcome in outcomes)
         assert len(outcomes) == 200
         assert desk.done
 
@@ -115,7 +115,7 @@ class TestLists:
         service = Service(0.05)
         wanted = items(40)
         desk = Scheduler(wanted, Limits(), ServiceState(), now=0.0)
-        outcomes: list[Outcome] = []
+        outcomes: list[RowResult] = []
         now = 0.0
         while not desk.done:
             step = desk.take(now)
@@ -127,7 +127,7 @@ class TestLists:
                 if item.index == 3
                 else errors.Unavailable("later")
                 if item.index == 9 and step.tries == 0
-                else item.payload * 2
+                else RowResult(item.payload * 2)
                 for item in step.items
             ]
             outcomes += desk.answered(step, BatchResult(answers), now + 0.05)
@@ -187,7 +187,7 @@ class TestRetries:
             service = Service(0.02, 0.001, fault=fault)
             _, outcomes, _ = play(items(5000), service, Limits(max_batch_size=size), seed=seed)
             found = by_index(outcomes)
-            assert all(found[index].answer == 2 * index for index in range(5000)), seed
+            assert all(found[index].value == 2 * index for index in range(5000)), seed
 
     def test_a_refusal_while_others_have_their_turn_is_no_failed_try(self) -> None:
         unlucky = {"left": 12}
@@ -230,7 +230,7 @@ class TestRetries:
         _, outcomes, _ = play(items(5000), Service(0.05, fault=fault), limits)
         assert by_index(outcomes)[30].attempts == 1 + times * retries
         told = next(form.meaning for form in EXECUTION if form.name == "max_retries")
-        assert "while others pass up to twice that, after 429 six times that" in told
+        assert "up to twice as many while other requests succeed, six times as many after 429" in told
 
     @pytest.mark.parametrize("bad", [0, 31, 77])
     def test_a_row_that_breaks_the_service_does_not_take_others_with_it(self, bad: int) -> None:
@@ -256,7 +256,6 @@ class TestRetries:
         assert set(order[-4:]) == first
         assert sum(at < 2.0 for at in service.arrivals) >= 400
 
-
     def test_a_kept_connection_that_closed_is_retried_at_once(self) -> None:
         """It says nothing of the service's load, but the retry is a request like any other."""
         state = ServiceState()
@@ -267,7 +266,7 @@ class TestRetries:
         assert scheduler.failed(batch, errors.ConnectionFailed("closed", retry_after=0.0), 1.0) == []
         assert state.concurrency.limit(8) == before
         assert scheduler.take(1.0) is batch
-        (outcome,) = scheduler.answered(batch, BatchResult(["x"]), 2.0)
+        (outcome,) = scheduler.answered(batch, BatchResult([RowResult("x")]), 2.0)
         assert (outcome.attempts, scheduler.summary.requests, scheduler.summary.retries) == (2, 2, 1)
 
     def test_nor_is_it_retried_beyond_the_limits(self) -> None:
@@ -338,7 +337,7 @@ class TestEnds:
         assert codes(gone) == {"unauthorized": 1, "not_attempted": 7}
         assert desk.take(0.1) == math.inf
         assert not desk.done
-        assert desk.answered(second, BatchResult([1]), 0.2)[0].answer == 1
+        assert desk.answered(second, BatchResult([RowResult(1)]), 0.2)[0].value == 1
         assert desk.done
 
     @pytest.mark.parametrize("stop", [True, False])
@@ -464,7 +463,7 @@ def test_each_answer_is_for_its_own_input_exactly_once(
     order = random.Random(seed)
     coming = iter(faults)
     away: list[Batch] = []
-    outcomes: list[Outcome] = []
+    outcomes: list[RowResult] = []
     now = 0.0
     for _ in range(20_000):
         outcomes += desk.sweep(now)
@@ -485,12 +484,12 @@ def test_each_answer_is_for_its_own_input_exactly_once(
             continue
         now += 0.01
         batch = away.pop(order.randrange(len(away)))
-        answers: list[Any] = [item.payload * 2 for item in batch.items]
+        answers: list[Any] = doubled(batch.items)
         fault = next(coming, None)
         if fault == "short":
             outcomes += desk.answered(batch, BatchResult(answers[1:]), now)
         elif fault == "long":
-            outcomes += desk.answered(batch, BatchResult([*answers, 1]), now)
+            outcomes += desk.answered(batch, BatchResult([*answers, RowResult(1)]), now)
         elif fault == "alone":
             answers[order.randrange(len(answers))] = errors.Unavailable("this one")
             outcomes += desk.answered(batch, BatchResult(answers), now)
@@ -504,7 +503,7 @@ def test_each_answer_is_for_its_own_input_exactly_once(
     found = by_index(outcomes)
     assert sorted(found) == list(range(len(names)))
     for index, outcome in found.items():
-        assert (outcome.error is None) == (outcome.answer is not None)
-        assert outcome.error is not None or outcome.answer == 2 * index
+        assert (outcome.error is None) == (outcome.value is not None)
+        assert outcome.error is not None or outcome.value == 2 * index
     assert desk.summary.rows == codes(outcomes).get("ok", 0)
     assert budget is None or desk.summary.requests <= budget

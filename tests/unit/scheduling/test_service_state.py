@@ -295,7 +295,7 @@ class TestRate:
         _, outcomes, _ = play(
             items(3000), service, Limits(max_batch_size=1), late=lambda: late.expovariate(1.0 / 0.0005)
         )
-        assert all(outcome.answer == 2 * outcome.item.index for outcome in outcomes)
+        assert all(outcome.value == 2 * outcome.item.index for outcome in outcomes)
         assert len(service.accepted) / max(service.accepted) >= 0.92 * 50
         assert len(service.refused) < 0.05 * len(service.arrivals)
 

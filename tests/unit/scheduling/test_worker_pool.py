@@ -13,8 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler import errors
-from huggingface_api_handler.scheduling.worker_pool import BatchResult, Item, Limits, Outcome, ServiceState, WorkerPool
-from tests.unit.virtual import items
+from huggingface_api_handler.scheduling.worker_pool import (
+    BatchResult,
+    Item,
+    Limits,
+    RowResult,
+    ServiceState,
+    WorkerPool,
+)
+from tests.unit.virtual import doubled, items
 
 
 class ResultCollector:
@@ -22,9 +29,9 @@ class ResultCollector:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.found: dict[int, Outcome] = {}
+        self.found: dict[int, RowResult] = {}
 
-    def __call__(self, outcomes: list[Outcome]) -> None:
+    def __call__(self, outcomes: list[RowResult]) -> None:
         with self.lock:
             for outcome in outcomes:
                 assert outcome.item.index not in self.found
@@ -39,7 +46,7 @@ class ResultCollector:
 
 
 def double(some: Sequence[Item], timeout: float) -> BatchResult:
-    return BatchResult([item.payload * 2 for item in some], request_id="r", compute_seconds=0.5, tokens=len(some))
+    return BatchResult(doubled(some), request_id="r", compute_seconds=0.5, tokens=len(some))
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +58,7 @@ def no_lane_is_left() -> Any:
 def test_every_item_gets_its_answer() -> None:
     inbox = ResultCollector()
     summary = WorkerPool().run(items(5000), double, inbox)
-    assert {index: outcome.answer for index, outcome in inbox.found.items()} == {n: 2 * n for n in range(5000)}
+    assert {index: outcome.value for index, outcome in inbox.found.items()} == {n: 2 * n for n in range(5000)}
     assert summary.rows == summary.tokens == 5000
     assert summary.compute_seconds == 0.5 * summary.requests
     assert {outcome.request_id for outcome in inbox.found.values()} == {"r"}
@@ -137,7 +144,7 @@ def test_an_error_for_every_row_ends_the_run() -> None:
 
 @pytest.mark.parametrize("where", ["send", "deliver"])
 def test_a_bug_is_not_swallowed(where: str) -> None:
-    told: list[Outcome] = []
+    told: list[RowResult] = []
     lock = threading.Lock()
 
     def send(some: Sequence[Item], timeout: float) -> BatchResult:
@@ -145,7 +152,7 @@ def test_a_bug_is_not_swallowed(where: str) -> None:
             raise ZeroDivisionError("a bug")
         return double(some, timeout)
 
-    def deliver(outcomes: list[Outcome]) -> None:
+    def deliver(outcomes: list[RowResult]) -> None:
         with lock:
             told.extend(outcomes)
         if where == "deliver" and outcomes[0].item.index > 20 and outcomes[0].error is None:
@@ -236,7 +243,7 @@ def test_delivered_while_others_are_still_asked() -> None:
             assert gate.wait(10.0)
         return double(some, timeout)
 
-    def deliver(outcomes: list[Outcome]) -> None:
+    def deliver(outcomes: list[RowResult]) -> None:
         inbox(outcomes)
         if len(inbox.found) == 99:
             gate.set()
@@ -269,7 +276,7 @@ def test_threads_mix_nothing_up(count: int, size: int, lanes: int, seed: int, st
         if drawn < 0.15:
             raise chance.choice(faults)
         if drawn < 0.2:
-            return BatchResult([item.payload for item in some][:-1])
+            return BatchResult(doubled(some)[:-1])
         return double(some, timeout)
 
     inbox = ResultCollector()
@@ -284,4 +291,4 @@ def test_threads_mix_nothing_up(count: int, size: int, lanes: int, seed: int, st
     )
     assert sorted(inbox.found) == list(range(count))
     for index, outcome in inbox.found.items():
-        assert outcome.error is not None or outcome.answer == 2 * index
+        assert outcome.error is not None or outcome.value == 2 * index

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from huggingface_api_handler.arguments.coercion import read_value
 from huggingface_api_handler.arguments.task_specs import parameter_specs
 from huggingface_api_handler.errors import InvalidAnswer, InvalidInput, SettingsError
-from huggingface_api_handler.tasks import TASKS, find_task, samples, stand_ins
+from huggingface_api_handler.sandbox import fake_text
+from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
+from huggingface_api_handler.tasks import TASKS, find_task, samples
 from huggingface_api_handler.tasks.tabular import canonical_table
 from huggingface_api_handler.tasks.task import (
     Answer,
@@ -63,18 +65,18 @@ def rows_of(task: Task, args: Arguments) -> list[Row]:
     return [whole_row(task, row, args) for row in task.example.rows]
 
 
-def stand_in(task: Task, call: Call) -> Any:
+def fake_answer(task: Task, call: Call) -> Any:
     inputs = call.inputs if call.inputs is not None else call.media if call.media is not None else dict(call.root)
     if isinstance(inputs, dict) and "documents" in inputs:  # what Cohere's form calls the texts
         inputs["texts"] = inputs.pop("documents")
     if isinstance(inputs, dict) and isinstance(inputs.get("input"), list) and task.name == "text-classification":
         inputs = inputs["input"]
-    answer = task.stand_in(inputs, call.parameters)
+    answer = FAKE_MODELS[task.name](inputs, call.parameters)
     return answer if isinstance(answer, Media) else json.loads(json.dumps(answer, allow_nan=False))
 
 
 def ask(task: Task, rows: Sequence[Row], args: Arguments) -> list[Answer]:
-    return task.read(stand_in(task, task.encode(rows, args)), len(rows), args)
+    return task.read(fake_answer(task, task.encode(rows, args)), len(rows), args)
 
 
 def groups(task: Task, rows: Sequence[Row], dialect: Dialect = Dialect.INFERENCE) -> list[list[Row]]:
@@ -151,7 +153,7 @@ def test_the_model_of_a_translation_follows_from_its_languages() -> None:
 
 
 def labelled(text: str) -> str:
-    scores = {one["label"]: one["score"] for one in stand_ins.text_classification(text, {})[0]}
+    scores = {one["label"]: one["score"] for one in fake_text.text_classification(text, {})[0]}
     return max(scores, key=lambda name: scores[name])
 
 
@@ -164,7 +166,7 @@ def names_of(*found: tuple[str, str, int]) -> str:
                        for kind, word, start in found])  # fmt: skip
 
 
-#: What the stand-ins say of the examples, put down by hand or without a reader.
+#: What the fake models answer to the examples, written by hand or computed without a reader.
 EXPECTED: Mapping[str, Callable[[Sequence[Row]], list[Any]]] = {
     "text-classification": lambda rows: ["POSITIVE", "NEGATIVE", "POSITIVE"],
     "token-classification": lambda rows: [
@@ -178,11 +180,11 @@ EXPECTED: Mapping[str, Callable[[Sequence[Row]], list[Any]]] = {
     "fill-mask": lambda rows: ["We had a good time.", "This is a good town."],
     "summarization": lambda rows: ["The tower is 324 metres tall.", "Bees dance to tell the way."],
     "translation": lambda rows: ["[fr] Good morning", "[fr] The train is late."],
-    "text-generation": lambda rows: [f" … and so on, says the stand-in of {n} words" for n in (4, 6)],
+    "text-generation": lambda rows: [f" … and so on, says the sandbox of {n} words" for n in (4, 6)],
     "chat-completion": lambda rows: ["You said: Say hello", "You said: Name a colour"],
-    "feature-extraction": by_rows(lambda text: json.dumps(stand_ins.vector(text))),
-    "sentence-similarity": by_rows(stand_ins.likeness),
-    "text-ranking": by_rows(lambda query, text: round((1 + stand_ins.likeness(query, text)) / 2, 6)),
+    "feature-extraction": by_rows(lambda text: json.dumps(fake_text.vector(text))),
+    "sentence-similarity": by_rows(fake_text.likeness),
+    "text-ranking": by_rows(lambda query, text: round((1 + fake_text.likeness(query, text)) / 2, 6)),
     "image-to-text": by_rows(lambda image: f"an image of {len(image.data)} bytes"),
     "automatic-speech-recognition": by_rows(lambda sound: f"a sound of {len(sound.data)} bytes"),
     "text-to-image": by_rows(lambda text: samples.png(f"{text}|".encode())),
@@ -390,12 +392,12 @@ def test_chat_bodies_are_openais() -> None:
     assert encode("chat-completion", ("hi", None)).root == {"messages": [{"role": "user", "content": "hi"}]}
 
 
-def test_chat_stand_in_makes_what_was_asked_for() -> None:
+def test_the_fake_chat_model_makes_what_was_asked_for() -> None:
     schema = {"type": "object", "properties": {"name": {"type": "string"}, "n": {"type": "integer"}}}
     task = TASKS["chat-completion"]
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     args = Arguments(parameters={"response_format": wanted})
-    assert ask(task, [("hi", None)], args)[0].value == '{"name": "stand-in", "n": 1}'
+    assert ask(task, [("hi", None)], args)[0].value == '{"name": "sandbox", "n": 1}'
     tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
     (answer,) = ask(task, [("hi", None)], Arguments(parameters={"tools": tools, "tool_choice": "required"}))
     assert answer.value is None
@@ -458,19 +460,19 @@ def test_cells_of_rows_travel_as_text() -> None:
 
 
 def test_alike_texts_lie_close() -> None:
-    near = stand_ins.likeness("a red apple", "a green apple")
-    assert near > stand_ins.likeness("a red apple", "stock market news")
-    assert stand_ins.likeness("same", "same") == pytest.approx(1, abs=1e-4)
-    assert math.isclose(sum(one * one for one in stand_ins.vector("any text")), 1, abs_tol=1e-4)
-    assert stand_ins.likeness("the parcel is late", "when will it be delivered?") > 0.5
-    assert abs(stand_ins.likeness("the parcel is late", "my card was charged twice")) < 0.5
+    near = fake_text.likeness("a red apple", "a green apple")
+    assert near > fake_text.likeness("a red apple", "stock market news")
+    assert fake_text.likeness("same", "same") == pytest.approx(1, abs=1e-4)
+    assert math.isclose(sum(one * one for one in fake_text.vector("any text")), 1, abs_tol=1e-4)
+    assert fake_text.likeness("the parcel is late", "when will it be delivered?") > 0.5
+    assert abs(fake_text.likeness("the parcel is late", "my card was charged twice")) < 0.5
 
 
-def test_stand_ins_are_refused_when_the_count_is_wrong() -> None:
+def test_a_wrong_number_of_answers_is_refused() -> None:
     task = TASKS["translation"]
     args = arguments(task)
     with pytest.raises(InvalidAnswer):
-        task.read(stand_in(task, task.encode(rows_of(task, args), args)), 3, args)
+        task.read(fake_answer(task, task.encode(rows_of(task, args), args)), 3, args)
 
 
 @pytest.mark.parametrize("medium", [samples.png(b"x"), samples.tone(b"x"), samples.avi(b"x")], ids=lambda one: one.type)

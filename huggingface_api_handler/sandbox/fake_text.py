@@ -1,20 +1,19 @@
-"""Stand-ins for models that read text: plain, deterministic answers in the services' own shapes.
+"""Fake models that read text: simple, deterministic answers in the shapes of the Inference API.
 
-They are there to try things out without a model, and worth nothing else. Each takes the ``inputs``
-of a request (or its whole body, where it has no ``inputs``) and its ``parameters``; where a service
-takes a list of inputs, so does the stand-in.
+Each takes the ``inputs`` of a request (or its whole body if it has no ``inputs``) and its ``parameters``.
+A fake model takes a list of inputs if the real service does.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-StandIn: TypeAlias = "Callable[[Any, Mapping[str, Any]], Any]"
+#: (inputs, parameters) → the answer as JSON value or ``Media``.
+FakeModel: TypeAlias = "Callable[[Any, Mapping[str, Any]], Any]"
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _SENTENCE = re.compile(r"[^.!?]+[.!?]*")
@@ -41,8 +40,8 @@ _BAD = frozenset(
 )
 
 
-def on_each(answer: StandIn) -> StandIn:
-    """Make a stand-in for one input answer lists too, with an answer for each."""
+def on_each(answer: FakeModel) -> FakeModel:
+    """Make a fake model of one input answer lists too, with one answer for each input."""
 
     def answer_all(inputs: Any, parameters: Mapping[str, Any]) -> Any:
         if isinstance(inputs, list):
@@ -222,7 +221,7 @@ _COMMON = _NOT_NAMES | frozenset(
         "will with would"
     )
 )
-#: Words that go together: what the stand-in knows of meaning.
+#: Words that go together: all that the fake model knows of meaning.
 _KIN = tuple(
     (name, frozenset(words(kin)))
     for name, kin in (
@@ -286,14 +285,14 @@ def text_ranking(inputs: Any, parameters: Mapping[str, Any]) -> Any:
 # --- generation ------------------------------------------------------------------------------
 
 
-def _cut(text: str, limit: Any) -> str:
+def truncate(text: str, limit: Any) -> str:
     parts = text.split()
     return " ".join(parts[:limit]) if isinstance(limit, int) and 0 < limit < len(parts) else text
 
 
 def _summary(text: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
     first = _SENTENCE.search(str(text))
-    return {"summary_text": _cut((first.group() if first else str(text)).strip(), parameters.get("max_length"))}
+    return {"summary_text": truncate((first.group() if first else str(text)).strip(), parameters.get("max_length"))}
 
 
 def _translated(text: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -301,12 +300,13 @@ def _translated(text: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _generated(text: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    said = _cut(f" … and so on, says the stand-in of {len(words(str(text)))} words", parameters.get("max_new_tokens"))
+    continuation = f" … and so on, says the sandbox of {len(words(str(text)))} words"
+    said = truncate(continuation, parameters.get("max_new_tokens"))
     return {"generated_text": said if parameters.get("return_full_text") is False else f"{text}{said}"}
 
 
-def _one_listed(answer: StandIn) -> StandIn:
-    """Make a stand-in answer one input with a list of one."""
+def _one_listed(answer: FakeModel) -> FakeModel:
+    """Make a fake model answer a single input with a list of one."""
     return lambda inputs, parameters: [
         answer(one, parameters) for one in (inputs if isinstance(inputs, list) else [inputs])
     ]
@@ -327,59 +327,3 @@ def text_generation(inputs: Any, parameters: Mapping[str, Any]) -> Any:
             for prompt in (prompts if isinstance(prompts, list) else [prompts])]  # fmt: skip
     return {"choices": [{"index": place, "text": one["generated_text"], "finish_reason": "stop"}
                         for place, one in enumerate(said)]}  # fmt: skip
-
-
-def _instance(schema: Any, depth: int = 8) -> Any:
-    """Return a small value that fits a JSON schema of the everyday kind."""
-    if not isinstance(schema, Mapping) or depth <= 0:
-        return "stand-in"
-    if schema.get("enum"):
-        return schema["enum"][0]
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    if kind == "object":
-        return {name: _instance(part, depth - 1) for name, part in (schema.get("properties") or {}).items()}
-    if kind == "array":
-        return [_instance(schema.get("items"), depth - 1)]
-    return {"integer": 1, "number": 1.0, "boolean": True, "null": None}.get(str(kind), "stand-in")
-
-
-def _said(body: Mapping[str, Any]) -> tuple[str, int]:
-    """Return the last thing the user said, and how many images came with it."""
-    content = body["messages"][-1].get("content")
-    if not isinstance(content, list):
-        return str(content), 0
-    told = [str(part.get("text", "")) for part in content if part.get("type") == "text"]
-    return " ".join(told), sum(part.get("type") == "image_url" for part in content)
-
-
-def chat_completion(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """Says what it was told; makes JSON where that is asked for, and calls a tool where one is required."""
-    body = {**parameters, **(inputs if isinstance(inputs, Mapping) else {})}
-    told, images = _said(body)
-    content: str | None = f"You said: {told}" + (f" (with {images} image)" if images else "")
-    message: dict[str, Any] = {"role": "assistant", "content": _cut(str(content), body.get("max_tokens"))}
-    wanted = body.get("response_format") or {}
-    tools = body.get("tools") or []
-    reason = "stop"
-    if tools and body.get("tool_choice") == "required":
-        function = tools[0]["function"]
-        arguments = json.dumps(_instance(function.get("parameters")))
-        message.update(
-            content=None,
-            tool_calls=[
-                {"id": "call_1", "type": "function", "function": {"name": function["name"], "arguments": arguments}}
-            ],
-        )
-        reason = "tool_calls"
-    elif str(wanted.get("type", "")).startswith("json"):
-        schema = (wanted.get("json_schema") or {}).get("schema") or wanted.get("value") or wanted.get("schema")
-        message["content"] = json.dumps(_instance(schema) if schema else {"said": told}, ensure_ascii=False)
-    counts = len(words(told)), len(words(str(message["content"])))
-    return {
-        "id": "stand-in",
-        "object": "chat.completion",
-        "created": 0,
-        "model": str(body.get("model", "")),
-        "choices": [{"index": 0, "message": message, "finish_reason": reason}],
-        "usage": {"prompt_tokens": counts[0], "completion_tokens": counts[1], "total_tokens": sum(counts)},
-    }

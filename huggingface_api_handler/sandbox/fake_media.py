@@ -1,4 +1,4 @@
-"""Stand-ins for models that see, hear, draw and speak; like those for text, for trying out only."""
+"""Fake models for images, audio, video and table rows."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import samples
-from .areas import Area, areas, colours, read_dots, where
-from .stand_ins import StandIn, likeness, ranked, shares, words
-from .task import Media
+from ..tasks import samples
+from ..tasks.task import Media
+from .fake_text import FakeModel, likeness, ranked, shares, words
+from .images import Region, colour_mask, colour_shares, find_regions, read_pixels
 
 
 def data_of(inputs: Any) -> bytes:
@@ -29,23 +29,23 @@ def data_of(inputs: Any) -> bytes:
         return str(inputs).encode("utf-8", "replace")
 
 
-def _draw(data: bytes, labels: Sequence[str]) -> dict[str, float]:
+def _scores(data: bytes, labels: Sequence[str]) -> dict[str, float]:
     """Return labels with scores that sum to 1 and follow from the bytes alone."""
     return shares({label: zlib.crc32(label.encode() + data) % 1000 / 250 for label in labels})
 
 
-def classifier(*labels: str) -> StandIn:
-    """Make a stand-in that scores the same labels for every medium, as its bytes have it."""
+def classifier(*labels: str) -> FakeModel:
+    """Make a fake model that scores the same labels for every file, by its bytes."""
 
     def answer(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-        return ranked(_draw(data_of(inputs), labels), parameters.get("top_k"))
+        return ranked(_scores(data_of(inputs), labels), parameters.get("top_k"))
 
     return answer
 
 
 def zero_shot_image(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """The candidate labels, scored as the bytes have it."""
-    return ranked(_draw(data_of(inputs), _candidates(parameters)))
+    """The candidate labels, scored by the bytes."""
+    return ranked(_scores(data_of(inputs), _candidates(parameters)))
 
 
 def _candidates(parameters: Mapping[str, Any]) -> list[str]:
@@ -53,9 +53,9 @@ def _candidates(parameters: Mapping[str, Any]) -> list[str]:
     return [label.strip() for label in labels.split(",")] if isinstance(labels, str) else list(labels)
 
 
-def _areas(data: bytes) -> list[Area]:
-    dots = read_dots(data)
-    return areas(dots) if dots else []
+def _regions(data: bytes) -> list[Region]:
+    pixels = read_pixels(data)
+    return find_regions(pixels) if pixels else []
 
 
 def _found(label: str, score: float, box: Sequence[int]) -> dict[str, Any]:
@@ -66,89 +66,90 @@ def _found(label: str, score: float, box: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _drawn_boxes(data: bytes, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Return each label once, at a place that follows from the bytes: for what cannot be read."""
-    corners = [zlib.crc32(data + bytes([place])) % 8 for place in range(len(labels))]
+def _random_boxes(data: bytes, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Return each label once, in a box that follows from the bytes: for files that cannot be decoded."""
+    corners = [zlib.crc32(data + bytes([number])) % 8 for number in range(len(labels))]
     return [
         _found(label, score, (corner, corner + 1, corner + 8, corner + 7))
-        for corner, (label, score) in zip(corners, _draw(data, labels).items(), strict=True)
+        for corner, (label, score) in zip(corners, _scores(data, labels).items(), strict=True)
     ]
 
 
 def object_detection(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """The areas of one colour in a PNG, by colour and shape, surer the plainer the shape; else two things anywhere."""
+    """The regions of one colour, by colour and shape; for a file that is no drawing, two boxes anywhere."""
     data = data_of(inputs)
-    if read_dots(data) is None:
-        return _drawn_boxes(data, ("cat", "chair"))
+    if read_pixels(data) is None:
+        return _random_boxes(data, ("cat", "chair"))
     least = parameters.get("threshold") or 0
-    return [_found(one.name, one.fit, one.box) for one in _areas(data) if one.fit >= least]
+    return [_found(one.name, one.fit, one.box) for one in _regions(data) if one.fit >= least]
 
 
 def zero_shot_detection(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """Each candidate label once: on the area of a PNG whose name is most like it, else anywhere."""
+    """Each candidate label once: on the region whose name is most like it, else anywhere."""
     data, labels = data_of(inputs), _candidates(parameters)
-    found = _areas(data)
+    found = _regions(data)
     if not found:
-        return _drawn_boxes(data, labels)
-    best = [max(found, key=lambda area, label=label: likeness(area.name, label)) for label in labels]  # type: ignore[misc]
+        return _random_boxes(data, labels)
+    best = [max(found, key=lambda region, label=label: likeness(region.name, label)) for label in labels]  # type: ignore[misc]
     return [
-        _found(label, (1 + likeness(area.name, label)) / 2, area.box) for label, area in zip(labels, best, strict=True)
+        _found(label, (1 + likeness(region.name, label)) / 2, region.box)
+        for label, region in zip(labels, best, strict=True)
     ]
 
 
 def segmentation(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """The colours of a PNG, each with its share of the picture as score; else the left half and the right half."""
-    dots = read_dots(data_of(inputs))
-    if dots is None:
+    """The colours of an image, scored by the share they cover; else the left half and the right half."""
+    pixels = read_pixels(data_of(inputs))
+    if pixels is None:
         return [
             {"label": label, "score": 0.5, "mask": samples.mask(left=left).base64}
             for label, left in (("left", True), ("right", False))
         ]
     return [
-        {"label": name, "score": round(share, 6), "mask": samples.grey_png(where(dots, name)).base64}
-        for name, share in colours(dots).items()
+        {"label": name, "score": round(share, 6), "mask": samples.grey_png(colour_mask(pixels, name)).base64}
+        for name, share in colour_shares(pixels).items()
     ]
 
 
 def caption(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """How many bytes the image has."""
+    """The size of the image in bytes."""
     return [{"generated_text": f"an image of {len(data_of(inputs))} bytes"}]
 
 
 def image_answers(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """The question's words as answers, scored as the bytes have it."""
+    """The question's words as answers, scored by the bytes."""
     asked = list(dict.fromkeys(words(str(inputs.get("question", ""))))) or ["nothing"]
-    found = ranked(_draw(data_of(inputs), asked[-3:]), parameters.get("top_k"))
+    found = ranked(_scores(data_of(inputs), asked[-3:]), parameters.get("top_k"))
     return [{"score": one["score"], "answer": one["label"]} for one in found]
 
 
 def document_answers(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """The same, with places among the document's words."""
-    return [{**one, "start": place, "end": place} for place, one in enumerate(image_answers(inputs, parameters))]
+    """The same, with positions among the document's words."""
+    return [{**one, "start": number, "end": number} for number, one in enumerate(image_answers(inputs, parameters))]
 
 
 def depth(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """A picture that follows from the bytes, as an object holds it."""
+    """An image that follows from the bytes, inside an object."""
     return {"predicted_depth": [[0.0]], "depth": samples.png(data_of(inputs)).base64}
 
 
 def image_to_image(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """A picture that follows from image and prompt."""
+    """An image that follows from image and prompt."""
     return samples.png(data_of(inputs) + str(parameters.get("prompt", "")).encode("utf-8", "replace"))
 
 
 def image_to_video(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """A film that follows from image and prompt."""
+    """A video that follows from image and prompt."""
     return samples.avi(data_of(inputs) + str(parameters.get("prompt", "")).encode("utf-8", "replace"))
 
 
 def text_to_image(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """A picture that follows from the text and the seed."""
+    """An image that follows from the text and the seed."""
     return samples.png(_seed(inputs, parameters))
 
 
 def text_to_video(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """A film that follows from the text and the seed."""
+    """A video that follows from the text and the seed."""
     return samples.avi(_seed(inputs, parameters))
 
 
@@ -162,7 +163,7 @@ def _seed(inputs: Any, parameters: Mapping[str, Any]) -> bytes:
 
 
 def transcript(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """How many bytes the sound has, in one chunk where times are asked for."""
+    """The size of the audio in bytes, in one chunk if timestamps are requested."""
     said = f"a sound of {len(data_of(inputs))} bytes"
     chunks = {"chunks": [{"text": said, "timestamp": [0.0, None]}]} if parameters.get("return_timestamps") else {}
     return {"text": said, **chunks}
@@ -187,7 +188,7 @@ def _table_rows(inputs: Any) -> list[list[str]]:
 
 
 def tabular_classification(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """0 or 1, out of the row's cells alone."""
+    """0 or 1, by the cells of the row."""
     return [zlib.crc32("|".join(cells).encode("utf-8", "replace")) % 2 for cells in _table_rows(inputs)]
 
 

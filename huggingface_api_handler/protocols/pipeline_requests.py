@@ -102,7 +102,7 @@ def writes_apart(model: ModelFacts) -> bool:
 def encode_generation(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
     """Prompts, with a request for what is new only, since some servers repeat the prompt."""
     fields.parameters.pop("stream", None)
-    defaults = {} if writes_apart(args.model) else {"return_full_text": False}
+    defaults: dict[str, Any] = {} if writes_apart(args.model) else {"return_full_text": False}
     return _call(texts(rows), args, fields, **defaults)
 
 

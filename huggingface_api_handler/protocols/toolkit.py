@@ -1,4 +1,4 @@
-"""The default container of Inference Endpoints (huggingface-inference-toolkit), and whatever else takes ``{"inputs": …}``.
+"""The default container of Inference Endpoints (huggingface-inference-toolkit), and all that takes ``{"inputs": …}``.
 
 It is the kind of every server that says nothing else of itself.
 """

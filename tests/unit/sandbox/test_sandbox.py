@@ -13,11 +13,12 @@ import pytest
 import requests
 
 from huggingface_api_handler.arguments import engine_settings
+from huggingface_api_handler.protocols import PROTOCOLS, hf_inference
 from huggingface_api_handler.protocols.providers import provider_api
 from huggingface_api_handler.sandbox import Sandbox, fingerprint
 from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Arguments, Batching, Dialect, Kind, Media, ModelFacts
+from huggingface_api_handler.tasks.task import Arguments, Batching, Kind, Media, ModelFacts
 from tests.unit.street import model, predict
 
 
@@ -77,7 +78,7 @@ def test_every_task_is_served_and_its_reader_reads_it(sandbox: Sandbox, http: re
     rows = _rows(name, 1 if task.travel is Batching.ONE else 3)
     if task.travel is Batching.GROUP:
         rows = [row for row in rows if row[0] == rows[0][0]]
-    call = task.encode(rows, arguments)
+    call = hf_inference.PROTOCOL.encode(task, rows, arguments)
     model = f"sandbox/{name}"
     body: dict[str, Any] = dict(call.root)
     if call.parameters:
@@ -85,7 +86,7 @@ def test_every_task_is_served_and_its_reader_reads_it(sandbox: Sandbox, http: re
     url = f"{sandbox.url}/models/{model}"
     if task.chat:
         url += "/v1/chat/completions"
-    elif task.pipeline_route:
+    elif name in hf_inference.BY_PIPELINE:
         url += f"/pipeline/{name}"
     if call.media is not None and not body:
         answer = http.post(url, data=call.media.data, headers={"Content-Type": call.media.type}, timeout=10)
@@ -98,7 +99,7 @@ def test_every_task_is_served_and_its_reader_reads_it(sandbox: Sandbox, http: re
     assert answer.status_code == 200, answer.text
     kind = answer.headers["content-type"].partition(";")[0]
     said = answer.json() if kind == "application/json" else Media(answer.content, kind)
-    assert len(task.read(said, len(rows), arguments)) == len(rows)
+    assert len(hf_inference.PROTOCOL.read(task, said, len(rows), arguments)) == len(rows)
     (record,) = sandbox.inference_requests()
     items = 1 if task.travel is Batching.TABLE else len(rows)
     assert (record.task, record.model, record.items) == (name, model, items)
@@ -111,6 +112,50 @@ def test_every_default_model_is_known(sandbox: Sandbox, name: str) -> None:
     found = requests.get(f"{sandbox.hub_url}/api/models/{model}", timeout=10).json()
     assert found["id"] == model
     assert name in [found.get("pipeline_tag"), *found["tags"]]
+
+
+# --- models that are not in the catalogue ---
+
+
+def columns_of(task: str) -> dict[str, list[Any]]:
+    """The example rows of a task, as columns named after its inputs."""
+    required = [one for one in TASKS[task].inputs if one.required]
+    columns = zip(required, zip(*TASKS[task].example.rows, strict=True), strict=True)
+    return {one.argument: [cell.data if isinstance(cell, Media) else cell for cell in cells] for one, cells in columns}
+
+
+@pytest.mark.parametrize(("model_name", "task"), [
+    ("gpt2", "text-generation"), ("acme/thing", "text-classification"), ("acme/thing", "token-classification"),
+    ("acme/thing", "question-answering"), ("acme/thing", "zero-shot-classification"), ("acme/thing", "fill-mask"),
+    ("acme/thing", "chat-completion"), ("acme/thing", "feature-extraction"), ("acme/thing", "sentence-similarity"),
+    ("acme/thing", "text-ranking"), ("acme/thing", "text-to-image"), ("acme/thing", "automatic-speech-recognition"),
+    ("acme/thing", "zero-shot-image-classification"), ("acme/thing", "visual-question-answering"),
+    ("acme/some-bart", "summarization"), ("acme/vit-tiny", "image-classification"), ("acme/yolo", "object-detection"),
+])  # fmt: skip
+def test_any_model_answers_the_task_that_is_asked_of_it(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, token: str, model_name: str, task: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", sandbox.hub_url)
+    at = engine_settings({"base_url": sandbox.url, "api_key": token}, environ={}, login=lambda: None)
+    cells = columns_of(task)
+    using = {**TASKS[task].example.using, **{name: name for name in cells}}
+    expected = predict(at, model(at, task=task, model_name=f"sandbox/{task}", **using), cells)
+    found = predict(at, model(at, task=task, model_name=model_name, **using), cells)
+    assert found["y_error"].tolist() == [None] * len(found)
+    assert found["y"].tolist() == expected["y"].tolist()
+
+
+def test_the_hub_has_any_model_without_knowing_its_task(sandbox: Sandbox, http: requests.Session) -> None:
+    found = http.get(f"{sandbox.hub_url}/api/models/acme/thing", timeout=10).json()
+    assert found["id"] == "acme/thing"
+    assert "pipeline_tag" not in found
+    assert http.get(f"{sandbox.hub_url}/api/models/acme/th%20ing", timeout=10).status_code == 401
+
+
+def test_the_sandbox_says_so_if_nothing_tells_the_task(ask: Asker) -> None:
+    said = ask("acme/thing", {"inputs": "some text"}, status=404)["error"]
+    assert said.startswith("This is the sandbox, which has no model acme/thing")
+    assert "sandbox/" in said
 
 
 # --- shapes of lists ---
@@ -405,5 +450,5 @@ def test_importing_it_imports_neither_mindsdb_nor_pandas() -> None:
 
 def test_dialects_and_kinds_are_all_known() -> None:
     """The sandbox's tables are written for these; a new one needs a look at them."""
-    assert {one.value for one in Dialect} == {"hf-inference", "toolkit", "tei", "tgi", "openai"}
+    assert {one.name for one in PROTOCOLS} == {"hf-inference", "toolkit", "tei", "tgi", "openai"}
     assert {one.value for one in Kind} == {"text", "image", "audio", "video", "table", "record"}

@@ -14,11 +14,12 @@ from huggingface_api_handler.hub import facts, provider_registry
 from huggingface_api_handler.hub.facts import Served
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
+from huggingface_api_handler.protocols.base import Call
 from huggingface_api_handler.protocols.hf_inference import InferenceAPI, answer_of
 from huggingface_api_handler.protocols.providers import provider_api
 from huggingface_api_handler.protocols.providers.provider_api import ProviderAPI, client
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Arguments, Call, Media
+from huggingface_api_handler.tasks.task import Arguments, Media
 from tests.unit.loopback import Loopback, answer
 from tests.unit.provider_router import PNG, TOKEN, Service, make, serve
 

@@ -181,7 +181,7 @@ def _unrecognized(shown: Any) -> Server | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Protocol:
     """One kind of server.
 

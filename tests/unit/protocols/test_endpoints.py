@@ -228,8 +228,8 @@ def test_sleeping_and_paused_endpoints_are_explained(
 
 # --- recognising ----------------------------------------------------------------------------------
 
-TEI = {"model_id": "org/m", "model_type": {"reranker": {}}, "max_client_batch_size": 8, "max_batch_tokens": 16384}
-TGI = {"model_id": "org/m", "max_total_tokens": 2048, "max_client_batch_size": 4}
+TEI_INFO = {"model_id": "org/m", "model_type": {"reranker": {}}, "max_client_batch_size": 8, "max_batch_tokens": 16384}
+TGI_INFO = {"model_id": "org/m", "max_total_tokens": 2048, "max_client_batch_size": 4}
 MODELS = {"object": "list", "data": [{"id": "org/m"}]}
 
 
@@ -249,10 +249,10 @@ def answering(**paths: Any) -> Callable[[str], Any]:
 @pytest.mark.parametrize(
     ("said", "server"),
     [
-        ({"info": TEI}, Server(TEI, model="org/m", max_batch_size=8)),
-        ({"info": {**TEI, "max_client_batch_size": "many"}}, Server(TEI, model="org/m")),
-        ({"info": TGI}, Server(TGI, model="org/m")),
-        ({"info": TGI, "v1__models": MODELS}, Server(TGI, model="org/m")),
+        ({"info": TEI_INFO}, Server(TEI, model="org/m", max_batch_size=8)),
+        ({"info": {**TEI_INFO, "max_client_batch_size": "many"}}, Server(TEI, model="org/m")),
+        ({"info": TGI_INFO}, Server(TGI, model="org/m")),
+        ({"info": TGI_INFO, "v1__models": MODELS}, Server(TGI, model="org/m")),
         ({"v1__models": MODELS}, Server(OPENAI, "/v1", "org/m")),
         ({"models": MODELS}, Server(OPENAI, "", "org/m")),
         ({"v1__models": {"data": [{"id": "a"}, {"id": "b"}]}}, Server(OPENAI, "/v1")),

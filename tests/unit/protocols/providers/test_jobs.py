@@ -19,7 +19,7 @@ from huggingface_api_handler.errors import (
 )
 from huggingface_api_handler.hub.facts import Served
 from huggingface_api_handler.protocols.base import Call
-from huggingface_api_handler.protocols.hf_inference import answer_of
+from huggingface_api_handler.protocols.client import answer_of
 from huggingface_api_handler.protocols.providers import jobs, provider_api
 from huggingface_api_handler.protocols.providers.provider_api import ProviderAPI
 from huggingface_api_handler.tasks import TASKS

@@ -481,17 +481,21 @@ def failure_within(
 ) -> HuggingFaceError | None:
     """Return the error that hides in the JSON of an answer with a good status, if one does.
 
-    ``{"error": …}`` where ``error`` says something, or a list that holds nothing else.
+    ``{"error": …}`` or ``{"errors": …}`` that says something, ``{"object": "error"}``, or a list of nothing else.
     """
     parts = body if isinstance(body, list) else [body]
-    if not parts or not all(isinstance(part, dict) and part.get("error") for part in parts):
+    if not parts or not all(isinstance(part, dict) and _is_error(part) for part in parts):
         return None
     reason = _short(_plain_text("; ".join(_words(parts[0]))), REASON_CHARS, secret)
     return _error(_hidden_case(reason, parts[0]), reason, status, headers, parts[0], secret)
 
 
+def _is_error(body: dict[str, Any]) -> bool:
+    return bool(body.get("error") or body.get("errors")) or body.get("object") == "error"
+
+
 def _hidden_case(reason: str, body: dict[str, Any]) -> _Case:
-    inner = body["error"] if isinstance(body["error"], dict) else body
+    inner = body["error"] if isinstance(body.get("error"), dict) else body
     for value in (inner.get("code"), inner.get("status"), inner.get("status_code"), body.get("http_status_code")):
         if re.fullmatch(r"[45][0-9][0-9]", str(value)):
             return _case(int(str(value)), reason, body, True)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeAlias
 
-from ..errors import InvalidAnswer, SettingsError
+from ..errors import HuggingFaceError, InvalidAnswer, SettingsError
+from ..net.error_mapping import failure_within
 from ..tasks.media import Media
-from ..tasks.shapes import refuse_errors, whole
+from ..tasks.shapes import whole
 from ..tasks.task import EMPTY, Answer, Arguments, Batching, Row, Task
 
 
@@ -57,12 +58,14 @@ class Sent:
     Attributes:
         name: of the field; ``None``: the argument's own.
         root: it is beside ``inputs``, not in ``parameters``.
-        value: argument → value of the field.
+        value: argument → value of the field; ``None``: no field.
+        spread: the value is an object, and its items are the fields.
     """
 
     name: str | None = None
     root: bool = False
     value: Callable[[Any], Any] | None = None
+    spread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,15 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The server cannot do it. ``False`` is accepted: it is what the server does anyway.
+    """The server cannot do it.
 
     Attributes:
-        reason: why, and what to write instead; it ends the sentence "USING x has no effect here: …".
+        reason: why, or what to write instead; it ends the sentence "x has no effect at y: …".
+        accepts: values that ask for what the server, or the client, does anyway.
     """
 
     reason: str
+    accepts: tuple[Any, ...] = (False,)
 
 
 Rule: TypeAlias = "Sent | Done | Refused"
@@ -154,7 +159,6 @@ class Server:
         prefix: of OpenAI's routes: ``/v1``, or nothing.
         model: what it calls its model, if it has only one.
         max_batch_size: inputs that it takes in one request, if it says so.
-        mask_token: what its fill-mask model calls its blank, if it says so.
         has_answered: whether it could be asked at all.
     """
 
@@ -162,7 +166,6 @@ class Server:
     prefix: str = ""
     model: str | None = None
     max_batch_size: int | None = None
-    mask_token: str | None = None
     has_answered: bool = True
 
 
@@ -175,6 +178,29 @@ Probe: TypeAlias = "Callable[[str], Any]"
 def model_name(value: Any) -> str | None:
     """Return what a server calls its model; ``None`` for what cannot be a name."""
     return value if isinstance(value, str) and 0 < len(value) <= 500 and value.isprintable() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What refusals have told of a server.
+
+    Attributes:
+        mask_token: what its fill-mask model calls its blank.
+        writes_apart: its model knows no ``return_full_text``: it writes its output apart from the prompt.
+        text_forms: media types that it takes as base64 in JSON, and not as raw bytes.
+    """
+
+    mask_token: str | None = None
+    writes_apart: bool = False
+    text_forms: frozenset[str] = frozenset()
+
+
+#: (refusal, the refused request, what was known) → what is known now; ``None``: it tells nothing new.
+Learn: TypeAlias = "Callable[[HuggingFaceError, Call, Learned], Learned | None]"
+
+
+def _nothing_learned(error: HuggingFaceError, call: Call, known: Learned) -> Learned | None:
+    return None
 
 
 def _unrecognized(shown: Any) -> Server | None:
@@ -191,8 +217,10 @@ class Protocol:
         tasks: task → how it is served; tasks that are not listed are sent as ``others`` sends them.
         others: the protocol for all other tasks.
         recognize: probes a server; ``None``: it is of another kind.
+        variant_of: the protocol of which it is a variant: what a URL shows of that, it may be.
         by_route: route that an endpoint's URL names → the server, if that shows its kind without a probe.
         routes: that an endpoint's URL may name beside those of the tasks.
+        learn: what a refusal tells of the server, so that the next request can be put differently.
         nameless: such a server with one model takes requests that name none, and may refuse a wrong name.
     """
 
@@ -201,8 +229,10 @@ class Protocol:
     tasks: Mapping[str, Serving]
     others: Protocol | None = None
     recognize: Callable[[Probe], Server | None] = _unrecognized
+    variant_of: Protocol | None = None
     by_route: Callable[[str], Server | None] = _unrecognized
     routes: tuple[str, ...] = ()
+    learn: Learn = _nothing_learned
     nameless: bool = False
 
     def serving(self, task: Task) -> Serving:
@@ -233,11 +263,18 @@ class Protocol:
             if value is None or isinstance(rule, Done):
                 continue
             if isinstance(rule, Refused):
-                if value is not False:
-                    raise SettingsError(f"{name} has no effect at {self.title}: {rule.reason}")
+                if not any(value is one or (value == one and not isinstance(value, bool)) for one in rule.accepts):
+                    raise SettingsError(
+                        f"{name} = {_shown(value)} has no effect at {self.title}: {rule.reason}",
+                        advice=f"Leave {name} out",
+                    )
                 continue
             place = found.root if rule.root else found.parameters
-            place[rule.name or name] = rule.value(value) if rule.value else value
+            field_value = rule.value(value) if rule.value else value
+            if rule.spread and isinstance(field_value, Mapping):
+                place.update(field_value)
+            elif field_value is not None:
+                place[rule.name or name] = field_value
         return found
 
     def read(self, task: Task, answer: Any, n: int, args: Arguments) -> list[Answer]:
@@ -250,13 +287,26 @@ class Protocol:
             HuggingFaceError: the error that the answer holds; ``InvalidAnswer`` for one that cannot be assigned to
                 the rows with certainty.
         """
-        refuse_errors(answer)
+        for part in answer if isinstance(answer, list) else [answer]:
+            refuse_failed(part)
         serving = self.serving(task)
         parts = serving.split(answer, n, args)
         if len(parts) != n:
             miscounted(len(parts), n)
         decode = serving.decode or task.decode
         return _with_tokens([decode(part, args) for part in parts], answer)
+
+
+def refuse_failed(part: Any) -> None:
+    """Raise the error that is in the place of an answer, or of a part of it, if one is."""
+    error = failure_within(200, {}, part) if isinstance(part, dict) else None
+    if error is not None:
+        raise error
+
+
+def _shown(value: Any) -> str:
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:59]}…"
 
 
 def _with_tokens(answers: list[Answer], answer: Any) -> list[Answer]:

@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 
 from ..tasks.media import Media
 from ..tasks.task import Arguments, Row
-from .base import Call, Fields, Rule, Sent, Serving, done, sent
-from .splitting import split_single
+from .base import Call, Fields, Refused, Rule, Sent, Serving, done, refuse_failed, sent
 
 #: Fields that would make the service answer in another form than one JSON object, or name another model.
 NOT_SENT = ("stream", "stream_options", "messages", "model")
@@ -31,15 +30,24 @@ def encode_chat(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
     return Call(root={"messages": messages(prompt, image, args.values.get("system_prompt")), **root})
 
 
+def split_choice(answer: Any, n: int, args: Arguments) -> list[Any]:
+    """Take the whole answer for the one row, unless its choice holds an error."""
+    choices = answer.get("choices") if isinstance(answer, Mapping) else None
+    if isinstance(choices, list) and choices:
+        refuse_failed(choices[0])
+    return [answer]
+
+
 ARGUMENTS: Mapping[str, Rule] = {
     "max_output_length": Sent("max_tokens", root=True),
     **done("the encoder makes it the first message", "system_prompt"),
+    "n": Refused("a row has one answer", accepts=(1,)),
     **sent(
-        "frequency_penalty", "logit_bias", "logprobs", "max_tokens", "n", "presence_penalty", "response_format", "seed",
+        "frequency_penalty", "logit_bias", "logprobs", "max_tokens", "presence_penalty", "response_format", "seed",
         "stop", "temperature", "tool_choice", "tool_prompt", "tools", "top_logprobs", "top_p", root=True,
     ),
 }  # fmt: skip
-CHAT = Serving(encode_chat, split_single, ARGUMENTS, root_fields=True)
+CHAT = Serving(encode_chat, split_choice, ARGUMENTS, root_fields=True)
 
 
 #: The route of chat completions below a server's ``/v1``.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
+
+from urllib3.filepost import encode_multipart_formdata
 
 from ..errors import EndpointGone, HuggingFaceError, InvalidInput, SettingsError
 from ..net.request import Request, Response, encode_json
@@ -172,6 +175,8 @@ class InferenceAPI:
 
     def _body(self, task: Task, call: Call, model: str | None) -> tuple[bytes, str]:
         """Return a request's body and its content type."""
+        if call.form and call.media is not None:
+            return _form(call.root, call.media)
         if call.media is not None and not call.parameters and not call.root and not task.chat:
             return call.media.data, call.media.type
         body: dict[str, Any] = {}
@@ -203,6 +208,16 @@ class InferenceAPI:
         if self._endpoint is not None or self._provider in _NO_PROVIDER or ":" in self._model:
             return self._model
         return f"{self._model}:{self._provider}"
+
+
+def _form(fields: Mapping[str, Any], file: Media) -> tuple[bytes, str]:
+    """Return a multipart form and its content type."""
+    suffix = file.type.rpartition("/")[2].removeprefix("x-")
+    named: dict[str, Any] = {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()
+    }
+    body, content_type = encode_multipart_formdata({**named, "file": (f"file.{suffix}", file.data, file.type)})
+    return body, content_type
 
 
 def answer_of(response: Response) -> Any:

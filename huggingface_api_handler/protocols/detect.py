@@ -16,15 +16,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import ConnectionFailed, HuggingFaceError, Unavailable
+from ..errors import ConnectionFailed, HuggingFaceError, InvalidInput, Unavailable
 from ..net.memory_limit import MEMORY
 from ..net.request import Response
 from ..tasks.media import Media
 from ..tasks.media_answers import media_link
 from ..tasks.task import Answer, Arguments, Batching, Kind, Row, Task
-from . import PROTOCOLS, hf_inference, openai, toolkit
-from .base import BROKEN, Server
+from . import PROTOCOLS, hf_inference, toolkit
+from .base import BROKEN, Call, Learned, Protocol, Server
 from .client import InferenceAPI, answer_of
+from .pipeline_requests import WRITES_APART
 
 #: Seconds for which what was found is used.
 LASTS = 600.0
@@ -36,6 +37,8 @@ PATIENCE = 10.0
 _MAX_BYTES = 1 << 20
 #: The status of a route that exists and fails; a server that is starting has others.
 _BROKEN = 500
+#: … and that of a URL that takes no POST.
+_NO_POST = 405
 
 #: What is not probed, and what does not answer.
 HUB = Server(hf_inference.PROTOCOL)
@@ -127,7 +130,12 @@ def find(endpoint: str, ask: Callable[[str], Any]) -> Server:
 
     told = by_url(endpoint)
     if told is not None:
-        return replace(told, model=openai.only_model(openai.models_at(probe, told.prefix) or []))
+        variants = [one for one in PROTOCOLS if one.variant_of is told.protocol]
+        variant = next((server for one in variants if (server := one.recognize(probe)) is not None), None)
+        if variant is not None:
+            return variant
+        itself = told.protocol.recognize(probe)
+        return told if itself is None else replace(told, model=itself.model)
     for protocol in PROTOCOLS:
         found = protocol.recognize(probe)
         if found is not None:
@@ -152,6 +160,8 @@ class Findings:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        #: What refusals have told of the server.
+        self.learned = Learned()
         self._server: Server | None = None
         self._until = 0.0
         self._pause = AGAIN / 2
@@ -189,7 +199,8 @@ class Endpoint:
         self._task = task
         self._findings = findings
         self._timeout = timeout
-        self._is_asked = client.endpoint is not None and matters(task)
+        at = client.endpoint
+        self._is_asked = at is not None and (matters(task) or by_url(at) is not None)
 
     def server(self) -> Server:
         """Return what is known of the server now. Never raises: the query itself says what is wrong."""
@@ -202,11 +213,20 @@ class Endpoint:
             HuggingFaceError: what went wrong, with the service's reason.
         """
         server = self.server()
-        protocol, task = server.protocol, self._task
+        protocol, task, known = server.protocol, self._task, self._findings.learned
         arguments = self.arguments(arguments, server)
         call = protocol.encode(task, rows, arguments)
+        if call.media is not None and call.media.type in known.text_forms and not call.form:
+            call = replace(call, inputs=call.media.base64, media=None)
         began = time.monotonic()
-        response = self._client.ask(task, call, timeout=timeout, url=self.url(server), model=self.model_of(server))
+        try:
+            response = self._client.ask(task, call, timeout=timeout, url=self.url(server), model=self.model_of(server))
+        except HuggingFaceError as error:
+            self._learn(protocol, error, call, known)
+            advice = self._advice(error)
+            if advice is None:
+                raise
+            raise error.advising(advice) from error
         with MEMORY.parsing(len(response.content)):
             answer = answer_of(response)
             link = media_link(answer) if call.accept != "application/json" and response.is_json else None
@@ -215,9 +235,35 @@ class Endpoint:
         made = self._client.fetch(link, timeout=max(timeout - (time.monotonic() - began), 0.001))
         return Answered(protocol.read(task, Media(made.content, made.media_type), len(rows), arguments), response)
 
+    def _learn(self, protocol: Protocol, error: HuggingFaceError, call: Call, known: Learned) -> None:
+        """Have the request sent again, in another form, if its refusal tells one that the server takes.
+
+        Raises:
+            InvalidInput: retryable at once, and counted as a request like any other retry.
+        """
+        learned = protocol.learn(error, call, known)
+        if learned is not None:
+            self._findings.learned = learned
+            raise InvalidInput(
+                error.message, advice=error.advice, status=error.status, request_id=error.request_id,
+                retryable=True, retry_after=0.0, divisible=False,
+            ) from error  # fmt: skip
+
+    def _advice(self, error: HuggingFaceError) -> str | None:
+        """Return better advice than the error has, if there is some."""
+        endpoint = self._client.endpoint
+        if error.status != _NO_POST or endpoint is None or split_route(endpoint)[1]:
+            return None
+        write = f"If it is a server with OpenAI's API, write endpoint = '{split_route(endpoint)[0]}/v1'"
+        return f"{error.advice}. {write}" if error.advice else write
+
     def arguments(self, arguments: Arguments, server: Server) -> Arguments:
-        """Return ``arguments`` with the server's own name of the model if none is given."""
-        model = arguments.model
+        """Return ``arguments`` with what is known of the server's model: its name if none is given, its blank."""
+        model, known = arguments.model, self._findings.learned
+        if known.mask_token is not None:
+            model = replace(model, mask_token=known.mask_token)
+        if known.writes_apart:
+            model = replace(model, tags=(*model.tags, WRITES_APART))
         if not model.id and (self._client.model or server.model):
             model = replace(model, id=self._client.model or server.model)
         return replace(arguments, model=model)
@@ -254,7 +300,7 @@ class Endpoint:
 
         endpoint = self._client.endpoint or ""
         told = by_url(endpoint)
-        if told is not None and self._client.model:
+        if told is not None and self._client.model and split_route(endpoint)[1] != "/v1":
             return told
         try:
             return find(endpoint, ask)

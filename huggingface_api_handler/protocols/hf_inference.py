@@ -13,7 +13,7 @@ from ..tasks import TASKS
 from ..tasks.answers import as_list
 from ..tasks.task import Task
 from . import pipeline_requests as requests
-from .base import Encoder, Protocol, Rule, Sent, Serving, done, sent
+from .base import Encoder, Protocol, Rule, Sent, Serving, done, refused, sent
 from .chat import CHAT, chat_url
 from .splitting import split_for
 
@@ -64,7 +64,10 @@ ARGUMENTS: Mapping[str, Mapping[str, Rule]] = {
         **sent("dimensions", "normalize", "prompt_name", "truncate", "truncation_direction", root=True),
     },
     "sentence-similarity": {},
-    "text-ranking": sent("truncate", "raw_scores"),
+    "text-ranking": {
+        **sent("truncate"),
+        **refused("write endpoint = '…' of a server with text-embeddings-inference", "raw_scores"),
+    },
     "image-classification": _CLASSES,
     "object-detection": sent("threshold"),
     "zero-shot-object-detection": _CANDIDATES,
@@ -121,6 +124,7 @@ PROTOCOL = Protocol(
         },
         "chat-completion": CHAT,
     },
+    learn=requests.learn,
 )
 
 

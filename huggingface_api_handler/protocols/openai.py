@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..tasks.task import EMPTY, Arguments, Batching, Row
 from . import toolkit
-from .base import BROKEN, Call, Fields, Probe, Protocol, Rule, Sent, Server, Serving, done, model_name, sent
+from .base import (
+    BROKEN,
+    Call,
+    Fields,
+    Probe,
+    Protocol,
+    Refused,
+    Rule,
+    Sent,
+    Server,
+    Serving,
+    done,
+    model_name,
+    refused,
+    sent,
+)
 from .chat import CHAT, NOT_SENT
-from .splitting import split_generations, split_labels, split_ranking, split_vectors
+from .splitting import split_generations, split_labels, split_ranking, split_single, split_vectors, with_function
 
 # --- completions, embeddings, ranks, labels --------------------------------------------------
 
@@ -19,9 +35,21 @@ def named(args: Arguments) -> Mapping[str, Any]:
     return {"model": args.model.id} if args.model.id else EMPTY
 
 
+#: Arguments by which a user asks for samples; without one the most likely text is wanted.
+_SAMPLING = ("temperature", "top_p", "top_k", "typical_p", "best_of")
+
+
+def completion(fields: Mapping[str, Any], *, samples: bool) -> dict[str, Any]:
+    """Return the fields of a completion; OpenAI's servers draw samples unless they are told ``temperature = 0``."""
+    found = {name: value for name, value in fields.items() if name not in NOT_SENT}
+    if not samples and not any(found.get(name) is not None for name in _SAMPLING):
+        found["temperature"] = 0
+    return found
+
+
 def encode_completion(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
     """One prompt → the body of a completion."""
-    root = {name: value for name, value in fields.root.items() if name not in NOT_SENT}
+    root = completion(fields.root, samples=bool(args.parameters.get("do_sample")))
     return Call(root={**named(args), "prompt": rows[0][0], **root})
 
 
@@ -35,62 +63,94 @@ def encode_ranking(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call
     return Call(root={**named(args), "query": rows[0][0], "documents": [row[1] for row in rows], **fields.root})
 
 
-#: Text generation's names of arguments → those of completions; ``None``: there is no such field.
-COMPLETION_NAMES: Mapping[str, str | None] = {
-    "max_new_tokens": "max_tokens", "return_full_text": None, "details": None, "decoder_input_details": None,
-    "do_sample": None, "min_new_tokens": None,
-}  # fmt: skip
+def encode_classification(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
+    """Texts, with a request for the model's own scores if a function is to be applied to them."""
+    raw = {"raw_scores": True} if args.parameters.get("function_to_apply") else {}
+    return Call(root={**named(args), "input": [row[0] for row in rows], **fields.root, **raw})
 
 
-def completion_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields of text generation as completions take them."""
-    renamed = {COMPLETION_NAMES.get(name, name): value for name, value in fields.items()}
-    return {name: value for name, value in renamed.items() if name is not None}
+def encode_transcription(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
+    """One file of audio, as a form."""
+    times = args.parameters.get("return_timestamps")
+    wanted: dict[str, Any] = {"response_format": "json"}
+    if times:
+        granularity = "word" if times == "word" else "segment"
+        wanted = {"response_format": "verbose_json", "timestamp_granularities[]": granularity}
+    return Call(root={**named(args), **wanted, **fields.root}, media=rows[0][0], form=True)
 
 
 COMPLETION_ARGUMENTS: Mapping[str, Rule] = {
     "max_output_length": Sent("max_tokens", root=True),
     "max_new_tokens": Sent("max_tokens", root=True),
-    **done("dropped", "min_output_length", "return_full_text", "details", "decoder_input_details", "do_sample"),
+    "min_output_length": Sent("min_tokens", root=True),
+    **done("temperature = 0 unless samples are wanted", "do_sample"),
+    **done("finish_reason and the number of tokens come in any case", "details"),
+    **refused("join the prompt and the answer in SQL with CONCAT", "return_full_text"),
+    **refused("it has no such field", "decoder_input_details", "top_n_tokens", "watermark"),
+    **refused("name the adapter as model_name", "adapter_id"),
+    **refused("write task = 'chat-completion' and response_format", "grammar"),
+    **refused("it has no such field; shorten the text in a sub-select", "truncate"),
     **sent(
-        "adapter_id", "best_of", "frequency_penalty", "grammar", "repetition_penalty", "seed", "stop", "temperature",
-        "top_k", "top_n_tokens", "top_p", "truncate", "typical_p", "watermark", root=True,
+        "best_of", "frequency_penalty", "repetition_penalty", "seed", "stop", "temperature", "top_k", "top_p",
+        "typical_p", root=True,
     ),
 }  # fmt: skip
 
+EMBEDDING_ARGUMENTS: Mapping[str, Rule] = {
+    **done("the client pools the vectors of tokens", "pooling"),
+    **sent("dimensions", root=True),
+    "normalize": Refused("the server decides; only true can be had, which the client does", accepts=(True,)),
+    **refused("it has no such field; shorten the text in a sub-select", "truncate"),
+    "truncation_direction": Refused("it has no such field", accepts=("right", "Right")),
+    **refused("it has no such field; join the prompt to the text in a sub-select", "prompt_name"),
+}
+
+CLASSIFICATION_ARGUMENTS: Mapping[str, Rule] = {
+    **done("the client renames the labels of the answer", "labels"),
+    **done("all labels come, the client cuts the list", "top_k"),
+    **done("the client applies it to the scores that raw_scores asks for", "function_to_apply"),
+}
+
 TASKS: Mapping[str, Serving] = {
-    "chat-completion": CHAT,
+    "chat-completion": replace(CHAT, arguments={**CHAT.arguments, **refused("it has no such field", "tool_prompt")}),
     "text-generation": Serving(
         encode_completion, split_generations, COMPLETION_ARGUMENTS, "{v1}/completions", Batching.ONE, True
     ),
     "feature-extraction": Serving(
-        encode_input,
-        split_vectors,
-        {
-            **done("the client pools the vectors of tokens", "pooling"),
-            **sent("dimensions", "normalize", "prompt_name", "truncate", "truncation_direction", root=True),
-        },
-        "{v1}/embeddings",
-        root_fields=True,
+        encode_input, split_vectors, EMBEDDING_ARGUMENTS, "{v1}/embeddings", root_fields=True
     ),
     "text-ranking": Serving(
-        encode_ranking, split_ranking, sent("truncate", "raw_scores", root=True), "{v1}/rerank", root_fields=True
+        encode_ranking,
+        split_ranking,
+        {**sent("raw_scores", root=True), **refused("it has no such field", "truncate")},
+        "{v1}/rerank",
+        root_fields=True,
     ),
     "text-classification": Serving(
-        encode_input,
-        split_labels,
-        {
-            **done("the client renames the labels of the answer", "labels"),
-            **done("all labels come, the client cuts the list", "top_k"),
-            **done("dropped", "function_to_apply"),
-        },
+        encode_classification,
+        with_function(split_labels),
+        CLASSIFICATION_ARGUMENTS,
         "{v1}/classify",
+        root_fields=True,
+    ),
+    "automatic-speech-recognition": Serving(
+        encode_transcription,
+        split_single,
+        {
+            "return_timestamps": Refused("it gives times of segments and words", accepts=(False, True, "word")),
+            "generation_parameters": Sent(root=True, spread=True),
+        },
+        "{v1}/audio/transcriptions",
         root_fields=True,
     ),
 }
 
 
 # --- recognition -----------------------------------------------------------------------------
+
+
+#: Routes that other servers lack.
+_ROUTES = ("/chat/completions", "/completions", "/embeddings", "/audio/transcriptions")
 
 
 def models_at(probe: Probe, prefix: str) -> list[Mapping[str, Any]] | None:
@@ -111,15 +171,15 @@ def only_model(models: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def recognize(probe: Probe) -> Server | None:
-    """Return the server if it lists its models."""
+    """Return the server if it lists its models, or describes such routes."""
     for prefix in ("/v1", ""):
         models = models_at(probe, prefix)
         if models is not None:
             return Server(PROTOCOL, prefix, only_model(models))
-    return None
-
-
-_ROUTES = ("/chat/completions", "/completions", "/embeddings")
+    described = probe("/openapi.json")
+    paths = described.get("paths") if isinstance(described, Mapping) else None
+    own = [f"/v1{route}" for route in _ROUTES]
+    return Server(PROTOCOL, "/v1") if isinstance(paths, Mapping) and any(one in paths for one in own) else None
 
 
 def by_route(route: str) -> Server | None:

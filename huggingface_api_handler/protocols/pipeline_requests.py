@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from ..errors import InvalidInput
+from ..errors import HuggingFaceError, InvalidInput
 from ..tasks.answers import MASKS
 from ..tasks.tabular import canonical_table, cell_text
 from ..tasks.task import EMPTY, Arguments, ModelFacts, Row
-from .base import Call, Encoder, Fields
+from .base import Call, Encoder, Fields, Learned
 
 #: More labels than most models have, so that all of them come.
 ALL_LABELS = 100
 #: Tags of models that read a text and write another; what they write holds no prompt.
-_WRITERS = frozenset({"text2text-generation", "t5", "mt5", "umt5", "bart", "mbart", "pegasus", "led", "longt5"})
+WRITES_APART = "text2text-generation"
+_WRITERS = frozenset({WRITES_APART, "t5", "mt5", "umt5", "bart", "mbart", "pegasus", "led", "longt5"})
 
 
 def texts(rows: Sequence[Row]) -> Any:
@@ -96,7 +99,7 @@ def encode_translation(rows: Sequence[Row], args: Arguments, fields: Fields) -> 
 
 def writes_apart(model: ModelFacts) -> bool:
     """Say whether the model writes its output apart from the prompt, and knows no ``return_full_text``."""
-    return model.pipeline_tag == "text2text-generation" or not _WRITERS.isdisjoint(model.tags)
+    return model.pipeline_tag == WRITES_APART or not _WRITERS.isdisjoint(model.tags)
 
 
 def encode_generation(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
@@ -139,3 +142,26 @@ def encode_rows(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
     names = list(dict.fromkeys(name for record in records for name in record))
     data = {str(name): [cell_text(record.get(name)) for record in records] for name in names}
     return _call({"data": data}, args, fields)
+
+
+# --- refusals --------------------------------------------------------------------------------
+
+#: The words of transformers' pipeline; the token itself may have been taken for a tag of HTML, and left out.
+_NO_MASK = re.compile(r"No mask_token \(\s*(\S*?)\s*\) found")
+
+
+def learn(error: HuggingFaceError, call: Call, known: Learned) -> Learned | None:
+    """Return what the refusal of a pipeline tells: its blank, or which form of request it takes.
+
+    Nobody wrote ``return_full_text`` in a request that holds it as ``False``: it is our own.
+    """
+    blank = _NO_MASK.search(error.message)
+    if blank is not None:
+        token = blank[1] or "<mask>"
+        return replace(known, mask_token=token) if token != known.mask_token else None
+    if "return_full_text" in error.message and call.parameters.get("return_full_text") is False:
+        return None if known.writes_apart else replace(known, writes_apart=True)
+    is_refused_type = error.status == 415 or "content type" in error.message.lower()
+    if call.media is not None and is_refused_type and call.media.type not in known.text_forms:
+        return replace(known, text_forms=known.text_forms | {call.media.type})
+    return None

@@ -7,15 +7,17 @@ for fewer rows costs less than a value in the wrong row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ..errors import InvalidAnswer, SettingsError
 from ..tasks.answers import label_of
 from ..tasks.chat import choices_of
-from ..tasks.shapes import is_number, listed, mapping, one_element, refuse, unwrapped, whole
+from ..tasks.shapes import is_number, listed, mapping, number, one_element, refuse, unwrapped, whole
 from ..tasks.task import Arguments, Batching, Task
-from .base import Split, miscounted
+from .base import Split, miscounted, refuse_failed
 
 _LABELS = "a list of labels with scores"
 
@@ -77,6 +79,56 @@ def split_labels(answer: Any, n: int, args: Arguments, *, takes_pairs: bool = Fa
     return [[one] for one in flat]
 
 
+#: Sums of a row's scores by which it is told that they are probabilities of one label or another.
+_SUM = (0.999, 1.001)
+
+
+def applied(part: Any, function: str | None) -> Any:
+    """Return a row's labels with ``function_to_apply`` applied to the model's own scores.
+
+    Raises:
+        SettingsError: the server gave probabilities, though it was asked for its own scores.
+    """
+    if function is None:
+        return part
+    labels = [mapping(one, _LABELS) for one in listed(unwrapped(part), _LABELS)]
+    scores = [number(one.get("score"), "a score") for one in labels]
+    if len(scores) > 1 and all(0 <= one <= 1 for one in scores) and _SUM[0] <= sum(scores) <= _SUM[1]:
+        if function == "softmax":
+            return part
+        raise SettingsError(
+            f"function_to_apply = '{function}' has no effect at this server: it gives probabilities in any case",
+            advice="Leave function_to_apply out",
+        )
+    return [{**one, "score": score} for one, score in zip(labels, FUNCTIONS[function](scores), strict=True)]
+
+
+def _softmax(scores: Sequence[float]) -> list[float]:
+    powers = [math.exp(one - max(scores)) for one in scores]
+    return [one / sum(powers) for one in powers]
+
+
+def _sigmoid(scores: Sequence[float]) -> list[float]:
+    return [1 / (1 + math.exp(-one)) if one >= 0 else 1 - 1 / (1 + math.exp(one)) for one in scores]
+
+
+#: ``function_to_apply`` → raw scores of one row → scores.
+FUNCTIONS: Mapping[str, Callable[[Sequence[float]], list[float]]] = {
+    "none": list,
+    "softmax": _softmax,
+    "sigmoid": _sigmoid,
+}
+
+
+def with_function(split: Split) -> Split:
+    """Return a split that applies ``function_to_apply`` to the raw scores that the request asked for."""
+
+    def split_and_apply(answer: Any, n: int, args: Arguments) -> list[Any]:
+        return [applied(part, args.parameters.get("function_to_apply")) for part in split(answer, n, args)]
+
+    return split_and_apply
+
+
 def split_zero_shot(answer: Any, n: int, args: Arguments) -> list[Any]:
     """Split an answer of zero-shot-classification: one list of labels is always one row's."""
     if n == 1:
@@ -127,6 +179,7 @@ def split_generations(answer: Any, n: int, args: Arguments) -> list[Any]:
     """Split an answer of text-generation; a completions route says of each choice which prompt it belongs to."""
     if isinstance(answer, Mapping) and "choices" in answer:
         choices = choices_of(answer)
+        refuse_failed(choices[0])
         if n > 1:
             return by_index(choices, n, "a choice")
         return [{**mapping(choices[0], "a choice"), "usage": answer.get("usage")}] if len(choices) == 1 else choices
@@ -160,9 +213,20 @@ def split_vectors(answer: Any, n: int, args: Arguments) -> list[Any]:
             parts = [parts[0] if len(parts) == 1 and isinstance(parts[0], (list, str)) else parts]
         elif any(not isinstance(part, (list, str)) for part in parts):
             refuse(answer, f"a vector for each of {n} inputs")
+    if any(_is_null(part) for part in parts):
+        raise InvalidAnswer(
+            "the service sent nulls in the place of a vector",
+            advice="Run the query again; a server with half precision may need another dtype",
+            retryable=n == 1,
+        )
     if len({_dimensions(part) for part in parts if isinstance(part, list)}) > 1:
         refuse(answer, "vectors of one length")
     return parts
+
+
+def _is_null(part: Any) -> bool:
+    """Say whether a vector holds nulls, which servers write for numbers that are none."""
+    return part is None or (isinstance(part, list) and bool(part) and part[0] is None)
 
 
 def _dimensions(part: Any) -> int:

@@ -8,13 +8,13 @@ from typing import Any
 from ..tasks.task import Arguments, Row
 from . import toolkit
 from .base import Call, Fields, Probe, Protocol, Server, Serving, done, model_name, sent
-from .splitting import split_numbers, split_pairs_labels, split_ranking, split_vectors
+from .splitting import split_numbers, split_pairs_labels, split_ranking, split_vectors, with_function
 
 
 def encode_classification(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
     """Texts, each in a list of its own: a bare list of two texts would be one pair of texts."""
     inputs = rows[0][0] if len(rows) == 1 else [[row[0]] for row in rows]
-    raw = {"raw_scores": True} if args.parameters.get("function_to_apply") == "none" else {}
+    raw = {"raw_scores": True} if args.parameters.get("function_to_apply") else {}
     return Call(inputs, root={**fields.root, **raw})
 
 
@@ -54,11 +54,11 @@ PROTOCOL = Protocol(
     tasks={
         "text-classification": Serving(
             encode_classification,
-            split_pairs_labels,
+            with_function(split_pairs_labels),
             {
                 **done("the client renames the labels of the answer", "labels"),
                 **done("all labels come, the client cuts the list", "top_k"),
-                **done("raw_scores asks for scores as they are", "function_to_apply"),
+                **done("the client applies it to the scores that raw_scores asks for", "function_to_apply"),
             },
             route="/predict",
             root_fields=True,

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..tasks.task import Arguments, Batching, Row
 from . import chat, hf_inference, pipeline_requests, toolkit
-from .base import Call, Fields, Probe, Protocol, Sent, Server, Serving, model_name
+from .base import Call, Fields, Probe, Protocol, Sent, Server, Serving, model_name, refused
 from .splitting import split_generations
 
 #: Fields of /info that only text-generation-inference has, in one of its versions.
@@ -45,12 +45,19 @@ PROTOCOL = Protocol(
         "text-generation": Serving(
             encode_generation,
             split_generations,
-            hf_inference.ARGUMENTS["text-generation"],
+            {
+                **hf_inference.ARGUMENTS["text-generation"],
+                **refused("it has no shortest output", "min_output_length"),
+            },
             batching=Batching.ONE,
         ),
         "chat-completion": replace(
             chat.CHAT,
-            arguments={**chat.ARGUMENTS, "response_format": Sent(root=True, value=_schema)},
+            arguments={
+                **chat.ARGUMENTS,
+                "response_format": Sent(root=True, value=_schema),
+                **refused("it ignores biases", "logit_bias"),
+            },
         ),
     },
     others=toolkit.PROTOCOL,

@@ -1,12 +1,46 @@
 """The default container of Inference Endpoints (huggingface-inference-toolkit), and all that takes ``{"inputs": …}``.
 
-It is the kind of every server that says nothing else of itself.
+It is the kind of every server that says nothing else of itself. Its pipelines look for arguments in ``parameters``
+alone; those of sentence-transformers take none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from . import hf_inference
+from .base import Protocol, Refused, Rule, Sent, done
 
-PROTOCOL = replace(hf_inference.PROTOCOL, name="toolkit", title="the default container of Inference Endpoints")
+_GENERATE_KWARGS: dict[str, Rule] = {"generation_parameters": Sent("generate_kwargs")}
+_GENERATE_PARAMETERS: dict[str, Rule] = {"generate_parameters": Sent(spread=True)}
+
+#: Task → rules other than hf-inference's.
+_OWN: Mapping[str, Mapping[str, Rule]] = {
+    "feature-extraction": {
+        **done("the client normalizes, and checks the length of the answer", "normalize"),
+        "dimensions": Sent(),
+        "truncate": Sent("truncation"),
+        "truncation_direction": Refused("it cuts texts at their end", accepts=("right", "Right")),
+        "prompt_name": Refused("it puts no prompt before a text; join the prompt to the text in a sub-select"),
+    },
+    "text-ranking": {
+        **done("its models always cut texts that are too long", "truncate"),
+        "raw_scores": Refused("it gives the scores that the model's config asks for"),
+    },
+    "summarization": _GENERATE_PARAMETERS,
+    "translation": _GENERATE_PARAMETERS,
+    "image-to-text": _GENERATE_KWARGS,
+    "automatic-speech-recognition": _GENERATE_KWARGS,
+    "text-to-speech": _GENERATE_KWARGS,
+}
+
+PROTOCOL: Protocol = replace(
+    hf_inference.PROTOCOL,
+    name="toolkit",
+    title="the default container of Inference Endpoints",
+    tasks={
+        name: replace(serving, arguments={**serving.arguments, **_OWN.get(name, {})})
+        for name, serving in hf_inference.PROTOCOL.tasks.items()
+    },
+)

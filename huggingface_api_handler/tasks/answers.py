@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..errors import SettingsError
 from .shapes import (
     Decoder,
     carried,
@@ -54,6 +55,33 @@ def label_names(args: Arguments) -> dict[str, str]:
     return renamed
 
 
+#: Labels that servers give of media where a request does not say how many.
+_USUAL_TOP_K = 5
+
+
+def _check_labels(found: Sequence[str], renamed: Mapping[str, str], args: Arguments) -> None:
+    """Refuse ``labels`` that do not fit the labels of an answer, which are the model's own.
+
+    Raises:
+        SettingsError: with the model's labels.
+    """
+    names = as_list(args.values.get("labels"))
+    if not names:
+        return
+    own = f"the model's labels are {', '.join(found[:20])}{', …' if len(found) > 20 else ''}"
+    known = {*renamed, *names}
+    if len(found) > len(names) or (1 < len(found) < min(len(names), _USUAL_TOP_K) and "top_k" not in args.parameters):
+        raise SettingsError(
+            f"labels has {len(names)} names, and {own}",
+            advice="Write one name for each label of the model, in the model's order, or leave labels out",
+        )
+    if any(label not in known for label in found):
+        raise SettingsError(
+            f"labels cannot be assigned to the model's labels, whose order is not known: {own}",
+            advice="Leave labels out and rename them in SQL with CASE, or name the model on the Hub with model_name",
+        )
+
+
 def _scored(part: Any) -> list[tuple[str, float]]:
     """Return (label, score) of one row, from a list of objects, one object, or a legacy object of two lists."""
     if isinstance(part, list) and len(part) == 1 and isinstance(part[0], Mapping) and "labels" in part[0]:
@@ -84,7 +112,9 @@ def labels_answer(part: Any, args: Arguments) -> Answer:
     """One row's labels → the one with the best score, and all of them with theirs."""
     renamed = label_names(args)
     best: dict[str, float] = {}
-    for label, score in _scored(unwrapped(part)):
+    scored = _scored(unwrapped(part))
+    _check_labels(list(dict.fromkeys(label for label, _ in scored)), renamed, args)
+    for label, score in scored:
         name = renamed.get(label, label)
         best[name] = max(score, best.get(name, score))
     ranked = sorted(best.items(), key=lambda item: -item[1])

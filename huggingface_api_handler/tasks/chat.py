@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
-from ..errors import InvalidAnswer
+from ..errors import InvalidAnswer, InvalidInput, SettingsError, Unavailable
+from .reasoning import separate
 from .shapes import (
     carried,
     dumps,
@@ -22,8 +23,6 @@ from .shapes import (
 )
 from .task import Answer, Arguments
 
-#: Thoughts that a server left in front of the content instead of apart from it.
-_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
 _FENCE = re.compile(r"\A\s*```[A-Za-z]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*\Z", re.DOTALL)
 
 
@@ -31,6 +30,7 @@ _FENCE = re.compile(r"\A\s*```[A-Za-z]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*\Z", re
 
 
 def choices_of(answer: Mapping[str, Any]) -> list[Any]:
+    """Return the choices of a completion, of which there must be one at least."""
     choices = answer.get("choices")
     choices = listed(answer if choices is None else choices, "an object with choices")
     if not choices:
@@ -51,7 +51,7 @@ def _content(value: Any) -> str | None:
 def _tool_calls(value: Any) -> list[dict[str, Any]]:
     """Return tool calls with their arguments as JSON text, which is what most servers send."""
     calls = []
-    for raw in listed(value, "a list of tool calls"):
+    for raw in [value] if isinstance(value, Mapping) else listed(value, "a list of tool calls"):
         call = plain(mapping(raw, "a tool call"))
         function = dict(mapping(call.get("function"), "a tool call's function"))
         if not isinstance(function.get("arguments"), str):
@@ -83,20 +83,65 @@ def json_text(content: str, finish_reason: str | None) -> str:
     try:
         return dumps(plain(json.loads(fenced.group(1) if fenced else content, parse_constant=_no_constant)))
     except (ValueError, RecursionError) as error:
-        cut = finish_reason == "length"
-        raise InvalidAnswer(
-            "response_format asks for JSON, but the content is "
-            + ("JSON that was cut at the token limit" if cut else "no valid JSON"),
-            advice="Raise max_tokens" if cut else "Say in the prompt which JSON is wanted, or choose another model",
-        ) from error
+        raise _no_json(finish_reason) from error
+
+
+def _no_json(finish_reason: str | None) -> InvalidAnswer:
+    cut = finish_reason == "length"
+    return InvalidAnswer(
+        "response_format asks for JSON, but the content is "
+        + ("JSON that was cut at the token limit" if cut else "no valid JSON"),
+        advice="Raise max_tokens" if cut else "Say in the prompt which JSON is wanted, or choose another model",
+    )
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
+#: Reasons to end that name a failure of the service, in whatever words.
+_FAILED = re.compile(r"error|fail|insufficient|overload|unavailable|timed?[ _-]?out|abort|cancel|system_resource", re.I)
+_FILTERED = frozenset({"content_filter", "content-filter", "safety", "prohibited_content", "blocklist"})
+#: Reasons to end of a model that has said all it had to say.
+_STOPPED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
+
+
+def _refuse_failed(choice: Mapping[str, Any], content: str | None) -> None:
+    """Raise the error of a completion that failed on the way, or that the service's filter withheld."""
+    reason = str(choice.get("finish_reason") or choice.get("native_finish_reason") or "")
+    if reason.lower() in _FILTERED:
+        if not content:
+            raise InvalidInput(
+                "the service's content filter withheld the answer",
+                advice="Change this row's text, or choose another model or provider",
+                divisible=False,
+            )
+    elif _FAILED.search(reason):
+        raise Unavailable(f"the service ended the answer with finish_reason = '{carried(reason)[:60]}'")
+
+
+def _nothing() -> NoReturn:
+    raise InvalidAnswer(
+        "the service sent an empty answer",
+        advice="Run the query again; if it stays empty, change the prompt or choose another model",
+        retryable=True,
+        divisible=False,
+    )
+
+
+def _spoken(content: str, reason: str | None, explain: dict[str, Any]) -> str:
+    """Return the answer in a message's content; its reasoning goes to ``explain``."""
+    found = separate(content, cut=reason == "length")
+    if found.reasoning:
+        told = explain.get("reasoning")
+        explain["reasoning"] = f"{told}\n\n{found.reasoning}" if told else found.reasoning
+    if found.is_cut and not found.answer and reason != "length":
+        _nothing()
+    return found.answer
+
+
 def chat_answer(answer: Any, args: Arguments) -> Answer:
-    """A chat completion → its content; why it ended, what it cost and which tools it calls beside it."""
+    """A chat completion → its content; why it ended, tokens used, tools called and the reasoning beside it."""
     found = mapping(one_element(answer, "one completion"), "a chat completion")
     if "choices" not in found and isinstance(found.get("generated_text"), str):  # servers of the former task
         return Answer(carried(found["generated_text"]), {})
@@ -104,10 +149,31 @@ def chat_answer(answer: Any, args: Arguments) -> Answer:
     message = choice.get("message")
     if message is None and isinstance(choice.get("text"), str):
         message = {"content": choice["text"]}
+    content = _content(message.get("content")) if isinstance(message, Mapping) else None
+    _refuse_failed(choice, content)
     message = mapping(message, "a message")
-    content = _content(message.get("content"))
-    if content is not None:
-        content = _THOUGHTS.sub("", content, count=1)
+    explain = _explained(found, choice, message)
+    reason = explain.get("finish_reason")
+    has_more = "tool_calls" in explain or "refusal" in explain
+    if content:
+        content = _spoken(content, reason, explain)
+    if not content and not has_more:
+        if reason == "length" and "reasoning" in explain:
+            raise InvalidAnswer(
+                "the token limit was used up by the model's reasoning, before its answer",
+                advice="Raise max_tokens, or tell the model to reason less",
+                divisible=False,
+            )
+        if reason == "length" and wants_json(args):
+            raise _no_json(reason)
+        if reason in _STOPPED:
+            _nothing()
+    if wants_json(args) and content is not None and "tool_calls" not in explain:
+        content = json_text(content, reason)
+    return Answer(content, explain, tokens=whole(explain.get("usage", {}).get("total_tokens")))
+
+
+def _explained(found: Mapping[str, Any], choice: Mapping[str, Any], message: Mapping[str, Any]) -> dict[str, Any]:
     explain: dict[str, Any] = {}
     if isinstance(choice.get("finish_reason"), str):
         explain["finish_reason"] = carried(choice["finish_reason"])
@@ -118,9 +184,12 @@ def chat_answer(answer: Any, args: Arguments) -> Answer:
         explain["tool_calls"] = _tool_calls(message["tool_calls"])
     if isinstance(message.get("refusal"), str):
         explain["refusal"] = carried(message["refusal"])
-    if wants_json(args) and content is not None and "tool_calls" not in explain:
-        content = json_text(content, explain.get("finish_reason"))
-    return Answer(content, explain, tokens=whole(usage.get("total_tokens")))
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if isinstance(reasoning, str) and reasoning.strip():
+        explain["reasoning"] = carried(reasoning.strip())
+    if isinstance(choice.get("logprobs"), Mapping):
+        explain["logprobs"] = plain(choice["logprobs"])
+    return explain
 
 
 # --- answers of text-generation --------------------------------------------------------------
@@ -143,4 +212,13 @@ def generation_answer(part: Any, args: Arguments) -> Answer:
         tokens = whole(_usage(found.get("usage")).get("completion_tokens"))
     if tokens is not None:
         explain["tokens"] = tokens
-    return Answer(text(generated, "an object with generated_text", of=found), explain, tokens=tokens)
+    said = text(generated, "an object with generated_text", of=found)
+    if not said and not tokens:
+        _nothing()
+    least = args.values.get("min_output_length")
+    if least is not None and tokens is not None and tokens < least:
+        raise SettingsError(
+            f"min_output_length = {least} has no effect at this server: it ended an output after {tokens} tokens",
+            advice="Leave min_output_length out, or use another server",
+        )
+    return Answer(said, explain, tokens=tokens)

@@ -200,9 +200,13 @@ def transcript_answer(answer: Any, args: Arguments) -> Answer:
     explain: dict[str, Any] = {}
     if isinstance(found.get("chunks"), list):
         explain["chunks"] = [_chunk(mapping(one, "a chunk")) for one in found["chunks"]]
-    elif isinstance(found.get("segments"), list):
+    elif isinstance(found.get("segments"), list) and not found.get("words"):
         parts = [mapping(one, "a segment") for one in found["segments"]]
         explain["chunks"] = [_chunk({**one, "timestamp": [one.get("start"), one.get("end")]}) for one in parts]
+    elif isinstance(found.get("words"), list):
+        words = [mapping(one, "a word") for one in found["words"]]
+        explain["chunks"] = [_chunk({"text": one.get("word"), "timestamp": [one.get("start"), one.get("end")]})
+                             for one in words]  # fmt: skip
     return Answer(text(found.get("text"), "an object with text", of=found), explain)
 
 

@@ -1,4 +1,4 @@
-"""The small questions that every decoder asks of an answer: is it an error, a number, a text?
+"""The small questions that every decoder asks of an answer: is it an object, a number, a text?
 
 Nothing here trusts an answer: it may be any JSON at all, nested as deep as it likes.
 """
@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeAlias
 
-from ..errors import HuggingFaceError, InvalidAnswer, InvalidInput, ModelLoading, RateLimited, Unavailable, one_line
+from ..errors import InvalidAnswer, one_line
 from .media import Media
 from .task import Answer, Arguments
 
@@ -22,21 +22,6 @@ MAX_DEPTH = 48
 
 #: Whole numbers beyond this poison the host's database session.
 _MAX_WHOLE = 2**63
-
-#: ``error_type`` of text-generation-inference and text-embeddings-inference → what to do about it.
-_BY_TYPE: Mapping[str, type[HuggingFaceError]] = {
-    "overloaded": RateLimited,
-    "unhealthy": Unavailable,
-    "backend": Unavailable,
-    "generation": Unavailable,
-    "incomplete_generation": Unavailable,
-    "validation": InvalidInput,
-    "tokenizer": InvalidInput,
-    "empty": InvalidInput,
-    "template_error": InvalidInput,
-    "tool_error": InvalidInput,
-}
-
 
 # --- refusing --------------------------------------------------------------------------------
 
@@ -81,33 +66,6 @@ def service_text(value: Any, depth: int = 4) -> str:
     if isinstance(value, (list, tuple)):
         return "; ".join(filter(None, (service_text(part, depth - 1) for part in value[:3])))
     return ""
-
-
-def refuse_errors(answer: Any) -> None:
-    """Raise the error that an answer holds in place of a result: some services send them with HTTP 200."""
-    if isinstance(answer, Mapping):
-        _refuse_error(answer)
-    elif isinstance(answer, list):
-        for part in answer:
-            if isinstance(part, Mapping):
-                _refuse_error(part)
-
-
-def _refuse_error(answer: Mapping[str, Any]) -> None:
-    error = answer.get("error") or answer.get("errors")
-    if not error and answer.get("object") != "error":
-        return
-    text = one_line(carried(service_text(answer))) or "the service answered with an error that says nothing"
-    wait = answer.get("estimated_time")
-    if wait is not None and is_number(wait):
-        raise ModelLoading(text, retry_after=max(0.0, float(wait)))
-    if "currently loading" in text.lower():
-        raise ModelLoading(text)
-    named = answer.get("error_type") or answer.get("type")
-    kind = _BY_TYPE.get(named.lower()) if isinstance(named, str) else None
-    if kind is not None:
-        raise kind(text)
-    raise InvalidAnswer(f"the service answered with an error: {text}")
 
 
 # --- values ----------------------------------------------------------------------------------

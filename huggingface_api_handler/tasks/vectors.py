@@ -20,10 +20,13 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..errors import SettingsError
 from .shapes import dumps, is_number, listed, refuse
 from .task import Answer, Arguments
 
 _VECTOR = "a vector of finite numbers"
+#: Half-precision servers return lengths that differ from 1 by as much.
+_NORM_TOLERANCE = 1e-3
 
 
 def mean(tokens: list[list[float]]) -> list[float]:
@@ -76,21 +79,36 @@ def _pooled(tokens: list[Any], args: Arguments) -> Any:
     pool = POOLS.get(str(args.values.get("pooling") or "mean"))
     if pool is None:
         return vectors
-    vector = pool(vectors)
-    return _normalised(vector) if len(vectors) > 1 and args.parameters.get("normalize") else vector
+    return pool(vectors)
 
 
-def _normalised(vector: list[float]) -> list[float]:
+def _normalized(vector: list[float]) -> list[float]:
+    """Return a vector of length 1; one that the server has normalized already stays as it is, to the last digit."""
     length = math.hypot(*vector)
     if not math.isfinite(length):
         refuse(vector, _VECTOR)
-    return [one / length for one in vector] if length else vector
+    return vector if length == 0 or abs(length - 1) <= _NORM_TOLERANCE else [one / length for one in vector]
+
+
+def _checked_length(vector: list[float], args: Arguments) -> None:
+    """Refuse a vector of another length than ``dimensions`` asks for: the server ignored it."""
+    wanted = args.values.get("dimensions")
+    if wanted is not None and len(vector) != wanted:
+        raise SettingsError(
+            f"dimensions = {wanted} has no effect at this server: its vectors have {len(vector)} dimensions",
+            advice="Leave dimensions out, or use a model and a server that shorten vectors",
+        )
 
 
 def vector_answer(part: Any, args: Arguments) -> Answer:
     """One row's vector → JSON list, with ``pooling = 'none'`` its token vectors, and how long they are."""
-    vector = _vector_of(part, args)
-    return Answer(dumps(vector), {"dimensions": len(vector[0]) if isinstance(vector[0], list) else len(vector)})
+    found = _vector_of(part, args)
+    if isinstance(found[0], list):
+        _checked_length(found[0], args)
+        return Answer(dumps(found), {"dimensions": len(found[0])})
+    _checked_length(found, args)
+    vector = _normalized(found) if args.parameters.get("normalize") else found
+    return Answer(dumps(vector), {"dimensions": len(vector)})
 
 
 def _vector_of(part: Any, args: Arguments) -> Any:

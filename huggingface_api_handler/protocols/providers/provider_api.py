@@ -34,7 +34,7 @@ from ...net.request import Response
 from ...net.transport import Transport
 from ...net.url_policy import Purpose
 from ...tasks.media_answers import media_link
-from ...tasks.task import Batching, Task
+from ...tasks.task import Arguments, Batching, Task
 from .. import openai
 from ..base import Call
 from ..client import InferenceAPI
@@ -348,10 +348,18 @@ def _body(helper: Any, served: facts.Served, call: Call, model: str, url: str) -
     payload = _said(lambda: helper._prepare_payload_as_dict(inputs, dict(parameters), mapping))
     if payload is not None:
         if url.endswith("/completions"):
-            payload = openai.completion_fields(payload)
+            payload = _completion(payload)
         return {"json": {name: value for name, value in payload.items() if value is not None}}
     data = _said(lambda: helper._prepare_payload_as_bytes(inputs, dict(parameters), mapping, None))
     return {"data": bytes(data or b""), "content_type": getattr(data, "mime_type", None)}
+
+
+def _completion(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a body with text generation's names of fields as completions take it."""
+    prompt = {name: payload[name] for name in ("model", "prompt") if name in payload}
+    given = {name: value for name, value in payload.items() if name not in prompt}
+    fields = openai.PROTOCOL.fields(openai.PROTOCOL.tasks["text-generation"], Arguments(parameters=given))
+    return {**prompt, **openai.completion(fields.root, samples=bool(given.get("do_sample")))}
 
 
 def _said(build: Callable[[], Any]) -> Any:

@@ -1,0 +1,104 @@
+"""vLLM: OpenAI's API, and labels at a route and in a form of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..tasks.shapes import listed, mapping, number, refuse, whole
+from ..tasks.task import Arguments, Row
+from . import openai
+from .base import Call, Fields, Probe, Refused, Rule, Sent, Server, done
+from .splitting import by_index, with_function
+
+#: Raw scores: ``use_activation``, which older versions call ``activation``.
+_RAW = {"use_activation": False, "activation": False}
+
+
+def encode_classification(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
+    """Texts, with a request for the model's own scores if a function is to be applied to them."""
+    raw = _RAW if args.parameters.get("function_to_apply") else {}
+    return Call(root={**openai.named(args), "input": [row[0] for row in rows], **fields.root, **raw})
+
+
+def split_probabilities(answer: Any, n: int, args: Arguments) -> list[Any]:
+    """Split ``{"data": [{"index", "label", "probs", "num_classes"}]}``; only the best label has its name there."""
+    what = "an object with data"
+    parts = by_index(listed(mapping(answer, what).get("data"), what), n, "probabilities")
+    return [_labels(part, args) for part in parts]
+
+
+def _labels(part: Mapping[str, Any], args: Arguments) -> list[dict[str, Any]]:
+    scores = [number(one, "a probability") for one in listed(part.get("probs"), "a list of probabilities")]
+    if not scores:
+        refuse(part, "at least one probability")
+    count = whole(part.get("num_classes"))
+    if count is not None and count != len(scores):
+        refuse(part, f"{count} probabilities")
+    best = max(range(len(scores)), key=scores.__getitem__)
+    label = part.get("label")
+    named = {} if args.values.get("labels") or not isinstance(label, str) else {best: label}
+    return [
+        {"label": args.model.id2label.get(str(place)) or named.get(place, f"LABEL_{place}"), "score": score}
+        for place, score in enumerate(scores)
+    ]
+
+
+def encode_ranking(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
+    """One query with its documents."""
+    call = openai.encode_ranking(rows, args, fields)
+    return replace(call, root={**call.root, **_RAW}) if args.values.get("raw_scores") else call
+
+
+def _whole_length(truncate: Any) -> int | None:
+    """Return the length to which a text is cut: -1 is what the model takes."""
+    return -1 if truncate else None
+
+
+_TRUNCATE: dict[str, Rule] = {"truncate": Sent("truncate_prompt_tokens", root=True, value=_whole_length)}
+
+
+def recognize(probe: Probe) -> Server | None:
+    """Return the server if it says that its models are vLLM's."""
+    models = openai.models_at(probe, "/v1") or []
+    if not any(one.get("owned_by") == "vllm" for one in models):
+        return None
+    return Server(PROTOCOL, "/v1", openai.only_model(models))
+
+
+_OPENAI = openai.PROTOCOL.tasks
+PROTOCOL = replace(
+    openai.PROTOCOL,
+    name="vllm",
+    title="vLLM",
+    tasks={
+        **_OPENAI,
+        "text-classification": replace(
+            _OPENAI["text-classification"],
+            encode=encode_classification,
+            split=with_function(split_probabilities),
+            route="/classify",
+        ),
+        "text-ranking": replace(
+            _OPENAI["text-ranking"],
+            encode=encode_ranking,
+            arguments={**done("use_activation asks for it", "raw_scores"), **_TRUNCATE},
+        ),
+        "feature-extraction": replace(
+            _OPENAI["feature-extraction"], arguments={**openai.EMBEDDING_ARGUMENTS, **_TRUNCATE}
+        ),
+        "text-generation": replace(
+            _OPENAI["text-generation"],
+            arguments={
+                **openai.COMPLETION_ARGUMENTS,
+                "truncate": Sent("truncate_prompt_tokens", root=True),
+                "typical_p": Refused("it has no such field"),
+            },
+        ),
+    },
+    recognize=recognize,
+    variant_of=openai.PROTOCOL,
+    by_route=lambda route: None,
+    routes=(),
+)

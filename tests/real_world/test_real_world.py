@@ -4,18 +4,23 @@ A case is a file in a folder beside this one. Adding a case is adding a file:
 
 - ``source``: where it was reported, or the server and version that gave it. ``about``: one sentence.
 - ``model``, ``engine``, ``query``: the USING arguments of CREATE MODEL, CREATE ML_ENGINE and the SELECT.
-  ``"endpoint": "/v1"`` in ``model`` becomes an endpoint of the replaying server with that path.
+  ``"endpoint": "/v1"`` in ``model`` becomes an endpoint of the replaying server with that path, and ``"$server"`` in
+  ``engine`` the server's address.
 - ``rows``: column → cells.
 - ``responses``: what the server answers. Each has ``status``, ``headers``, ``body`` (JSON, or text as it is) and may
-  say ``method``, ``path``, ``contains`` and ``lacks``: the first one that fits a request and is not used up answers it.
-  ``times`` is how often it may be used; without it there is no limit. ``drop``: the connection is closed instead.
+  say ``method``, ``path``, ``query``, ``contains`` and ``lacks``: the first one that fits a request and is not used up
+  answers it. ``times`` is how often it may be used; without it there is no limit. ``drop``: the connection is closed
+  instead. ``gzip``: the body is compressed. ``each``: text of a row → its part of the answer; ``"$each"`` in the body
+  becomes the list of the parts for the texts in the request, in their order (``reversed``: in the other), and
+  ``"$index"`` in a part its place.
 - ``expect``: ``values``, ``explain`` (a subset of the JSON), ``errors`` (``null``, or ``code``, ``says``, ``silent``,
-  ``retryable``), one a row; ``raises`` (as an error) for what ends the query or CREATE MODEL; ``requests`` (at most so
+  ``retryable``), one a row; ``last``: the error of the last row, where others may have others; ``raises`` (as an error) for what ends the query or CREATE MODEL; ``requests`` (at most so
   many), ``sent`` (texts that some request holds), ``again`` (requests of the same query run again; 0: all were stored).
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from collections import Counter
@@ -64,7 +69,8 @@ class Replay:
 def _fits(response: Mapping[str, Any], heard: Heard) -> bool:
     if heard.method != response.get("method", "POST"):
         return False
-    if "path" in response and heard.target.partition("?")[0] != response["path"]:
+    path, _, query = heard.target.partition("?")
+    if response.get("path", path) != path or response.get("query", query) != query:
         return False
     body = heard.body.decode("utf-8", "replace")
     return response.get("contains", "") in body and ("lacks" not in response or response["lacks"] not in body)
@@ -73,10 +79,25 @@ def _fits(response: Mapping[str, Any], heard: Heard) -> bool:
 def _speak(response: Mapping[str, Any], heard: Heard, sock: socket.socket) -> None:
     headers = dict(response.get("headers", {}))
     kind = next((headers.pop(name) for name in list(headers) if name.lower() == "content-type"), None)
-    body = response.get("body", "")
-    text = body if isinstance(body, str) else json.dumps(body)
+    body = _body(response, heard)
     kind = kind or ("text/plain" if isinstance(body, str) else "application/json")
-    answer(text, response.get("status", 200), kind, **headers)(heard, sock)
+    data = (body if isinstance(body, str) else json.dumps(body)).encode()
+    if response.get("gzip"):
+        data, headers = gzip.compress(data), {**headers, "Content-Encoding": "gzip"}
+    answer(data, response.get("status", 200), kind, **headers)(heard, sock)
+
+
+def _body(response: Mapping[str, Any], heard: Heard) -> Any:
+    body = response.get("body", "")
+    if "each" not in response:
+        return body
+    sent = heard.body.decode("utf-8", "replace")
+    texts = sorted((text for text in response["each"] if text in sent), key=sent.index)
+    parts = [
+        json.dumps(response["each"][text]).replace('"$index"', str(place)) for place, text in enumerate(texts)
+    ]
+    listed = ", ".join(reversed(parts) if response.get("reversed") else parts)
+    return json.loads(json.dumps(body).replace('"$each"', f"[{listed}]"))
 
 
 class Case:
@@ -90,11 +111,9 @@ class Case:
 
     def run(self, server: Loopback) -> pd.DataFrame:
         told = self.told
-        at = engine_settings(
-            {"base_url": f"{server.url}/hf-inference", "api_key": TOKEN, **told.get("engine", {})},
-            environ={},
-            login=lambda: None,
-        )
+        engine = {"base_url": "$server/hf-inference", "api_key": TOKEN, **told.get("engine", {})}
+        engine["base_url"] = engine["base_url"].replace("$server", server.url)
+        at = engine_settings(engine, environ={}, login=lambda: None)
         using = dict(told["model"])
         if str(using.get("endpoint", "")).startswith("/"):
             using["endpoint"] = server.url + using["endpoint"].rstrip("/")
@@ -133,7 +152,11 @@ def _check_rows(found: pd.DataFrame, expect: Mapping[str, Any]) -> None:
         assert [_close(value) for value in values] == [_close(value) for value in expect["values"]]
     for cell, wanted in zip(found.get("y_explain", ()), expect.get("explain", ()), strict=False):
         explained = json.loads(cell) if cell else None
-        assert explained is None if wanted is None else {name: explained.get(name) for name in wanted} == wanted
+        assert explained is None if wanted is None else {name: (explained or {}).get(name) for name in wanted} == wanted
+    if "last" in expect:
+        last = found.iloc[-1]
+        _check_error(last["y_error_type"], last["y_error"], bool(last["y_retryable"]), expect["last"])
+        return
     errors = expect.get("errors", [None] * len(found))
     assert len(errors) == len(found)
     for row, wanted in enumerate(errors):

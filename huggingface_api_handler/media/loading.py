@@ -72,7 +72,7 @@ def load(
     transport: Transport,
     roots: tuple[str, ...] = (),
     max_bytes: int = MAX_BYTES,
-    timeout: float = 60.0,
+    timeout: float,
 ) -> Media:
     """Return what ``cell`` holds or names, as ``kind`` (image, audio or video).
 

@@ -24,7 +24,7 @@ class Limits:
         deadline: seconds that the run may take; ``None``: no such limit.
         max_requests: requests that the run may make, retries included; ``None``: no such limit.
         max_retries: tries of an item beyond its first.
-        timeout: seconds that a request may take.
+        timeout: seconds that a request may take; infinite: no such limit.
         max_batch_bytes: bytes of the items in one request, where there is more than one.
     """
 
@@ -34,7 +34,7 @@ class Limits:
     deadline: float | None = None
     max_requests: int | None = None
     max_retries: int = 5
-    timeout: float = 60.0
+    timeout: float = math.inf
     max_batch_bytes: int = 1_500_000
 
 

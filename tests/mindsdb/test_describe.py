@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
+import urllib.request
 from typing import Any
 
 import pytest
@@ -152,3 +154,16 @@ def test_a_model_that_others_serve(world: World) -> None:
         for model in ("elsewhere", "in_vain"):
             world.sql(f"DROP MODEL IF EXISTS {model}")
         world.sql("DROP ML_ENGINE routed")
+
+
+def test_mindsdbs_form_of_the_handler(world: World) -> None:
+    """What MindsDB's own interface shows: labels for people, and the arguments of a query."""
+    with urllib.request.urlopen(f"{world.server.url}/api/handlers/huggingface_api", timeout=60) as answer:
+        form = json.load(answer)["connection_args"]
+    engine, query = form["creation_args"], {entry["name"]: entry for entry in form["prediction"]}
+    assert engine["api_key"]["label"] == "API key"
+    assert not any("_" in entry["label"] for entry in [*engine.values(), *query.values()])
+    # MindsDB masks an engine's arguments by this form alone, so the older name of the key must be in it.
+    assert {name for name, entry in engine.items() if entry.get("secret")} == {"api_key", "huggingface_api_api_key"}
+    assert query["timeout"]["description"] == "maximum seconds per request"
+    assert "task" not in query

@@ -49,6 +49,19 @@ MISTAKES = {
                        ("on_error", "raise", "null")),
     "broken template": (CREATE + "USING engine = 'hf', task = 'text-generation', prompt_template = 'Say {{x'",
                         ("prompt_template",)),
+    "labels that do not fit": (
+        CREATE + "USING engine = 'hf', task = 'text-classification', column = 't', labels = 'bad, so-so, good'",
+        ("labels must be 2 names", "NEGATIVE, POSITIVE")),
+    "braces in a prompt": (
+        CREATE + "USING engine = 'hf', task = 'chat-completion', prompt = 'Summarise {{title}}'",
+        ("'{{title}}' is not replaced", "prompt_template = 'Summarise {{title}}'")),
+    "no result wanted": (CREATE + "USING engine = 'hf', task = 'fill-mask', column = 't', top_k = '-1'",
+                         ("top_k must be a whole number of at least 1",)),
+    "generation without a model": (CREATE + "USING engine = 'hf', task = 'text-generation', column = 't'",
+                                   ("model_name = ", "task = 'chat-completion'")),
+    "policy for a task that is no chat": (
+        CREATE + "USING engine = 'hf', task = 'fill-mask', column = 't', provider = 'cheapest'",
+        ("chat-completion only",)),
     "several at once": (
         CREATE + "USING engine = 'hf', task = 'fill-mask', tmeout = 3, max_batch_size = 'many'",
         ("'tmeout'", "'timeout'", "max_batch_size", "input_column")),

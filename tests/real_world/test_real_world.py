@@ -14,8 +14,9 @@ A case is a file in a folder beside this one. Adding a case is adding a file:
   becomes the list of the parts for the texts in the request, in their order (``reversed``: in the other), and
   ``"$index"`` in a part its place.
 - ``expect``: ``values``, ``explain`` (a subset of the JSON), ``errors`` (``null``, or ``code``, ``says``, ``silent``,
-  ``retryable``), one a row; ``last``: the error of the last row, where others may have others; ``raises`` (as an error) for what ends the query or CREATE MODEL; ``requests`` (at most so
-  many), ``sent`` (texts that some request holds), ``again`` (requests of the same query run again; 0: all were stored).
+  ``retryable``), one a row; ``last``: the error of the last row, where others may have others; ``raises`` (as an
+  error) for what ends the query or CREATE MODEL; ``requests`` (at most so many), ``sent`` (texts that some request
+  holds), ``again`` (requests of the same query run again; 0: all were stored).
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class Replay:
                 self.used[number] += 1
                 if response.get("drop"):
                     raise EOFError
-                return _speak(response, heard, sock)
+                _speak(response, heard, sock)
+                return
         answer({"detail": "Not Found"}, 404)(heard, sock)
 
 
@@ -93,9 +95,7 @@ def _body(response: Mapping[str, Any], heard: Heard) -> Any:
         return body
     sent = heard.body.decode("utf-8", "replace")
     texts = sorted((text for text in response["each"] if text in sent), key=sent.index)
-    parts = [
-        json.dumps(response["each"][text]).replace('"$index"', str(place)) for place, text in enumerate(texts)
-    ]
+    parts = [json.dumps(response["each"][text]).replace('"$index"', str(place)) for place, text in enumerate(texts)]
     listed = ", ".join(reversed(parts) if response.get("reversed") else parts)
     return json.loads(json.dumps(body).replace('"$each"', f"[{listed}]"))
 

@@ -174,7 +174,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 
 def _literal(value: object, begin: str) -> str:
-    """Return a line that begins with ``begin`` and holds a constant; a text too long for it in several, as ruff does."""
+    """Return an entry that begins with ``begin`` and holds a constant; a long text in several lines, as ruff does."""
     if not isinstance(value, str):
         return f"{begin}{value!r},"
     whole = f"{begin}{json.dumps(value, ensure_ascii=False)},"

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from ..errors import SettingsError
-from ..tasks.task import Arguments, Dialect, ModelFacts
+from ..tasks.task import Arguments, ModelFacts
 from .specs import ROUTER, Execution
 
 #: Incremented when the meaning of what ``ModelSettings.to_dict`` returns changes.
@@ -90,9 +90,9 @@ class ModelSettings:
         """The providers in order of preference; ``auto`` or a policy is alone."""
         return tuple(self.provider.split(", "))
 
-    def arguments(self, dialect: Dialect = Dialect.INFERENCE) -> Arguments:
+    def arguments(self) -> Arguments:
         """Return the arguments of the task's ``encode`` and ``read``."""
-        return Arguments(self.values, self.parameters, self.options, self.facts, dialect)
+        return Arguments(self.values, self.parameters, self.options, self.facts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the token and the engine's folders, ready for JSON."""

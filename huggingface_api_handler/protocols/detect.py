@@ -1,79 +1,73 @@
-"""What kind of server stands behind an endpoint: told by what it answers, or by its URL.
+"""Which kind of server an endpoint is: its URL shows it, or its answers to a few probes.
 
-=====================================  ==============================================
-``GET /info`` with ``model_type``      text-embeddings-inference
-``GET /info`` with a text generator    text-generation-inference
-``GET /v1/models`` or ``/models``      a server that speaks OpenAI's API
-none of these                          the default container of Inference Endpoints, and whatever
-                                       takes ``{"inputs": …}`` at its root
-=====================================  ==============================================
+Each protocol recognizes its own kind (``Protocol.recognize``), in the order of ``PROTOCOLS``. A server that no protocol
+recognizes is taken for the default container of Inference Endpoints, which takes ``{"inputs": …}`` at its root.
 
-Three short questions at most, once a process and then again after ``LASTS`` seconds; never for each row. A server
-that does not answer them is asked as if it had answered none, and they are put again while it starts.
+A process probes once, and again after ``LASTS`` seconds; never for each row. A server that does not answer is taken for
+the default container, and probed again while it starts.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import ConnectionFailed, HuggingFaceError, Unavailable
-from ..tasks.task import Arguments, Batching, Dialect, Kind, Task
-from .hf_inference import InferenceAPI
+from ..net.memory_limit import MEMORY
+from ..net.request import Response
+from ..tasks.media import Media
+from ..tasks.media_answers import media_link
+from ..tasks.task import Answer, Arguments, Batching, Kind, Row, Task
+from . import PROTOCOLS, hf_inference, openai, toolkit
+from .base import BROKEN, Server
+from .client import InferenceAPI, answer_of
 
 #: Seconds for which what was found is used.
 LASTS = 600.0
-#: Seconds after which a server that did not answer is asked again; twice as long each time.
+#: Seconds after which a server that did not answer is probed again; twice as long each time.
 AGAIN = 5.0
-#: Seconds that the questions may take, all together.
+#: Seconds that the probes may take, all together.
 PATIENCE = 10.0
-#: Bytes of an answer that are looked at.
+#: Bytes of an answer to a probe.
 _MAX_BYTES = 1 << 20
-#: What an endpoint's URL may end in that names a route of OpenAI's API, …
-_OPENAI_ROUTES = ("/chat/completions", "/completions", "/embeddings")
-#: … and those that other servers have.
-_OTHER_ROUTES = ("/generate", "/embed", "/embed_all", "/predict", "/rerank", "/similarity", "/classify")
+#: The status of a route that exists and fails; a server that is starting has others.
+_BROKEN = 500
+
+#: What is not probed, and what does not answer.
+HUB = Server(hf_inference.PROTOCOL)
+UNKNOWN = Server(toolkit.PROTOCOL, has_answered=False)
+
+#: Paths that an endpoint's URL may end in, longest first: ``/chat/completions`` before ``/completions``.
+_ROUTES = sorted(
+    {
+        route
+        for protocol in PROTOCOLS
+        for route in (
+            *protocol.routes,
+            *((one.route or "").removeprefix("{v1}") for one in protocol.tasks.values()),
+        )
+        if route
+    },
+    key=len,
+    reverse=True,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """What is known of a server.
-
-    Attributes:
-        dialect: where fields stand in its requests.
-        prefix: what stands before OpenAI's routes: ``/v1``, or nothing.
-        model: what it calls its model, where it has only one.
-        max_batch_size: inputs that it takes in one request, if it says so.
-        has_answered: whether it could be asked at all.
-    """
-
-    dialect: Dialect
-    prefix: str = ""
-    model: str | None = None
-    max_batch_size: int | None = None
-    has_answered: bool = True
-
-
-#: What is not asked, and what does not answer.
-HUB = Server(Dialect.INFERENCE)
-UNKNOWN = Server(Dialect.TOOLKIT, has_answered=False)
-
-
-# --- addresses ------------------------------------------------------------------------------------
+# --- URLs -----------------------------------------------------------------------------------------
 
 
 def split_route(endpoint: str) -> tuple[str, str]:
     """Return an endpoint's URL as (server, route): ``https://host`` and ``/v1/rerank``, for example.
 
-    The route is empty where the URL names none.
+    The route is empty if the URL names none.
     """
     url = endpoint.rstrip("/")
     path = urlsplit(url).path
-    for known in (*_OPENAI_ROUTES, *_OTHER_ROUTES):
+    for known in _ROUTES:
         if path.endswith(known):
             root = url.removesuffix(known)
             versioned = root.removesuffix("/v1")
@@ -83,111 +77,77 @@ def split_route(endpoint: str) -> tuple[str, str]:
 
 
 def by_url(endpoint: str) -> Server | None:
-    """Return what the URL itself says of the server: ``/v1`` and the routes under it are OpenAI's."""
+    """Return the server if its URL shows of which kind it is."""
     route = split_route(endpoint)[1]
-    if route.startswith("/v1"):
-        return Server(Dialect.OPENAI, prefix="/v1")
-    return Server(Dialect.OPENAI) if route in _OPENAI_ROUTES else None
+    return next((server for protocol in PROTOCOLS if (server := protocol.by_route(route)) is not None), None)
 
 
 def url_of(endpoint: str, task: Task, server: Server) -> str:
-    """Return the address at which a server is asked for ``task``.
+    """Return the URL of ``task`` at a server.
 
-    An endpoint that names its route is asked there; else kinds of servers that have a route for the task are asked
-    at it, and all others at the endpoint as it stands.
+    An endpoint that names its route is requested there; else a server with a route for the task is requested at it,
+    and all others at the endpoint itself.
     """
     root, route = split_route(endpoint)
-    if route not in ("", "/v1"):
+    own = server.protocol.serving(task).route
+    if route not in ("", "/v1") or own is None:
         return endpoint
-    own = task.routes.get(server.dialect)
-    if own is None:
-        return endpoint
-    return f"{root}{server.prefix if server.dialect is Dialect.OPENAI else ''}{own}"
+    return root + own.replace("{v1}", server.prefix)
 
 
-# --- questions ------------------------------------------------------------------------------------
+# --- probes ---------------------------------------------------------------------------------------
 
 
 def matters(task: Task) -> bool:
-    """Say whether kinds of servers differ in how they are asked for ``task``: they do in tasks about text."""
+    """Say whether kinds of servers differ in how they serve ``task``: they do in tasks about text."""
     return task.chat or task.inputs[0].kind is Kind.TEXT
 
 
 def find(endpoint: str, ask: Callable[[str], Any]) -> Server:
-    """Return what stands behind ``endpoint``.
+    """Return the server at ``endpoint``.
 
     Args:
-        ask: URL → the JSON that it answers; ``None`` where the server answers that it has no such thing.
+        ask: URL → the JSON that it answers; ``None`` if the server answers that it has no such thing.
 
     Raises:
-        HuggingFaceError: where the server cannot be asked, now or at all.
+        HuggingFaceError: the server does not answer, now or at all.
     """
     root, _ = split_route(endpoint)
+    known: dict[str, Any] = {}
+
+    def probe(path: str) -> Any:
+        if path not in known:
+            try:
+                known[path] = ask(f"{root}{path}")
+            except Unavailable as error:
+                if error.status != _BROKEN:
+                    raise
+                known[path] = BROKEN
+        return known[path]
+
     told = by_url(endpoint)
     if told is not None:
-        return replace(told, model=_only_model(_listed(ask, f"{root}{told.prefix}/models")))
-    about = _info(ask, f"{root}/info")
-    if isinstance(about, Mapping):
-        if "model_type" in about and ("max_client_batch_size" in about or "max_batch_tokens" in about):
-            return Server(Dialect.TEI, model=_text(about.get("model_id")), max_batch_size=_batch(about))
-        if "model_id" in about and any(name in about for name in _OF_TGI):
-            return Server(Dialect.TGI, model=_text(about["model_id"]))
-    for prefix in ("/v1", ""):
-        listed = _listed(ask, f"{root}{prefix}/models")
-        if isinstance(listed, Mapping) and isinstance(listed.get("data"), list):
-            return Server(Dialect.OPENAI, prefix, _only_model(listed))
-    return Server(Dialect.TOOLKIT)
+        return replace(told, model=openai.only_model(openai.models_at(probe, told.prefix) or []))
+    for protocol in PROTOCOLS:
+        found = protocol.recognize(probe)
+        if found is not None:
+            return found
+    return Server(toolkit.PROTOCOL)
 
 
-def _info(ask: Callable[[str], Any], url: str) -> Any:
-    try:
-        return ask(url)
-    except Unavailable as error:
-        if error.status == _BROKEN:
-            return None
-        raise
+# --- one endpoint ---------------------------------------------------------------------------------
 
 
-def _listed(ask: Callable[[str], Any], url: str) -> Any:
-    """Return the models that a server lists. One that fails at it has the route: it is OpenAI's all the same.
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answers of one request, one for each row, and the response they come from."""
 
-    A server that lists what it has of the Hub fails where the Hub cannot be reached.
-    """
-    try:
-        return ask(url)
-    except Unavailable as error:
-        if error.status == _BROKEN:
-            return {"data": []}
-        raise
-
-
-#: The status of a route that is there and fails; a server that is starting has others.
-_BROKEN = 500
-#: Fields of /info that only text-generation-inference has, in one of its versions.
-_OF_TGI = ("max_total_tokens", "max_input_tokens", "max_input_length", "max_stop_sequences", "model_pipeline_tag")
-
-
-def _batch(about: Mapping[str, Any]) -> int | None:
-    most = about.get("max_client_batch_size")
-    return most if isinstance(most, int) and not isinstance(most, bool) and most > 0 else None
-
-
-def _only_model(listed: Any) -> str | None:
-    models = listed.get("data") if isinstance(listed, Mapping) else None
-    if not isinstance(models, list) or len(models) != 1 or not isinstance(models[0], Mapping):
-        return None
-    return _text(models[0].get("id"))
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and 0 < len(value) <= 500 and value.isprintable() else None
-
-
-# --- what is kept ---------------------------------------------------------------------------------
+    answers: list[Answer]
+    response: Response
 
 
 class Findings:
-    """What was found behind one endpoint, for all threads of a process."""
+    """What was found at one endpoint, for all threads of a process."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -197,9 +157,9 @@ class Findings:
         self._pause = AGAIN / 2
 
     def get(self, find: Callable[[], Server]) -> Server:
-        """Return what was found, by asking now if that was never done or is long ago.
+        """Return what was found; probe the server if that was never done or is long ago.
 
-        One thread asks; others wait for it. What was found stays when the server later does not answer.
+        One thread probes; others wait for it. What was found stays when the server later does not answer.
         """
         server = self._server
         if server is not None and self._clock() < self._until:
@@ -209,19 +169,19 @@ class Findings:
                 found = find()
                 if found.has_answered or self._server is None or not self._server.has_answered:
                     self._server = found
-                # A server that never answers such questions is soon left alone.
+                # A server that never answers probes is soon left alone.
                 self._pause = LASTS if found.has_answered else min(self._pause * 2, LASTS)
                 self._until = self._clock() + self._pause
             return self._server
 
 
 class Endpoint:
-    """The server of one client, as its requests need to know it.
+    """One task at the server of one client: asks it by the protocol that it speaks.
 
     Args:
-        client: asks; its own endpoint is meant.
+        client: sends the requests; its endpoint is meant.
         findings: what the process knows of that endpoint.
-        timeout: seconds that a request to it may take.
+        timeout: seconds that a request may take.
     """
 
     def __init__(self, client: InferenceAPI, task: Task, findings: Findings, timeout: float) -> None:
@@ -235,35 +195,54 @@ class Endpoint:
         """Return what is known of the server now. Never raises: the query itself says what is wrong."""
         return self._findings.get(self._find) if self._is_asked else HUB
 
+    def ask(self, rows: Sequence[Row], arguments: Arguments, timeout: float) -> Answered:
+        """Send one request for ``rows`` and return their answers.
+
+        Raises:
+            HuggingFaceError: what went wrong, with the service's reason.
+        """
+        server = self.server()
+        protocol, task = server.protocol, self._task
+        arguments = self.arguments(arguments, server)
+        call = protocol.encode(task, rows, arguments)
+        began = time.monotonic()
+        response = self._client.ask(task, call, timeout=timeout, url=self.url(server), model=self.model_of(server))
+        with MEMORY.parsing(len(response.content)):
+            answer = answer_of(response)
+            link = media_link(answer) if call.accept != "application/json" and response.is_json else None
+            if link is None:
+                return Answered(protocol.read(task, answer, len(rows), arguments), response)
+        made = self._client.fetch(link, timeout=max(timeout - (time.monotonic() - began), 0.001))
+        return Answered(protocol.read(task, Media(made.content, made.media_type), len(rows), arguments), response)
+
     def arguments(self, arguments: Arguments, server: Server) -> Arguments:
-        """Return ``arguments`` in the server's dialect, with its own name of the model where none is given."""
+        """Return ``arguments`` with the server's own name of the model if none is given."""
         model = arguments.model
         if not model.id and (self._client.model or server.model):
             model = replace(model, id=self._client.model or server.model)
-        return replace(arguments, dialect=server.dialect, model=model)
+        return replace(arguments, model=model)
 
     def model_of(self, server: Server) -> str | None:
-        """Return what the server calls its model; empty: it is asked without a name; ``None``: nothing is known.
-
-        Servers of OpenAI's API that have one model take a request without a name, and may refuse a wrong one.
-        """
-        return server.model or ("" if server.dialect is Dialect.OPENAI else None)
+        """Return what the server calls its model; empty: requests name none; ``None``: nothing is known."""
+        return server.model or ("" if server.protocol.nameless else None)
 
     def batch_size(self, most: int) -> int:
         """Return how many rows may share a request, of ``most`` that the user allows."""
         server = self.server()
-        if self._client.alone(self._task) or self._task.travels(server.dialect) is Batching.ONE:
+        if self._client.alone(self._task) or server.protocol.batching(self._task) is Batching.ONE:
             return 1
         return min(most, server.max_batch_size or most)
 
     def url(self, server: Server) -> str | None:
-        """Return where the task is asked for; ``None``: where the client would ask anyway."""
-        if self._client.endpoint is None or self._task.chat or not self._is_asked:
+        """Return the URL of the task; ``None``: the client's own."""
+        if self._client.endpoint is None or not self._is_asked:
+            return None
+        if self._task.chat and server.protocol.serving(self._task).route is None:
             return None
         return url_of(self._client.endpoint, self._task, server)
 
     def _find(self) -> Server:
-        # A server that is held asleep is woken by the first question, and answers when it is up.
+        # The first probe wakes a server that is scaled to zero, and is answered when it is up.
         patience = self._timeout if self._client.wakes else min(PATIENCE, self._timeout)
         ends = time.monotonic() + patience
 

@@ -20,12 +20,11 @@ from ..errors import HuggingFaceError, ServiceTimeout
 from ..media import loading
 from ..net.memory_limit import MEMORY
 from ..net.transport import Transport
+from ..protocols.client import InferenceAPI
 from ..protocols.detect import Endpoint
-from ..protocols.hf_inference import InferenceAPI, answer_of
 from ..scheduling.batches import Item
 from ..scheduling.progress import Progress, duration, left
 from ..scheduling.worker_pool import BatchResult, RowResult
-from ..tasks.media_answers import media_link
 from ..tasks.task import Answer, Arguments, Kind, Media, Task
 from .inputs import Caller
 
@@ -97,26 +96,12 @@ class RequestExecutor:
         ]
         if self._has_media:
             rows = [self._loaded(row, timeout) for row in rows]
-        server = self.endpoint.server()
-        arguments = self.endpoint.arguments(self.arguments, server)
-        call = self.task.encode(rows, arguments)
-        began = time.monotonic()
-        reply = self.client.ask(
-            self.task, call, timeout=timeout, url=self.endpoint.url(server), model=self.endpoint.model_of(server)
-        )
-        with MEMORY.parsing(len(reply.content)):
-            answer = answer_of(reply)
-            link = media_link(answer) if call.accept != "application/json" and reply.is_json else None
-            answers = [] if link is not None else self.task.read(answer, len(items), arguments)
-        if link is not None:  # somebody else's address: no token goes there
-            left = max(timeout - (time.monotonic() - began), 0.001)
-            made = self.transport.get(link, purpose="link", token=None, timeout=left)
-            answers = self.task.read(Media(made.content, made.media_type), len(items), arguments)
-        counted = [answer.tokens for answer in answers if answer.tokens is not None]
+        found = self.endpoint.ask(rows, self.arguments, timeout)
+        counted = [answer.tokens for answer in found.answers if answer.tokens is not None]
         return BatchResult(
-            [_row_result(answer) for answer in answers],
-            request_id=reply.request_id,
-            compute_seconds=reply.compute_seconds,
+            [_row_result(answer) for answer in found.answers],
+            request_id=found.response.request_id,
+            compute_seconds=found.response.compute_seconds,
             tokens=sum(counted) if counted else None,
         )
 

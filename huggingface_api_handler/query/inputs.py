@@ -16,7 +16,7 @@ from ..arguments.template import Prompt, Template, parse_template
 from ..errors import HuggingFaceError, PayloadTooLarge
 from ..media import loading
 from ..scheduling.batches import Item
-from ..tasks.encoders import cell_text
+from ..tasks.tabular import cell_text
 from ..tasks.task import Batching, Input, Kind, Task
 from . import cells as cell_values
 

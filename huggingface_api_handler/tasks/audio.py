@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from . import answers, media_answers, samples
-from .encoders import media_encoder, text_encoder
 from .generation import PROMPT
 from .task import Batching, Example, Input, Kind, Task
 from .text import LABELS
@@ -17,11 +16,9 @@ AUTOMATIC_SPEECH_RECOGNITION = Task(
     explain="chunks with timestamps, if return_timestamps is set",
     inputs=(AUDIO,),
     parameters="AutomaticSpeechRecognitionParameters",
-    encode=media_encoder(),
-    read=media_answers.read_transcript,
+    decode=media_answers.transcript_answer,
     travel=Batching.ONE,
     default_model="openai/whisper-large-v3",
-    method="automatic_speech_recognition",
     example=Example(TONES),
 )
 
@@ -32,11 +29,9 @@ AUDIO_CLASSIFICATION = Task(
     inputs=(AUDIO,),
     arguments=(LABELS,),
     parameters="AudioClassificationParameters",
-    encode=media_encoder(),
-    read=answers.read_media_labels,
+    decode=answers.labels_answer,
     travel=Batching.ONE,
     default_model="MIT/ast-finetuned-audioset-10-10-0.4593",
-    method="audio_classification",
     example=Example(TONES),
 )
 
@@ -45,8 +40,7 @@ AUDIO_TO_AUDIO = Task(
     large=True,
     answer="JSON list of label and blob (a data URI)",
     inputs=(AUDIO,),
-    encode=media_encoder(),
-    read=media_answers.read_parts,
+    decode=media_answers.parts_answer,
     travel=Batching.ONE,
     default_model="speechbrain/sepformer-wham",
     example=Example(TONES),
@@ -60,8 +54,7 @@ TEXT_TO_SPEECH = Task(
     explain="media type and size in bytes",
     inputs=(PROMPT,),
     parameters="TextToSpeechParameters",
-    encode=text_encoder(accept="*/*"),
-    read=media_answers.media_reader("audio", described=True),
+    decode=media_answers.media_decoder("audio", described=True),
     travel=Batching.ONE,
     default_model="hexgrad/Kokoro-82M",
     pipeline_tags=("text-to-audio",),

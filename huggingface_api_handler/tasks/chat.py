@@ -4,39 +4,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import InvalidAnswer
 from .shapes import (
-    by_index,
     carried,
     dumps,
-    each,
     is_number,
     listed,
     mapping,
     one_element,
     plain,
     refuse,
-    single,
     text,
     whole,
 )
-from .task import Answer, Arguments, Call, Dialect, Media, Row
+from .task import Answer, Arguments
 
 #: Thoughts that a server left in front of the content instead of apart from it.
 _THOUGHTS = re.compile(r"\A\s*<think>.*?</think>\s*", re.DOTALL)
 _FENCE = re.compile(r"\A\s*```[A-Za-z]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*\Z", re.DOTALL)
 
-#: Fields that would make the service answer in another way than one JSON object.
-_NOT_SENT = ("stream", "stream_options", "messages", "model")
-
 
 # --- answers of chat -------------------------------------------------------------------------
 
 
-def _choices(answer: Mapping[str, Any]) -> list[Any]:
+def choices_of(answer: Mapping[str, Any]) -> list[Any]:
     choices = answer.get("choices")
     choices = listed(answer if choices is None else choices, "an object with choices")
     if not choices:
@@ -106,7 +100,7 @@ def chat_answer(answer: Any, args: Arguments) -> Answer:
     found = mapping(one_element(answer, "one completion"), "a chat completion")
     if "choices" not in found and isinstance(found.get("generated_text"), str):  # servers of the former task
         return Answer(carried(found["generated_text"]), {})
-    choice = mapping(_choices(found)[0], "a choice")
+    choice = mapping(choices_of(found)[0], "a choice")
     message = choice.get("message")
     if message is None and isinstance(choice.get("text"), str):
         message = {"content": choice["text"]}
@@ -129,59 +123,7 @@ def chat_answer(answer: Any, args: Arguments) -> Answer:
     return Answer(content, explain, tokens=whole(usage.get("total_tokens")))
 
 
-read_chat = single(chat_answer)
-
-
-# --- requests of chat ------------------------------------------------------------------------
-
-
-def messages(prompt: str, image: Media | None, system: str | None) -> list[dict[str, Any]]:
-    """Return the messages of one prompt, perhaps about an image."""
-    content: Any = prompt
-    if image is not None:
-        content = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": image.data_uri}}]
-    opening = [{"role": "system", "content": system}] if system else []
-    return [*opening, {"role": "user", "content": content}]
-
-
-def _for_tgi(wanted: Any) -> Any:
-    """Return OpenAI's ``json_schema`` in the one form that all versions of text-generation-inference know."""
-    described = wanted.get("json_schema") if isinstance(wanted, Mapping) else None
-    schema = described.get("schema") if isinstance(described, Mapping) else None
-    return {"type": "json_object", "value": schema} if schema else wanted
-
-
-def encode_chat(rows: Sequence[Row], args: Arguments) -> Call:
-    """One prompt → the body of a chat completion, without ``model``, which belongs to the route."""
-    prompt, image = rows[0]
-    system = args.values.get("system_prompt")
-    fields = {name: value for name, value in args.parameters.items() if name not in _NOT_SENT and value is not None}
-    limit = args.values.get("max_output_length")
-    if limit is not None:
-        fields["max_tokens"] = limit
-    if args.dialect is Dialect.TGI and "response_format" in fields:
-        fields["response_format"] = _for_tgi(fields["response_format"])
-    return Call(root={"messages": messages(prompt, image, system), **fields})
-
-
 # --- answers of text-generation --------------------------------------------------------------
-
-
-def split_generations(answer: Any, n: int, args: Arguments) -> list[Any]:
-    """Split an answer of text-generation; a completions route says of each choice which prompt it is of."""
-    if isinstance(answer, Mapping) and "choices" in answer:
-        return _split_choices(answer, n)
-    if n == 1 and not isinstance(answer, list):
-        return [answer]
-    return listed(answer, f"a generated text for each of {n} inputs")
-
-
-def _split_choices(answer: Mapping[str, Any], n: int) -> list[Any]:
-    choices = _choices(answer)
-    usage = answer.get("usage")
-    if n == 1:
-        return [{**mapping(choices[0], "a choice"), "usage": usage}] if len(choices) == 1 else choices
-    return by_index(choices, n, "a choice")
 
 
 def generation_answer(part: Any, args: Arguments) -> Answer:
@@ -202,6 +144,3 @@ def generation_answer(part: Any, args: Arguments) -> Answer:
     if tokens is not None:
         explain["tokens"] = tokens
     return Answer(text(generated, "an object with generated_text", of=found), explain, tokens=tokens)
-
-
-read_generations = each(split_generations, generation_answer)

@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from . import samples
+from .media import Media
 from .shapes import (
-    Reader,
+    Decoder,
     carried,
     dumps,
     is_number,
@@ -21,12 +22,11 @@ from .shapes import (
     number,
     one_element,
     refuse,
-    single,
     text,
     unwrapped,
     whole,
 )
-from .task import Answer, Arguments, Media
+from .task import Answer, Arguments
 
 #: Where services put what they made.
 _HOLDERS = (
@@ -146,17 +146,17 @@ def found_medium(answer: Any, kind: str) -> Media | None:
     return medium
 
 
-def media_reader(kind: str, *, described: bool) -> Reader:
-    """Make the reader of a task that makes a medium of ``kind``; ``described``: type and size go to explain."""
+def media_decoder(kind: str, *, described: bool) -> Decoder:
+    """Make the decoder of a task that makes a medium of ``kind``; ``described``: type and size go to explain."""
 
-    def read(answer: Any, args: Arguments) -> Answer:
+    def decode(answer: Any, args: Arguments) -> Answer:
         medium = found_medium(answer, kind)
         if medium is None:
             return Answer(carried(str(media_link(answer))), {} if described else None)
         facts = {"media_type": medium.type, "bytes": len(medium.data)} if described else None
         return Answer(None, facts, media=medium)
 
-    return single(read)
+    return decode
 
 
 # --- parts -----------------------------------------------------------------------------------
@@ -212,8 +212,3 @@ def _chunk(one: Mapping[str, Any]) -> dict[str, Any]:
         refuse(times, "start and end of a chunk")
     return {"text": text(one.get("text"), "a chunk's text"),
             "timestamp": [None if time is None else number(time, "a time") for time in times]}  # fmt: skip
-
-
-read_segments = single(segments_answer)
-read_parts = single(parts_answer)
-read_transcript = single(transcript_answer)

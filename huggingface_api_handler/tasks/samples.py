@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 
-from .task import Media
+from .media import Media
 
 
 def png(seed: bytes, size: int = 16) -> Media:

@@ -1,4 +1,4 @@
-"""The small questions that every reader asks of an answer: is it an error, a number, a text, so many of them?
+"""The small questions that every decoder asks of an answer: is it an error, a number, a text?
 
 Nothing here trusts an answer: it may be any JSON at all, nested as deep as it likes.
 """
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, TypeAlias
 
 from ..errors import HuggingFaceError, InvalidAnswer, InvalidInput, ModelLoading, RateLimited, Unavailable, one_line
-from .task import Answer, Arguments, Media
+from .media import Media
+from .task import Answer, Arguments
 
-Reader: TypeAlias = "Callable[[Any, int, Arguments], list[Answer]]"
+#: (one row's part of an answer, arguments) → its answer
+Decoder: TypeAlias = "Callable[[Any, Arguments], Answer]"
 
 #: How deep a structure may be that we hand on; JSON is read and written by recursion.
 MAX_DEPTH = 48
@@ -62,11 +64,6 @@ def refuse(answer: Any, expected: str) -> NoReturn:
         carried(f"the service answered with {sketch(answer)}{inner}, where {expected} was expected{told}"),
         advice="Check that the model does this task",
     )
-
-
-def miscounted(found: int, rows: int) -> NoReturn:
-    """Raise ``InvalidAnswer``: not one answer for each row."""
-    raise InvalidAnswer(f"the service gave {found} answers for {rows} inputs")
 
 
 def service_text(value: Any, depth: int = 4) -> str:
@@ -204,45 +201,7 @@ def dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-# --- rows ------------------------------------------------------------------------------------
-
-
-def single(read: Callable[[Any, Arguments], Answer]) -> Reader:
-    """Make a reader of a task whose requests hold one row."""
-
-    def read_one(answer: Any, n: int, args: Arguments) -> list[Answer]:
-        refuse_errors(answer)
-        if n != 1:
-            miscounted(1, n)
-        return [read(answer, args)]
-
-    return read_one
-
-
-def each(split: Callable[[Any, int, Arguments], Sequence[Any]], read: Callable[[Any, Arguments], Answer]) -> Reader:
-    """Make a reader out of the splitting of an answer into rows and the reading of one row."""
-
-    def read_rows(answer: Any, n: int, args: Arguments) -> list[Answer]:
-        refuse_errors(answer)
-        parts = split(answer, n, args)
-        if len(parts) != n:
-            miscounted(len(parts), n)
-        return [read(part, args) for part in parts]
-
-    return read_rows
-
-
-def whole_answer(read: Callable[[Any, int, Arguments], list[Answer]]) -> Reader:
-    """Make a reader out of one that lays the whole answer on the rows by itself."""
-
-    def read_all(answer: Any, n: int, args: Arguments) -> list[Answer]:
-        refuse_errors(answer)
-        answers = read(answer, n, args)
-        if len(answers) != n:
-            miscounted(len(answers), n)
-        return answers
-
-    return read_all
+# --- wrappings -------------------------------------------------------------------------------
 
 
 def unwrapped(answer: Any) -> Any:
@@ -259,21 +218,3 @@ def one_element(answer: Any, what: str) -> Any:
     if len(answer) != 1:
         refuse(answer, what)
     return answer[0]
-
-
-def by_index(parts: Sequence[Any], n: int, what: str) -> list[Any]:
-    """Put objects that carry ``index`` in the order of the rows: each of 0 … n-1 exactly once.
-
-    The only object of the only row needs none.
-    """
-    if n == 1 and len(parts) == 1 and "index" not in mapping(parts[0], what):
-        return list(parts)
-    placed: dict[int, Any] = {}
-    for part in parts:
-        index = mapping(part, what).get("index")
-        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < n or index in placed:
-            refuse(part, f"{what} with each index from 0 to {n - 1} once")
-        placed[index] = part
-    if len(placed) != n:
-        miscounted(len(placed), n)
-    return [placed[index] for index in range(n)]

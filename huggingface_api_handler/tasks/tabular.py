@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import InvalidInput
-from .answers import read_table_answer
-from .encoders import cell_text, options, parameters
-from .shapes import dumps, is_number, listed, miscounted, number, one_element, refuse, text, whole, whole_answer
-from .task import Answer, Arguments, Batching, Call, Example, Input, Kind, Row, Task
+from .answers import table_answer
+from .shapes import dumps, is_number, number, text, whole
+from .task import Answer, Arguments, Batching, Example, Input, Kind, Task
 
 _FORMS = "write it as {column: [cells]} or [{column: cell}]"
 
 
 # --- tables in cells -------------------------------------------------------------------------
+
+
+def cell_text(cell: Any) -> str:
+    """Return a table's cell as the text that services want; nothing becomes empty text.
+
+    A whole number that a column of floats holds loses its ``.0``.
+    """
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
+        return str(int(cell))
+    if isinstance(cell, (dict, list)):
+        return json.dumps(cell, ensure_ascii=False)
+    return str(cell)
 
 
 def canonical_table(cell: Any) -> str:
@@ -62,13 +78,6 @@ def _columns(table: Any) -> dict[str, list[str]]:
     return columns
 
 
-def encode_table_question(rows: Sequence[Row], args: Arguments) -> Call:
-    """A question with its table."""
-    query, table = rows[0]
-    inputs = {"query": query, "table": json.loads(canonical_table(table))}
-    return Call(inputs=inputs, parameters=parameters(args), root=options(args))
-
-
 TABLE_QUESTION_ANSWERING = Task(
     name="table-question-answering",
     answer="the answer",
@@ -82,11 +91,9 @@ TABLE_QUESTION_ANSWERING = Task(
         ),
     ),
     parameters="TableQuestionAnsweringParameters",
-    encode=encode_table_question,
-    read=read_table_answer,
+    decode=table_answer,
     travel=Batching.ONE,
     default_model="google/tapas-base-finetuned-wtq",
-    method="table_question_answering",
     example=Example(
         (
             ("How tall is Ana?", '{"name": ["Ana", "Ben"], "tall": ["170", "182"]}'),
@@ -99,15 +106,8 @@ TABLE_QUESTION_ANSWERING = Task(
 # --- rows of one table -----------------------------------------------------------------------
 
 
-def encode_rows(rows: Sequence[Row], args: Arguments) -> Call:
-    """All rows as one table, column by column."""
-    records = [dict(row[0]) for row in rows]
-    names = list(dict.fromkeys(name for record in records for name in record))
-    data = {str(name): [cell_text(record.get(name)) for record in records] for name in names}
-    return Call(inputs={"data": data}, parameters=parameters(args), root=options(args))
-
-
-def _class(value: Any) -> Answer:
+def class_answer(value: Any, args: Arguments) -> Answer:
+    """A class: an ID or its name."""
     if isinstance(value, bool):
         return Answer(value)
     if is_number(value):
@@ -116,23 +116,11 @@ def _class(value: Any) -> Answer:
     return Answer(text(value, "a class"))
 
 
-def _amount(value: Any) -> Answer:
+def amount_answer(value: Any, args: Arguments) -> Answer:
+    """An estimate: a number."""
     known = whole(value)
     return Answer(known if known is not None else number(value))
 
-
-def _rows(answer: Any, n: int) -> list[Any]:
-    what = f"a value for each of {n} rows"
-    rows = listed(answer, what)
-    if len(rows) != n:
-        miscounted(len(rows), n)
-    if any(isinstance(row, list) for row in rows) and not all(isinstance(row, list) for row in rows):
-        refuse(answer, what)
-    return [one_element(row, what) for row in rows]
-
-
-read_classes = whole_answer(lambda answer, n, args: [_class(value) for value in _rows(answer, n)])
-read_amounts = whole_answer(lambda answer, n, args: [_amount(value) for value in _rows(answer, n)])
 
 RECORD = Input("input_columns", Kind.RECORD, "the columns to read; default: all columns of the query")
 FLATS = (((("rooms", 2), ("metres", 50)),), ((("rooms", 3), ("metres", 80)),), ((("rooms", 1), ("metres", 20)),))
@@ -141,8 +129,7 @@ TABULAR_CLASSIFICATION = Task(
     name="tabular-classification",
     answer="the class of the row",
     inputs=(RECORD,),
-    encode=encode_rows,
-    read=read_classes,
+    decode=class_answer,
     travel=Batching.TABLE,
     default_model="vvmnnnkv/wine-quality",
     example=Example(FLATS),
@@ -152,8 +139,7 @@ TABULAR_REGRESSION = Task(
     name="tabular-regression",
     answer="the predicted number",
     inputs=(RECORD,),
-    encode=encode_rows,
-    read=read_amounts,
+    decode=amount_answer,
     travel=Batching.TABLE,
     default_model="scikit-learn/Fish-Weight",
     example=Example(FLATS),

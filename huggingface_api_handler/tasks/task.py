@@ -1,17 +1,18 @@
 """What an entry of the task registry can say.
 
-A task says what its columns mean, what its request holds and how its answer reads.
-It knows nothing of HTTP, of frames, of how many requests there are or when they are made.
+A task says what its columns mean and how the answer to one row is decoded. It knows no server and no URL: how a
+request is put together, and how a response is split into rows, is the protocols' (``protocols/``).
 """
 
 from __future__ import annotations
 
 import enum
-from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias
+
+from .media import Media as Media
 
 Scalar: TypeAlias = "str | int | float | bool | None"
 EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -45,39 +46,6 @@ class Batching(enum.Enum):
     TABLE = "table"
     #: a request each
     ONE = "one"
-
-
-class Dialect(enum.Enum):
-    """What kind of server answers; it decides where fields stand in a request."""
-
-    #: hf-inference and whatever speaks like it
-    INFERENCE = "hf-inference"
-    #: the default container of Inference Endpoints
-    TOOLKIT = "toolkit"
-    #: text-embeddings-inference: fields at the root, lists nested
-    TEI = "tei"
-    #: text-generation-inference
-    TGI = "tgi"
-    #: OpenAI-compatible servers
-    OPENAI = "openai"
-
-
-@dataclass(frozen=True, slots=True)
-class Media:
-    """Bytes with their media type, such as ``image/png``."""
-
-    data: bytes = field(repr=False)
-    type: str
-
-    @property
-    def base64(self) -> str:
-        """The bytes as base64, without line breaks."""
-        return b64encode(self.data).decode("ascii")
-
-    @property
-    def data_uri(self) -> str:
-        """The whole as a ``data:`` URI."""
-        return f"data:{self.type};base64,{self.base64}"
 
 
 #: The values of one row, one for each of the task's ``inputs``: text as ``str``, media as
@@ -115,7 +83,6 @@ class Argument:
 
     Attributes:
         type: ``text``, ``number``, ``integer``, ``boolean``, ``list``, ``object``.
-        wire: name of the field in the request's ``parameters`` that it becomes, if any.
     """
 
     name: str
@@ -124,7 +91,6 @@ class Argument:
     required: bool = False
     choices: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
-    wire: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,34 +121,12 @@ class Arguments:
         parameters: fields of the request's ``parameters``.
         options: fields of the request's ``options``.
         model: what is known of the model.
-        dialect: what kind of server answers.
     """
 
     values: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     parameters: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     options: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     model: ModelFacts = ModelFacts()
-    dialect: Dialect = Dialect.INFERENCE
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request of a task, before it has a URL.
-
-    Attributes:
-        inputs: the JSON value of ``inputs``.
-        parameters: the JSON object of ``parameters``; left out where empty.
-        root: fields that stand beside ``inputs``; with ``inputs`` absent they are the whole body.
-        media: the one medium of a binary task: sent as raw bytes where there are no
-            parameters, else as base64 under ``inputs``.
-        accept: the media type wanted.
-    """
-
-    inputs: Any = None
-    parameters: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
-    root: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
-    media: Media | None = None
-    accept: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,14 +158,9 @@ class Task:
         name: the Hub's name of the task.
         answer: what the target holds, for the documentation.
         inputs: the columns that feed it.
-        encode: rows (one, or many where ``travel`` is LIST, GROUP or TABLE) → ``Call``.
-        read: (answer, number of rows, arguments) → exactly that many ``Answer``, in the order
-            of the rows, or ``InvalidAnswer``. The answer is parsed JSON, or ``Media`` where the
-            service sent something else.
-        travel: how rows share requests.
-        alone: servers that take one row a request, whatever ``travel`` says.
-        routes: where a kind of server is asked for it, below the server's URL (OpenAI's: below its ``/v1``);
-            at the URL itself where none is given.
+        decode: (one row's part of an answer, arguments) → its ``Answer``, or ``InvalidAnswer``. The part is parsed
+            JSON, or ``Media`` if the service sent something else.
+        travel: how rows may share requests.
         explain: what ``<target>_explain`` holds; empty: there is no such column.
         aliases: other names by which the task is asked for.
         arguments: USING arguments of its own.
@@ -229,10 +168,8 @@ class Task:
             flat in USING); ``None`` where it has none.
         default_model: used when USING names only the task; ``None`` where one must be named. It may
             hold names of arguments in braces: see ``default_for``.
-        method: the method of hugging-py-face that builds the call; ``None`` where it has none.
         pipeline_tags: further Hub tasks whose models can do this task.
-        pipeline_route: asked for at ``/pipeline/{task}``, since its models serve several tasks.
-        chat: travels to a chat-completions route.
+        chat: it is served by chat-completions routes.
         samples: whether equal inputs may rightly get different answers.
         makes: the kind of media that it makes, which ``output_dir`` may write to files.
         large: whether its answers hold vectors, masks or media; others are read up to a smaller size.
@@ -242,8 +179,7 @@ class Task:
     name: str
     answer: str
     inputs: tuple[Input, ...]
-    encode: Callable[[Sequence[Row], Arguments], Call]
-    read: Callable[[Any, int, Arguments], list[Answer]]
+    decode: Callable[[Any, Arguments], Answer]
     travel: Batching
     example: Example
     explain: str = ""
@@ -251,13 +187,9 @@ class Task:
     arguments: tuple[Argument, ...] = ()
     parameters: str | None = None
     default_model: str | None = None
-    method: str | None = None
     pipeline_tags: tuple[str, ...] = ()
-    pipeline_route: bool = False
     chat: bool = False
     samples: Callable[[Arguments], bool] = _never
-    alone: frozenset[Dialect] = frozenset()
-    routes: Mapping[Dialect, str] = field(default_factory=dict)
     makes: Kind | None = None
     large: bool = False
 
@@ -265,10 +197,6 @@ class Task:
     def max_answer_bytes(self) -> int:
         """Bytes of the longest answer that is read."""
         return LARGE_ANSWER if self.large or self.makes is not None else SMALL_ANSWER
-
-    def travels(self, dialect: Dialect) -> Batching:
-        """Return how rows share requests at this kind of server."""
-        return Batching.ONE if dialect in self.alone else self.travel
 
     def default_for(self, values: Mapping[str, Any]) -> str | None:
         """Return the model to use when USING names only the task, or ``None`` where one must be named."""

@@ -20,7 +20,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .shapes import by_index, dumps, is_number, listed, miscounted, refuse, whole, whole_answer
+from .shapes import dumps, is_number, listed, refuse
 from .task import Answer, Arguments
 
 _VECTOR = "a vector of finite numbers"
@@ -87,8 +87,13 @@ def _normalised(vector: list[float]) -> list[float]:
     return [one / length for one in vector] if length else vector
 
 
-def _row(part: Any, args: Arguments) -> Any:
-    """Return one row's vector, or its token vectors with ``pooling = 'none'``."""
+def vector_answer(part: Any, args: Arguments) -> Answer:
+    """One row's vector → JSON list, with ``pooling = 'none'`` its token vectors, and how long they are."""
+    vector = _vector_of(part, args)
+    return Answer(dumps(vector), {"dimensions": len(vector[0]) if isinstance(vector[0], list) else len(vector)})
+
+
+def _vector_of(part: Any, args: Arguments) -> Any:
     if isinstance(part, str) or _is_vector(part):
         return _vector(part)
     tokens = listed(part, _VECTOR)
@@ -97,50 +102,3 @@ def _row(part: Any, args: Arguments) -> Any:
     if not tokens:
         refuse(part, _VECTOR)
     return _pooled(tokens, args)
-
-
-def _parts(answer: Any, n: int) -> list[Any]:
-    """Split an answer into rows, without a guess at how many there are."""
-    if isinstance(answer, Mapping) and isinstance(answer.get("data"), list):
-        return [part.get("embedding") for part in by_index(answer["data"], n, "an embedding")]
-    if isinstance(answer, Mapping):
-        answer = answer.get("embeddings", answer.get("embedding", answer))
-    parts = listed(answer, "a list of vectors")
-    if n == 1:
-        # Bare, wrapped, or the token vectors of the one text: all are this row's.
-        return [parts[0] if len(parts) == 1 and isinstance(parts[0], (list, str)) else parts]
-    if any(not isinstance(part, (list, str)) for part in parts):
-        refuse(answer, f"a vector for each of {n} inputs")
-    return parts
-
-
-def _vectors(answer: Any, n: int, args: Arguments) -> list[Answer]:
-    parts = _parts(answer, n)
-    if len(parts) != n:
-        miscounted(len(parts), n)
-    rows = [_row(part, args) for part in parts]
-    sizes = {_dimensions(row) for row in rows}
-    if len(sizes) != 1:
-        refuse(answer, "vectors of one length")
-    tokens = _shares(answer, n)
-    return [
-        Answer(dumps(row), {"dimensions": size}, tokens=share)
-        for row, size, share in zip(rows, [sizes.pop()] * n, tokens, strict=True)
-    ]
-
-
-def _dimensions(row: Any) -> int:
-    return len(row[0]) if isinstance(row[0], list) else len(row)
-
-
-def _shares(answer: Any, n: int) -> list[int | None]:
-    """Return each row's part of the tokens that the service counted for the whole request."""
-    usage = answer.get("usage") if isinstance(answer, Mapping) else None
-    total = whole(usage.get("total_tokens")) if isinstance(usage, Mapping) else None
-    if total is None:
-        return [None] * n
-    each, rest = divmod(total, n)
-    return [each + (place < rest) for place in range(n)]
-
-
-read_vectors = whole_answer(_vectors)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from . import answers, media_answers, samples
-from .encoders import media_encoder, options, parameters, text_encoder
-from .generation import PROMPT, lengths
-from .task import Arguments, Batching, Call, Example, Input, Kind, Row, Task
+from .generation import LONGEST, PROMPT
+from .task import Arguments, Batching, Example, Input, Kind, Task
 from .text import CANDIDATES, LABELS
 
 IMAGE = Input("input_column", Kind.IMAGE, "the image", aliases=("image_column", "column"))
@@ -18,7 +15,6 @@ ASKED = Input("question_column", Kind.TEXT, "the question", constant="question")
 PICTURES = ((samples.png(b"one"),), (samples.png(b"two"),))
 SPOTS = ((samples.spot(205, 45, 45),), (samples.spot(45, 90, 170),))
 FILMS = ((samples.avi(b"one"),), (samples.avi(b"two"),))
-CAPTION_LENGTH = lengths(None, "max_new_tokens")
 
 
 def makes_another(args: Arguments) -> bool:
@@ -35,11 +31,9 @@ IMAGE_CLASSIFICATION = Task(
     inputs=(IMAGE,),
     arguments=(LABELS,),
     parameters="ImageClassificationParameters",
-    encode=media_encoder(),
-    read=answers.read_media_labels,
+    decode=answers.labels_answer,
     travel=Batching.ONE,
     default_model="google/vit-base-patch16-224",
-    method="image_classification",
     example=Example(PICTURES),
 )
 
@@ -49,11 +43,9 @@ OBJECT_DETECTION = Task(
     explain="number of objects per label",
     inputs=(IMAGE,),
     parameters="ObjectDetectionParameters",
-    encode=media_encoder(),
-    read=answers.read_detections,
+    decode=answers.detections_answer,
     travel=Batching.ONE,
     default_model="facebook/detr-resnet-50",
-    method="object_detection",
     example=Example(SPOTS),
 )
 
@@ -64,8 +56,7 @@ ZERO_SHOT_OBJECT_DETECTION = Task(
     inputs=(IMAGE,),
     arguments=(CANDIDATES,),
     parameters="ZeroShotObjectDetectionParameters",
-    encode=media_encoder(CANDIDATES),
-    read=answers.read_detections,
+    decode=answers.detections_answer,
     travel=Batching.ONE,
     default_model="google/owlv2-base-patch16-ensemble",
     example=Example(SPOTS, {"candidate_labels": ["red ball", "blue ball"]}),
@@ -78,8 +69,7 @@ IMAGE_SEGMENTATION = Task(
     explain="number of segments per label",
     inputs=(IMAGE,),
     parameters="ImageSegmentationParameters",
-    encode=media_encoder(),
-    read=media_answers.read_segments,
+    decode=media_answers.segments_answer,
     travel=Batching.ONE,
     default_model="nvidia/segformer-b0-finetuned-ade-512-512",
     example=Example(SPOTS),
@@ -89,10 +79,9 @@ IMAGE_TO_TEXT = Task(
     name="image-to-text",
     answer="the caption",
     inputs=(IMAGE,),
-    arguments=CAPTION_LENGTH,
+    arguments=(LONGEST,),
     parameters="ImageToTextParameters",
-    encode=media_encoder(*CAPTION_LENGTH),
-    read=answers.text_reader("generated_text"),
+    decode=answers.text_decoder("generated_text"),
     travel=Batching.ONE,
     default_model="Salesforce/blip-image-captioning-base",
     pipeline_tags=("image-text-to-text",),
@@ -106,8 +95,7 @@ ZERO_SHOT_IMAGE_CLASSIFICATION = Task(
     inputs=(IMAGE,),
     arguments=(CANDIDATES,),
     parameters="ZeroShotImageClassificationParameters",
-    encode=media_encoder(CANDIDATES),
-    read=answers.read_media_labels,
+    decode=answers.labels_answer,
     travel=Batching.ONE,
     default_model="openai/clip-vit-large-patch14-336",
     example=Example(PICTURES, {"candidate_labels": ["cat", "dog"]}),
@@ -120,8 +108,7 @@ VIDEO_CLASSIFICATION = Task(
     inputs=(VIDEO,),
     arguments=(LABELS,),
     parameters="VideoClassificationParameters",
-    encode=media_encoder(),
-    read=answers.read_media_labels,
+    decode=answers.labels_answer,
     travel=Batching.ONE,
     default_model="MCG-NJU/videomae-base-finetuned-kinetics",
     example=Example(FILMS),
@@ -130,21 +117,13 @@ VIDEO_CLASSIFICATION = Task(
 # --- what is asked about them ----------------------------------------------------------------
 
 
-def encode_asked(rows: Sequence[Row], args: Arguments) -> Call:
-    """An image with its question."""
-    image, question = rows[0]
-    inputs = {"image": image.base64, "question": question}
-    return Call(inputs=inputs, parameters=parameters(args), root=options(args))
-
-
 VISUAL_QUESTION_ANSWERING = Task(
     name="visual-question-answering",
     answer="the answer with the highest score",
     explain="all answers with their scores",
     inputs=(IMAGE, ASKED),
     parameters="VisualQuestionAnsweringParameters",
-    encode=encode_asked,
-    read=answers.read_all_answers,
+    decode=answers.all_answers,
     travel=Batching.ONE,
     default_model="dandelin/vilt-b32-finetuned-vqa",
     pipeline_tags=("image-text-to-text",),
@@ -157,8 +136,7 @@ DOCUMENT_QUESTION_ANSWERING = Task(
     explain="all answers with their scores",
     inputs=(IMAGE, ASKED),
     parameters="DocumentQuestionAnsweringParameters",
-    encode=encode_asked,
-    read=answers.read_all_answers,
+    decode=answers.all_answers,
     travel=Batching.ONE,
     default_model="impira/layoutlm-document-qa",
     pipeline_tags=("visual-question-answering", "image-to-text", "image-text-to-text"),
@@ -172,8 +150,7 @@ DEPTH_ESTIMATION = Task(
     large=True,
     answer="data URI of the depth image",
     inputs=(IMAGE,),
-    encode=media_encoder(),
-    read=media_answers.media_reader("image", described=False),
+    decode=media_answers.media_decoder("image", described=False),
     travel=Batching.ONE,
     default_model="depth-anything/Depth-Anything-V2-Small-hf",
     example=Example(PICTURES),
@@ -185,8 +162,7 @@ IMAGE_TO_IMAGE = Task(
     answer="data URI of the new image",
     inputs=(IMAGE, WISH),
     parameters="ImageToImageParameters",
-    encode=media_encoder(prompt="prompt", accept="image/png"),
-    read=media_answers.media_reader("image", described=False),
+    decode=media_answers.media_decoder("image", described=False),
     travel=Batching.ONE,
     default_model="black-forest-labs/FLUX.1-Kontext-dev",
     samples=makes_another,
@@ -200,8 +176,7 @@ TEXT_TO_IMAGE = Task(
     explain="media type and size in bytes",
     inputs=(PROMPT,),
     parameters="TextToImageParameters",
-    encode=text_encoder(accept="image/png"),
-    read=media_answers.media_reader("image", described=True),
+    decode=media_answers.media_decoder("image", described=True),
     travel=Batching.ONE,
     default_model="black-forest-labs/FLUX.1-dev",
     samples=makes_another,
@@ -215,8 +190,7 @@ TEXT_TO_VIDEO = Task(
     explain="media type and size in bytes",
     inputs=(PROMPT,),
     parameters="TextToVideoParameters",
-    encode=text_encoder(accept="*/*"),
-    read=media_answers.media_reader("video", described=True),
+    decode=media_answers.media_decoder("video", described=True),
     travel=Batching.ONE,
     default_model="Wan-AI/Wan2.1-T2V-1.3B",
     samples=makes_another,
@@ -230,8 +204,7 @@ IMAGE_TO_VIDEO = Task(
     explain="media type and size in bytes",
     inputs=(IMAGE, WISH),
     parameters="ImageToVideoParameters",
-    encode=media_encoder(prompt="prompt", accept="*/*"),
-    read=media_answers.media_reader("video", described=True),
+    decode=media_answers.media_decoder("video", described=True),
     travel=Batching.ONE,
     default_model="Wan-AI/Wan2.1-I2V-14B-720P",
     samples=makes_another,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+from huggingface_api_handler.protocols import hf_inference
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Media
 
-from ..unit.tasks.test_tasks import arguments, fake_answer, rows_of
+from ..unit.protocols.test_requests import arguments, fake_answer, rows_of
 from .targets import BODY_TYPES, NAMES, TARGETS, bodies
 
 
@@ -16,7 +17,7 @@ def good_answers() -> dict[str, bytes]:
     seeds = {}
     for name, task in TASKS.items():
         args = arguments(task)
-        said = fake_answer(task, task.encode(rows_of(task, args)[:1], args))
+        said = fake_answer(task, hf_inference.PROTOCOL.encode(task, rows_of(task, args)[:1], args))
         if isinstance(said, Media):
             body, kind = said.data, said.type if said.type in BODY_TYPES else "application/octet-stream"
         else:

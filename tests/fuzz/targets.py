@@ -30,11 +30,12 @@ from huggingface_api_handler.net.addresses import is_public
 from huggingface_api_handler.net.request import Response
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy, parse_url, redacted_url
+from huggingface_api_handler.protocols import PROTOCOLS, Protocol, hf_inference
 from huggingface_api_handler.query.execution import pack, unpack
 from huggingface_api_handler.query.inputs import ask, key_maker
 from huggingface_api_handler.query.pipeline import Caller
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Dialect, Kind, Media, ModelFacts, Task
+from huggingface_api_handler.tasks.task import Kind, Media, ModelFacts, Task
 
 from .draw import Draw
 
@@ -103,7 +104,7 @@ def urls(draw: Draw) -> None:
     policy = UrlPolicy(("http://127.0.0.1:9/x",), ("named.example", "10.0.0.1:80"), resolver=_refuse)
     for purpose in ("service", "media", "link"):
         try:
-            place = policy.parse(url, purpose=purpose)  # type: ignore[arg-type]
+            place = policy.parse(url, purpose=purpose)
         except HuggingFaceError:
             continue
         assert parse_url(place.url) == place
@@ -142,13 +143,13 @@ def cells(draw: Draw) -> None:
             else value
             for value, one in zip(item.payload, task.inputs, strict=True)
         )
-        call = task.encode([payload], model.arguments())
+        call = hf_inference.PROTOCOL.encode(task, [payload], model.arguments())
         if call.media is None:
             json.dumps([call.inputs, dict(call.parameters), dict(call.root)], allow_nan=False)
 
 
-def _read(task: Task, answer: Any, n: int, model: ModelSettings, dialect: Dialect) -> None:
-    answers = task.read(answer, n, model.arguments(dialect))
+def _read(task: Task, answer: Any, n: int, model: ModelSettings, protocol: Protocol) -> None:
+    answers = protocol.read(task, answer, n, model.arguments())
     assert len(answers) == n
     for one in answers:
         if one.media is None:
@@ -162,7 +163,7 @@ def _read(task: Task, answer: Any, n: int, model: ModelSettings, dialect: Dialec
 def answers(draw: Draw) -> None:
     task = TASKS[draw.one(NAMES)]
     n = 1 if draw.byte() % 2 else 1 + draw.byte() % 4
-    _read(task, draw.json(), n, _model(task.name), draw.one(tuple(Dialect)))
+    _read(task, draw.json(), n, _model(task.name), draw.one(PROTOCOLS))
 
 
 def bodies(draw: Draw) -> None:
@@ -174,7 +175,7 @@ def bodies(draw: Draw) -> None:
     assert reply.request_id is None or len(reply.request_id) < 1000
     _ = reply.compute_seconds
     answer = reply.json() if reply.is_json else Media(reply.content, reply.media_type)
-    _read(task, answer, 1, _model(task.name), Dialect.INFERENCE)
+    _read(task, answer, 1, _model(task.name), hf_inference.PROTOCOL)
 
 
 def _dumped(value: Any) -> bytes:

@@ -52,8 +52,8 @@ def test_importing_everything_changes_no_logger() -> None:
     found = run(
         "import huggingface_api_handler.query.pipeline, huggingface_api_handler.query.describe\n"
         "import huggingface_api_handler.cli.install\n"
-        "from huggingface_api_handler.protocols.hf_inference import hugging_py_face\n"
-        "hugging_py_face()",
+        "from huggingface_api_handler.protocols.hugging_py_face import load\n"
+        "load()",
         earlier="import requests, huggingface_hub, pandas, pydantic",  # these set up loggers of their own
     )
     assert "hugging_py_face" in found["modules"]

@@ -33,10 +33,12 @@ from ...net import error_mapping
 from ...net.request import Response
 from ...net.transport import Transport
 from ...net.url_policy import Purpose
-from ...tasks.generation import completions_fields
 from ...tasks.media_answers import media_link
-from ...tasks.task import Batching, Call, Dialect, Task
-from ..hf_inference import InferenceAPI
+from ...tasks.task import Batching, Task
+from .. import openai
+from ..base import Call
+from ..client import InferenceAPI
+from ..hf_inference import BY_PIPELINE
 from . import jobs
 from .answers import FORMS
 
@@ -87,7 +89,7 @@ class ProviderAPI(InferenceAPI):
 
     def alone(self, task: Task) -> bool:
         # Providers speak OpenAI's API, or take one input in their own.
-        return task.travels(Dialect.OPENAI) is Batching.ONE
+        return openai.PROTOCOL.batching(task) is Batching.ONE
 
     def ask(
         self, task: Task, call: Call, *, timeout: float, url: str | None = None, model: str | None = None
@@ -311,7 +313,7 @@ def _serves(one: facts.Served, task: Task) -> bool:
     """Say whether what the Hub says of a provider is that it serves a model for a task, in a way known here."""
     if one.provider == "hf-inference":
         # Its models of vectors and of likeness are the same; the route says which is wanted.
-        return one.task == task.name or (task.pipeline_route and one.task in task.pipeline_tags)
+        return one.task == task.name or (task.name in BY_PIPELINE and one.task in task.pipeline_tags)
     return (
         one.task == task.name
         and bool(one.provider_id)
@@ -346,7 +348,7 @@ def _body(helper: Any, served: facts.Served, call: Call, model: str, url: str) -
     payload = _said(lambda: helper._prepare_payload_as_dict(inputs, dict(parameters), mapping))
     if payload is not None:
         if url.endswith("/completions"):
-            payload = completions_fields(payload)
+            payload = openai.completion_fields(payload)
         return {"json": {name: value for name, value in payload.items() if value is not None}}
     data = _said(lambda: helper._prepare_payload_as_bytes(inputs, dict(parameters), mapping, None))
     return {"data": bytes(data or b""), "content_type": getattr(data, "mime_type", None)}

@@ -26,7 +26,7 @@ from huggingface_api_handler.hub import facts
 from huggingface_api_handler.hub.facts import Served
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
-from huggingface_api_handler.protocols.hf_inference import InferenceAPI
+from huggingface_api_handler.protocols.client import InferenceAPI
 from huggingface_api_handler.protocols.providers import provider_api
 from huggingface_api_handler.query.describe import TABLES, Description, describe
 from huggingface_api_handler.query.pipeline import Prediction

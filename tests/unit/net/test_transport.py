@@ -37,7 +37,7 @@ from huggingface_api_handler.net import transport as transport_module
 from huggingface_api_handler.net.request import Response
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
-from huggingface_api_handler.protocols.hf_inference import answer_of
+from huggingface_api_handler.protocols.client import answer_of
 from tests.unit.loopback import Heard, Loopback, Speak, answer, certificate, raw
 
 TOKEN = "hf_" + "t" * 34

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,11 +13,13 @@ import pytest
 from huggingface_api_handler.arguments import engine_settings, model_settings
 from huggingface_api_handler.cache import NoCache
 from huggingface_api_handler.errors import ConnectionFailed, HuggingFaceError, ModelLoading, Unavailable
+from huggingface_api_handler.net.request import Request
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
-from huggingface_api_handler.protocols import detect as dialects
-from huggingface_api_handler.protocols.detect import Endpoint, Findings, Server, by_url, find, split_route, url_of
-from huggingface_api_handler.protocols.hf_inference import InferenceAPI
+from huggingface_api_handler.protocols import Protocol, detect, openai, tei, tgi, toolkit
+from huggingface_api_handler.protocols.base import Server
+from huggingface_api_handler.protocols.client import InferenceAPI
+from huggingface_api_handler.protocols.detect import Endpoint, Findings, by_url, find, split_route, url_of
 from huggingface_api_handler.query.execution import RequestExecutor
 from huggingface_api_handler.query.pipeline import Caller, Prediction
 from huggingface_api_handler.query.runtime import Runtime
@@ -24,20 +27,22 @@ from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.scheduling.batches import Item
 from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Arguments, Dialect, Media
+from huggingface_api_handler.tasks.media import Media
+from huggingface_api_handler.tasks.task import Arguments
 
 CALLER = Caller(tenant="0/0", engine="engine-1", model="model-1", name="m", target="y")
 
+TOOLKIT, TEI, TGI, OPENAI = (one.PROTOCOL for one in (toolkit, tei, tgi, openai))
 #: What is served by which kind of server.
-SERVED: dict[Dialect, tuple[str, ...]] = {
-    Dialect.TEI: ("feature-extraction", "text-classification", "text-ranking", "sentence-similarity"),
-    Dialect.TGI: ("text-generation", "chat-completion"),
-    Dialect.OPENAI: (
+SERVED: list[tuple[Protocol, tuple[str, ...]]] = [
+    (TEI, ("feature-extraction", "text-classification", "text-ranking", "sentence-similarity")),
+    (TGI, ("text-generation", "chat-completion")),
+    (OPENAI, (
         "feature-extraction", "text-generation", "chat-completion", "text-ranking", "text-classification",
-    ),
-    Dialect.TOOLKIT: tuple(name for name, task in TASKS.items() if not task.chat),
-}  # fmt: skip
-PAIRS = [(kind, name) for kind, names in SERVED.items() for name in names]
+    )),
+    (TOOLKIT, tuple(name for name, task in TASKS.items() if not task.chat)),
+]  # fmt: skip
+PAIRS = [(kind, name) for kind, names in SERVED for name in names]
 
 
 class Street:
@@ -51,7 +56,7 @@ class Street:
         columns = {
             one.argument: f"in{place}"
             for place, one in enumerate(self.task.inputs)
-            if one.required and one.kind.value != "record"
+            if one.required and one.kind.name != "record"
         }
         place = {"endpoint": endpoint} if endpoint else {"model_name": f"sandbox/{name}"}
         self.model = model_settings(
@@ -65,7 +70,7 @@ class Street:
 
     def example(self, times: int = 1) -> pd.DataFrame:
         rows = self.task.example.rows * times
-        if self.task.inputs[0].kind.value == "record":
+        if self.task.inputs[0].kind.name == "record":
             return pd.DataFrame([dict(row[0]) for row in rows])
         cells = [[cell.data if isinstance(cell, Media) else cell for cell in row] for row in rows]
         return pd.DataFrame(cells, columns=[f"in{place}" for place in range(len(rows[0]))], dtype=object)
@@ -83,27 +88,27 @@ def texts(count: int, **more: Any) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("kind", "name"), PAIRS)
-def test_each_kind_of_server_gives_each_row_its_own_answer(sandbox: Sandbox, kind: Dialect, name: str) -> None:
-    street = Street(name, endpoint=sandbox.endpoint(kind.value, f"sandbox/{name}"))
+def test_each_kind_of_server_gives_each_row_its_own_answer(sandbox: Sandbox, kind: Protocol, name: str) -> None:
+    street = Street(name, endpoint=sandbox.endpoint(kind.name, f"sandbox/{name}"))
     frame = street.example()
     result = street.predict(frame)
     assert list(result.index) == list(frame.index)
     expected = Street(name, base_url=sandbox.url).predict(frame)
-    same = [column for column in expected if (kind, column) not in {(Dialect.TGI, "y_explain")}]
+    same = [column for column in expected if (kind, column) not in {(TGI, "y_explain")}]
     if name in ("text-generation", "chat-completion"):
         same = ["y"]  # servers differ in what they say beside the text
     pd.testing.assert_frame_equal(result[same], expected[same])
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, name in PAIRS if kind is not Dialect.TOOLKIT])
-def test_a_server_is_recognised_once(sandbox: Sandbox, kind: Dialect, name: str) -> None:
-    street = Street(name, endpoint=sandbox.endpoint(kind.value, f"sandbox/{name}"))
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, name in PAIRS if kind is not TOOLKIT])
+def test_a_server_is_recognised_once(sandbox: Sandbox, kind: Protocol, name: str) -> None:
+    street = Street(name, endpoint=sandbox.endpoint(kind.name, f"sandbox/{name}"))
     for _ in range(3):
         street.predict(street.example(2))
     assert 1 <= probes(sandbox) <= 2
     findings = next(held for held in street.runtime._held.values() if isinstance(held, Findings))
     found = findings.get(lambda: pytest.fail("asked again"))
-    assert (found.dialect, found.model) == (kind, f"sandbox/{name}")
+    assert (found.protocol, found.model) == (kind, f"sandbox/{name}")
 
 
 def test_tasks_that_all_servers_do_alike_ask_nothing(sandbox: Sandbox) -> None:
@@ -178,7 +183,7 @@ def test_a_server_that_cannot_be_asked_is_still_used(sandbox: Sandbox, monkeypat
 def test_a_server_that_starts_in_the_middle_of_a_query_is_recognised(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialects, "AGAIN", 0.0)
+    monkeypatch.setattr(detect, "AGAIN", 0.0)
     looked: list[str] = []
     look = InferenceAPI.look
 
@@ -223,8 +228,8 @@ def test_sleeping_and_paused_endpoints_are_explained(
 
 # --- recognising ----------------------------------------------------------------------------------
 
-TEI = {"model_id": "org/m", "model_type": {"reranker": {}}, "max_client_batch_size": 8, "max_batch_tokens": 16384}
-TGI = {"model_id": "org/m", "max_total_tokens": 2048, "max_client_batch_size": 4}
+TEI_INFO = {"model_id": "org/m", "model_type": {"reranker": {}}, "max_client_batch_size": 8, "max_batch_tokens": 16384}
+TGI_INFO = {"model_id": "org/m", "max_total_tokens": 2048, "max_client_batch_size": 4}
 MODELS = {"object": "list", "data": [{"id": "org/m"}]}
 
 
@@ -244,18 +249,18 @@ def answering(**paths: Any) -> Callable[[str], Any]:
 @pytest.mark.parametrize(
     ("said", "server"),
     [
-        ({"info": TEI}, Server(Dialect.TEI, model="org/m", max_batch_size=8)),
-        ({"info": {**TEI, "max_client_batch_size": "many"}}, Server(Dialect.TEI, model="org/m")),
-        ({"info": TGI}, Server(Dialect.TGI, model="org/m")),
-        ({"info": TGI, "v1__models": MODELS}, Server(Dialect.TGI, model="org/m")),
-        ({"v1__models": MODELS}, Server(Dialect.OPENAI, "/v1", "org/m")),
-        ({"models": MODELS}, Server(Dialect.OPENAI, "", "org/m")),
-        ({"v1__models": {"data": [{"id": "a"}, {"id": "b"}]}}, Server(Dialect.OPENAI, "/v1")),
-        ({"v1__models": Unavailable("failed", status=500)}, Server(Dialect.OPENAI, "/v1")),
-        ({"info": {"version": "1"}, "v1__models": []}, Server(Dialect.TOOLKIT)),
-        ({"info": ["?"], "models": {"data": "none"}}, Server(Dialect.TOOLKIT)),
-        ({"info": Unavailable("failed", status=500)}, Server(Dialect.TOOLKIT)),
-        ({}, Server(Dialect.TOOLKIT)),
+        ({"info": TEI_INFO}, Server(TEI, model="org/m", max_batch_size=8)),
+        ({"info": {**TEI_INFO, "max_client_batch_size": "many"}}, Server(TEI, model="org/m")),
+        ({"info": TGI_INFO}, Server(TGI, model="org/m")),
+        ({"info": TGI_INFO, "v1__models": MODELS}, Server(TGI, model="org/m")),
+        ({"v1__models": MODELS}, Server(OPENAI, "/v1", "org/m")),
+        ({"models": MODELS}, Server(OPENAI, "", "org/m")),
+        ({"v1__models": {"data": [{"id": "a"}, {"id": "b"}]}}, Server(OPENAI, "/v1")),
+        ({"v1__models": Unavailable("failed", status=500)}, Server(OPENAI, "/v1")),
+        ({"info": {"version": "1"}, "v1__models": []}, Server(TOOLKIT)),
+        ({"info": ["?"], "models": {"data": "none"}}, Server(TOOLKIT)),
+        ({"info": Unavailable("failed", status=500)}, Server(TOOLKIT)),
+        ({}, Server(TOOLKIT)),
     ],
 )
 def test_servers_are_told_by_what_they_say(said: dict[str, Any], server: Server) -> None:
@@ -273,29 +278,29 @@ def test_a_starting_server_tells_nothing() -> None:
     [
         ("https://h", "https://h", "", None),
         ("https://h/", "https://h", "", None),
-        ("https://h/v1", "https://h", "/v1", Dialect.OPENAI),
-        ("https://h/v1/embeddings", "https://h", "/v1/embeddings", Dialect.OPENAI),
-        ("https://h/embeddings", "https://h", "/embeddings", Dialect.OPENAI),
-        ("https://h/api/v1/chat/completions", "https://h/api", "/v1/chat/completions", Dialect.OPENAI),
+        ("https://h/v1", "https://h", "/v1", OPENAI),
+        ("https://h/v1/embeddings", "https://h", "/v1/embeddings", OPENAI),
+        ("https://h/embeddings", "https://h", "/embeddings", OPENAI),
+        ("https://h/api/v1/chat/completions", "https://h/api", "/v1/chat/completions", OPENAI),
         ("https://h/embed", "https://h", "/embed", None),
         ("https://h/mine", "https://h/mine", "", None),
     ],
 )
-def test_urls_are_read(endpoint: str, root: str, route: str, kind: Dialect | None) -> None:
+def test_urls_are_read(endpoint: str, root: str, route: str, kind: Protocol | None) -> None:
     assert split_route(endpoint) == (root, route)
     told = by_url(endpoint)
-    assert (told and told.dialect) == kind
+    assert (told and told.protocol) == kind
 
 
 def test_a_task_is_asked_at_the_servers_own_route() -> None:
     ranking, summary = TASKS["text-ranking"], TASKS["summarization"]
-    assert url_of("https://h/", ranking, Server(Dialect.TEI)) == "https://h/rerank"
-    assert url_of("https://h", ranking, Server(Dialect.OPENAI, "/v1")) == "https://h/v1/rerank"
-    assert url_of("https://h/v1", ranking, Server(Dialect.OPENAI, "/v1")) == "https://h/v1/rerank"
-    assert url_of("https://h", ranking, Server(Dialect.OPENAI)) == "https://h/rerank"
-    assert url_of("https://h", ranking, Server(Dialect.TOOLKIT)) == "https://h"
-    assert url_of("https://h/predict", ranking, Server(Dialect.TEI)) == "https://h/predict"
-    assert url_of("https://h/x", summary, Server(Dialect.TEI)) == "https://h/x"
+    assert url_of("https://h/", ranking, Server(TEI)) == "https://h/rerank"
+    assert url_of("https://h", ranking, Server(OPENAI, "/v1")) == "https://h/v1/rerank"
+    assert url_of("https://h/v1", ranking, Server(OPENAI, "/v1")) == "https://h/v1/rerank"
+    assert url_of("https://h", ranking, Server(OPENAI)) == "https://h/rerank"
+    assert url_of("https://h", ranking, Server(TOOLKIT)) == "https://h"
+    assert url_of("https://h/predict", ranking, Server(TEI)) == "https://h/predict"
+    assert url_of("https://h/x", summary, Server(TEI)) == "https://h/x"
 
 
 # --- what is kept ---------------------------------------------------------------------------------
@@ -306,23 +311,23 @@ def test_findings_last_and_are_then_looked_for_again() -> None:
     findings = Findings(lambda: now[0])
     answers: Iterator[Server] = iter(
         [
-            Server(Dialect.TOOLKIT, has_answered=False),
-            Server(Dialect.TOOLKIT, has_answered=False),
-            Server(Dialect.TEI),
-            Server(Dialect.TOOLKIT, has_answered=False),
+            Server(TOOLKIT, has_answered=False),
+            Server(TOOLKIT, has_answered=False),
+            Server(TEI),
+            Server(TOOLKIT, has_answered=False),
         ]
     )
-    assert findings.get(lambda: next(answers)).dialect is Dialect.TOOLKIT
-    now[0] += dialects.AGAIN + 0.1
+    assert findings.get(lambda: next(answers)).protocol is TOOLKIT
+    now[0] += detect.AGAIN + 0.1
     findings.get(lambda: next(answers))
-    now[0] += dialects.AGAIN + 0.1  # asked less and less often
+    now[0] += detect.AGAIN + 0.1  # asked less and less often
     findings.get(lambda: pytest.fail("asked too soon"))
-    now[0] += dialects.AGAIN
-    assert findings.get(lambda: next(answers)).dialect is Dialect.TEI
-    now[0] += dialects.LASTS - 1
-    assert findings.get(lambda: pytest.fail("asked too soon")).dialect is Dialect.TEI
+    now[0] += detect.AGAIN
+    assert findings.get(lambda: next(answers)).protocol is TEI
+    now[0] += detect.LASTS - 1
+    assert findings.get(lambda: pytest.fail("asked too soon")).protocol is TEI
     now[0] += 2
-    assert findings.get(lambda: next(answers)).dialect is Dialect.TEI  # what was found outlives a silence
+    assert findings.get(lambda: next(answers)).protocol is TEI  # what was found outlives a silence
 
 
 def test_many_lanes_ask_once() -> None:
@@ -333,7 +338,7 @@ def test_many_lanes_ask_once() -> None:
     def slow() -> Server:
         asked.append(1)
         gate.wait(5)
-        return Server(Dialect.TGI)
+        return Server(TGI)
 
     lanes = [threading.Thread(target=findings.get, args=(slow,)) for _ in range(8)]
     for lane in lanes:
@@ -370,15 +375,15 @@ def test_what_no_server_calls_its_own_is_not_named(sandbox: Sandbox) -> None:
     sent: list[Any] = []
 
     class Kept(Transport):
-        def post(self, url: str, **how: Any) -> Any:
-            sent.append(how["json"])
+        def send(self, request: Request) -> Any:
+            sent.append(json.loads(request.body or b""))
             raise ConnectionFailed("enough")
 
     client = InferenceAPI(
         Kept(UrlPolicy(base_urls=(), allowed_hosts=())), token=None, base_url=None, endpoint="http://host", model=None
     )
     task = TASKS["chat-completion"]
-    call = task.encode([("hi", None)], Arguments())
+    call = OPENAI.encode(task, [("hi", None)], Arguments())
     for name in (None, "", "theirs"):
         with pytest.raises(ConnectionFailed):
             client.ask(task, call, timeout=1, model=name)
@@ -388,9 +393,8 @@ def test_what_no_server_calls_its_own_is_not_named(sandbox: Sandbox) -> None:
 def test_a_schema_is_put_as_each_server_wants_it() -> None:
     schema = {"type": "object"}
     wanted = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
-    encode = TASKS["chat-completion"].encode
-    row = [("hi", None)]
-    here = encode(row, Arguments(parameters={"response_format": wanted}, dialect=Dialect.TGI))
-    there = encode(row, Arguments(parameters={"response_format": wanted}, dialect=Dialect.OPENAI))
+    row, task = [("hi", None)], TASKS["chat-completion"]
+    here = TGI.encode(task, row, Arguments(parameters={"response_format": wanted}))
+    there = OPENAI.encode(task, row, Arguments(parameters={"response_format": wanted}))
     assert here.root["response_format"] == {"type": "json_object", "value": schema}
     assert there.root["response_format"] == wanted

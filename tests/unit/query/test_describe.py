@@ -157,7 +157,7 @@ def test_every_parameter_of_the_hubs_type_is_described(store: Cache, name: str) 
     named = {row["name"] for row in rows}
     if task.parameters is not None:
         fields = {one.name for one in dataclasses.fields(getattr(huggingface_hub, task.parameters))}
-        ours = {one.name for one in task.arguments} | {one.wire for one in task.arguments}
+        ours = {one.name for one in task.arguments}
         ours |= {one.constant for one in task.inputs}
         assert fields - named - ours <= {"inputs", "messages", "model", "parameters", "stream", "stream_options"}
     for row in rows:

@@ -13,11 +13,12 @@ import pytest
 import requests
 
 from huggingface_api_handler.arguments import engine_settings
+from huggingface_api_handler.protocols import PROTOCOLS, hf_inference
 from huggingface_api_handler.protocols.providers import provider_api
 from huggingface_api_handler.sandbox import Sandbox, fingerprint
 from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Arguments, Batching, Dialect, Kind, Media, ModelFacts
+from huggingface_api_handler.tasks.task import Arguments, Batching, Kind, Media, ModelFacts
 from tests.unit.street import model, predict
 
 
@@ -77,7 +78,7 @@ def test_every_task_is_served_and_its_reader_reads_it(sandbox: Sandbox, http: re
     rows = _rows(name, 1 if task.travel is Batching.ONE else 3)
     if task.travel is Batching.GROUP:
         rows = [row for row in rows if row[0] == rows[0][0]]
-    call = task.encode(rows, arguments)
+    call = hf_inference.PROTOCOL.encode(task, rows, arguments)
     model = f"sandbox/{name}"
     body: dict[str, Any] = dict(call.root)
     if call.parameters:
@@ -85,7 +86,7 @@ def test_every_task_is_served_and_its_reader_reads_it(sandbox: Sandbox, http: re
     url = f"{sandbox.url}/models/{model}"
     if task.chat:
         url += "/v1/chat/completions"
-    elif task.pipeline_route:
+    elif name in hf_inference.BY_PIPELINE:
         url += f"/pipeline/{name}"
     if call.media is not None and not body:
         answer = http.post(url, data=call.media.data, headers={"Content-Type": call.media.type}, timeout=10)
@@ -98,7 +99,7 @@ def test_every_task_is_served_and_its_reader_reads_it(sandbox: Sandbox, http: re
     assert answer.status_code == 200, answer.text
     kind = answer.headers["content-type"].partition(";")[0]
     said = answer.json() if kind == "application/json" else Media(answer.content, kind)
-    assert len(task.read(said, len(rows), arguments)) == len(rows)
+    assert len(hf_inference.PROTOCOL.read(task, said, len(rows), arguments)) == len(rows)
     (record,) = sandbox.inference_requests()
     items = 1 if task.travel is Batching.TABLE else len(rows)
     assert (record.task, record.model, record.items) == (name, model, items)
@@ -449,5 +450,5 @@ def test_importing_it_imports_neither_mindsdb_nor_pandas() -> None:
 
 def test_dialects_and_kinds_are_all_known() -> None:
     """The sandbox's tables are written for these; a new one needs a look at them."""
-    assert {one.value for one in Dialect} == {"hf-inference", "toolkit", "tei", "tgi", "openai"}
+    assert {one.name for one in PROTOCOLS} == {"hf-inference", "toolkit", "tei", "tgi", "openai"}
     assert {one.value for one in Kind} == {"text", "image", "audio", "video", "table", "record"}

@@ -14,15 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.errors import HuggingFaceError, InvalidAnswer, InvalidInput, ModelLoading, RateLimited
+from huggingface_api_handler.protocols import Protocol, hf_inference, tei
 from huggingface_api_handler.tasks import TASKS, samples
 from huggingface_api_handler.tasks.media_answers import media_link
-from huggingface_api_handler.tasks.task import Answer, Arguments, Dialect, Media, ModelFacts
+from huggingface_api_handler.tasks.task import Answer, Arguments, Media, ModelFacts
 
 PLAIN = Arguments()
 
 
-def read(task: str, answer: Any, n: int = 1, args: Arguments = PLAIN) -> list[Answer]:
-    return TASKS[task].read(answer, n, args)
+def read(
+    task: str, answer: Any, n: int = 1, args: Arguments = PLAIN, protocol: Protocol = hf_inference.PROTOCOL
+) -> list[Answer]:
+    return protocol.read(TASKS[task], answer, n, args)
 
 
 def values(task: str, answer: Any, n: int = 1, args: Arguments = PLAIN) -> list[Any]:
@@ -304,7 +307,7 @@ def test_two_labels_of_one_pair_are_not_two_rows() -> None:
     with pytest.raises(InvalidAnswer):
         read("text-classification", pair, 2, known)
     with pytest.raises(InvalidAnswer):
-        read("text-classification", [UP, label("DOWN", 0.95)], 2, Arguments(dialect=Dialect.TEI))
+        read("text-classification", [UP, label("DOWN", 0.95)], 2, PLAIN, tei.PROTOCOL)
 
 
 # --- explain ---------------------------------------------------------------------------------
@@ -535,7 +538,7 @@ ANY_JSON = st.recursive(
     max_leaves=25,
 )
 ARGS = st.sampled_from([
-    PLAIN, JSON_WANTED, Arguments(dialect=Dialect.TEI), Arguments(values={"pooling": "none", "labels": ["a"]}),
+    PLAIN, JSON_WANTED, Arguments(values={"pooling": "none", "labels": ["a"]}),
     Arguments(parameters={"top_k": 2, "normalize": True}, model=ModelFacts(id2label={"0": "a", "1": "b"})),
 ])  # fmt: skip
 

@@ -18,11 +18,12 @@ from huggingface_api_handler.errors import (
     Unavailable,
 )
 from huggingface_api_handler.hub.facts import Served
-from huggingface_api_handler.protocols.hf_inference import answer_of
+from huggingface_api_handler.protocols.base import Call
+from huggingface_api_handler.protocols.client import answer_of
 from huggingface_api_handler.protocols.providers import jobs, provider_api
 from huggingface_api_handler.protocols.providers.provider_api import ProviderAPI
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Call, Media
+from huggingface_api_handler.tasks.task import Media
 from tests.unit.loopback import Loopback, answer, raw
 from tests.unit.provider_router import PNG, TOKEN, Service, make, serve
 from tests.unit.street import engine, model, predict

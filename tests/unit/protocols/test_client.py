@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
-import sys
-import textwrap
 from typing import Any
 
 import pytest
@@ -15,10 +12,12 @@ import responses
 from huggingface_api_handler.errors import HuggingFaceError, InvalidAnswer, SettingsError, Unavailable
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
-from huggingface_api_handler.protocols import hf_inference
-from huggingface_api_handler.protocols.hf_inference import ROUTER, ROUTER_CHAT, InferenceAPI, chat_url, model_path
-from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Arguments, Batching, Call, Example, Input, Kind, Media, Task
+from huggingface_api_handler.protocols.base import Call
+from huggingface_api_handler.protocols.chat import chat_url
+from huggingface_api_handler.protocols.client import InferenceAPI
+from huggingface_api_handler.protocols.hf_inference import ROUTER, ROUTER_CHAT, model_path
+from huggingface_api_handler.tasks.media import Media
+from huggingface_api_handler.tasks.task import Answer, Batching, Example, Input, Kind, Task
 from tests.unit.loopback import Loopback, answer
 
 TOKEN = "hf_" + "a" * 34
@@ -28,42 +27,15 @@ ENDPOINT = "https://x1.eu-west-1.aws.endpoints.huggingface.cloud"
 
 def task(name: str = "text-classification", **facts: Any) -> Task:
     return Task(
-        name=name, answer="", inputs=(Input("input_column", Kind.TEXT, ""),), encode=lambda rows, args: Call(),
-        read=lambda answer, n, args: [], travel=Batching.ONE,
-        example=Example(()), **facts,
+        name=name, answer="", inputs=(Input("input_column", Kind.TEXT, ""),), decode=lambda part, args: Answer(None),
+        travel=Batching.ONE, example=Example(()), **facts,
     )  # fmt: skip
 
 
-TEXT = task(method="text_classification")
+TEXT = task()
 CHAT = task("chat-completion", chat=True)
-IMAGE = task("image-classification", method="image_classification")
-PIPELINE = task("feature-extraction", method="feature_extraction", pipeline_route=True)
-
-METHODS: list[tuple[str, str, Call]] = [
-    ("fill-mask", "fill_mask", Call("a [MASK]", {"top_k": 3})),
-    ("summarization", "summarization", Call(["a", "b"], {"truncation": "longest_first"})),
-    ("question-answering", "question_answering", Call({"question": "q", "context": "c"}, {"top_k": 2})),
-    ("question-answering", "question_answering", Call({"question": ["q", "r"], "context": ["c", "d"]})),
-    ("question-answering", "question_answering", Call([{"question": "q", "context": "c"}])),
-    ("table-question-answering", "table_question_answering", Call({"query": "q", "table": {"a": ["1"]}})),
-    ("table-question-answering", "table_question_answering", Call({"question": "q", "table": {"a": ["1"]}, "x": 1})),
-    ("sentence-similarity", "sentence_similarity", Call({"source_sentence": "s", "sentences": ["t", "u"]})),
-    ("text-classification", "text_classification", Call(["a"], {"top_k": 5})),
-    ("text-classification", "text_classification", Call([["a"], ["b"]], root={"raw_scores": False})),
-    ("text-generation", "text_generation", Call("a", {"max_new_tokens": 5}, root={"options": {"use_cache": False}})),
-    ("zero-shot-classification", "zero_shot_classification", Call("a", {"candidate_labels": ["x"],
-     "multi_label": True})),
-    ("zero-shot-classification", "zero_shot_classification", Call(["a"], {"hypothesis_template": "{}"})),
-    ("conversational", "conversational", Call({"text": "a", "past_user_inputs": ["b"], "generated_responses": ["c"]})),
-    ("conversational", "conversational", Call("a")),
-    ("feature-extraction", "feature_extraction", Call(["a", "b"], root={"normalize": True})),
-    ("translation", "translation", Call("a", {"src_lang": "de_DE", "tgt_lang": "en_XX"})),
-    ("translation", "translation", Call(["a"])),
-    ("object-detection", "object_detection", Call(media=Media(b"PNG", "image/png"), parameters={"threshold": 0.5})),
-    ("automatic-speech-recognition", "automatic_speech_recognition",
-     Call(media=Media(b"RIFF", "audio/wav"), root={"options": {"x": 1}})),
-    ("audio-classification", "audio_classification", Call("odd")),
-]  # fmt: skip
+IMAGE = task("image-classification")
+PIPELINE = task("feature-extraction")
 
 
 def client(**options: Any) -> InferenceAPI:
@@ -152,48 +124,6 @@ def test_services_are_told_apart() -> None:
 
 
 # --- bodies ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("name", "method", "call"), METHODS)
-def test_each_method_sends_what_the_call_says(name: str, method: str, call: Call) -> None:
-    before = json.dumps([call.inputs, dict(call.parameters), dict(call.root)])
-    for known in (method, None):
-        sent = asked(call, task(name, method=known))
-        expected: dict[str, Any] = {} if call.inputs is None else {"inputs": call.inputs}
-        if call.media is not None:
-            expected["inputs"] = base64.b64encode(call.media.data).decode()
-        if call.parameters:
-            expected["parameters"] = dict(call.parameters)
-        assert json.loads(sent.body) == {**expected, **call.root}
-        assert sent.headers["Content-Type"] == "application/json"
-        assert sent.headers["Authorization"] == f"Bearer {TOKEN}"
-    assert json.dumps([call.inputs, dict(call.parameters), dict(call.root)]) == before
-
-
-def test_the_librarys_methods_really_build_the_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    library: Any = hf_inference.hugging_py_face()
-    built: list[str] = []
-    for family in (library.NLP, library.ComputerVision, library.AudioProcessing):
-        for name in {method for _, method, _ in METHODS} & set(vars(family)):
-            real = vars(family)[name]
-
-            def spy(self: Any, *args: Any, _real: Any = real, _name: str = name, **given: Any) -> Any:
-                built.append(_name)
-                return _real(self, *args, **given)
-
-            spy.__signature__ = hf_inference.inspect.signature(real)  # type: ignore[attr-defined]
-            monkeypatch.setattr(family, name, spy)
-    hf_inference._method.cache_clear()
-    hf_inference._ours.cache_clear()
-    try:
-        for name, method, call in METHODS:
-            asked(call, task(name, method=method))
-    finally:
-        hf_inference._method.cache_clear()
-        hf_inference._ours.cache_clear()
-    # Six calls have a shape for which their method has no place.
-    assert len(built) == len(METHODS) - 6
-    assert set(built) == {method for _, method, _ in METHODS} - {"audio_classification", "conversational"}
 
 
 @pytest.mark.parametrize("of", [IMAGE, task("image-to-image")])
@@ -315,128 +245,6 @@ def test_media_names_are_never_opened_nor_fetched(tmp_path: Any, monkeypatch: py
         sent = asked(Call(inputs), IMAGE)
         assert b"do not send" not in sent.body
         assert json.loads(sent.body) == {"inputs": inputs}
-
-
-def test_nothing_of_a_call_is_kept_for_the_next() -> None:
-    of = task("zero-shot-classification", method="zero_shot_classification")
-    one = client()
-    with responses.RequestsMock() as mock:
-        mock.post(one.url(of), json=[])
-        one.ask(of, Call("x", {"candidate_labels": ["a"], "multi_label": True}), timeout=5)
-        one.ask(of, Call("x", {"candidate_labels": ["b"]}), timeout=5)
-        bodies = [json.loads(call.request.body)["parameters"] for call in mock.calls]
-    assert bodies == [{"candidate_labels": ["a"], "multi_label": True}, {"candidate_labels": ["b"]}]
-
-
-@pytest.mark.parametrize("of", [one for one in TASKS.values() if one.method], ids=lambda one: one.name)
-def test_the_registrys_calls_have_a_place_in_their_methods(of: Task) -> None:
-    arguments = Arguments(values=dict(of.example.using))
-    for rows in {of.example.rows[:1], of.example.rows[: None if of.travel is Batching.LIST else 1]}:
-        assert hf_inference._arguments(hf_inference._method(str(of.method)), of.encode(rows, arguments)) is not None
-
-
-def test_no_model_is_made_up_for_a_translation() -> None:
-    sent = asked(Call("x"), task("translation", method="translation"))
-    assert "None" not in sent.url
-    assert sent.url.endswith("/models/org/name")
-
-
-def test_an_unknown_method_is_said_at_once() -> None:
-    with pytest.raises(SettingsError, match="no method"):
-        asked(of=task(method="make_coffee"))
-
-
-def test_a_missing_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "hugging_py_face"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "hugging_py_face", None)
-    with pytest.raises(SettingsError, match="pip install"):
-        hf_inference.hugging_py_face()
-
-
-def _run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_the_import_leaves_logging_alone() -> None:
-    out = _run(
-        """
-        import io, logging, sys, threading
-        import huggingface_hub.hf_api, pandas, requests, urllib3, yaml
-        names = ["app", "app.part", "requests", "urllib3", "huggingface_hub", "concurrent.futures", "mindsdb"]
-        stream = io.StringIO()
-        handler = logging.StreamHandler(stream)
-        logging.getLogger().addHandler(handler)
-        logging.getLogger().setLevel(logging.ERROR)
-        for name in names:
-            logging.getLogger(name).setLevel(logging.DEBUG)
-        logging.getLogger("app.off").disabled = True
-
-        def state():
-            root = logging.getLogger()
-            return (
-                list(root.handlers), root.level, root.disabled, list(root.filters), logging.root.manager.disable,
-                {n: (l.disabled, l.level, l.propagate, tuple(l.handlers)) for n in names + ["app.off"]
-                 for l in [logging.getLogger(n)]},
-            )
-
-        before = state()
-        configured = logging.config if hasattr(logging, "config") else None
-        import logging.config
-        original = logging.config.dictConfig
-        from huggingface_api_handler.protocols import hf_inference
-        threads = [threading.Thread(target=hf_inference.hugging_py_face) for _ in range(4)]
-        [t.start() for t in threads]; [t.join() for t in threads]
-        package = hf_inference.hugging_py_face()
-        assert package.NLP.__module__ == "hugging_py_face.nlp"
-        assert state()[:-1] == before[:-1], (state(), before)
-        after = state()[-1]
-        assert after == before[-1]
-        assert logging.config.dictConfig is original
-        logging.getLogger("app").error("heard")
-        assert stream.getvalue() == "heard\\n"
-        disabled = [n for n, l in logging.root.manager.loggerDict.items() if getattr(l, "disabled", False)]
-        assert disabled == ["app.off"], disabled
-        """
-    )
-    assert out == ""
-
-
-def test_other_threads_may_configure_logging_meanwhile() -> None:
-    _run(
-        """
-        import logging, logging.config, sys, threading
-        from huggingface_api_handler.protocols import hf_inference
-        done = []
-
-        class Finder:
-            def find_spec(self, name, path=None, target=None):
-                if name == "hugging_py_face.nlp" and not done:
-                    def configure():
-                        logging.config.dictConfig({"version": 1, "disable_existing_loggers": False,
-                                                   "loggers": {"theirs": {"level": "WARNING"}}})
-                    other = threading.Thread(target=configure)
-                    other.start(); other.join()
-                    done.append(True)
-                return None
-
-        sys.meta_path.insert(0, Finder())
-        hf_inference.hugging_py_face()
-        assert done and logging.getLogger("theirs").level == logging.WARNING
-        """
-    )
-
-
-def test_asking_imports_the_library_only_where_it_is_needed() -> None:
-    _run(
-        """
-        import sys
-        from huggingface_api_handler.protocols import hf_inference
-        assert "hugging_py_face" not in sys.modules and "pandas" not in sys.modules
-        """
-    )
 
 
 def test_nothing_is_logged_or_printed_by_a_request(capsys: pytest.CaptureFixture[str], caplog: Any) -> None:

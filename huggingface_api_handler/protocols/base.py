@@ -1,0 +1,269 @@
+"""What a protocol is: how the tasks of one kind of server are requested, and how its answers are read.
+
+A protocol is a table, ``Protocol``: task → ``Serving``, which holds the route, the encoder of the request, the split of
+an answer into rows, and for each argument of the task what becomes of it: ``Sent``, ``Done`` or ``Refused``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, NoReturn, TypeAlias
+
+from ..errors import InvalidAnswer, SettingsError
+from ..tasks.media import Media
+from ..tasks.shapes import refuse_errors, whole
+from ..tasks.task import EMPTY, Answer, Arguments, Batching, Row, Task
+
+
+def miscounted(found: int, rows: int) -> NoReturn:
+    """Raise ``InvalidAnswer``: not one answer for each row."""
+    raise InvalidAnswer(f"the service gave {found} answers for {rows} inputs")
+
+
+# --- requests --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The content of one request, before it has a URL.
+
+    Attributes:
+        inputs: the JSON value of ``inputs``.
+        parameters: the JSON object of ``parameters``; left out if empty.
+        root: fields beside ``inputs``; without ``inputs`` they are the whole body.
+        media: the medium of a binary task: sent as raw bytes if there are no parameters, else as base64 under
+            ``inputs``.
+        accept: the media type wanted.
+        form: the body is a multipart form: the fields of ``root``, and ``media`` as ``file``.
+    """
+
+    inputs: Any = None
+    parameters: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    root: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    media: Media | None = None
+    accept: str = "application/json"
+    form: bool = False
+
+
+# --- arguments -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The argument is a field of the request.
+
+    Attributes:
+        name: of the field; ``None``: the argument's own.
+        root: it is beside ``inputs``, not in ``parameters``.
+        value: argument → value of the field.
+    """
+
+    name: str | None = None
+    root: bool = False
+    value: Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The client does it: the encoder, the split or the task's decoder.
+
+    Attributes:
+        how: one line for readers of the table.
+    """
+
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The server cannot do it. ``False`` is accepted: it is what the server does anyway.
+
+    Attributes:
+        reason: why, and what to write instead; it ends the sentence "USING x has no effect here: …".
+    """
+
+    reason: str
+
+
+Rule: TypeAlias = "Sent | Done | Refused"
+Rules: TypeAlias = "Mapping[str, Rule]"
+
+
+def sent(*names: str, root: bool = False) -> dict[str, Rule]:
+    """Return rules for arguments that are sent under their own names."""
+    return dict.fromkeys(names, Sent(root=root))
+
+
+def done(how: str, *names: str) -> dict[str, Rule]:
+    """Return rules for arguments that the client does in one way."""
+    return dict.fromkeys(names, Done(how))
+
+
+def refused(reason: str, *names: str) -> dict[str, Rule]:
+    """Return rules for arguments that are refused for one reason."""
+    return dict.fromkeys(names, Refused(reason))
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The arguments of a statement as fields of a request."""
+
+    parameters: dict[str, Any] = field(default_factory=dict)
+    root: dict[str, Any] = field(default_factory=dict)
+
+
+Encoder: TypeAlias = "Callable[[Sequence[Row], Arguments, Fields], Call]"
+#: (answer, number of rows, arguments) → the part of each row
+Split: TypeAlias = "Callable[[Any, int, Arguments], Sequence[Any]]"
+
+
+# --- protocols -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How one kind of server serves one task.
+
+    Attributes:
+        encode: (rows, arguments, their fields) → the content of a request.
+        split: answer → one part a row, for the task's decoder.
+        arguments: what becomes of each argument of the task.
+        route: below the server's URL, ``{v1}`` for the prefix of OpenAI's routes; ``None``: the URL itself.
+        batching: how rows share requests; ``None``: as the task allows.
+        root_fields: fields that no rule knows are beside ``inputs``, not in ``parameters``.
+        decode: takes the place of the task's decoder.
+    """
+
+    encode: Encoder
+    split: Split
+    arguments: Rules = field(default_factory=lambda: EMPTY)
+    route: str | None = None
+    batching: Batching | None = None
+    root_fields: bool = False
+    decode: Callable[[Any, Arguments], Answer] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What is known of a server.
+
+    Attributes:
+        protocol: how it is asked.
+        prefix: of OpenAI's routes: ``/v1``, or nothing.
+        model: what it calls its model, if it has only one.
+        max_batch_size: inputs that it takes in one request, if it says so.
+        mask_token: what its fill-mask model calls its blank, if it says so.
+        has_answered: whether it could be asked at all.
+    """
+
+    protocol: Protocol
+    prefix: str = ""
+    model: str | None = None
+    max_batch_size: int | None = None
+    mask_token: str | None = None
+    has_answered: bool = True
+
+
+#: The answer of a route that exists and fails.
+BROKEN: Mapping[str, Any] = MappingProxyType({})
+#: Path below a server's URL → the JSON that it answers there; ``None``: it has no such thing; ``BROKEN``: it failed.
+Probe: TypeAlias = "Callable[[str], Any]"
+
+
+def model_name(value: Any) -> str | None:
+    """Return what a server calls its model; ``None`` for what cannot be a name."""
+    return value if isinstance(value, str) and 0 < len(value) <= 500 and value.isprintable() else None
+
+
+def _unrecognized(shown: Any) -> Server | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Protocol:
+    """One kind of server.
+
+    Attributes:
+        name: its short name.
+        title: its name in messages.
+        tasks: task → how it is served; tasks that are not listed are sent as ``others`` sends them.
+        others: the protocol for all other tasks.
+        recognize: probes a server; ``None``: it is of another kind.
+        by_route: route that an endpoint's URL names → the server, if that shows its kind without a probe.
+        routes: that an endpoint's URL may name beside those of the tasks.
+        nameless: such a server with one model takes requests that name none, and may refuse a wrong name.
+    """
+
+    name: str
+    title: str
+    tasks: Mapping[str, Serving]
+    others: Protocol | None = None
+    recognize: Callable[[Probe], Server | None] = _unrecognized
+    by_route: Callable[[str], Server | None] = _unrecognized
+    routes: tuple[str, ...] = ()
+    nameless: bool = False
+
+    def serving(self, task: Task) -> Serving:
+        """Return how ``task`` is served."""
+        found = self.tasks.get(task.name)
+        return self.others.serving(task) if found is None and self.others is not None else self.tasks[task.name]
+
+    def batching(self, task: Task) -> Batching:
+        """Return how rows share requests."""
+        return self.serving(task).batching or task.travel
+
+    def encode(self, task: Task, rows: Sequence[Row], args: Arguments) -> Call:
+        """Return the content of the request for ``rows``.
+
+        Raises:
+            SettingsError: an argument that has no effect at such a server.
+        """
+        serving = self.serving(task)
+        return serving.encode(rows, args, self.fields(serving, args))
+
+    def fields(self, serving: Serving, args: Arguments) -> Fields:
+        """Return the arguments as fields of a request; the task's own have precedence over equal ``parameters``."""
+        found = Fields()
+        rules = serving.arguments
+        own = {name: value for name, value in args.values.items() if name in rules}
+        for name, value in (*args.parameters.items(), *own.items()):
+            rule = rules.get(name) or Sent(root=serving.root_fields)
+            if value is None or isinstance(rule, Done):
+                continue
+            if isinstance(rule, Refused):
+                if value is not False:
+                    raise SettingsError(f"{name} has no effect at {self.title}: {rule.reason}")
+                continue
+            place = found.root if rule.root else found.parameters
+            place[rule.name or name] = rule.value(value) if rule.value else value
+        return found
+
+    def read(self, task: Task, answer: Any, n: int, args: Arguments) -> list[Answer]:
+        """Return exactly ``n`` answers, in the order of the rows.
+
+        Args:
+            answer: parsed JSON, or ``Media`` if the service sent something else.
+
+        Raises:
+            HuggingFaceError: the error that the answer holds; ``InvalidAnswer`` for one that cannot be assigned to
+                the rows with certainty.
+        """
+        refuse_errors(answer)
+        serving = self.serving(task)
+        parts = serving.split(answer, n, args)
+        if len(parts) != n:
+            miscounted(len(parts), n)
+        decode = serving.decode or task.decode
+        return _with_tokens([decode(part, args) for part in parts], answer)
+
+
+def _with_tokens(answers: list[Answer], answer: Any) -> list[Answer]:
+    """Share the tokens that the service counted for a whole request among its rows."""
+    usage = answer.get("usage") if isinstance(answer, Mapping) else None
+    total = whole(usage.get("total_tokens")) if isinstance(usage, Mapping) else None
+    if total is None or any(one.tokens is not None for one in answers):
+        return answers
+    each, rest = divmod(total, len(answers))
+    return [replace(one, tokens=each + (place < rest)) for place, one in enumerate(answers)]

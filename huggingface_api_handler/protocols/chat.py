@@ -1,0 +1,54 @@
+"""Chat completions, in OpenAI's form, which nearly all servers of chats take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..tasks.media import Media
+from ..tasks.task import Arguments, Row
+from .base import Call, Fields, Rule, Sent, Serving, done, sent
+from .splitting import split_single
+
+#: Fields that would make the service answer in another form than one JSON object, or name another model.
+NOT_SENT = ("stream", "stream_options", "messages", "model")
+
+
+def messages(prompt: str, image: Media | None, system: str | None) -> list[dict[str, Any]]:
+    """Return the messages of one prompt, perhaps about an image."""
+    content: Any = prompt
+    if image is not None:
+        content = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": image.data_uri}}]
+    opening = [{"role": "system", "content": system}] if system else []
+    return [*opening, {"role": "user", "content": content}]
+
+
+def encode_chat(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
+    """One prompt → the body of a chat completion, without ``model``, which the client knows."""
+    prompt, image = rows[0]
+    root = {name: value for name, value in fields.root.items() if name not in NOT_SENT}
+    return Call(root={"messages": messages(prompt, image, args.values.get("system_prompt")), **root})
+
+
+ARGUMENTS: Mapping[str, Rule] = {
+    "max_output_length": Sent("max_tokens", root=True),
+    **done("the encoder makes it the first message", "system_prompt"),
+    **sent(
+        "frequency_penalty", "logit_bias", "logprobs", "max_tokens", "n", "presence_penalty", "response_format", "seed",
+        "stop", "temperature", "tool_choice", "tool_prompt", "tools", "top_logprobs", "top_p", root=True,
+    ),
+}  # fmt: skip
+CHAT = Serving(encode_chat, split_single, ARGUMENTS, root_fields=True)
+
+
+#: The route of chat completions below a server's ``/v1``.
+ROUTE = "/chat/completions"
+
+
+def chat_url(url: str) -> str:
+    """Return the chat route of a server: ``/v1/chat/completions`` unless ``url`` says more."""
+    url = url.rstrip("/")
+    if urlsplit(url).path.endswith(ROUTE):
+        return url
+    return f"{url}{ROUTE}" if urlsplit(url).path.endswith("/v1") else f"{url}/v1{ROUTE}"

@@ -1,0 +1,217 @@
+"""The client of one model: at its endpoint, or at hf-inference. Puts a request together and sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..errors import EndpointGone, HuggingFaceError, InvalidInput, SettingsError
+from ..net.request import Request, Response, encode_json
+from ..net.transport import Transport
+from ..net.url_policy import DEAD_HOST, parse_url
+from ..tasks.media import Media
+from ..tasks.task import Task
+from . import hf_inference, hugging_py_face
+from .base import Call
+from .chat import chat_url
+from .hf_inference import ROUTER, model_path
+
+#: What chat servers of a single model take for its name.
+ANY_MODEL = "tgi"
+#: Where Inference Endpoints are served: their proxy answers for one that is scaled to zero.
+ENDPOINTS_DOMAIN = ".endpoints.huggingface.cloud"
+#: Seconds that the proxy gives up before we do, so that its word arrives.
+_HOLD_MARGIN = 5
+#: Statuses by which a server says that it has nothing at a path, or nothing for GET; 200: no JSON.
+_NO_SUCH_THING = frozenset({200, 400, 404, 405, 406, 410, 415, 422, 501})
+#: Providers that need no word to the router.
+_NO_PROVIDER = ("", "auto")
+
+
+def _checked(url: str, argument: str) -> str:
+    try:
+        place = parse_url(url)
+    except ValueError as error:
+        raise SettingsError(f"{argument}: {error}", advice=f"{argument} = 'https://…'") from None
+    if place.host == DEAD_HOST:
+        raise SettingsError(
+            f"{argument} names {DEAD_HOST}, which no longer serves anybody",
+            advice=f"Leave {argument} out, or write base_url = '{ROUTER}'",
+        )
+    return place.url
+
+
+class InferenceAPI:
+    """One model, as one engine may ask it. Stateless but for what it prepared; shared by all workers.
+
+    Args:
+        transport: sends.
+        token: text or ``SecretStr``; ``None`` asks anonymously.
+        base_url: ``…/hf-inference`` of the router, or of what stands in for it.
+        endpoint: URL of a server with this one model; requests go to it as it stands.
+        model: ``org/name``; may be ``None`` with an endpoint.
+        bill_to: organisation billed; sent to Hugging Face and the engine's own base URL alone.
+        provider: who shall serve a chat (``org/name:provider`` to the router); ``auto``: the router's choice.
+        timeout: seconds that a request may take; an endpoint's proxy is asked to hold it while a server starts.
+
+    Raises:
+        SettingsError: an address or a name that cannot work.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        token: Any,
+        base_url: str | None,
+        endpoint: str | None,
+        model: str | None,
+        bill_to: str | None = None,
+        provider: str = "auto",
+        timeout: float | None = None,
+    ) -> None:
+        self._transport = transport
+        self._token = token
+        self._base_url = _checked(base_url or ROUTER, "base_url").rstrip("/").removesuffix("/models")
+        self._endpoint = _checked(endpoint, "endpoint") if endpoint else None
+        self._model = model
+        self._provider = provider
+        self._bill_to = bill_to
+        self._holds = _holds(self._endpoint, timeout)
+        if self._endpoint is None and not model:
+            raise SettingsError("model_name is missing", advice="Name a model, or an endpoint that serves one")
+        # What an endpoint calls its model stands in no path: '/repository' and the like are fine.
+        self._path = model_path(model) if model and self._endpoint is None else ""
+        self._routes: dict[str, tuple[str, Mapping[str, str]]] = {}
+
+    @property
+    def endpoint(self) -> str | None:
+        """URL of a server with this one model."""
+        return self._endpoint
+
+    @property
+    def model(self) -> str | None:
+        """What the model is called."""
+        return self._model
+
+    @property
+    def wakes(self) -> bool:
+        """Whether the endpoint's proxy can hold a request until a server is up."""
+        return bool(self._holds)
+
+    @property
+    def service(self) -> tuple[str, str | None]:
+        """What answers: two clients with the same ``service`` meet the same limits."""
+        return self._endpoint or self._base_url, self._model
+
+    def alone(self, task: Task) -> bool:
+        """Say whether rows are asked one by one here, whatever the task says."""
+        return False
+
+    def url(self, task: Task) -> str:
+        """Return the URL of ``task``."""
+        if self._endpoint is not None:
+            return chat_url(self._endpoint) if task.chat else self._endpoint
+        return hf_inference.url_of(self._base_url, self._path, task)
+
+    def look(self, url: str, *, timeout: float, max_bytes: int) -> Any:
+        """Return what the endpoint's server says of itself at ``url``, as JSON; ``None`` where it has no such thing.
+
+        Raises:
+            HuggingFaceError: where that cannot be told: no connection, no permission, a server that is starting.
+        """
+        try:
+            reply = self._transport.get(
+                url, purpose="service", token=self._token, accept="application/json", headers=self._holds,
+                timeout=timeout, max_bytes=max_bytes,
+            )  # fmt: skip
+            return reply.json()
+        except HuggingFaceError as error:
+            if error.status in _NO_SUCH_THING and not isinstance(error, EndpointGone):
+                return None
+            raise
+
+    def ask(
+        self, task: Task, call: Call, *, timeout: float, url: str | None = None, model: str | None = None
+    ) -> Response:
+        """Make one request. Seconds in ``timeout`` cover all of it.
+
+        Args:
+            url: where to ask, if not at ``url(task)``.
+            model: what the server calls its model, for where no name was given; empty: no name is sent.
+
+        Raises:
+            HuggingFaceError: whatever went wrong, with the server's reason.
+        """
+        return self._transport.send(self.request(task, call, timeout=timeout, url=url, model=model))
+
+    def fetch(self, link: str, *, timeout: float) -> Response:
+        """Fetch what a service left at a link in its answer; the link is somebody else's: no token goes there."""
+        return self._transport.get(link, purpose="link", token=None, timeout=timeout)
+
+    def request(
+        self, task: Task, call: Call, *, timeout: float, url: str | None = None, model: str | None = None
+    ) -> Request:
+        """Return the request that ``ask`` sends."""
+        route, headers = self._route(task)
+        body, content_type = self._body(task, call, model)
+        return Request(
+            method="POST", url=url or route, token=self._token, headers=headers, body=body, content_type=content_type,
+            accept=call.accept, timeout=timeout, max_bytes=task.max_answer_bytes,
+        )  # fmt: skip
+
+    def _route(self, task: Task) -> tuple[str, Mapping[str, str]]:
+        known = self._routes.get(task.name)
+        if known is None:
+            url = self.url(task)
+            primary = self._bill_to and self._transport.policy.is_primary(url)
+            billed = {"X-HF-Bill-To": str(self._bill_to)} if primary else {}
+            known = self._routes[task.name] = url, {**billed, **self._holds}
+        return known
+
+    def _body(self, task: Task, call: Call, model: str | None) -> tuple[bytes, str]:
+        """Return a request's body and its content type."""
+        if call.media is not None and not call.parameters and not call.root and not task.chat:
+            return call.media.data, call.media.type
+        body: dict[str, Any] = {}
+        if task.chat:
+            # First in the body: the router decides by its beginning.
+            name = self._chat_model(model)
+            if name:
+                body["model"] = name
+        # What hugging-py-face has no argument for (top_k, src_lang, fields of the root) is taken from the call itself.
+        inputs, parameters, options = hugging_py_face.built(task.name, call) or (call.inputs, {}, {})
+        if call.media is not None:
+            body["inputs"] = call.media.base64
+        elif inputs is not None:
+            body["inputs"] = inputs
+        merged = {**call.parameters, **parameters}
+        if merged:
+            body["parameters"] = merged
+        if options:
+            body["options"] = options
+        for name, value in call.root.items():
+            body.setdefault(name, value)
+        if not body:
+            raise InvalidInput("the request would be empty")
+        return encode_json(body), "application/json"
+
+    def _chat_model(self, found: str | None) -> str:
+        if self._model is None:
+            return ANY_MODEL if found is None else found
+        if self._endpoint is not None or self._provider in _NO_PROVIDER or ":" in self._model:
+            return self._model
+        return f"{self._model}:{self._provider}"
+
+
+def answer_of(response: Response) -> Any:
+    """Return the body as JSON, or as ``Media`` if its media type says so."""
+    return response.json() if response.is_json else Media(response.content, response.media_type)
+
+
+def _holds(endpoint: str | None, timeout: float | None) -> dict[str, str]:
+    """Return the header by which the proxy of a sleeping endpoint holds a request instead of answering 503 at once."""
+    seconds = int(timeout or 0) - _HOLD_MARGIN
+    asleep = endpoint is not None and (urlsplit(endpoint).hostname or "").endswith(ENDPOINTS_DOMAIN)
+    return {"X-Scale-Up-Timeout": str(seconds)} if asleep and seconds > 0 else {}

@@ -1,0 +1,224 @@
+"""Splits of an answer into rows: one part a row, for the task's decoder.
+
+Most kinds of server answer in one of a few forms, and some of them now in one and now in another: each split here
+takes all forms that are certain. If an answer could be assigned to the rows in two ways it is refused: another request
+for fewer rows costs less than a value in the wrong row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from ..tasks.answers import label_of
+from ..tasks.chat import choices_of
+from ..tasks.shapes import is_number, listed, mapping, one_element, refuse, unwrapped, whole
+from ..tasks.task import Arguments, Batching, Task
+from .base import Split, miscounted
+
+_LABELS = "a list of labels with scores"
+
+
+def split_single(answer: Any, n: int, args: Arguments) -> list[Any]:
+    """Take the whole answer for the one row of the request."""
+    return [answer]
+
+
+def by_index(parts: Sequence[Any], n: int, what: str) -> list[Any]:
+    """Put objects that carry ``index`` in the order of the rows: each of 0 … n-1 exactly once.
+
+    The only object of the only row needs none.
+    """
+    if n == 1 and len(parts) == 1 and "index" not in mapping(parts[0], what):
+        return list(parts)
+    placed: dict[int, Any] = {}
+    for part in parts:
+        index = mapping(part, what).get("index")
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < n or index in placed:
+            refuse(part, f"{what} with each index from 0 to {n - 1} once")
+        placed[index] = part
+    if len(placed) != n:
+        miscounted(len(placed), n)
+    return [placed[index] for index in range(n)]
+
+
+# --- labels ----------------------------------------------------------------------------------
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, Mapping) and "label" in value and "score" in value
+
+
+def split_labels(answer: Any, n: int, args: Arguments, *, takes_pairs: bool = False) -> list[Any]:
+    """Split an answer of text-classification.
+
+    Args:
+        takes_pairs: the server takes a list of two texts for one pair, and answers with one list of its labels.
+    """
+    if isinstance(answer, Mapping) and isinstance(answer.get("data"), list):
+        # A classify route beside OpenAI's: a list for each text, even for one.
+        answer = answer["data"]
+        if len(answer) != n:
+            miscounted(len(answer), n)
+    if n == 1:
+        return [unwrapped(answer)]
+    rows = listed(answer, _LABELS)
+    if len(rows) == n and all(isinstance(row, list) for row in rows):
+        return rows
+    # The best label of each row, as one list, bare or inside another.
+    flat = rows[0] if len(rows) == 1 and isinstance(rows[0], list) else rows
+    if len(flat) != n or not all(_is_label(one) for one in flat):
+        miscounted(len(rows), n)
+    # Labels that all differ could be those of one row. Scores tell nothing: those of several labels that may all be
+    # true need not add up to 1.
+    if takes_pairs or len({label_of(one["label"]) for one in flat}) == len(flat):
+        refuse(answer, f"a list of labels for each of {n} inputs")
+    return [[one] for one in flat]
+
+
+def split_zero_shot(answer: Any, n: int, args: Arguments) -> list[Any]:
+    """Split an answer of zero-shot-classification: one list of labels is always one row's."""
+    if n == 1:
+        return [unwrapped(answer)]
+    rows = listed(answer, _LABELS)
+    if len(rows) != n:
+        miscounted(len(rows), n)
+    if not all(isinstance(row, list) or (isinstance(row, Mapping) and "labels" in row) for row in rows):
+        refuse(answer, f"a list of labels for each of {n} inputs")
+    return rows
+
+
+# --- lists and objects -----------------------------------------------------------------------
+
+
+def split_lists(answer: Any, n: int, args: Arguments) -> list[Any]:
+    """Split an answer in which each row has a list of objects, which may be empty.
+
+    Lists inside the only row's list belong to it: to the several blanks of one text.
+    """
+    if n == 1:
+        return [unwrapped(answer)]
+    rows = listed(answer, f"a list for each of {n} inputs")
+    if len(rows) == n and not all(isinstance(row, list) for row in rows):
+        refuse(answer, f"a list for each of {n} inputs")
+    return rows
+
+
+def split_elements(answer: Any, n: int, args: Arguments) -> list[Any]:
+    """Split an answer with one element a row; that of a single row may be bare."""
+    if n == 1 and not isinstance(answer, list):
+        return [answer]
+    return listed(answer, f"an object for each of {n} inputs")
+
+
+def split_spans(answer: Any, n: int, args: Arguments) -> list[Any]:
+    """Split an answer of question-answering: with ``top_k``, each row has a list."""
+    if n == 1:
+        return [answer]
+    rows = listed(answer, f"an answer for each of {n} questions")
+    wanted = whole(args.parameters.get("top_k"))
+    if wanted is not None and wanted > 1 and not all(isinstance(row, list) for row in rows):
+        refuse(answer, f"a list of answers for each of {n} questions")
+    return rows
+
+
+def split_generations(answer: Any, n: int, args: Arguments) -> list[Any]:
+    """Split an answer of text-generation; a completions route says of each choice which prompt it belongs to."""
+    if isinstance(answer, Mapping) and "choices" in answer:
+        choices = choices_of(answer)
+        if n > 1:
+            return by_index(choices, n, "a choice")
+        return [{**mapping(choices[0], "a choice"), "usage": answer.get("usage")}] if len(choices) == 1 else choices
+    return split_elements(answer, n, args)
+
+
+# --- numbers ---------------------------------------------------------------------------------
+
+
+def split_vectors(answer: Any, n: int, args: Arguments) -> list[Any]:
+    """Split an answer of feature-extraction, without a guess at how many rows it is for.
+
+    ====================================  =====================  ==========================
+    server                                one text               N texts
+    ====================================  =====================  ==========================
+    sentence-transformers                 dim, or 1 × dim        N × dim
+    plain transformers                    tokens × dim, or       N × tokens × dim, or
+                                          1 × tokens × dim       N × 1 × tokens × dim
+    Inference Endpoints                   {"embeddings": …} of the above
+    OpenAI's form                         {"data": [{"index", "embedding"}, …]}
+    ====================================  =====================  ==========================
+    """
+    if isinstance(answer, Mapping) and isinstance(answer.get("data"), list):
+        parts = [part.get("embedding") for part in by_index(answer["data"], n, "an embedding")]
+    else:
+        if isinstance(answer, Mapping):
+            answer = answer.get("embeddings", answer.get("embedding", answer))
+        parts = listed(answer, "a list of vectors")
+        if n == 1:
+            # Bare, wrapped, or the token vectors of the one text: all are this row's.
+            parts = [parts[0] if len(parts) == 1 and isinstance(parts[0], (list, str)) else parts]
+        elif any(not isinstance(part, (list, str)) for part in parts):
+            refuse(answer, f"a vector for each of {n} inputs")
+    if len({_dimensions(part) for part in parts if isinstance(part, list)}) > 1:
+        refuse(answer, "vectors of one length")
+    return parts
+
+
+def _dimensions(part: Any) -> int:
+    """Return the length of a row's vector, or of its tokens' vectors."""
+    while isinstance(part, list) and part and isinstance(part[0], list):
+        part = part[0]
+    return len(part)
+
+
+def split_numbers(answer: Any, n: int, args: Arguments) -> list[Any]:
+    """Split an answer of sentence-similarity."""
+    if isinstance(answer, Mapping):
+        answer = answer.get("similarities", answer)
+    return listed(answer, f"a number for each of {n} sentences")
+
+
+def split_ranking(answer: Any, n: int, args: Arguments) -> list[Any]:
+    """Assign scores to their documents: services give them best first, with ``index``."""
+    what = f"a score for each of {n} documents"
+    if isinstance(answer, Mapping):
+        answer = listed(next((answer[name] for name in ("scores", "results", "data") if name in answer), None), what)
+    parts = listed(answer, what)
+    return parts if all(is_number(part) for part in parts) else by_index(parts, n, what)
+
+
+def split_rows(answer: Any, n: int, args: Arguments) -> list[Any]:
+    """Split an answer about the rows of one table."""
+    what = f"a value for each of {n} rows"
+    rows = listed(answer, what)
+    if len(rows) != n:
+        miscounted(len(rows), n)
+    if any(isinstance(row, list) for row in rows) and not all(isinstance(row, list) for row in rows):
+        refuse(answer, what)
+    return [one_element(row, what) for row in rows]
+
+
+#: Task → the split that takes every form in which servers are known to answer it.
+SPLITS: Mapping[str, Split] = {
+    "text-classification": split_labels,
+    "token-classification": split_lists,
+    "question-answering": split_spans,
+    "zero-shot-classification": split_zero_shot,
+    "fill-mask": split_lists,
+    "summarization": split_elements,
+    "translation": split_elements,
+    "text-generation": split_generations,
+    "feature-extraction": split_vectors,
+    "sentence-similarity": split_numbers,
+    "text-ranking": split_ranking,
+    "tabular-classification": split_rows,
+    "tabular-regression": split_rows,
+}
+
+split_pairs_labels = partial(split_labels, takes_pairs=True)
+
+
+def split_for(task: Task) -> Split:
+    """Return the split of a task's answers; an answer to a request of one row is that row's."""
+    return split_single if task.travel is Batching.ONE else SPLITS[task.name]

@@ -291,12 +291,12 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     # addresses, folders, secrets
     (
         {**C, "endpoint": "https://evil.example/x"},
-        "endpoint is refused: 'evil.example' is not a host that this engine may ask (its owner can allow it: "
-        "CREATE ML_ENGINE … USING allowed_hosts = ['evil.example:443'])",
+        "endpoint is refused: 'evil.example' is not a host that this engine may send requests to (its owner can "
+        "allow it: CREATE ML_ENGINE … USING allowed_hosts = ['evil.example:443'])",
     ),
     (
         {**C, "endpoint": "https://user:password@x.endpoints.huggingface.cloud"},
-        "endpoint is not a usable URL: no user name or password may stand in a URL: write endpoint = "
+        "endpoint is not a usable URL: a URL must not contain a user name or password: write endpoint = "
         "'https://my-endpoint.endpoints.huggingface.cloud'",
     ),
     (

@@ -29,16 +29,24 @@ serve: $(VENV)/.ready ## run MindsDB and the sandbox until Ctrl-C
 	@mkdir -p $(VENV)/shop && $(RUN) examples/make_shop.py $(VENV)/shop/shop.duckdb >/dev/null
 	@$(RUN) -m huggingface_api_handler.sandbox.serve --folder $(VENV)/shop $(ARGS)
 
+# Measures what runs in the tests' own process, not the workers of MindsDB. It costs half as much time again, and
+# next to nothing from Python 3.12 on, which has a faster way to measure.
+MEASURE := --cov --cov-report=term
+FAST_MEASURE := import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")
+
 .PHONY: test
-test: $(VENV)/.ready ## run the tests
+test: $(VENV)/.ready ## run the tests (COVERAGE=1 measures the coverage)
 	@echo "Running the tests (a few minutes)."
-	@$(RUN) -m pytest -q $(ARGS)
+	@$(if $(COVERAGE),COVERAGE_CORE=$$($(RUN) -c '$(FAST_MEASURE)')) $(RUN) -m pytest -q $(if $(COVERAGE),$(MEASURE)) $(ARGS)
 
 .PHONY: lint
-lint: $(VENV)/.ready ## check style and types
+lint: $(VENV)/.ready ## check style, spelling, types and the layers of imports
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "Run $(BIN)/ruff format."; exit 1; }
+	@$(BIN)/codespell
+	@$(BIN)/lint-imports --no-logo --cache-dir $(VENV)/.import_linter_cache >$(VENV)/imports.log 2>&1 || { cat $(VENV)/imports.log; exit 1; }
 	@$(BIN)/mypy --no-error-summary
-	@echo "ruff and mypy have nothing to say."
+	@echo "ruff, codespell, import-linter and mypy find nothing."
 
 .PHONY: docs-check
 docs-check: $(VENV)/.ready ## check that what the documentation says is so
@@ -103,7 +111,7 @@ install: ## install into your own MindsDB: make install PYTHON_OF_MINDSDB=/path/
 .PHONY: clean
 clean: ## remove what was built and installed here
 	@if [ -x $(RUN) ] && [ -e $(VENV)/.ready ]; then $(RUN) -m huggingface_api_handler uninstall >/dev/null 2>&1 || true; fi
-	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) dist build .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # --- how .venv comes to be: each step leaves a stamp, and is taken again when what it rests on has changed ---

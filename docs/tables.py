@@ -173,12 +173,16 @@ TABLES: Mapping[str, Callable[[], str]] = {
 # --- the forms that MindsDB reads ---
 
 
-def _literal(value: object, indent: int) -> str:
-    """Return a constant as Python source; a long text in several lines."""
+def _literal(value: object, begin: str) -> str:
+    """Return an entry that begins with ``begin`` and holds a constant; a long text in several lines, as ruff does."""
     if not isinstance(value, str):
-        return repr(value)
-    lines = textwrap.wrap(value, 100 - indent, drop_whitespace=False) or [""]
-    return f"\n{' ' * indent}".join(json.dumps(line, ensure_ascii=False) for line in lines)
+        return f"{begin}{value!r},"
+    whole = f"{begin}{json.dumps(value, ensure_ascii=False)},"
+    if len(whole) <= 120:
+        return whole
+    indent = len(begin) - len(begin.lstrip())
+    lines = textwrap.wrap(value, 100 - indent, drop_whitespace=False)
+    return begin + f"\n{' ' * indent}".join(json.dumps(line, ensure_ascii=False) for line in lines) + ","
 
 
 def _entries(form: Mapping[str, Mapping[str, object]], begin: str) -> str:
@@ -186,7 +190,7 @@ def _entries(form: Mapping[str, Mapping[str, object]], begin: str) -> str:
     lines = []
     for name, entry in form.items():
         lines.append(f"    {begin.format(name)}{{")
-        lines += [f'        "{key}": {_literal(value, 8)},' for key, value in entry.items()]
+        lines += [_literal(value, f'        "{key}": ') for key, value in entry.items()]
         lines.append("    },")
     return "\n".join(lines)
 

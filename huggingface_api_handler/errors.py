@@ -81,6 +81,9 @@ class HuggingFaceError(Exception):
         attempts: how many requests were made for it.
         retry_after: seconds the service asked to wait.
         retryable: whether the same row may succeed later; default by class.
+        concerns_content: what a row contains may be the reason, though the error looks like one of all rows: a
+            firewall or a moderation refused it. If other rows have been answered, it is a row's own error.
+        is_too_long: the input is longer than the model accepts; what to do about that depends on the task.
     """
 
     code: ClassVar[str] = "error"
@@ -91,6 +94,8 @@ class HuggingFaceError(Exception):
     fatal: ClassVar[bool] = False
     #: A list of inputs may hold one that is to blame: halve it and ask again.
     divisible: bool = False
+    concerns_content: bool = False
+    is_too_long: bool = False
 
     _facts: ClassVar[tuple[str, ...]] = (
         "advice",
@@ -104,6 +109,8 @@ class HuggingFaceError(Exception):
         "retry_after",
         "retryable",
         "divisible",
+        "concerns_content",
+        "is_too_long",
     )
 
     def __init__(
@@ -121,6 +128,8 @@ class HuggingFaceError(Exception):
         retry_after: float | None = None,
         retryable: bool | None = None,
         divisible: bool | None = None,
+        concerns_content: bool = False,
+        is_too_long: bool = False,
     ) -> None:
         self.message = redact(message)
         self.advice = redact(advice) if advice else None
@@ -136,6 +145,8 @@ class HuggingFaceError(Exception):
             self.retryable = retryable
         if divisible is not None:
             self.divisible = divisible
+        self.concerns_content = concerns_content
+        self.is_too_long = is_too_long
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -154,6 +165,11 @@ class HuggingFaceError(Exception):
             return text
         advice = one_line(self.advice, 600)
         return f"{text}. {advice[:1].upper()}{advice[1:]}" + ("" if advice.endswith((".", ";")) else ".")
+
+    @classmethod
+    def plain_remedy(cls) -> str:
+        """Return ``remedy`` as a message gives it: without Markdown."""
+        return re.sub(r"\[[^\]]*\]\(([^)]*)\)", r"\1", cls.remedy).replace("`", "")
 
     def with_facts(self, **facts: Any) -> Self:
         """Return a copy that also knows ``facts``; what is already known stays."""

@@ -172,7 +172,7 @@ def _own_name(facts: ModelFacts | None) -> str | None:
         return None
 
 
-def settle_task(reader: Reader, found: Identity) -> None:
+def find_missing_task(reader: Reader, found: Identity) -> None:
     """Take the task from the Hub's record if the statement names only the model."""
     if found.task_given or found.model is None or found.endpoint is not None or found.refusal is not None:
         return
@@ -198,7 +198,7 @@ def _task_of(tag: str) -> Task | None:
     return named or next((one for one in TASKS.values() if tag in one.pipeline_tags), None)
 
 
-def settle_model(reader: Reader, found: Identity, values: Mapping[str, Any]) -> None:
+def find_missing_model(reader: Reader, found: Identity, values: Mapping[str, Any]) -> None:
     """Choose the task's default model if the statement names only the task."""
     task = found.task
     if task is None or found.model is not None or found.model_given or found.endpoint is not None:

@@ -12,12 +12,12 @@ from .identity import (
     Identity,
     Unserved,
     ask_hub,
+    find_missing_model,
+    find_missing_task,
     note_mismatch,
     note_provider,
     note_unserved,
     read_identity,
-    settle_model,
-    settle_task,
 )  # fmt: skip
 from .models import EngineSettings, ModelSettings
 from .parsing import Reader
@@ -53,12 +53,12 @@ def model_settings(
     found = read_identity(reader, engine)
     draft = Draft()
     ask_hub(found, engine, hub)
-    settle_task(reader, found)
+    find_missing_task(reader, found)
     if found.task is not None:
         note_provider(reader, found)
         read_arguments(reader, found.task, draft, "model", engine.media_roots)
         note_missing(reader, found.task, draft)
-        settle_model(reader, found, draft.values)
+        find_missing_model(reader, found, draft.values)
         ask_hub(found, engine, hub)
         note_labels(reader, found.facts, draft, "model")
         if found.model_given:  # a default model does its task, whatever its tags
@@ -71,10 +71,10 @@ def model_settings(
     reader.finish(found.refusal)
     if found.task is None:  # unreachable: an unknown task is a fault
         raise SettingsError("USING has no task: write task = 'text-classification'")
-    return _settled(found, found.task, draft, engine)
+    return _settings(found, found.task, draft, engine)
 
 
-def _settled(found: Identity, task: Task, draft: Draft, engine: EngineSettings) -> ModelSettings:
+def _settings(found: Identity, task: Task, draft: Draft, engine: EngineSettings) -> ModelSettings:
     given = {
         "task": found.task_given,
         "model_name": found.model_given,

@@ -128,10 +128,10 @@ class Reader:
 
 def joined(faults: list[str]) -> str:
     """Return faults on one line; those beyond ``_MAX_TEXT`` are counted."""
-    told: list[str] = []
+    shown_faults: list[str] = []
     for fault in faults:
-        if told and sum(len(one) + 2 for one in told) + len(fault) > _MAX_TEXT:
+        if shown_faults and sum(len(one) + 2 for one in shown_faults) + len(fault) > _MAX_TEXT:
             break
-        told.append(fault)
-    more = len(faults) - len(told)
-    return "; ".join(told) + (f"; and {more} more" if more else "")
+        shown_faults.append(fault)
+    more = len(faults) - len(shown_faults)
+    return "; ".join(shown_faults) + (f"; and {more} more" if more else "")

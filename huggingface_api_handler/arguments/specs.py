@@ -195,7 +195,7 @@ ENGINE: tuple[ArgumentSpec, ...] = tuple(_as_of_engine(spec) for spec in ARGUMEN
 MODEL: tuple[ArgumentSpec, ...] = tuple(_as_of_model(spec) for spec in ARGUMENTS if MODEL_LEVEL in spec.levels)
 #: What SELECT … USING accepts for every task.
 QUERY: tuple[ArgumentSpec, ...] = tuple(spec for spec in ARGUMENTS if QUERY_LEVEL in spec.levels)
-#: Names that CREATE MODEL settles: a query cannot change them.
+#: Names that a query cannot change.
 FIXED: frozenset[str] = frozenset(name for spec in MODEL if QUERY_LEVEL not in spec.levels for name in spec.names) | {
     "engine"
 }

@@ -52,9 +52,9 @@ def read_arguments(reader: Reader, task: Task, draft: Draft, layer: str, roots: 
         _set(draft.values, SYSTEM_PROMPT.name, text, draft, layer)
     if task.makes is not None:
         folder = reader.take(OUTPUT_DIR, lambda text: check_output_dir(text.strip(), roots))
-        kept: dict[str, Any] = {} if draft.output_dir is None else {OUTPUT_DIR.name: draft.output_dir}
-        _set(kept, OUTPUT_DIR.name, folder, draft, layer)
-        draft.output_dir = kept.get(OUTPUT_DIR.name)
+        old: dict[str, Any] = {} if draft.output_dir is None else {OUTPUT_DIR.name: draft.output_dir}
+        _set(old, OUTPUT_DIR.name, folder, draft, layer)
+        draft.output_dir = old.get(OUTPUT_DIR.name)
     read_common(reader, draft, layer)
     _read_parameters(reader, task, draft, layer, given)
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..errors import InvalidAnswer, InvalidInput
-from . import error_mapping
+from . import error_body
+from .event_stream import MEDIA_TYPE as EVENT_STREAM
+from .event_stream import Event, parse_events
 from .memory_limit import MEMORY
 from .url_policy import Purpose
 
@@ -72,11 +74,19 @@ class Response:
         """Return the body as JSON.
 
         Raises:
-            InvalidAnswer: it is none, or was cut off (retryable), or would fill the memory.
+            InvalidAnswer: it is none, or was cut off (retryable), or would fill the memory, or is a stream.
         """
+        if self.media_type == EVENT_STREAM:
+            raise InvalidAnswer(
+                "the service streams its response (text/event-stream) instead of sending it as JSON",
+                advice="Remove stream from parameters; if it is not there, turn streaming off at the server",
+                status=self.status,
+                request_id=self.request_id,
+                divisible=False,
+            )
         if _objects_of(self.content) > MAX_OBJECT_BYTES:
             raise InvalidAnswer(
-                "the service's answer holds more values than fit into memory", advice="Lower max_batch_size"
+                "the service's response contains more values than fit into memory", advice="Lower max_batch_size"
             )
         try:
             with MEMORY.parsing(len(self.content)):
@@ -84,20 +94,24 @@ class Response:
                 return jsonlib.loads(self.content.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             is_page = self.media_type == "text/html" or self.content[:1] == b"<"
-            title = error_mapping.title_of(self.content, self.secret) if is_page else ""
-            what = "a web page" + (f" titled '{title}'" if title else "") if is_page else "no JSON"
-            what = what if self.content else "nothing"
+            title = error_body.title_of(self.content, self.secret) if is_page else ""
+            page = "a web page" + (f" titled '{title}'" if title else "")
+            what = f"{page} instead of JSON" if is_page else "a response that is not JSON"
             raise InvalidAnswer(
-                f"the service sent {what} for an answer",
-                advice="Something between MindsDB and the model may have answered, such as a proxy or a network's "
-                "login page: look at base_url, endpoint and the server's network, then run the query again"
+                f"the service sent {what if self.content else 'an empty response'}",
+                advice="A proxy or a network's login page may have responded: check base_url, endpoint and the "
+                "server's network, then run the query again"
                 if is_page
-                else "Look at base_url and endpoint; where they are right, run the query again",
+                else "Check base_url and endpoint; if they are right, run the query again",
                 status=self.status,
                 request_id=self.request_id,
                 retryable=True,
                 divisible=False,
             ) from error
+
+    def events(self) -> list[Event]:
+        """Return the server-sent events of a stream; empty if the response is none."""
+        return parse_events(self.content) if self.media_type == EVENT_STREAM else []
 
     @property
     def is_json(self) -> bool:
@@ -106,7 +120,7 @@ class Response:
 
     @property
     def request_id(self) -> str | None:
-        return error_mapping.request_id(self.headers, self.secret)
+        return error_body.request_id(self.headers, self.secret)
 
     @property
     def compute_seconds(self) -> float | None:
@@ -128,10 +142,10 @@ def encode_json(body: Any) -> bytes:
     try:
         return jsonlib.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InvalidInput("the text holds half of a character (a lone surrogate)") from error
+        raise InvalidInput("the text contains half of a character (a lone surrogate)") from error
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(
-            "the input cannot be written as JSON", advice="NaN and infinite numbers, for one, have no form in it"
+            "the input cannot be written as JSON", advice="JSON has no NaN and no infinite numbers, for example"
         ) from error
 
 

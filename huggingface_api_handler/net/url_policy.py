@@ -97,7 +97,7 @@ def parse_url(url: str) -> ParsedUrl:
         raise ValueError("a URL begins with https:// or http:// and a host")
     scheme = parts["scheme"].lower()
     if scheme not in PORTS:
-        raise ValueError("only http and https are spoken")
+        raise ValueError("only http and https are supported")
     host, port = _authority(parts["authority"], PORTS[scheme])
     rest = quote(parts["rest"], safe="/?%:@!$&'()*+,;=-._~[]|")
     if not rest.startswith("/"):
@@ -108,9 +108,9 @@ def parse_url(url: str) -> ParsedUrl:
 
 def _authority(text: str, default_port: int) -> tuple[str, int]:
     if "@" in text:
-        raise ValueError("no user name or password may stand in a URL")
+        raise ValueError("a URL must not contain a user name or password")
     if "%" in text or " " in text:
-        raise ValueError("a host is written plainly, without escapes or spaces")
+        raise ValueError("a host must not contain escapes or spaces")
     if text.startswith("["):
         inner, bracket, tail = text[1:].partition("]")
         if not bracket or (tail and not tail.startswith(":")):
@@ -141,7 +141,7 @@ def _host(name: str) -> str:
         try:
             name = idna.encode(name, uts46=True, transitional=False).decode("ascii")
         except (idna.IDNAError, UnicodeError):
-            raise ValueError("this is no host name") from None
+            raise ValueError("this is not a host name") from None
     name = name.lower()
     name = name[:-1] if name.endswith(".") else name
     labels = name.split(".")
@@ -153,7 +153,7 @@ def _host(name: str) -> str:
         except ValueError:
             raise ValueError("an IPv4 address is written as four decimal numbers") from None
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise ValueError("this is no host name")
+        raise ValueError("this is not a host name")
     return name
 
 
@@ -230,19 +230,19 @@ class UrlPolicy:
         try:
             parsed = parse_url(url)
         except ValueError as error:
-            raise _refusal(purpose, f"'{redacted_url(url)}' cannot be opened: {error}") from None
+            raise _refusal(purpose, f"'{redacted_url(url)}' cannot be requested: {error}") from None
         if purpose == "service" and not self._is_service(parsed):
             if parsed.host in _ROUTERS or _ENDPOINTS.fullmatch(parsed.host):
-                raise _refusal(purpose, f"'{parsed.host}' is asked by https on its own port only", "Write https://")
+                raise _refusal(purpose, f"'{parsed.host}' accepts https on its default port only", "Write https://")
             if _HUGGING_FACE.fullmatch(parsed.host):
                 raise _refusal(
                     purpose,
-                    f"'{parsed.host}' answers for no models",
+                    f"'{parsed.host}' does not serve models",
                     "Write https://router.huggingface.co/hf-inference, or leave it out",
                 )
             raise _refusal(
                 purpose,
-                f"'{parsed.host}' is not a host that this engine may ask",
+                f"'{parsed.host}' is not a host that this engine may send requests to",
                 f"Its owner can allow it: CREATE ML_ENGINE … USING allowed_hosts = ['{parsed.host}:{parsed.port}']",
             )
         if self._is_allowed(parsed, purpose):
@@ -355,7 +355,7 @@ class UrlPolicy:
         is_closed = literal is not None and in_networks(unmapped(parsed.host), NEVER_BY_NAME)
         owner = f"The engine's owner can allow it: CREATE ML_ENGINE … USING {allowed}"
         advice = "Give a public URL" if is_closed else owner
-        return _refusal(purpose, f"'{parsed.host}' does not lead to a public address", advice)
+        return _refusal(purpose, f"'{parsed.host}' has no public address", advice)
 
 
 def _is_router(parsed: ParsedUrl) -> bool:
@@ -395,4 +395,8 @@ def _unknown_host(parsed: ParsedUrl, purpose: Purpose) -> HuggingFaceError:
             f"the host '{parsed.host}' has no address",
             advice="Check base_url or endpoint, and the server's network",
         )
-    return InvalidInput(f"the host '{parsed.host}' of this URL has no address", divisible=False)
+    return InvalidInput(
+        f"the host '{parsed.host}' of this URL has no address",
+        advice="Check the URL; media and links are fetched directly, without a proxy",
+        divisible=False,
+    )

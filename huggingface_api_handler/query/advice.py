@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ..arguments import EngineSettings, ModelSettings
+from ..arguments.task_specs import own_specs, parameter_specs
 from ..errors import AccountError, HuggingFaceError, ModelError, ModelNotFound, Unauthorized
 from ..hub import facts, provider_registry
 from ..hub.facts import Served
 from ..protocols.providers import provider_api
 from ..tasks import TASKS
-from ..tasks.task import Task
+from ..tasks.task import Kind, Task
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +147,29 @@ def unserved(
     return f"{whom}; {instead} ({insist})"
 
 
+# --- an input that is too long ---------------------------------------------------------------
+
+
+def too_long_advice(task: Task, otherwise: str | None) -> str | None:
+    """Return what to do about an input that is longer than the model accepts.
+
+    Args:
+        otherwise: for a task that reads neither text nor tables.
+    """
+    kinds = {one.kind for one in task.inputs}
+    if Kind.TABLE in kinds:
+        return "Give the table fewer rows or columns, or choose a model that accepts larger tables"
+    if Kind.TEXT not in kinds:
+        return otherwise
+    specs = (*own_specs(task), *parameter_specs(task))
+    truncates = any(spec.name == "truncate" and spec.type == "boolean" for spec in specs)
+    truncate = "set truncate = true, " if truncates else ""
+    return (
+        f"Shorten the text, for instance with LEFT(text, 2000) in a sub-select, {truncate}"
+        "or choose a model that accepts longer texts"
+    )
+
+
 # --- once a query has failed -----------------------------------------------------------------
 
 
@@ -178,7 +202,7 @@ class Adviser:
         model, endpoint = self._model.model, self._model.endpoint
         if isinstance(error, ModelNotFound):
             if endpoint is not None:
-                return "Look at endpoint, its path too, and whether that server does this task"
+                return "Check endpoint, its path too, and model_name, and that the server supports this task"
             return self._where_served(str(model)) or self._with_page(error.advice)
         if isinstance(error, Unauthorized) and self._token is not None and self._model.token is None:
             source = self._engine.token_source

@@ -26,6 +26,7 @@ from ..scheduling.batches import Item
 from ..scheduling.progress import Progress, duration, left
 from ..scheduling.worker_pool import BatchResult, RowResult
 from ..tasks.task import Answer, Arguments, Kind, Media, Task
+from .advice import too_long_advice
 from .inputs import Caller
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,9 @@ class RequestExecutor:
                 return self._sent(items, timeout)
             except HuggingFaceError as error:
                 _let_go(error)
-                raise
+                if not error.is_too_long:
+                    raise
+                raise error.advising(too_long_advice(self.task, error.advice)) from error
 
     def _sent(self, items: Sequence[Item], timeout: float) -> BatchResult:
         rows = [

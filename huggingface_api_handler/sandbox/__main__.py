@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import sys
 import threading
@@ -49,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
             f"  HF_ENDPOINT={sandbox.hub_url}",
             flush=True,
         )
+        if importlib.util.find_spec("PIL") is None:
+            print("  Pillow is not installed: images are answered by their bytes, not by what they show.", flush=True)
         if given.until_stdin_ends:
             sys.stdin.read()
         else:

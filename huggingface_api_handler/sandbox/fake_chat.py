@@ -1,7 +1,7 @@
 """The fake chat model: repeats what it was told, as text, as JSON of a schema, as a tool call, or row by row.
 
-What it says of a text depends on that text alone. So a row gets the same answer whether it is asked singly or
-shares its prompt with others, as long as its text is the whole message of the user.
+Its answer depends on the text alone. So a row gets the same answer whether it has a prompt of its own or shares one,
+as long as its text is the whole message of the user.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _prompt(body: Mapping[str, Any]) -> str:
 
 
 def _objects_in(text: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the JSON objects that stand in a text."""
+    """Yield the JSON objects in a text."""
     decoder, at = json.JSONDecoder(), text.find("{")
     while at >= 0:
         try:
@@ -115,7 +115,7 @@ def _of_schema(schema: Mapping[str, Any], text: str) -> Any:
 
 
 def choose(options: Sequence[Any], text: str) -> Any:
-    """Return one of the options for a text: by mood where the options have one, else by chance of the text."""
+    """Return one of the options for a text: by its mood if the options have moods, else at random by the text."""
     moods = [_mood(words(str(option))) for option in options]
     if max(moods) > 0 > min(moods):
         named = {word for option in options for word in words(str(option))}
@@ -199,8 +199,8 @@ def chat_completion(inputs: Any, parameters: Mapping[str, Any]) -> Any:
 
 def usage(body: Mapping[str, Any], message: Mapping[str, Any]) -> dict[str, Any]:
     """Return the token counts of a request and the message that answers it."""
-    asked = body["messages"]
-    given = sum(count_tokens(_text_of(one)) + _IMAGE_TOKENS * _images_of(one) + _MESSAGE_TOKENS for one in asked)
+    messages = body["messages"]
+    given = sum(count_tokens(_text_of(one)) + _IMAGE_TOKENS * _images_of(one) + _MESSAGE_TOKENS for one in messages)
     reasoned = count_tokens(message.get("reasoning_content") or "")
     calls = json.dumps(message["tool_calls"]) if message.get("tool_calls") else ""
     made = count_tokens(message.get("content") or calls) + reasoned

@@ -118,8 +118,8 @@ def caption(inputs: Any, parameters: Mapping[str, Any]) -> Any:
 
 def image_answers(inputs: Any, parameters: Mapping[str, Any]) -> Any:
     """The question's words as answers, scored by the bytes."""
-    asked = list(dict.fromkeys(words(str(inputs.get("question", ""))))) or ["nothing"]
-    found = ranked(_scores(data_of(inputs), asked[-3:]), parameters.get("top_k"))
+    question = list(dict.fromkeys(words(str(inputs.get("question", ""))))) or ["nothing"]
+    found = ranked(_scores(data_of(inputs), question[-3:]), parameters.get("top_k"))
     return [{"score": one["score"], "answer": one["label"]} for one in found]
 
 
@@ -164,9 +164,9 @@ def _seed(inputs: Any, parameters: Mapping[str, Any]) -> bytes:
 
 def transcript(inputs: Any, parameters: Mapping[str, Any]) -> Any:
     """The size of the audio in bytes, in one chunk if timestamps are requested."""
-    said = f"a sound of {len(data_of(inputs))} bytes"
-    chunks = {"chunks": [{"text": said, "timestamp": [0.0, None]}]} if parameters.get("return_timestamps") else {}
-    return {"text": said, **chunks}
+    text = f"a sound of {len(data_of(inputs))} bytes"
+    chunks = {"chunks": [{"text": text, "timestamp": [0.0, None]}]} if parameters.get("return_timestamps") else {}
+    return {"text": text, **chunks}
 
 
 def separated(inputs: Any, parameters: Mapping[str, Any]) -> Any:

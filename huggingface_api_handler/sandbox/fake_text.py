@@ -188,7 +188,7 @@ def question_answering(inputs: Any, parameters: Mapping[str, Any]) -> Any:
 
 
 def table_question_answering(inputs: Any, parameters: Mapping[str, Any]) -> Any:
-    """The cells of the column that the question names, in the rows that it names; added up where it says so."""
+    """The cells of the column that the question names, in the rows that it names; added up if it says so."""
     query = str(inputs.get("query") or inputs.get("question") or "")
     table: Mapping[str, Sequence[Any]] = inputs.get("table") or {}
     asked = set(words(query))

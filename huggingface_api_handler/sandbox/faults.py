@@ -239,7 +239,7 @@ class Behaviour:
         rate = self.faults.requests_per_second
         if rate is None:
             return None
-        # A window of one second, or longer where less than one request a second is allowed.
+        # A window of one second, or longer if less than one request a second is allowed.
         window = max(1.0, 1.0 / rate)
         while self._recent and now - self._recent[0] >= window:
             self._recent.popleft()

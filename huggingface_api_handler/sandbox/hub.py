@@ -183,7 +183,7 @@ class Catalogue:
 
 
 def expanded(facts: Mapping[str, Any], wanted: Iterable[str]) -> dict[str, Any]:
-    """Return what ``?expand=`` leaves of a record: the id and the properties asked for."""
+    """Return what ``?expand=`` leaves of a record: the id and the requested properties."""
     names = set(wanted)
     if not names:
         return dict(facts)

@@ -1,4 +1,4 @@
-"""The routes at which models are asked: hf-inference, the router, one provider, and servers of one model."""
+"""The inference routes: of hf-inference, the router, one provider, and servers of one model."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Exchange:
 
 
 class InferenceRoutes:
-    """Handlers of the routes at which models are asked."""
+    """Handlers of the inference routes."""
 
     def __init__(self, state: State) -> None:
         self._state = state

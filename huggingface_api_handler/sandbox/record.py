@@ -11,7 +11,7 @@ from typing import Any
 
 
 def fingerprint(token: str) -> str:
-    """Return what stands in a record for a token: enough to tell two apart, no more."""
+    """Return what a record shows of a token: enough to tell two apart, and no more."""
     return "sha256:" + hashlib.sha256(token.encode()).hexdigest()[:16]
 
 
@@ -69,7 +69,7 @@ class Record:
 
 @dataclass
 class Usage:
-    """What was asked of one model and answered.
+    """The answered requests of one model.
 
     Attributes:
         requests: requests that were answered with a status below 400.
@@ -94,7 +94,7 @@ class Usage:
 
 
 def usage_by_model(records: Iterable[Record]) -> dict[str, Usage]:
-    """Return model → what was asked of it and answered."""
+    """Return model → its answered requests."""
     found: dict[str, Usage] = {}
     for record in records:
         if record.is_inference and 0 < record.status < 400:

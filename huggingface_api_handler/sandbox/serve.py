@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m huggingface_api_handler.sandbox.serve",
         description="Run a MindsDB server with the sandbox beside it until Ctrl-C. "
-        "With HF_TOKEN set, models are asked at Hugging Face, without the sandbox.",
+        "With HF_TOKEN set, it uses Hugging Face instead of the sandbox.",
     )
     parser.add_argument("--http-port", type=int, default=47334, help="0 picks a free one (default %(default)s)")
     parser.add_argument("--mysql-port", type=int, default=47335, help="0 picks a free one (default %(default)s)")

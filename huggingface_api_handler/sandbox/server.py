@@ -46,7 +46,7 @@ def _application(state: State) -> ASGIApp:
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    """Return a socket that listens. asyncio turns Nagle's algorithm off only where the protocol is named."""
+    """Return a listening socket. asyncio turns Nagle's algorithm off only if the protocol is named."""
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, socket.IPPROTO_TCP)
     try:
@@ -59,13 +59,13 @@ def _listener(host: str, port: int) -> socket.socket:
     return listener
 
 
-class Steered(abc.ABC):
-    """What a sandbox offers whoever runs it, wherever it runs.
+class Controls(abc.ABC):
+    """What a sandbox offers to the code that runs it, in this process or another.
 
     Attributes:
-        url: what to give an engine as its ``base_url``.
-        hub_url: what to give ``HF_ENDPOINT``.
-        requests: all requests since the last ``reset``, in the order of their coming.
+        url: the ``base_url`` of an engine.
+        hub_url: the value of ``HF_ENDPOINT``.
+        requests: all requests since the last ``reset``, in order of arrival.
         faults: how it behaves: a ``Faults``, or its fields in a dict, which may be set at any time.
     """
 
@@ -100,7 +100,7 @@ class Steered(abc.ABC):
         return f"{self.hub_url}/endpoints/{kind}/{model}"
 
     def inference_requests(self) -> list[Record]:
-        """Return those requests that were sent to a model's routes, refused ones too."""
+        """Return the requests to inference routes, refused ones too."""
         return [record for record in self.requests if record.is_inference]
 
     def sent(self) -> int:
@@ -112,18 +112,18 @@ class Steered(abc.ABC):
         return usage_by_model(self.requests)
 
     def fail_on(self, text: str, *, status: int = 400, body: Any = None, next: int | None = None) -> None:
-        """Refuse requests that hold ``text``, for ever or the next so many, beside what goes wrong already."""
-        said = {"error": "the sandbox was told to refuse this"} if body is None else body
-        rule = Rule("status", contains=text, status=status, body=said, next=next)
+        """Refuse requests whose body holds ``text``: all of them, or the next so many. Other faults stay."""
+        answer = {"error": "the sandbox was told to refuse this"} if body is None else body
+        rule = Rule("status", contains=text, status=status, body=answer, next=next)
         self.faults = replace(self.faults, rules=(rule, *self.faults.rules))
 
     @staticmethod
     def fingerprint(token: str) -> str:
-        """Return what stands in a record for ``token``."""
+        """Return what a record shows of ``token``."""
         return fingerprint(token)
 
 
-class Sandbox(Steered):
+class Sandbox(Controls):
     """A sandbox in a daemon thread of this process; ``with`` starts and stops it.
 
     Args:
@@ -157,7 +157,7 @@ class Sandbox(Steered):
         return f"http://{self._address[0]}:{self.port}"
 
     def start(self) -> Self:
-        """Start it, unless it runs; raise ``OSError`` where the port is taken."""
+        """Start it, unless it runs; raise ``OSError`` if the port is taken."""
         if self._thread is not None:
             return self
         import uvicorn
@@ -183,7 +183,7 @@ class Sandbox(Steered):
         return self
 
     def stop(self) -> None:
-        """Stop it; requests that are being answered are dropped."""
+        """Stop it, and drop the requests in progress."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._server.force_exit = True
@@ -200,7 +200,7 @@ class Sandbox(Steered):
 
     @faults.setter
     def faults(self, faults: FaultsLike) -> None:
-        # One assignment: requests under way keep the behaviour that they came under.
+        # One assignment: requests in progress keep the settings that they started with.
         self._state.behaviour = Behaviour(Faults.of(faults))
 
     def refuse(self, *tokens: str) -> None:
@@ -208,16 +208,16 @@ class Sandbox(Steered):
         self._state.bad_tokens |= set(tokens)
 
     def reset(self) -> None:
-        """Forget the requests, and behave again as at the start."""
+        """Clear the log, and return to the settings of the start."""
         self._state.log.clear()
         self._state.bad_tokens = self._bad_tokens
         self.faults = self._given
 
 
-class SandboxProcess(Steered):
-    """A sandbox in a process of its own, so that its work does not count as the caller's; ``with`` runs it.
+class SandboxProcess(Controls):
+    """A sandbox in a separate process, so that its work does not count as the caller's; ``with`` runs it.
 
-    It ends with the process that started it. Takes what ``Sandbox`` takes.
+    It ends with the process that started it. See ``Sandbox`` for the arguments.
     """
 
     def __init__(self, port: int = 0, *, faults: FaultsLike = None, bad_tokens: Iterable[str] = ()) -> None:
@@ -272,22 +272,22 @@ class SandboxProcess(Steered):
 
     @property
     def requests(self) -> list[Record]:
-        return [Record(**record) for record in self._steer("GET", "requests")]
+        return [Record(**record) for record in self._control("GET", "requests")]
 
     @property
     def faults(self) -> Faults:
-        return Faults.of(self._steer("GET", "faults"))
+        return Faults.of(self._control("GET", "faults"))
 
     @faults.setter
     def faults(self, faults: FaultsLike) -> None:
-        self._steer("PUT", "faults", Faults.of(faults).to_dict())
+        self._control("PUT", "faults", Faults.of(faults).to_dict())
 
     def reset(self) -> None:
-        """Forget the requests, and behave again as at the start."""
-        self._steer("DELETE", "requests")
+        """Clear the log, and return to the settings of the start."""
+        self._control("DELETE", "requests")
         self.faults = self._given
 
-    def _steer(self, method: str, what: str, body: Any = None) -> Any:
+    def _control(self, method: str, what: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.hub_url}/sandbox/{what}", data, method=method)
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -16,12 +16,12 @@ from .server_kinds import ServerKind
 
 Shape: TypeAlias = "Callable[[Any, ParsedRequest], Any]"
 
-#: Parameters that a server takes where a request leaves them out.
+#: Parameters that a server uses if a request leaves them out.
 DEFAULTS: Mapping[tuple[ServerKind, str], Mapping[str, Any]] = {
     (ServerKind.TOOLKIT, "token-classification"): {"aggregation_strategy": "none"},
 }
 
-#: Tasks whose lists hf-inference answers in one inner list, where no ``top_k`` is given.
+#: Tasks whose lists hf-inference answers in one inner list if no ``top_k`` is given.
 FUSED = frozenset({"text-classification"})
 
 
@@ -99,7 +99,7 @@ def _matrix(found: Any, request: ParsedRequest) -> Any:
 
 
 def _generated(found: Any, request: ParsedRequest) -> Any:
-    """Each text with the details that were asked for, which count words."""
+    """Each text with the requested details, which count words."""
     if not request.parameters.get("details"):
         return found
     return [

@@ -104,7 +104,7 @@ def urls(draw: Draw) -> None:
     policy = UrlPolicy(("http://127.0.0.1:9/x",), ("named.example", "10.0.0.1:80"), resolver=_refuse)
     for purpose in ("service", "media", "link"):
         try:
-            place = policy.parse(url, purpose=purpose)  # type: ignore[arg-type]
+            place = policy.parse(url, purpose=purpose)
         except HuggingFaceError:
             continue
         assert parse_url(place.url) == place

@@ -22,7 +22,7 @@ from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLErr
 
 from .expected import MANY_REVIEWS, REVIEWS, TWIN_REVIEWS
 
-POSTGRES = {
+POSTGRES: dict[str, Any] = {
     "host": os.environ.get("PGHOST", "127.0.0.1"),
     "port": int(os.environ.get("PGPORT", "5432")),
     "user": os.environ.get("PGUSER", "postgres"),

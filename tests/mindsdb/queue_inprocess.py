@@ -27,7 +27,7 @@ def main(storage: str, host: str, port: str, number: str) -> None:
         MINDSDB_ML_QUEUE_PORT=port,
         MINDSDB_ML_QUEUE_DB=number,
     )
-    from mindsdb.integrations.handlers.huggingface_api_handler.host import patches as host
+    from mindsdb.integrations.handlers.huggingface_api_handler.host import patches
     from mindsdb.integrations.handlers.huggingface_api_handler.host import task_queue as host_queue
     from mindsdb.utilities.cache import RedisCache
     from mindsdb.utilities.ml_task_queue import consumer, utils
@@ -40,7 +40,7 @@ def main(storage: str, host: str, port: str, number: str) -> None:
     # Two tasks of the same moment: MindsDB's own names, and ours.
     real, utils.time.time = time.time, lambda: 1_700_000_000.25
     found["same names without the mend"] = utils.RedisKey.new().base == utils.RedisKey.new().base
-    host.protect()
+    patches.protect()
     found["same names"] = utils.RedisKey.new().base == utils.RedisKey.new().base
     utils.time.time = real
 

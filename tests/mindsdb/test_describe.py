@@ -92,18 +92,18 @@ SAID: dict[str, tuple[int, str, str]] = {
     "no credits": (
         402,
         "You have depleted your monthly included credits.",
-        "[hf/sentiment]: the account's inference credits are used up: \"You have depleted your monthly "
-        f'included credits." (task text-classification, model {MODEL}, HTTP 402). Buy credits or upgrade at '
-        "https://huggingface.co/settings/billing, have an organisation pay (bill_to at the engine), or wait for next "
-        "month's.",
+        "[hf/sentiment]: the account's credits are used up: \"You have depleted your monthly "
+        f'included credits." (task text-classification, model {MODEL}, HTTP 402). Buy credits at '
+        "https://huggingface.co/settings/billing, or set bill_to; then run the query again: stored answers are not "
+        "billed twice.",
     ),
     "too long": (
         400,
         "The size of tensor a (1204) must match the size of tensor b (512)",
-        '[hf/sentiment]: the text is longer than the model takes: "The size of tensor a (1204) must match '
-        f'the size of tensor b (512)" (task text-classification, model {MODEL}, row 1, HTTP 400). Shorten it, for '
-        "instance with LEFT(text, 2000) in a sub-select, or choose a model that takes longer texts. To go past rows "
-        "that fail, and see which, write USING on_error = 'null'.",
+        '[hf/sentiment]: the input is longer than the model accepts: "The size of tensor a (1204) must match '
+        f'the size of tensor b (512)" (task text-classification, model {MODEL}, row 1, HTTP 400). Shorten '
+        "the text, for instance with LEFT(text, 2000) in a sub-select, or choose a model that accepts longer texts. "
+        "To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "overloaded": (
         503,
@@ -145,7 +145,7 @@ def test_a_model_that_others_serve(world: World) -> None:
         with pytest.raises(SQLError) as told:
             world.sql("SELECT image FROM in_vain WHERE text = 'a hut'")
         assert without_id(told.value) == (
-            '[hf/in_vain]: the model is not served where it was asked for: "Not Found" (task text-to-image, model '
+            '[hf/in_vain]: the model is not available at this service: "Not Found" (task text-to-image, model '
             "sandbox/elsewhere, HTTP 404). It is served by together and fal-ai: create the model with "
             "provider = 'together'."
         )

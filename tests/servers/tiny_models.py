@@ -7,7 +7,9 @@ What such models say is nonsense, and the same nonsense every time.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 WORDS = [
     "a",
@@ -34,7 +36,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def tokenizer(special: dict[str, str], frame: tuple[str, str] | None):
+def tokenizer(special: dict[str, str], frame: tuple[str, str] | None) -> Any:
     """Return a tokenizer of words and single characters."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -71,7 +73,7 @@ def chat_model(folder: Path) -> None:
 BERT = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "mask_token": "[MASK]"}
 
 
-def bert_config(size: int, **more):
+def bert_config(size: int, **more: Any) -> Any:
     from transformers import BertConfig
 
     return BertConfig(
@@ -108,7 +110,7 @@ def classifier(folder: Path, labels: tuple[str, ...], seed: int) -> None:
     words.save_pretrained(folder)
 
 
-MAKERS = {
+MAKERS: dict[str, Callable[[Path], None]] = {
     "chat": chat_model,
     "vectors": vector_model,
     "ranks": lambda folder: classifier(folder, ("LABEL_0",), 3),

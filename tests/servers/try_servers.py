@@ -153,7 +153,7 @@ def installed(server: Server, folder: Path) -> Path:
     if not stamp.exists() or stamp.read_text() != repr(server.packages):
         print(f"Installing {' '.join(server.packages)} into {venv}.", flush=True)
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, *TORCH], check=True)
         subprocess.run([*pip, *server.packages], check=True)
         stamp.write_text(repr(server.packages))

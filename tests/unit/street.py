@@ -12,7 +12,7 @@ import pytest
 
 from huggingface_api_handler.arguments import EngineSettings, ModelSettings, engine_settings, model_settings
 from huggingface_api_handler.cache import Cache, NoCache
-from huggingface_api_handler.net import transport
+from huggingface_api_handler.net.sockets import DeadlineSocket
 from huggingface_api_handler.query.pipeline import Caller, Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.scheduling.retry import RetryPolicy
@@ -86,7 +86,7 @@ class Wire:
 def watch(patch: pytest.MonkeyPatch) -> Wire:
     """Record what the transport's sockets do, and answer look-ups from ``Wire.known``."""
     wire = Wire()
-    connect, sendall = transport._Socket.connect, transport._Socket.sendall
+    connect, sendall = DeadlineSocket.connect, DeadlineSocket.sendall
     peers: dict[int, tuple[str, int]] = {}
 
     def connect_watched(self: Any, address: Any) -> None:
@@ -109,7 +109,7 @@ def watch(patch: pytest.MonkeyPatch) -> Wire:
             (socket.AF_INET6 if ":" in one else socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found
         ]
 
-    patch.setattr(transport._Socket, "connect", connect_watched, raising=False)
-    patch.setattr(transport._Socket, "sendall", sendall_watched)
+    patch.setattr(DeadlineSocket, "connect", connect_watched, raising=False)
+    patch.setattr(DeadlineSocket, "sendall", sendall_watched)
     patch.setattr(socket, "getaddrinfo", look_up)
     return wire

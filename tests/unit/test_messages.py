@@ -154,22 +154,23 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "a wrong token": (
         Query(said(401, "Invalid credentials in Authorization header")),
         'the token was refused: "Invalid credentials in Authorization header" (task text-classification, model '
-        "org/name, HTTP 401). Make a new one at https://huggingface.co/settings/tokens and give it as api_key "
-        "= 'hf_…' to a new ML_ENGINE, or to this model with RETRAIN; a private model, or a wrong model_name, "
-        "gets the same answer.",
+        "org/name, HTTP 401). Create a token at https://huggingface.co/settings/tokens and set it as api_key = "
+        "'hf_…' of a new ML_ENGINE, or of this model with RETRAIN; a private model or a wrong model_name causes "
+        "the same error.",
     ),
     "a wrong token of the server's": (
         Query(said(401, "Invalid username or password."), environ={"HF_TOKEN": TOKEN}),
-        'the token was refused: "Invalid username or password." (task text-classification, model org/name, '
-        "HTTP 401). It is the token of the server's HF_TOKEN, since the engine has none of its own. Make a new "
-        "one at https://huggingface.co/settings/tokens and give it as api_key = 'hf_…' to a new ML_ENGINE, or "
-        "to this model with RETRAIN; a private model, or a wrong model_name, gets the same answer.",
+        'the token was refused: "Invalid username or password." (task text-classification, model org/name, HTTP '
+        "401). It is the token of the server's HF_TOKEN, since the engine has none of its own. Create a token at "
+        "https://huggingface.co/settings/tokens and set it as api_key = 'hf_…' of a new ML_ENGINE, or of this "
+        "model with RETRAIN; a private model or a wrong model_name causes the same error.",
     ),
     "no token": (
         Query(said(401, "Invalid username or password."), environ={"NOTHING": "x"}),
-        'a token is needed and none was sent: "Invalid username or password." (task text-classification, model '
-        "org/name, HTTP 401). Make one at https://huggingface.co/settings/tokens and write CREATE ML_ENGINE … "
-        "USING api_key = 'hf_…'; an endpoint or base_url gets the token only where the engine allows its host.",
+        'a token is required, and none was sent: "Invalid username or password." (task text-classification, '
+        "model org/name, HTTP 401). Create one at https://huggingface.co/settings/tokens and write CREATE "
+        "ML_ENGINE … USING api_key = 'hf_…'; an endpoint or base_url receives the token only if the engine "
+        "allows its host.",
     ),
     "a token without the permission": (
         Query(
@@ -181,10 +182,10 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
                 ),
             )
         ),
-        'the token may not do this: "This authentication method does not have sufficient permissions to call '
+        'the token lacks a permission: "This authentication method does not have sufficient permissions to call '
         'Inference Providers on behalf of user ada" (task text-classification, model org/name, HTTP 403). Give '
         "it the permission 'Make calls to Inference Providers' at https://huggingface.co/settings/tokens; with "
-        "bill_to, for that organisation too.",
+        "bill_to, for that organization too.",
     ),
     "an organisation that does not let one": (
         Query(
@@ -197,23 +198,23 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             ),
             engine={"bill_to": "acme"},
         ),
-        'the token may not do this: "This authentication method does not have sufficient permissions to call '
+        'the token lacks a permission: "This authentication method does not have sufficient permissions to call '
         'Inference Providers on behalf of org acme" (task text-classification, model org/name, HTTP 403). Give '
         "it the permission 'Make calls to Inference Providers' at https://huggingface.co/settings/tokens; with "
-        "bill_to, for that organisation too.",
+        "bill_to, for that organization too.",
     ),
     "a gated model": (
         Query(said(403, ("Access to model org/name is restricted and you are not in the authorized list."))),
-        'the model is gated, its owner decides who may use it: "Access to model org/name is restricted and you '
-        'are not in the authorized list." (task text-classification, model org/name, HTTP 403). Accept its '
-        "terms at https://huggingface.co/org/name with the account that the token belongs to, or choose "
-        "another model_name.",
+        "the model is gated, and the token's account has no access: \"Access to model org/name is restricted and "
+        'you are not in the authorized list." (task text-classification, model org/name, HTTP 403). Accept its '
+        "terms at https://huggingface.co/org/name with the account that the token belongs to, or choose another "
+        "model_name.",
     ),
     "refused without a reason": (
         Query(answer("Forbidden", 403, "text/plain")),
-        'the service refused access: "Forbidden" (task text-classification, model org/name, HTTP 403). Look at '
-        "the token's permissions (https://huggingface.co/settings/tokens), whether "
-        "https://huggingface.co/org/name lets you in, and at bill_to.",
+        'the service refused access: "Forbidden" (task text-classification, model org/name, HTTP 403). Check the '
+        "token's permissions (https://huggingface.co/settings/tokens), the access conditions at "
+        "https://huggingface.co/org/name, and bill_to.",
     ),
     "no credits, in 2025's words": (
         Query(
@@ -225,11 +226,10 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
                 ),
             )
         ),
-        "the account's inference credits are used up: \"You have exceeded your monthly included credits for "
-        'Inference Providers. Subscribe to PRO to get 20x more monthly included credits." (task '
-        "text-classification, model org/name, HTTP 402). Buy credits or upgrade at "
-        "https://huggingface.co/settings/billing, have an organisation pay (bill_to at the engine), or wait "
-        "for next month's.",
+        "the account's credits are used up: \"You have exceeded your monthly included credits for Inference "
+        'Providers. Subscribe to PRO to get 20x more monthly included credits." (task text-classification, model '
+        "org/name, HTTP 402). Buy credits at https://huggingface.co/settings/billing, or set bill_to; then run "
+        "the query again: stored answers are not billed twice.",
     ),
     "no credits, in 2026's words": (
         Query(
@@ -241,23 +241,22 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
                 ),
             )
         ),
-        "the account's inference credits are used up: \"You have depleted your monthly included credits. "
-        'Purchase pre-paid credits to continue using Inference Providers." (task text-classification, model '
-        "org/name, HTTP 402). Buy credits or upgrade at https://huggingface.co/settings/billing, have an "
-        "organisation pay (bill_to at the engine), or wait for next month's.",
+        "the account's credits are used up: \"You have depleted your monthly included credits. Purchase pre-paid "
+        'credits to continue using Inference Providers." (task text-classification, model org/name, HTTP 402). '
+        "Buy credits at https://huggingface.co/settings/billing, or set bill_to; then run the query again: "
+        "stored answers are not billed twice.",
     ),
     "no credits at one provider": (
         Query(said(402, "You have reached the free monthly usage limit for together.")),
-        "the account's inference credits are used up: \"You have reached the free monthly usage limit for "
-        'together." (task text-classification, model org/name, HTTP 402). Buy credits or upgrade at '
-        "https://huggingface.co/settings/billing, have an organisation pay (bill_to at the engine), or wait "
-        "for next month's.",
+        'the account\'s credits are used up: "You have reached the free monthly usage limit for together." (task '
+        "text-classification, model org/name, HTTP 402). Buy credits at https://huggingface.co/settings/billing, "
+        "or set bill_to; then run the query again: stored answers are not billed twice.",
     ),
     "no credits, nothing said": (
         Query(answer(b"", 402)),
-        "the account's inference credits are used up (task text-classification, model org/name, HTTP 402). Buy "
-        "credits or upgrade at https://huggingface.co/settings/billing, have an organisation pay (bill_to at "
-        "the engine), or wait for next month's.",
+        "the account's credits are used up (task text-classification, model org/name, HTTP 402). Buy credits at "
+        "https://huggingface.co/settings/billing, or set bill_to; then run the query again: stored answers are "
+        "not billed twice.",
     ),
     # --- the model
     "not deployed, served by others": (
@@ -267,27 +266,27 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             {"text": [BAD]},
             hub=serves(together="text-to-image", fal_ai="text-to-image"),
         ),
-        'the model is not served where it was asked for: "Not Found" (task text-to-image, model org/name, HTTP '
-        "404). It is served by together and fal-ai: create the model with provider = 'together'.",
+        'the model is not available at this service: "Not Found" (task text-to-image, model org/name, HTTP 404). '
+        "It is served by together and fal-ai: create the model with provider = 'together'.",
     ),
     "not deployed, served by nobody": (
         Query(answer("Not Found", 404, "text/plain"), hub=serves()),
-        'the model is not served where it was asked for: "Not Found" (task text-classification, model '
-        "org/name, HTTP 404). No Inference Provider serves it: create the model with model_name = "
+        'the model is not available at this service: "Not Found" (task text-classification, model org/name, HTTP '
+        "404). No Inference Provider serves it: create the model with model_name = "
         "'distilbert/distilbert-base-uncased-finetuned-sst-2-english', the task's default, or endpoint = "
         "'https://…' of an Inference Endpoint of your own.",
     ),
     "not deployed, the Hub is silent": (
         Query(answer("Not Found", 404, "text/plain")),
-        'the model is not served where it was asked for: "Not Found" (task text-classification, model '
-        "org/name, HTTP 404). Look at https://huggingface.co/org/name: it says who serves it, if anybody does; "
-        "then create the model with that provider, or with another model_name.",
+        'the model is not available at this service: "Not Found" (task text-classification, model org/name, HTTP '
+        "404). See https://huggingface.co/org/name for who serves it; then create the model with that provider, "
+        "or with another model_name.",
     ),
     "not deployed, though the Hub says so": (
         Query(answer("Not Found", 404, "text/plain"), hub=serves(hf_inference="text-classification")),
-        'the model is not served where it was asked for: "Not Found" (task text-classification, model '
-        "org/name, HTTP 404). By the Hub's word hf-inference serves it, so this may pass: run the query again "
-        "in a few minutes, or look at https://huggingface.co/org/name.",
+        'the model is not available at this service: "Not Found" (task text-classification, model org/name, HTTP '
+        "404). By the Hub's word hf-inference serves it, so this may pass: run the query again in a few minutes, "
+        "or look at https://huggingface.co/org/name.",
     ),
     "not deployed, served for chat alone": (
         Query(
@@ -296,8 +295,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             {"text": [BAD]},
             hub=serves(groq="conversational", together="conversational"),
         ),
-        'the model is not served where it was asked for: "Not Found" (task text-generation, model org/name, '
-        "HTTP 404). It is served for chat-completion, by groq and together: create the model with task = "
+        'the model is not available at this service: "Not Found" (task text-generation, model org/name, HTTP '
+        "404). It is served for chat-completion, by groq and together: create the model with task = "
         "'chat-completion', or another model_name.",
     ),
     "no such model": (
@@ -305,9 +304,9 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             said(404, "Model org/name does not exist"),
             hub=answer({"error": "Repository not found"}, 404, X_Error_Code="RepoNotFound"),
         ),
-        'the model is not served where it was asked for: "Model org/name does not exist" (task '
-        "text-classification, model org/name, HTTP 404). The Hub has no model org/name: look whether its name "
-        "is right; if it is private, the token must be allowed to read it.",
+        'the service has no model of this name: "Model org/name does not exist" (task text-classification, model '
+        "org/name, HTTP 404). The Hub has no model org/name: look whether its name is right; if it is private, "
+        "the token must be allowed to read it.",
     ),
     "a provider that does not serve it": (
         Query(
@@ -316,7 +315,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             {"text": [BAD]},
             hub=serves(groq="conversational"),
         ),
-        'the model is not served where it was asked for: "Model not supported by provider together" (task '
+        'the model is not available at this service: "Model not supported by provider together" (task '
         "chat-completion, model org/name, HTTP 400). It is served by groq: create the model with provider = "
         "'groq'.",
     ),
@@ -335,10 +334,10 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             {"text": [BAD]},
             hub=serves(groq="conversational", novita="conversational"),
         ),
-        "the model is not served where it was asked for: \"The requested model 'org/name' is not supported by "
-        'any provider you have enabled." (task chat-completion, model org/name, HTTP 400). It is served by '
-        "groq and novita: enable one at https://huggingface.co/settings/inference-providers, or create the "
-        "model with provider = 'groq'.",
+        "the model is not available at this service: \"The requested model 'org/name' is not supported by any "
+        'provider you have enabled." (task chat-completion, model org/name, HTTP 400). It is served by groq and '
+        "novita: enable one at https://huggingface.co/settings/inference-providers, or create the model with "
+        "provider = 'groq'.",
     ),
     "a model that does not chat": (
         Query(
@@ -349,7 +348,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             {"text": [BAD]},
             hub=serves(hf_inference="text-generation"),
         ),
-        "the model does not chat: \"The requested model 'org/name' is not a chat model.\" (task "
+        "the model does not support chat: \"The requested model 'org/name' is not a chat model.\" (task "
         "chat-completion, model org/name, HTTP 400). It is served for text-generation, by hf-inference: create "
         "the model with task = 'text-generation', or another model, such as model_name = "
         "'meta-llama/Llama-3.1-8B-Instruct'.",
@@ -366,7 +365,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             WRITE,
             {"text": [BAD]},
         ),
-        'the model is not served for this task: "Model org/name is not supported for task text-generation and '
+        'the model is not available for this task: "Model org/name is not supported for task text-generation and '
         'provider novita. Supported task: conversational." (task text-generation, model org/name, HTTP 400). '
         "Create the model with the task that the message names, or with another model_name.",
     ),
@@ -380,10 +379,9 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
                 ),
             )
         ),
-        'this address is no longer served: "https://api-inference.huggingface.co is no longer supported. '
-        'Please use https://router.huggingface.co instead." (task text-classification, model org/name, HTTP '
-        "410). Check base_url and endpoint; api-inference.huggingface.co is gone, leave base_url out to use "
-        "its successor.",
+        'this address is no longer served: "https://api-inference.huggingface.co is no longer supported. Please '
+        'use https://router.huggingface.co instead." (task text-classification, model org/name, HTTP 410). Check '
+        "endpoint and base_url; api-inference.huggingface.co is gone: leave base_url out to use its successor.",
     ),
     "a paused endpoint": (
         Query(said(400, "Bad Request: The endpoint is paused, ask a maintainer to restart it")),
@@ -400,8 +398,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "a route that is none": (
         Query(answer("Method Not Allowed", 405, "text/plain")),
-        'this address takes no requests of this kind: "Method Not Allowed" (task text-classification, model '
-        "org/name, HTTP 405). Check endpoint and base_url.",
+        'this address does not accept requests of this kind: "Method Not Allowed" (task text-classification, '
+        "model org/name, HTTP 405). Check endpoint and base_url.",
     ),
     "created elsewhere than it is served": (
         Create(DRAW, serves(together="text-to-image", fal_ai="text-to-image")),
@@ -434,15 +432,16 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     # --- the service
     "too many requests": (
         Query(said(429, "Rate limit reached.")),
-        'the service asks for fewer requests: "Rate limit reached." (task text-classification, model org/name, '
-        "row 2, HTTP 429, tried 5 times). Lower max_concurrency or set requests_per_minute, then run the query "
-        "again. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        'the service limits the rate of requests: "Rate limit reached." (task text-classification, model '
+        "org/name, row 2, HTTP 429, tried 5 times). Lower max_concurrency or set requests_per_minute; run the "
+        "query again for the remaining rows. To go past rows that fail, and see which, write USING on_error = "
+        "'null'.",
     ),
     "too many requests, with a pause": (
         Query(said(429, "Too many requests", Retry_After="0")),
-        'the service asks for fewer requests: "Too many requests" (task text-classification, model org/name, '
-        "row 2, HTTP 429, tried 5 times). Lower max_concurrency or set requests_per_minute, then run the query "
-        "again. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        'the service limits the rate of requests: "Too many requests" (task text-classification, model org/name, '
+        "row 2, HTTP 429, tried 5 times). Lower max_concurrency or set requests_per_minute; run the query again "
+        "for the remaining rows. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "overloaded": (
         Query(said(503, "Service temporarily unavailable, overload detected")),
@@ -476,9 +475,9 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "a gateway that gave up": (
         Query(page(504, "504 Gateway Time-out")),
-        'the service did not answer in time: "504 Gateway Time-out" (task text-classification, model org/name, '
-        "row 2, HTTP 504, tried 5 times). Ask for less at once (max_new_tokens, max_tokens, max_batch_size), "
-        "or run the query again later. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        'the service did not respond in time: "504 Gateway Time-out" (task text-classification, model org/name, '
+        "row 2, HTTP 504, tried 5 times). Ask for less at once (max_new_tokens, max_tokens, max_batch_size), or "
+        "run the query again later. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a backend that failed": (
         Query(said(424, "Request failed during generation")),
@@ -488,28 +487,28 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "a login page": (
         Query(page(200, "Welcome to HotelNet", "Please sign in")),
-        "the service sent a web page titled 'Welcome to HotelNet' for an answer (task text-classification, "
-        "model org/name, row 2, tried 5 times). Something between MindsDB and the model may have answered, "
-        "such as a proxy or a network's login page: look at base_url, endpoint and the server's network, then "
-        "run the query again. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "the service sent a web page titled 'Welcome to HotelNet' instead of JSON (task text-classification, "
+        "model org/name, row 2, tried 5 times). A proxy or a network's login page may have responded: check "
+        "base_url, endpoint and the server's network, then run the query again. To go past rows that fail, and "
+        "see which, write USING on_error = 'null'.",
     ),
     "a proxy that wants a login": (
         Query(page(407, "Proxy Authentication Required")),
-        'the proxy asks for a login: "Proxy Authentication Required" (task text-classification, model '
-        "org/name, row 2, HTTP 407). Check the server's proxy settings. To go past rows that fail, and see "
-        "which, write USING on_error = 'null'.",
+        'the proxy requires a login: "Proxy Authentication Required" (task text-classification, model org/name, '
+        "row 2, HTTP 407). Check HTTP_PROXY and HTTPS_PROXY in the environment of the MindsDB server. To go past "
+        "rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "an empty answer": (
         Query(answer(b"")),
-        "the service sent nothing for an answer (task text-classification, model org/name, row 2, tried 5 "
-        "times). Look at base_url and endpoint; where they are right, run the query again. To go past rows "
-        "that fail, and see which, write USING on_error = 'null'.",
+        "the service sent an empty response (task text-classification, model org/name, row 2, tried 5 times). "
+        "Check base_url and endpoint; if they are right, run the query again. To go past rows that fail, and see "
+        "which, write USING on_error = 'null'.",
     ),
     "an answer that is cut": (
         Query(answer(b'[{"label": "POS')),
-        "the service sent no JSON for an answer (task text-classification, model org/name, row 2, tried 5 "
-        "times). Look at base_url and endpoint; where they are right, run the query again. To go past rows "
-        "that fail, and see which, write USING on_error = 'null'.",
+        "the service sent a response that is not JSON (task text-classification, model org/name, row 2, tried 5 "
+        "times). Check base_url and endpoint; if they are right, run the query again. To go past rows that fail, "
+        "and see which, write USING on_error = 'null'.",
     ),
     "an answer of another task": (
         Query(answer([{"generated_text": "a story"}])),
@@ -519,38 +518,39 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "an error in a good answer": (
         Query(answer({"error": "something odd"})),
-        'the service answered with an error: "something odd" (task text-classification, model org/name, row 2, '
+        'the service responded with an error: "something odd" (task text-classification, model org/name, row 2, '
         "tried 5 times). Run the query again later. To go past rows that fail, and see which, write USING "
         "on_error = 'null'.",
     ),
     "an answer with the token in it": (
         Query(answer({"echo": TOKEN})),
-        "the service's answer repeats the token that it was sent (task text-classification, model org/name, "
-        "row 2). Find out what stands behind base_url or endpoint, and make a new token. To go past rows that "
+        "the service's response contains the token that was sent to it (task text-classification, model org/name, "
+        "row 2). Find out which server base_url or endpoint names, and replace the token. To go past rows that "
         "fail, and see which, write USING on_error = 'null'.",
     ),
     "a redirect": (
         Query(answer(b"", 301, Location="https://elsewhere.example/")),
-        "the service sent the request elsewhere (task text-classification, model org/name, row 2, HTTP 301). "
-        "Check base_url and endpoint. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "the service redirected the request elsewhere (task text-classification, model org/name, row 2, HTTP "
+        "301). Check endpoint and base_url. To go past rows that fail, and see which, write USING on_error = "
+        "'null'.",
     ),
     "a broken connection": (
         Query(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[{")),
-        "the connection broke before the answer was whole: 127.0.0.1 (task text-classification, model "
-        "org/name, row 2, tried 5 times). Run the query again, or raise max_retries. To go past rows that "
-        "fail, and see which, write USING on_error = 'null'.",
+        "the connection broke before the response was complete: 127.0.0.1 (task text-classification, model "
+        "org/name, row 2, tried 5 times). Run the query again, or raise max_retries. To go past rows that fail, "
+        "and see which, write USING on_error = 'null'.",
     ),
     "a silent server": (
         Query(silent, cells={"text": [BAD]}, using={"timeout": 0.2}),
-        "no whole answer in time (timeout = 0.2 seconds): 127.0.0.1 (task text-classification, model org/name, "
-        "row 1, tried 3 times). Raise timeout, lower max_batch_size, or ask for shorter answers. To go past "
-        "rows that fail, and see which, write USING on_error = 'null'.",
+        "no complete response in time (timeout = 0.2 seconds): 127.0.0.1 (task text-classification, model "
+        "org/name, row 1, tried 3 times). Raise timeout, lower max_batch_size, or ask for shorter answers. To go "
+        "past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a token in the service's own words": (
         Query(said(400, f"<b>no good</b>: token {TOKEN}")),
-        'the service refused the input: "no good : token ******" (task text-classification, model org/name, '
-        "row 2, HTTP 400). Look at this row's values, and at what the model was created with (DESCRIBE "
-        "<model>.args). To go past rows that fail, and see which, write USING on_error = 'null'.",
+        'the service rejected the input: "no good : token ******" (task text-classification, model org/name, row '
+        "2, HTTP 400). Check this row's values, and the arguments of the model (DESCRIBE <model>.args). To go "
+        "past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     # --- the input
     "a text that is too long": (
@@ -559,16 +559,16 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
                 400, ("The size of tensor a (1204) must match the size of tensor b (512) at non-singleton dimension 1")
             )
         ),
-        'the text is longer than the model takes: "The size of tensor a (1204) must match the size of tensor b '
-        '(512) at non-singleton dimension 1" (task text-classification, model org/name, row 2, HTTP 400). '
-        "Shorten it, for instance with LEFT(text, 2000) in a sub-select, or choose a model that takes longer "
-        "texts. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        'the input is longer than the model accepts: "The size of tensor a (1204) must match the size of tensor '
+        'b (512) at non-singleton dimension 1" (task text-classification, model org/name, row 2, HTTP 400). '
+        "Shorten the text, for instance with LEFT(text, 2000) in a sub-select, or choose a model that accepts "
+        "longer texts. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a text that is too long for an embeddings server": (
         Query(said(422, ("Input validation error: `inputs` must have less than 512 tokens. Given: 1204"))),
-        'the text is longer than the model takes: "Input validation error: `inputs` must have less than 512 '
-        'tokens. Given: 1204" (task text-classification, model org/name, row 2, HTTP 422). Shorten it, for '
-        "instance with LEFT(text, 2000) in a sub-select, or choose a model that takes longer texts. To go past "
+        'the input is longer than the model accepts: "Input validation error: `inputs` must have less than 512 '
+        'tokens. Given: 1204" (task text-classification, model org/name, row 2, HTTP 422). Shorten the text, for '
+        "instance with LEFT(text, 2000) in a sub-select, or choose a model that accepts longer texts. To go past "
         "rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a prompt that is too long": (
@@ -585,10 +585,10 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             CHAT,
             {"text": [BAD]},
         ),
-        "the text is longer than the model takes: \"This model's maximum context length is 8192 tokens. "
+        "the input is longer than the model accepts: \"This model's maximum context length is 8192 tokens. "
         'However, your messages resulted in 9000 tokens." (task chat-completion, model org/name, row 1, HTTP '
-        "400). Shorten it, for instance with LEFT(text, 2000) in a sub-select, or choose a model that takes "
-        "longer texts. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "400). Shorten the text, for instance with LEFT(text, 2000) in a sub-select, or choose a model that "
+        "accepts longer texts. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a sound beyond 30 seconds": (
         Query(
@@ -602,28 +602,28 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             SPEECH,
             {"sound": [SOUND]},
         ),
-        'the sound is longer than the model takes at once: "You have passed more than 3000 mel input features '
+        'the audio is longer than the model accepts at once: "You have passed more than 3000 mel input features '
         '(> 30 seconds) which automatically enables long-form generation" (task automatic-speech-recognition, '
-        "model org/name, row 1, HTTP 400). Add return_timestamps = true, or cut the sound into pieces of 30 "
+        "model org/name, row 1, HTTP 400). Add return_timestamps = true, or split the audio into pieces of 30 "
         "seconds. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a request that is too large": (
         Query(answer("Failed to buffer the request body: length limit exceeded", 413, "text/plain")),
-        'the request is larger than the service takes: "Failed to buffer the request body: length limit '
+        'the request is larger than the service accepts: "Failed to buffer the request body: length limit '
         'exceeded" (task text-classification, model org/name, row 2, HTTP 413). Lower max_batch_size, shorten '
         "the text or shrink the media. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a list that is too long": (
         Query(said(422, "batch size 64 > maximum allowed batch size 32")),
-        'the list of inputs is longer than the server takes: "batch size 64 > maximum allowed batch size 32" '
-        "(task text-classification, model org/name, row 2, HTTP 422). Lower max_batch_size. To go past rows "
-        "that fail, and see which, write USING on_error = 'null'.",
+        'the list of inputs is longer than the server accepts: "batch size 64 > maximum allowed batch size 32" '
+        "(task text-classification, model org/name, row 2, HTTP 422). Lower max_batch_size. To go past rows that "
+        "fail, and see which, write USING on_error = 'null'.",
     ),
     "a parameter that the model does not take": (
         Query(said(400, "The following `model_kwargs` are not used by the model: ['top_z']")),
-        'the model does not take one of the parameters: "The following `model_kwargs` are not used by the '
-        "model: ['top_z']\" (task text-classification, model org/name, HTTP 400). Leave the parameter that "
-        "the message names out of USING.",
+        'the model does not accept one of the parameters: "The following `model_kwargs` are not used by the '
+        "model: ['top_z']\" (task text-classification, model org/name, HTTP 400). Remove the parameter that the "
+        "message names from USING.",
     ),
     "memory used up": (
         Query(said(400, "CUDA out of memory. Tried to allocate 2.00 GiB")),
@@ -633,15 +633,15 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "refused, with a reason": (
         Query(said(400, ["Error in `inputs.context`: field required"])),
-        'the service refused the input: "Error in `inputs.context`: field required" (task text-classification, '
-        "model org/name, row 2, HTTP 400). Look at this row's values, and at what the model was created with "
-        "(DESCRIBE <model>.args). To go past rows that fail, and see which, write USING on_error = 'null'.",
+        'the service rejected the input: "Error in `inputs.context`: field required" (task text-classification, '
+        "model org/name, row 2, HTTP 400). Check this row's values, and the arguments of the model (DESCRIBE "
+        "<model>.args). To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "refused, in a web framework's words": (
         Query(answer({"detail": [{"loc": ["body", "inputs"], "msg": "field required"}]}, 422)),
-        'the service could not read the request: "body.inputs: field required" (task text-classification, '
-        "model org/name, row 2, HTTP 422). Look at this row's values, and at what the model was created with "
-        "(DESCRIBE <model>.args). To go past rows that fail, and see which, write USING on_error = 'null'.",
+        'the service could not read the request: "body.inputs: field required" (task text-classification, model '
+        "org/name, row 2, HTTP 422). Check this row's values, and the arguments of the model (DESCRIBE "
+        "<model>.args). To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "gaps in a table": (
         Query(
@@ -652,18 +652,18 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             TABLE,
             {"age": [None], "height": [180]},
         ),
-        'a column holds what the model cannot take, a NULL or a text: "Input X contains NaN. '
+        'a column contains a NULL or a text, which the model cannot use: "Input X contains NaN. '
         'LogisticRegression does not accept missing values encoded as NaN natively." (task '
-        "tabular-classification, model org/name, row 1, HTTP 400). Fill gaps in a sub-select, for instance "
-        "with COALESCE(age, 0), or name the columns to read with input_columns. To go past rows that fail, and "
-        "see which, write USING on_error = 'null'.",
+        "tabular-classification, model org/name, row 1, HTTP 400). Fill gaps in a sub-select, for instance with "
+        "COALESCE(age, 0), or set input_columns to the columns to read. To go past rows that fail, and see "
+        "which, write USING on_error = 'null'.",
     ),
     "words in a table of numbers": (
         Query(said(400, "could not convert string to float: 'tall'"), TABLE, {"age": [40], "height": ["tall"]}),
-        'a column holds what the model cannot take, a NULL or a text: "could not convert string to float: '
-        "'tall'\" (task tabular-classification, model org/name, row 1, HTTP 400). Fill gaps in a sub-select, "
-        "for instance with COALESCE(age, 0), or name the columns to read with input_columns. To go past rows "
-        "that fail, and see which, write USING on_error = 'null'.",
+        'a column contains a NULL or a text, which the model cannot use: "could not convert string to float: '
+        "'tall'\" (task tabular-classification, model org/name, row 1, HTTP 400). Fill gaps in a sub-select, for "
+        "instance with COALESCE(age, 0), or set input_columns to the columns to read. To go past rows that fail, "
+        "and see which, write USING on_error = 'null'.",
     ),
     "a file, and no folder allowed": (
         Query(model=IMAGE, cells={"picture": ["/etc/hostname"]}),
@@ -685,13 +685,13 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "a URL of the inside network": (
         Query(model=IMAGE, cells={"picture": ["http://10.0.0.5/cat.png"]}),
-        "'10.0.0.5' does not lead to a public address (task image-classification, model org/name, row 1, "
+        "'10.0.0.5' has no public address (task image-classification, model org/name, row 1, "
         "column picture). The engine's owner can allow it: CREATE ML_ENGINE … USING allowed_hosts = "
         "['10.0.0.5:80']. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a URL of a cloud's secrets": (
         Query(model=IMAGE, cells={"picture": ["http://169.254.169.254/latest/meta-data"]}),
-        "'169.254.169.254' does not lead to a public address (task image-classification, model org/name, row "
+        "'169.254.169.254' has no public address (task image-classification, model org/name, row "
         "1, column picture). Give a public URL. To go past rows that fail, and see which, write USING on_error "
         "= 'null'.",
     ),
@@ -825,13 +825,13 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "a row that fails, where the query goes on": (
         Query(said(400, "no good"), using={"on_error": "null"}),
-        'the service refused the input: "no good" (HTTP 400). Look at this row\'s values, and at what the '
-        "model was created with (DESCRIBE <model>.args).",
+        'the service rejected the input: "no good" (HTTP 400). Check this row\'s values, and the arguments of the '
+        "model (DESCRIBE <model>.args).",
     ),
     "a row that is not sent any more": (
         Query(answer(b"", 402), using={"on_error": "null", "max_concurrency": 1}, cells={"text": [BAD, "another"]}),
-        "not sent, since the query had ended: the account's inference credits are used up. Mend that, then run "
-        "the query again for the rest.",
+        "not sent, since the query had ended: the account's credits are used up. Mend that, then run the query "
+        "again for the rest.",
     ),
 }
 

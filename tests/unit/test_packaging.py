@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from huggingface_api_handler import version
 
@@ -82,6 +83,19 @@ def test_requirements_name_what_the_package_needs() -> None:
     assert set(PROJECT["project"]["dependencies"]) <= set(lines)
     extra = _names(lines) - _names(PROJECT["project"]["dependencies"])
     assert extra <= _names(PROJECT["project"]["optional-dependencies"]["dev"])
+
+
+def test_a_user_of_mindsdb_does_not_install_what_only_developers_need() -> None:
+    """MindsDB hands every line to pip as it stands."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    markers = {one.name: one.marker for one in map(Requirement, lines)}
+    assert {name for name, marker in markers.items() if marker and not marker.evaluate({"extra": ""})} == {
+        "pytest",
+        "responses",
+    }
+    assert {one.name for one in map(Requirement, PROJECT["project"]["dependencies"])}.isdisjoint(
+        {"pytest", "responses"}
+    )
 
 
 def test_the_icon_is_one_small_drawing() -> None:

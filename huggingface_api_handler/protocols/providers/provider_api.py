@@ -29,7 +29,8 @@ from ...errors import (
     one_line,
 )
 from ...hub import facts, provider_registry
-from ...net import error_mapping
+from ...net.error_mapping import failure_within
+from ...net.exception_mapping import may_have_arrived
 from ...net.request import Response
 from ...net.transport import Transport
 from ...net.url_policy import Purpose
@@ -171,7 +172,7 @@ class ProviderAPI(InferenceAPI):
             return reply
         except (ConnectionFailed, InvalidAnswer, ServiceTimeout, Unavailable) as error:
             unknown = isinstance(error, InvalidAnswer) or error.status in _UNHEARD
-            unknown = unknown or (error.status is None and error_mapping.may_have_arrived(error))
+            unknown = unknown or (error.status is None and may_have_arrived(error))
             if not (unknown and error.retryable):
                 raise
             raise type(error)(
@@ -206,7 +207,7 @@ class ProviderAPI(InferenceAPI):
             if state in jobs.FAILED:
                 raise jobs.failed(provider, body, reply)
             if job is None:
-                refusal = error_mapping.failure_within(reply.status, reply.headers, body)
+                refusal = failure_within(reply.status, reply.headers, body)
                 if refusal is not None:
                     raise refusal
                 return reply

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from huggingface_api_handler.arguments import ENGINE as SPECS
 from huggingface_api_handler.arguments import EngineSettings, engine_settings, model_settings, query_settings
 from huggingface_api_handler.errors import HuggingFaceError, ModelNotFound, SettingsError
 from huggingface_api_handler.tasks.task import ModelFacts
@@ -290,12 +291,12 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     # addresses, folders, secrets
     (
         {**C, "endpoint": "https://evil.example/x"},
-        "endpoint is refused: 'evil.example' is not a host that this engine may ask (its owner can allow it: "
-        "CREATE ML_ENGINE … USING allowed_hosts = ['evil.example:443'])",
+        "endpoint is refused: 'evil.example' is not a host that this engine may send requests to (its owner can "
+        "allow it: CREATE ML_ENGINE … USING allowed_hosts = ['evil.example:443'])",
     ),
     (
         {**C, "endpoint": "https://user:password@x.endpoints.huggingface.cloud"},
-        "endpoint is not a usable URL: no user name or password may stand in a URL: write endpoint = "
+        "endpoint is not a usable URL: a URL must not contain a user name or password: write endpoint = "
         "'https://my-endpoint.endpoints.huggingface.cloud'",
     ),
     (
@@ -447,9 +448,8 @@ ENGINE: list[tuple[Mapping[str, Any], Mapping[str, str], str]] = [
     (
         {"timeout": "x", "foo": 1},
         {},
-        "timeout must be a number above 0, at most 3600, not 'x': write timeout = 60; unknown argument 'foo':"
-        " an engine accepts api_key, base_url, allowed_hosts, media_roots, bill_to, cache_ttl, "
-        "max_concurrency, requests_per_minute, timeout, max_retries",
+        "timeout must be a number above 0, at most 3600, not 'x': write timeout = 60; unknown argument 'foo': "
+        f"an engine accepts {', '.join(spec.name for spec in SPECS)}",
     ),
 ]
 

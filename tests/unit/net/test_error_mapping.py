@@ -34,8 +34,10 @@ from huggingface_api_handler.errors import (
     Unauthorized,
     Unavailable,
 )
-from huggingface_api_handler.net import error_mapping
-from huggingface_api_handler.net.error_mapping import failed, failure, failure_within, reason_of, retry_after, unfetched
+from huggingface_api_handler.net.error_body import reason_of
+from huggingface_api_handler.net.error_mapping import failure, failure_within, unfetched
+from huggingface_api_handler.net.exception_mapping import BY_EXCEPTION, failed
+from huggingface_api_handler.net.retry_after import LONGEST_WAIT, retry_after
 
 TOKEN = "hf_" + "k" * 34
 
@@ -158,7 +160,7 @@ JSON = st.recursive(
 @given(st.sampled_from([400, 403, 404, 422, 429, 500, 503]), JSON)
 def test_any_json_becomes_an_error(status: int, body: Any) -> None:
     error = failure(status, {}, json.dumps(body).encode())
-    assert error.retry_after is None or 0 <= error.retry_after <= error_mapping.LONGEST_PAUSE
+    assert error.retry_after is None or 0 <= error.retry_after <= LONGEST_WAIT
 
 
 @given(JSON)
@@ -293,7 +295,7 @@ def test_how_long_to_wait(headers: dict[str, str], body: Any, seconds: float | N
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_header_is_a_pause_or_none(first: str, second: str) -> None:
     seconds = retry_after({"retry-after": first, "ratelimit": second})
-    assert seconds is None or 0 <= seconds <= error_mapping.LONGEST_PAUSE
+    assert seconds is None or 0 <= seconds <= LONGEST_WAIT
 
 
 def test_nobody_waits_for_what_does_not_pass() -> None:
@@ -360,13 +362,11 @@ def _classes(module: Any, base: type[BaseException]) -> list[type[BaseException]
 
 @pytest.mark.parametrize("module", [requests.exceptions, urllib3.exceptions])
 def test_no_librarys_exception_is_unknown(module: Any) -> None:
-    missing = [kind.__name__ for kind in _classes(module, Exception) if kind not in error_mapping.BY_EXCEPTION]
+    missing = [kind.__name__ for kind in _classes(module, Exception) if kind not in BY_EXCEPTION]
     assert missing == [], f"say in BY_EXCEPTION what {module.__name__} means by {', '.join(missing)}"
 
 
-@pytest.mark.parametrize(
-    "kind", list(error_mapping.BY_EXCEPTION), ids=lambda kind: f"{kind.__module__}.{kind.__name__}"
-)
+@pytest.mark.parametrize("kind", list(BY_EXCEPTION), ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
 def test_each_exception_has_an_error(kind: type[BaseException]) -> None:
     error = kind.__new__(kind)
     made = failed(error, host="x.example", timeout=5)

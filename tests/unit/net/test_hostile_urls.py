@@ -18,8 +18,8 @@ import pytest
 from huggingface_api_handler.errors import BlockedAddress, HuggingFaceError, SettingsError
 from huggingface_api_handler.hub import facts
 from huggingface_api_handler.hub.facts import Served
+from huggingface_api_handler.net.adapter import MEDIA_ORIGINS, MEDIA_POOL
 from huggingface_api_handler.net.addresses import _binds_anything, is_own
-from huggingface_api_handler.net.transport import MEDIA_ORIGINS, MEDIA_POOL
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from huggingface_api_handler.protocols.providers import provider_api
 from huggingface_api_handler.query.runtime import Runtime
@@ -177,7 +177,7 @@ def test_this_machines_own_public_address_is_not_reached(battery: Battery) -> No
     urls = [f"http://{PUBLIC}/", "http://self.example/", f"http://[::ffff:{PUBLIC}]/", f"http://[64:ff9b::{PUBLIC}]/"]
     policy = UrlPolicy(own=lambda address: address.endswith(PUBLIC) or "5db8:d822" in address)
     for url in urls:
-        with pytest.raises(BlockedAddress, match="does not lead to a public address"):
+        with pytest.raises(BlockedAddress, match="has no public address"):
             policy.check(url, purpose="media")
         assert UrlPolicy(own=lambda address: False).check(url, purpose="media").addresses
     # Its owner may open it, as any other.

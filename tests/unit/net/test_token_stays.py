@@ -340,7 +340,7 @@ CUSTOMER = "https://x1.eu-west-1.aws.endpoints.huggingface.cloud"
 def test_a_models_creator_cannot_send_the_engines_token_to_an_endpoint_of_their_own(wire: Wire) -> None:
     """Whoever pays for an Inference Endpoint runs any program behind its address, and reads its headers."""
     for name in ("endpoint", "base_url"):
-        with pytest.raises(SettingsError, match="may be anybody's endpoint"):
+        with pytest.raises(SettingsError, match="the engine's token is not sent there"):
             model(engine(None), task="text-classification", input_column="t", **{name: CUSTOMER})
     # Nor with settings from before this rule.
     at = engine(None)

@@ -14,11 +14,13 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import responses
 
+from huggingface_api_handler import net
 from huggingface_api_handler.errors import (
     BlockedAddress,
     ConnectionFailed,
@@ -32,9 +34,10 @@ from huggingface_api_handler.errors import (
     Unauthorized,
     Unavailable,
 )
-from huggingface_api_handler.net import addresses
+from huggingface_api_handler.net import sockets
 from huggingface_api_handler.net import transport as transport_module
 from huggingface_api_handler.net.request import Response
+from huggingface_api_handler.net.sockets import DeadlineSocket
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from huggingface_api_handler.protocols.client import answer_of
@@ -253,7 +256,7 @@ def test_a_service_connection_is_not_open_to_media(server: Loopback) -> None:
     one = Transport(policy)
     one.post(base, json={}, timeout=5)
     assert ("http", "own.example", server.port) in one._adapter._pools
-    assert one._adapter._media == {}
+    assert one._adapter._media_pools == {}
     with pytest.raises(BlockedAddress):
         one.get(f"{base}/x.png", purpose="media", timeout=5)
     assert [heard.method for heard in server.heard] == ["POST"]
@@ -406,12 +409,28 @@ def test_no_time_at_all(server: Loopback) -> None:
         post(server, timeout=-1)
 
 
-def test_a_deadline_is_forgotten_after_its_request(server: Loopback) -> None:
+def test_a_deadline_holds_for_its_own_request_only(server: Loopback) -> None:
     one = transport(server)
+    one.post(server.url, json={}, timeout=5)
     with pytest.raises(ServiceTimeout):
         one.post(server.url, json={}, timeout=0)
-    assert transport_module._now.deadline == float("inf")
+    server.speak = lambda heard, sock: server.wait(30)
+    with pytest.raises(ServiceTimeout):
+        one.post(server.url, json={}, timeout=0.2)
+    server.speak = answer()
     assert one.post(server.url, json={}, timeout=5).status == 200
+
+
+def test_a_reused_connection_keeps_the_deadline_of_the_request_that_uses_it(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = transport(server)
+    one.post(server.url, json={}, timeout=5)
+    later = SimpleNamespace(monotonic=lambda: time.monotonic() + 1000)
+    for module in (sockets, transport_module):
+        monkeypatch.setattr(module, "time", later)
+    assert one.post(server.url, json={}, timeout=5).status == 200
+    assert server.connections == 1
 
 
 # --- broken answers -------------------------------------------------------------------------------
@@ -458,7 +477,7 @@ def test_invalid_lengths_do_not_change_the_answer(server: Loopback) -> None:
         assert post(server, raw(OK + b"Content-Length: " + length + b"\r\n\r\n[1]")).json() == [1]
 
 
-def test_packed_answers(server: Loopback) -> None:
+def test_compressed_responses(server: Loopback) -> None:
     for packed, name in ((gzip.compress(b"[1]"), "gzip"), (zlib.compress(b"[1]"), "deflate"), (b"[1]", "identity")):
         assert post(server, answer(packed, Content_Encoding=name)).json() == [1]
 
@@ -589,7 +608,7 @@ def test_credentials_do_not_cross_origins(server: Loopback, other: Loopback) -> 
 
 def test_a_post_goes_nowhere_that_it_might_not_have_gone_at_once(server: Loopback, other: Loopback) -> None:
     server.speak = answer(b"", 307, Location=other.url)
-    with pytest.raises(InvalidAnswer, match="leads on"):
+    with pytest.raises(InvalidAnswer, match="redirects to"):
         post(server)
     assert other.heard == []
 
@@ -733,7 +752,7 @@ def test_a_closed_idle_connection_is_noticed(server: Loopback) -> None:
     assert server.connections == 2
 
 
-def test_a_kept_connection_that_closes_under_a_request_leaves_the_retry_to_the_caller(server: Loopback) -> None:
+def test_a_reused_connection_that_closes_during_a_request_leaves_the_retry_to_the_caller(server: Loopback) -> None:
     """The other side may have worked on the request, so whoever sends it again has to count it."""
     one = transport(server)
     one.post(server.url, json={}, timeout=5)
@@ -851,9 +870,9 @@ def test_importing_it_is_cheap() -> None:
 
 def test_names_of_hosts_are_resolved_by_the_url_policy_alone() -> None:
     """Nothing in the transport resolves names itself, but for a proxy's own."""
-    source = Path(transport_module.__file__).read_text()
-    assert source.count("getaddrinfo") == 1
-    assert "getaddrinfo" in Path(addresses.__file__).read_text()
+    sources = {path.name: path.read_text() for path in Path(net.__file__).parent.glob("*.py")}
+    resolving = {name: text.count("getaddrinfo") for name, text in sources.items() if "getaddrinfo" in text}
+    assert resolving == {"addresses.py": 1, "sockets.py": 1}
 
 
 @pytest.mark.parametrize(("size", "writes"), [(0, 1), (1000, 1), (60_000, 1), (300_000, 2)])
@@ -861,13 +880,13 @@ def test_head_and_short_body_leave_in_one_write(
     server: Loopback, monkeypatch: pytest.MonkeyPatch, size: int, writes: int
 ) -> None:
     sent: list[int] = []
-    sendall = transport_module._Socket.sendall
+    sendall = DeadlineSocket.sendall
 
     def watched(self: Any, data: Any, flags: int = 0) -> None:
         sent.append(len(data))
         sendall(self, data, flags)
 
-    monkeypatch.setattr(transport_module._Socket, "sendall", watched)
+    monkeypatch.setattr(DeadlineSocket, "sendall", watched)
     one = transport(server)
     for _ in range(2):  # on a new connection and on one that is kept
         sent.clear()

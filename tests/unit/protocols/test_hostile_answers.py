@@ -315,7 +315,7 @@ def test_a_row_that_is_sent_elsewhere_is_one_row(server: Loopback, status: int, 
     found = predict(at, of, {"t": ["one", "two", "bad", "three", "four", "five", "six"]}, timeout=5)
     assert list(found["y"]) == ["cat", "cat", None, "cat", "cat", "cat", "cat"]
     assert found["y_error_type"][2] == "invalid_answer"
-    assert "elsewhere" in found["y_error"][2] or "leads on" in found["y_error"][2]
+    assert "elsewhere" in found["y_error"][2] or "redirects to" in found["y_error"][2]
 
 
 @pytest.mark.parametrize(

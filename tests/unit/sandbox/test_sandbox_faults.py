@@ -182,7 +182,7 @@ def test_faults_are_for_inference_only(sandbox: Sandbox, http: requests.Session)
     assert http.get(f"{sandbox.hub_url}/api/models/{MODEL}", timeout=10).status_code == 200
 
 
-def test_steering_over_http(sandbox: Sandbox, http: requests.Session) -> None:
+def test_controlling_it_over_http(sandbox: Sandbox, http: requests.Session) -> None:
     url = f"{sandbox.hub_url}/sandbox/faults"
     assert http.put(url, json={"rules": [{"kind": "status", "status": 500}]}, timeout=10).status_code == 200
     assert sandbox.faults.rules[0].status == 500

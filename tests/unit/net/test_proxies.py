@@ -1,0 +1,174 @@
+"""The proxy of the environment: services are reached through it, loopback and media are not."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from huggingface_api_handler.errors import ConnectionFailed, HuggingFaceError, SettingsError
+from huggingface_api_handler.net.transport import Transport
+from huggingface_api_handler.net.url_policy import UrlPolicy
+from tests.unit.loopback import Heard, Loopback, Speak, answer, certificate, raw
+from tests.unit.street import LABELS, TOKEN, engine, model, predict
+
+VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
+SERVICE = "http://service.example/hf-inference"
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def proxy() -> Iterator[Loopback]:
+    """A proxy that answers for every server by itself."""
+    with Loopback(answer({"from": "proxy"})) as one:
+        yield one
+
+
+def _unknown(host: str, port: int) -> list[str]:
+    raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+
+def _tunnel(port: int, before: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> Speak:
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        there = socket.create_connection(("127.0.0.1", port))
+        sock.sendall(before)
+
+        def pump(a: socket.socket, b: socket.socket) -> None:
+            while data := a.recv(65536):
+                b.sendall(data)
+
+        threading.Thread(target=pump, args=(there, sock), daemon=True).start()
+        pump(sock, there)
+        raise EOFError
+
+    return speak
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_service_is_reached_through_the_proxy_of_the_environment(
+    proxy: Loopback, monkeypatch: pytest.MonkeyPatch, name: str, scheme: str
+) -> None:
+    monkeypatch.setenv(name, f"{scheme}127.0.0.1:{proxy.port}")
+    one = Transport(UrlPolicy((SERVICE,), resolver=_unknown))
+    for _ in range(2):
+        assert one.post(f"{SERVICE}/models/a", token=TOKEN, json={}, timeout=5).json() == {"from": "proxy"}
+    assert proxy.connections == 1
+    assert proxy.heard[0].target == f"{SERVICE}/models/a"
+    assert proxy.heard[0].headers["host"] == "service.example"
+    assert "proxy-authorization" not in proxy.heard[0].headers
+
+
+def test_its_login_is_sent_to_the_proxy_alone(proxy: Loopback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    context, trusted = certificate(tmp_path, "service.example")
+    with Loopback(answer({"n": 1}), context) as server:
+        proxy.speak = _tunnel(server.port)
+        monkeypatch.setenv("HTTPS_PROXY", f"http://ada:secret@127.0.0.1:{proxy.port}")
+        base = f"https://service.example:{server.port}"
+        one = Transport(UrlPolicy((base,), resolver=_unknown), ca_bundle=trusted)
+        for n in range(2):
+            assert one.post(f"{base}/x", token=TOKEN, json=n, timeout=5).json() == {"n": 1}
+        (connect,) = proxy.heard
+        assert (connect.method, connect.target) == ("CONNECT", f"service.example:{server.port}")
+        assert connect.headers["proxy-authorization"].startswith("Basic ")
+        assert "authorization" not in connect.headers
+        assert [heard.headers["authorization"] for heard in server.heard] == [f"Bearer {TOKEN}"] * 2
+        assert not any("proxy-authorization" in heard.headers for heard in server.heard)
+
+
+def test_a_whole_query_goes_through_it(proxy: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy.speak = answer(LABELS)
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    at = engine(None, base_url=SERVICE)
+    found = predict(at, model(at, task="text-classification", input_column="t"), {"t": ["a", "b"]}, timeout=5)
+    assert list(found["y"]) == ["cat", "cat"]
+    assert all(heard.target.startswith(f"{SERVICE}/models/") for heard in proxy.heard)
+
+
+@pytest.mark.parametrize("listed", ["service.example", ".example", "other.example, service.example", "*"])
+def test_a_service_in_no_proxy_is_reached_directly(
+    proxy: Loopback, monkeypatch: pytest.MonkeyPatch, listed: str
+) -> None:
+    with Loopback(answer({"from": "server"})) as server:
+        base = f"http://service.example:{server.port}"
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", listed)
+        one = Transport(UrlPolicy((base,), resolver=lambda *_: ["127.0.0.1"]))
+        assert one.post(base, json={}, timeout=5).json() == {"from": "server"}
+    assert proxy.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "address"), [("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1"), ("[::1]", "::1")]
+)
+def test_loopback_is_reached_directly(
+    proxy: Loopback, monkeypatch: pytest.MonkeyPatch, host: str, address: str
+) -> None:
+    for name in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy.url)
+    with Loopback(answer({"from": "server"}), host=address) as server:
+        base = f"http://{host}:{server.port}"
+        one = Transport(UrlPolicy((base,), resolver=lambda *_: [address]))
+        assert one.post(base, json={}, timeout=5).json() == {"from": "server"}
+    assert proxy.connections == 0
+
+
+@pytest.mark.parametrize("purpose", ["media", "link"])
+def test_media_and_links_are_fetched_directly_from_a_checked_address(
+    proxy: Loopback, monkeypatch: pytest.MonkeyPatch, purpose: str
+) -> None:
+    """A proxy resolves the name by itself, perhaps to an address inside: nobody could check that."""
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    with Loopback(answer(b"PNG", content_type="image/png")) as server:
+        url = f"http://cdn.example:{server.port}/a.png"
+        policy = UrlPolicy((), (f"cdn.example:{server.port}",), resolver=lambda *_: ["127.0.0.1"])
+        for one in (Transport(policy), Transport(policy, proxy=proxy.url)):
+            assert one.get(url, purpose=purpose, timeout=5).content == b"PNG"  # type: ignore[arg-type]
+    for told in (["10.0.0.1"], ["127.0.0.1"]):
+        with pytest.raises(HuggingFaceError):
+            Transport(UrlPolicy(resolver=lambda *_, told=told: told)).get(url, purpose="media", timeout=5)
+    with pytest.raises(HuggingFaceError, match="without a proxy"):
+        Transport(UrlPolicy(resolver=_unknown)).get(url, purpose="media", timeout=5)
+    assert proxy.connections == 0
+
+
+@pytest.mark.parametrize(
+    "url", ["https://ada:secret@proxy.example:443", "socks5://ada:secret@proxy.example", "http://"]
+)
+def test_a_proxy_that_cannot_be_used_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("HTTP_PROXY", url)
+    with pytest.raises(SettingsError, match="HTTP_PROXY") as caught:
+        Transport(UrlPolicy((SERVICE,), resolver=_unknown)).post(SERVICE, json={}, timeout=5)
+    assert "secret" not in f"{caught.value!r} {caught.value}"
+
+
+@pytest.mark.parametrize(
+    "speak",
+    [answer("no", 407, "text/plain"), answer("no", 403, "text/plain"), raw(b"HTTP/1.1 502 X\r\n\r\n"), raw(b"")],
+)
+def test_a_proxy_that_refuses_is_told_from_the_service(
+    proxy: Loopback, monkeypatch: pytest.MonkeyPatch, speak: Speak
+) -> None:
+    proxy.speak = speak
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    base = "https://service.example/hf-inference"
+    with pytest.raises(ConnectionFailed, match="proxy") as caught:
+        Transport(UrlPolicy((base,), resolver=_unknown)).post(base, token=TOKEN, json={}, timeout=5)
+    assert "HTTPS_PROXY" in str(caught.value)
+
+
+def test_a_proxy_that_does_not_listen_is_told_from_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        port = one.getsockname()[1]
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+    with pytest.raises(ConnectionFailed, match="proxy") as caught:
+        Transport(UrlPolicy((SERVICE,), resolver=_unknown)).post(SERVICE, json={}, timeout=5)
+    assert caught.value.retryable

@@ -172,7 +172,8 @@ def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, end
 
     unreachable: tuple[type[Exception], ...] = (OfflineModeIsEnabled, OSError, *_transport_errors())
     # ``False`` is "no token"; with ``None`` the machine's own would be sent.
-    where = endpoint or os.environ.get("HF_ENDPOINT") or None
+    # Mirrors do not all take '//' for '/'.
+    where = (endpoint or os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
     # A gateway's own key, given with its base_url, is nothing to the Hub: it would only learn it, and refuse it.
     if where is None and token and not token.startswith(("hf_", "api_")):
         token = None

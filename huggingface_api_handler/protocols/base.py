@@ -188,18 +188,20 @@ class Learned:
         mask_token: what its fill-mask model calls its blank.
         writes_apart: its model knows no ``return_full_text``: it writes its output apart from the prompt.
         text_forms: media types that it takes as base64 in JSON, and not as raw bytes.
+        protocol: the protocol that it speaks, a variant of the one that was tried.
     """
 
     mask_token: str | None = None
     writes_apart: bool = False
     text_forms: frozenset[str] = frozenset()
+    protocol: Protocol | None = None
 
 
-#: (refusal, the refused request, what was known) → what is known now; ``None``: it tells nothing new.
-Learn: TypeAlias = "Callable[[HuggingFaceError, Call, Learned], Learned | None]"
+#: (task, refusal, the refused request, what was known) → what is known now; ``None``: it tells nothing new.
+Learn: TypeAlias = "Callable[[Task, HuggingFaceError, Call, Learned], Learned | None]"
 
 
-def _nothing_learned(error: HuggingFaceError, call: Call, known: Learned) -> Learned | None:
+def _nothing_learned(task: Task, error: HuggingFaceError, call: Call, known: Learned) -> Learned | None:
     return None
 
 

@@ -54,9 +54,15 @@ CHAT = Serving(encode_chat, split_choice, ARGUMENTS, root_fields=True)
 ROUTE = "/chat/completions"
 
 
-def chat_url(url: str) -> str:
-    """Return the chat route of a server: ``/v1/chat/completions`` unless ``url`` says more."""
-    url = url.rstrip("/")
-    if urlsplit(url).path.endswith(ROUTE):
-        return url
-    return f"{url}{ROUTE}" if urlsplit(url).path.endswith("/v1") else f"{url}/v1{ROUTE}"
+def with_query(url: str, endpoint: str) -> str:
+    """Return ``url`` with the query of the endpoint behind it, such as ``?api-version=…``."""
+    return f"{url}?{query}" if (query := endpoint.partition("?")[2]) else url
+
+
+def chat_url(endpoint: str) -> str:
+    """Return the chat route of a server: ``/v1/chat/completions`` unless its URL says more."""
+    url = endpoint.partition("?")[0].rstrip("/")
+    path = urlsplit(url).path
+    if not path.endswith(ROUTE):
+        url = f"{url}{ROUTE}" if path.endswith("/v1") else f"{url}/v1{ROUTE}"
+    return with_query(url, endpoint)

@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 from urllib3.filepost import encode_multipart_formdata
 
 from ..errors import EndpointGone, HuggingFaceError, InvalidInput, SettingsError
+from ..net.event_stream import MEDIA_TYPE as EVENT_STREAM
 from ..net.request import Request, Response, encode_json
 from ..net.transport import Transport
 from ..net.url_policy import DEAD_HOST, parse_url
 from ..tasks.media import Media
 from ..tasks.task import Task
-from . import hf_inference, hugging_py_face
+from . import hf_inference, hugging_py_face, streams
 from .base import Call
 from .chat import chat_url
 from .hf_inference import ROUTER, model_path
@@ -221,7 +222,9 @@ def _form(fields: Mapping[str, Any], file: Media) -> tuple[bytes, str]:
 
 
 def answer_of(response: Response) -> Any:
-    """Return the body as JSON, or as ``Media`` if its media type says so."""
+    """Return the body as JSON, or as ``Media`` if its media type says so; a stream is put together."""
+    if response.media_type == EVENT_STREAM and response.events():
+        return streams.assembled(response.events())
     return response.json() if response.is_json else Media(response.content, response.media_type)
 
 

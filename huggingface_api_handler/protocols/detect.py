@@ -24,6 +24,7 @@ from ..tasks.media_answers import media_link
 from ..tasks.task import Answer, Arguments, Batching, Kind, Row, Task
 from . import PROTOCOLS, hf_inference, toolkit
 from .base import BROKEN, Call, Learned, Protocol, Server
+from .chat import with_query
 from .client import InferenceAPI, answer_of
 from .pipeline_requests import WRITES_APART
 
@@ -66,9 +67,9 @@ _ROUTES = sorted(
 def split_route(endpoint: str) -> tuple[str, str]:
     """Return an endpoint's URL as (server, route): ``https://host`` and ``/v1/rerank``, for example.
 
-    The route is empty if the URL names none.
+    The route is empty if the URL names none. A query of the URL is in neither: see ``with_query``.
     """
-    url = endpoint.rstrip("/")
+    url = endpoint.partition("?")[0].rstrip("/")
     path = urlsplit(url).path
     for known in _ROUTES:
         if path.endswith(known):
@@ -95,7 +96,7 @@ def url_of(endpoint: str, task: Task, server: Server) -> str:
     own = server.protocol.serving(task).route
     if route not in ("", "/v1") or own is None:
         return endpoint
-    return root + own.replace("{v1}", server.prefix)
+    return with_query(root + own.replace("{v1}", server.prefix), endpoint)
 
 
 # --- probes ---------------------------------------------------------------------------------------
@@ -121,7 +122,7 @@ def find(endpoint: str, ask: Callable[[str], Any]) -> Server:
     def probe(path: str) -> Any:
         if path not in known:
             try:
-                known[path] = ask(f"{root}{path}")
+                known[path] = ask(with_query(f"{root}{path}", endpoint))
             except Unavailable as error:
                 if error.status != _BROKEN:
                     raise
@@ -213,7 +214,10 @@ class Endpoint:
             HuggingFaceError: what went wrong, with the service's reason.
         """
         server = self.server()
-        protocol, task, known = server.protocol, self._task, self._findings.learned
+        task, known = self._task, self._findings.learned
+        if known.protocol is not None:
+            server = replace(server, protocol=known.protocol)
+        protocol = server.protocol
         arguments = self.arguments(arguments, server)
         call = protocol.encode(task, rows, arguments)
         if call.media is not None and call.media.type in known.text_forms and not call.form:
@@ -241,7 +245,9 @@ class Endpoint:
         Raises:
             InvalidInput: retryable at once, and counted as a request like any other retry.
         """
-        learned = protocol.learn(error, call, known)
+        variants = [one for one in PROTOCOLS if one.variant_of is protocol]
+        told = (one.learn(self._task, error, call, known) for one in (protocol, *variants))
+        learned = next((one for one in told if one is not None), None)
         if learned is not None:
             self._findings.learned = learned
             raise InvalidInput(

@@ -79,6 +79,14 @@ def encode_transcription(rows: Sequence[Row], args: Arguments, fields: Fields) -
     return Call(root={**named(args), **wanted, **fields.root}, media=rows[0][0], form=True)
 
 
+def _whole_length(truncate: Any) -> int | None:
+    """Return the length to which vLLM cuts a text: -1 is what the model takes."""
+    return -1 if truncate else None
+
+
+#: In vLLM's words: servers that do not know them either cut texts anyway, or refuse the field.
+TRUNCATE: Mapping[str, Rule] = {"truncate": Sent("truncate_prompt_tokens", root=True, value=_whole_length)}
+
 COMPLETION_ARGUMENTS: Mapping[str, Rule] = {
     "max_output_length": Sent("max_tokens", root=True),
     "max_new_tokens": Sent("max_tokens", root=True),
@@ -89,7 +97,7 @@ COMPLETION_ARGUMENTS: Mapping[str, Rule] = {
     **refused("it has no such field", "decoder_input_details", "top_n_tokens", "watermark"),
     **refused("name the adapter as model_name", "adapter_id"),
     **refused("write task = 'chat-completion' and response_format", "grammar"),
-    **refused("it has no such field; shorten the text in a sub-select", "truncate"),
+    "truncate": Sent("truncate_prompt_tokens", root=True),
     **sent(
         "best_of", "frequency_penalty", "repetition_penalty", "seed", "stop", "temperature", "top_k", "top_p",
         "typical_p", root=True,
@@ -100,7 +108,7 @@ EMBEDDING_ARGUMENTS: Mapping[str, Rule] = {
     **done("the client pools the vectors of tokens", "pooling"),
     **sent("dimensions", root=True),
     "normalize": Refused("the server decides; only true can be had, which the client does", accepts=(True,)),
-    **refused("it has no such field; shorten the text in a sub-select", "truncate"),
+    **TRUNCATE,
     "truncation_direction": Refused("it has no such field", accepts=("right", "Right")),
     **refused("it has no such field; join the prompt to the text in a sub-select", "prompt_name"),
 }
@@ -122,7 +130,7 @@ TASKS: Mapping[str, Serving] = {
     "text-ranking": Serving(
         encode_ranking,
         split_ranking,
-        {**sent("raw_scores", root=True), **refused("it has no such field", "truncate")},
+        {**sent("raw_scores", root=True), **TRUNCATE},
         "{v1}/rerank",
         root_fields=True,
     ),

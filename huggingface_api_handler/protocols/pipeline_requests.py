@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import HuggingFaceError, InvalidInput
 from ..tasks.answers import MASKS
 from ..tasks.tabular import canonical_table, cell_text
-from ..tasks.task import EMPTY, Arguments, ModelFacts, Row
+from ..tasks.task import EMPTY, Arguments, ModelFacts, Row, Task
 from .base import Call, Encoder, Fields, Learned
 
 #: More labels than most models have, so that all of them come.
@@ -146,19 +146,18 @@ def encode_rows(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
 
 # --- refusals --------------------------------------------------------------------------------
 
-#: The words of transformers' pipeline; the token itself may have been taken for a tag of HTML, and left out.
-_NO_MASK = re.compile(r"No mask_token \(\s*(\S*?)\s*\) found")
+#: The words of transformers' pipeline.
+_NO_MASK = re.compile(r"No mask_token \(\s*(\S+?)\s*\) found")
 
 
-def learn(error: HuggingFaceError, call: Call, known: Learned) -> Learned | None:
+def learn(task: Task, error: HuggingFaceError, call: Call, known: Learned) -> Learned | None:
     """Return what the refusal of a pipeline tells: its blank, or which form of request it takes.
 
     Nobody wrote ``return_full_text`` in a request that holds it as ``False``: it is our own.
     """
     blank = _NO_MASK.search(error.message)
     if blank is not None:
-        token = blank[1] or "<mask>"
-        return replace(known, mask_token=token) if token != known.mask_token else None
+        return replace(known, mask_token=blank[1]) if blank[1] != known.mask_token else None
     if "return_full_text" in error.message and call.parameters.get("return_full_text") is False:
         return None if known.writes_apart else replace(known, writes_apart=True)
     is_refused_type = error.status == 415 or "content type" in error.message.lower()

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..errors import HuggingFaceError, ModelNotFound
 from ..tasks.shapes import listed, mapping, number, refuse, whole
-from ..tasks.task import Arguments, Row
+from ..tasks.task import Arguments, Row, Task
 from . import openai
-from .base import Call, Fields, Probe, Refused, Rule, Sent, Server, done
+from .base import Call, Fields, Learned, Probe, Refused, Server, done
 from .splitting import by_index, with_function
 
 #: Raw scores: ``use_activation``, which older versions call ``activation``.
@@ -51,20 +52,20 @@ def encode_ranking(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call
     return replace(call, root={**call.root, **_RAW}) if args.values.get("raw_scores") else call
 
 
-def _whole_length(truncate: Any) -> int | None:
-    """Return the length to which a text is cut: -1 is what the model takes."""
-    return -1 if truncate else None
-
-
-_TRUNCATE: dict[str, Rule] = {"truncate": Sent("truncate_prompt_tokens", root=True, value=_whole_length)}
-
-
 def recognize(probe: Probe) -> Server | None:
     """Return the server if it says that its models are vLLM's."""
     models = openai.models_at(probe, "/v1") or []
     if not any(one.get("owned_by") == "vllm" for one in models):
         return None
     return Server(PROTOCOL, "/v1", openai.only_model(models))
+
+
+def learn(task: Task, error: HuggingFaceError, call: Call, known: Learned) -> Learned | None:
+    """Return that a server is vLLM if it has no classify route below ``/v1``."""
+    is_missing = isinstance(error, ModelNotFound) and error.status in (404, 405)
+    if is_missing and task.name == "text-classification" and known.protocol is None:
+        return replace(known, protocol=PROTOCOL)
+    return None
 
 
 _OPENAI = openai.PROTOCOL.tasks
@@ -83,22 +84,19 @@ PROTOCOL = replace(
         "text-ranking": replace(
             _OPENAI["text-ranking"],
             encode=encode_ranking,
-            arguments={**done("use_activation asks for it", "raw_scores"), **_TRUNCATE},
-        ),
-        "feature-extraction": replace(
-            _OPENAI["feature-extraction"], arguments={**openai.EMBEDDING_ARGUMENTS, **_TRUNCATE}
+            arguments={**done("use_activation asks for it", "raw_scores"), **openai.TRUNCATE},
         ),
         "text-generation": replace(
             _OPENAI["text-generation"],
             arguments={
                 **openai.COMPLETION_ARGUMENTS,
-                "truncate": Sent("truncate_prompt_tokens", root=True),
                 "typical_p": Refused("it has no such field"),
             },
         ),
     },
     recognize=recognize,
     variant_of=openai.PROTOCOL,
+    learn=learn,
     by_route=lambda route: None,
     routes=(),
 )

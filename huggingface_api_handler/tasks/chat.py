@@ -38,14 +38,16 @@ def choices_of(answer: Mapping[str, Any]) -> list[Any]:
     return choices
 
 
-def _content(value: Any) -> str | None:
-    """Return a message's content: text, or a list of parts of which the texts count; ``None`` for none."""
+def _content(value: Any) -> tuple[str | None, str]:
+    """Return (content, reasoning) of a message: text, or a list of parts; ``None``: there is no content."""
     if value is None:
-        return None
-    if isinstance(value, list):
-        parts = [mapping(part, "a part of a message") for part in value]
-        return "".join(text(part["text"]) for part in parts if isinstance(part.get("text"), str))
-    return text(value, "a message's content")
+        return None, ""
+    if not isinstance(value, list):
+        return text(value, "a message's content"), ""
+    parts = [mapping(part, "a part of a message") for part in value]
+    said = [text(part["text"]) for part in parts if isinstance(part.get("text"), str)]
+    thought = [_content(part["thinking"])[0] for part in parts if part.get("thinking")]
+    return "".join(said), "\n\n".join(filter(None, thought))
 
 
 def _tool_calls(value: Any) -> list[dict[str, Any]]:
@@ -101,7 +103,8 @@ def _no_constant(name: str) -> Any:
 
 #: Reasons to end that name a failure of the service, in whatever words.
 _FAILED = re.compile(r"error|fail|insufficient|overload|unavailable|timed?[ _-]?out|abort|cancel|system_resource", re.I)
-_FILTERED = frozenset({"content_filter", "content-filter", "safety", "prohibited_content", "blocklist"})
+#: Reasons to end that name a filter: OpenAI's, and Gemini's in capitals.
+_FILTERED = re.compile(r"filter|safety|prohibited|blocklist|recitation|spii|moderat|guardrail|sensitive", re.I)
 #: Reasons to end of a model that has said all it had to say.
 _STOPPED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 
@@ -109,7 +112,7 @@ _STOPPED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 def _refuse_failed(choice: Mapping[str, Any], content: str | None) -> None:
     """Raise the error of a completion that failed on the way, or that the service's filter withheld."""
     reason = str(choice.get("finish_reason") or choice.get("native_finish_reason") or "")
-    if reason.lower() in _FILTERED:
+    if _FILTERED.search(reason):
         if not content:
             raise InvalidInput(
                 "the service's content filter withheld the answer",
@@ -129,45 +132,50 @@ def _nothing() -> NoReturn:
     )
 
 
-def _spoken(content: str, reason: str | None, explain: dict[str, Any]) -> str:
-    """Return the answer in a message's content; its reasoning goes to ``explain``."""
-    found = separate(content, cut=reason == "length")
-    if found.reasoning:
-        told = explain.get("reasoning")
-        explain["reasoning"] = f"{told}\n\n{found.reasoning}" if told else found.reasoning
-    if found.is_cut and not found.answer and reason != "length":
+def _spent() -> InvalidAnswer:
+    return InvalidAnswer(
+        "the token limit was used up by the model's reasoning, before its answer",
+        advice="Raise max_tokens, or tell the model to reason less",
+        divisible=False,
+    )
+
+
+def _refuse_empty(content: str | None, explain: Mapping[str, Any], usage: Any, args: Arguments) -> None:
+    """Raise for a completion without an answer, unless the service says nothing of why there is none."""
+    reason = explain.get("finish_reason")
+    if reason == "length":
+        if wants_json(args) and "reasoning" not in explain:
+            raise _no_json(reason)
+        details = usage.get("completion_tokens_details") if isinstance(usage, Mapping) else None
+        if content is not None or "reasoning" in explain or (isinstance(details, Mapping) and details):
+            raise _spent()
+    elif reason in _STOPPED or "reasoning" in explain or (content is not None and content):
         _nothing()
-    return found.answer
 
 
 def chat_answer(answer: Any, args: Arguments) -> Answer:
     """A chat completion → its content; why it ended, tokens used, tools called and the reasoning beside it."""
     found = mapping(one_element(answer, "one completion"), "a chat completion")
+    if "choices" not in found and isinstance(found.get("result"), Mapping):  # a gateway's envelope
+        found = found["result"]
     if "choices" not in found and isinstance(found.get("generated_text"), str):  # servers of the former task
         return Answer(carried(found["generated_text"]), {})
     choice = mapping(choices_of(found)[0], "a choice")
     message = choice.get("message")
     if message is None and isinstance(choice.get("text"), str):
         message = {"content": choice["text"]}
-    content = _content(message.get("content")) if isinstance(message, Mapping) else None
+    content, thought = _content(message.get("content")) if isinstance(message, Mapping) else (None, "")
     _refuse_failed(choice, content)
-    message = mapping(message, "a message")
-    explain = _explained(found, choice, message)
+    explain = _explained(found, choice, mapping(message, "a message"))
     reason = explain.get("finish_reason")
-    has_more = "tool_calls" in explain or "refusal" in explain
     if content:
-        content = _spoken(content, reason, explain)
-    if not content and not has_more:
-        if reason == "length" and "reasoning" in explain:
-            raise InvalidAnswer(
-                "the token limit was used up by the model's reasoning, before its answer",
-                advice="Raise max_tokens, or tell the model to reason less",
-                divisible=False,
-            )
-        if reason == "length" and wants_json(args):
-            raise _no_json(reason)
-        if reason in _STOPPED:
-            _nothing()
+        parts = separate(content, cut=reason == "length")
+        content, thought = parts.answer, "\n\n".join(filter(None, [thought, parts.reasoning]))
+    told = "\n\n".join(filter(None, [explain.get("reasoning"), thought]))
+    if told:
+        explain["reasoning"] = told
+    if not (content or "").strip() and "tool_calls" not in explain and "refusal" not in explain:
+        _refuse_empty(content, explain, found.get("usage"), args)
     if wants_json(args) and content is not None and "tool_calls" not in explain:
         content = json_text(content, reason)
     return Answer(content, explain, tokens=whole(explain.get("usage", {}).get("total_tokens")))

@@ -28,7 +28,8 @@ _CLOSE = re.compile(
     rf"(?:</(?P<angle>{_NAME})>|\[/(?P<square>{_NAME})\]|◁/(?P<arrow>{_NAME})▷|<\|end_of_(?P<word>thought)\|>)", re.I
 )
 _CHANNEL = re.compile(
-    r"<\|channel\|>\s*(\w+)[^<]*<\|message\|>(.*?)(?=<\|(?:end|return|call|start|channel)\|>|\Z)", re.S
+    r"<\|channel\|>\s*(\w+)(?:[^<]|<\|constrain\|>)*<\|message\|>(.*?)(?=<\|(?:end|return|call|start|channel)\|>|\Z)",
+    re.S,
 )
 #: The same without its signs, as servers write it that drop special tokens.
 _BARE_CHANNELS = re.compile(r"\Aanalysis(.*?)assistantfinal(.*)\Z", re.S)
@@ -79,12 +80,12 @@ def separate(content: str, *, cut: bool = False) -> Separated:
         answer.append(content[at : opening.start()])
         if closing is None:
             reasoning.append(content[opening.end() :])
-            return Separated(_joined(answer), _joined(reasoning), is_cut=True)
+            return Separated(_joined(answer), _joined(reasoning).strip(), is_cut=True)
         reasoning.append(content[opening.end() : closing.start()])
         at = closing.end()
     if at == 0:
         return Separated(content)
-    return Separated(_joined([*answer, content[at:]]), _joined(reasoning))
+    return Separated(_joined([*answer, content[at:]]), _joined(reasoning).strip())
 
 
 def _joined(parts: list[str]) -> str:

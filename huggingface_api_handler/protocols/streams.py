@@ -1,0 +1,110 @@
+"""Streams: servers that send an answer in events (``text/event-stream``), though nobody asked them to.
+
+A stream that is complete is put together to the answer that the same server sends at once. One that breaks off is no
+answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import InvalidAnswer
+from ..net.event_stream import Event
+
+#: The last event of OpenAI's streams; text-generation-inference ends without it.
+_END = "[DONE]"
+#: Fields of a message whose pieces are joined.
+_TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+
+
+def assembled(events: Sequence[Event]) -> Any:
+    """Return the answer that a stream amounts to.
+
+    Raises:
+        InvalidAnswer: the stream breaks off (retryable), or is of no known form.
+    """
+    has_end = any(event.data.strip() == _END for event in events)
+    parts = [part for part in (_parsed(event.data) for event in events) if isinstance(part, Mapping)]
+    if any(isinstance(part.get("choices"), list) for part in parts):
+        return _choices(parts, has_end)
+    whole = next((part for part in reversed(parts) if isinstance(part.get("generated_text"), str)), None)
+    if whole is not None:
+        return {"generated_text": whole["generated_text"], "details": whole.get("details")}
+    if len(parts) == 1 and "token" not in parts[0]:
+        return parts[0]
+    if any("token" in part for part in parts) or not parts:
+        raise _broken_off()
+    raise InvalidAnswer(
+        "the service streams its answer in a form that is not known",
+        advice="Remove stream from parameters; if it is not there, turn streaming off at the server",
+        divisible=False,
+    )
+
+
+def _parsed(data: str) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _broken_off() -> InvalidAnswer:
+    return InvalidAnswer(
+        "the service's stream broke off before the end of the answer",
+        advice="Run the query again, or ask for a shorter answer",
+        retryable=True,
+        divisible=False,
+    )
+
+
+def _choices(parts: Sequence[Mapping[str, Any]], has_end: bool) -> dict[str, Any]:
+    """Put the chunks of a chat or of completions together."""
+    found: dict[int, dict[str, Any]] = {}
+    usage = None
+    for part in parts:
+        usage = part.get("usage") or usage
+        for choice in part.get("choices") or []:
+            if isinstance(choice, Mapping):
+                index = choice.get("index")
+                _add(found.setdefault(index if isinstance(index, int) else 0, {}), choice)
+    if not found or not (has_end or all(one.get("finish_reason") for one in found.values())):
+        raise _broken_off()
+    choices = [{"index": index, **choice} for index, choice in sorted(found.items())]
+    return {"choices": choices, "usage": usage}
+
+
+def _add(choice: dict[str, Any], chunk: Mapping[str, Any]) -> None:
+    for name in ("finish_reason", "error"):
+        if chunk.get(name) is not None:
+            choice[name] = chunk[name]
+    if isinstance(chunk.get("text"), str):
+        choice["text"] = choice.get("text", "") + chunk["text"]
+    delta = chunk.get("delta") or chunk.get("message")
+    if not isinstance(delta, Mapping):
+        return
+    message = choice.setdefault("message", {"role": "assistant", "content": None})
+    for name in _TEXTS:
+        if isinstance(delta.get(name), str):
+            message[name] = (message.get(name) or "") + delta[name]
+    calls = delta.get("tool_calls")
+    for call in calls if isinstance(calls, list) else []:
+        if isinstance(call, Mapping):
+            _add_call(message.setdefault("tool_calls", []), call)
+
+
+def _add_call(calls: list[dict[str, Any]], chunk: Mapping[str, Any]) -> None:
+    """Add a piece of a tool call: the first names the function, the others continue its arguments."""
+    index = chunk.get("index")
+    place = index if isinstance(index, int) and 0 <= index <= len(calls) else max(len(calls) - 1, 0)
+    if place == len(calls):
+        calls.append({"type": "function", "function": {"name": "", "arguments": ""}})
+    call = calls[place]
+    if chunk.get("id") is not None:
+        call["id"] = chunk["id"]
+    function = chunk.get("function")
+    if isinstance(function, Mapping):
+        for name in ("name", "arguments"):
+            if isinstance(function.get(name), str):
+                call["function"][name] += function[name]

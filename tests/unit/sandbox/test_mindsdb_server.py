@@ -225,14 +225,19 @@ def test_a_signal_during_the_clean_up_leaves_nothing_behind(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        # Under nohup it would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     ) as process:
-        assert _until(lambda: any("ready" in log.read_text() for log in temporary.rglob("server.log")), 60)
-        process.send_signal(first)
-        assert _until(told.exists)
-        for number in (first, signal.SIGINT, signal.SIGTERM):
-            process.send_signal(number)
-        assert process.stdout is not None
-        said = process.stdout.read().decode()
+        try:
+            assert _until(lambda: any("ready" in log.read_text() for log in temporary.rglob("server.log")), 60)
+            process.send_signal(first)
+            assert _until(told.exists, 60)
+            for number in (first, signal.SIGINT, signal.SIGTERM):
+                process.send_signal(number)
+            assert process.stdout is not None
+            said = process.stdout.read().decode()
+        finally:
+            process.kill()
     assert process.returncode == (0 if command[0] == "-m" else 130)
     assert "Traceback" not in said
     assert list(temporary.iterdir()) == []

@@ -17,6 +17,7 @@ from huggingface_api_handler.protocols import PROTOCOLS, hf_inference
 from huggingface_api_handler.protocols.providers import provider_api
 from huggingface_api_handler.sandbox import Sandbox, fingerprint
 from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
+from huggingface_api_handler.sandbox.server_kinds import ServerKind
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Arguments, Batching, Kind, Media, ModelFacts
 from tests.unit.street import model, predict
@@ -448,7 +449,8 @@ def test_importing_it_imports_neither_mindsdb_nor_pandas() -> None:
     assert done.stdout.strip() == ""
 
 
-def test_dialects_and_kinds_are_all_known() -> None:
-    """The sandbox's tables are written for these; a new one needs a look at them."""
-    assert {one.name for one in PROTOCOLS} == {"hf-inference", "toolkit", "tei", "tgi", "openai"}
+def test_the_sandbox_imitates_every_kind_of_server() -> None:
+    """Its tables are written for these; a new kind of server or of input needs an entry there."""
+    assert {one.name for one in PROTOCOLS} == {one.value for one in ServerKind}
+    assert {one.value for one in ServerKind} == {"hf-inference", "toolkit", "tei", "tgi", "openai"}
     assert {one.value for one in Kind} == {"text", "image", "audio", "video", "table", "record"}

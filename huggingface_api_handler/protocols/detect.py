@@ -9,14 +9,16 @@ the default container, and probed again while it starts.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import ConnectionFailed, HuggingFaceError, InvalidInput, Unavailable
+from ..errors import ConnectionFailed, HuggingFaceError, Unavailable
 from ..net.memory_limit import MEMORY
 from ..net.request import Response
 from ..tasks.media import Media
@@ -25,7 +27,7 @@ from ..tasks.task import Answer, Arguments, Batching, Kind, Row, Task
 from . import PROTOCOLS, hf_inference, toolkit
 from .base import BROKEN, Call, Learned, Protocol, Server
 from .chat import with_query
-from .client import InferenceAPI, answer_of
+from .client import InferenceAPI, answer_of, time_left
 from .pipeline_requests import WRITES_APART
 
 #: Seconds for which what was found is used.
@@ -38,8 +40,8 @@ PATIENCE = 10.0
 _MAX_BYTES = 1 << 20
 #: The status of a route that exists and fails; a server that is starting has others.
 _BROKEN = 500
-#: … and that of a URL that takes no POST.
-_NO_POST = 405
+#: Forms in which a request is tried.
+_MAX_FORMS = 3
 
 #: What is not probed, and what does not answer.
 HUB = Server(hf_inference.PROTOCOL)
@@ -78,6 +80,12 @@ def split_route(endpoint: str) -> tuple[str, str]:
             return versioned, url[len(versioned) :]
     root = url.removesuffix("/v1")
     return root, url[len(root) :]
+
+
+def without_route(endpoint: str) -> str | None:
+    """Return the server's URL of an endpoint that names no route; ``None``: it names one."""
+    root, route = split_route(endpoint)
+    return None if route else root
 
 
 def by_url(endpoint: str) -> Server | None:
@@ -149,10 +157,16 @@ def find(endpoint: str, ask: Callable[[str], Any]) -> Server:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answers of one request, one for each row, and the response they come from."""
+    """The answers of one request, one for each row.
+
+    Attributes:
+        response: which they come from.
+        requests: made for them; more than one, if the first showed how the server wants them.
+    """
 
     answers: list[Answer]
     response: Response
+    requests: int = 1
 
 
 class Findings:
@@ -163,6 +177,8 @@ class Findings:
         self._lock = threading.Lock()
         #: What refusals have told of the server.
         self.learned = Learned()
+        self._first = threading.Lock()
+        self._tried: set[str] = set()
         self._server: Server | None = None
         self._until = 0.0
         self._pause = AGAIN / 2
@@ -185,6 +201,18 @@ class Findings:
                 self._until = self._clock() + self._pause
             return self._server
 
+    @contextmanager
+    def first(self, task: str, *, is_unsure: bool) -> Iterator[None]:
+        """Let one thread send the first request of a task, if it is not sure how; the others wait for what it shows."""
+        if not is_unsure or task in self._tried:
+            yield
+            return
+        with self._first:
+            try:
+                yield
+            finally:
+                self._tried.add(task)
+
 
 class Endpoint:
     """One task at the server of one client: asks it by the protocol that it speaks.
@@ -203,9 +231,16 @@ class Endpoint:
         at = client.endpoint
         self._is_asked = at is not None and (matters(task) or by_url(at) is not None)
 
-    def server(self) -> Server:
-        """Return what is known of the server now. Never raises: the query itself says what is wrong."""
-        return self._findings.get(self._find) if self._is_asked else HUB
+    def server(self, timeout: float | None = None) -> Server:
+        """Return what is known of the server now. Never raises: the query itself says what is wrong.
+
+        Args:
+            timeout: seconds that probes may take, if less than those of a request.
+        """
+        if not self._is_asked:
+            return HUB
+        seconds = self._timeout if timeout is None else min(timeout, self._timeout)
+        return self._findings.get(lambda: self._find(seconds))
 
     def ask(self, rows: Sequence[Row], arguments: Arguments, timeout: float) -> Answered:
         """Send one request for ``rows`` and return their answers.
@@ -213,55 +248,56 @@ class Endpoint:
         Raises:
             HuggingFaceError: what went wrong, with the service's reason.
         """
-        server = self.server()
-        task, known = self._task, self._findings.learned
-        if known.protocol is not None:
-            server = replace(server, protocol=known.protocol)
-        protocol = server.protocol
-        arguments = self.arguments(arguments, server)
-        call = protocol.encode(task, rows, arguments)
-        if call.media is not None and call.media.type in known.text_forms and not call.form:
-            call = replace(call, inputs=call.media.base64, media=None)
-        began = time.monotonic()
-        try:
-            response = self._client.ask(task, call, timeout=timeout, url=self.url(server), model=self.model_of(server))
-        except HuggingFaceError as error:
-            self._learn(protocol, error, call, known)
-            advice = self._advice(error)
-            if advice is None:
-                raise
-            raise error.advising(advice) from error
+        ends = time.monotonic() + timeout
+        server = self.server(timeout)
+        with self._findings.first(self._task.name, is_unsure=self._is_unsure(server)):
+            return self._asked(server, rows, arguments, ends)
+
+    def _asked(self, server: Server, rows: Sequence[Row], arguments: Arguments, ends: float) -> Answered:
+        """Send one request, and again in another form if its refusal tells one that the server takes."""
+        task = self._task
+        for requests in itertools.count(1):
+            known = self._findings.learned
+            protocol = known.protocol or server.protocol
+            of_server = self.arguments(arguments, server)
+            call = protocol.encode(task, rows, of_server)
+            if call.media is not None and call.media.type in known.text_forms and not call.form:
+                call = replace(call, inputs=call.media.base64, media=None)
+            try:
+                response = self._client.ask(
+                    task, call, timeout=time_left(ends, time.monotonic()),
+                    url=self.url(replace(server, protocol=protocol)), model=self.model_of(server),
+                )  # fmt: skip
+                break
+            except HuggingFaceError as error:
+                error.requests = requests
+                if requests >= _MAX_FORMS or not self._learn(protocol, error, call, known):
+                    raise
         with MEMORY.parsing(len(response.content)):
             answer = answer_of(response)
             link = media_link(answer) if call.accept != "application/json" and response.is_json else None
             if link is None:
-                return Answered(protocol.read(task, answer, len(rows), arguments), response)
-        made = self._client.fetch(link, timeout=max(timeout - (time.monotonic() - began), 0.001))
-        return Answered(protocol.read(task, Media(made.content, made.media_type), len(rows), arguments), response)
+                return Answered(protocol.read(task, answer, len(rows), of_server), response, requests)
+        made = self._client.fetch(link, timeout=time_left(ends, time.monotonic()))
+        medium = Media(made.content, made.media_type)
+        return Answered(protocol.read(task, medium, len(rows), of_server), response, requests)
 
-    def _learn(self, protocol: Protocol, error: HuggingFaceError, call: Call, known: Learned) -> None:
-        """Have the request sent again, in another form, if its refusal tells one that the server takes.
-
-        Raises:
-            InvalidInput: retryable at once, and counted as a request like any other retry.
-        """
+    def _learn(self, protocol: Protocol, error: HuggingFaceError, call: Call, known: Learned) -> bool:
+        """Say whether a refusal tells another form of the request, or another thread has learned one meanwhile."""
         variants = [one for one in PROTOCOLS if one.variant_of is protocol]
         told = (one.learn(self._task, error, call, known) for one in (protocol, *variants))
         learned = next((one for one in told if one is not None), None)
         if learned is not None:
             self._findings.learned = learned
-            raise InvalidInput(
-                error.message, advice=error.advice, status=error.status, request_id=error.request_id,
-                retryable=True, retry_after=0.0, divisible=False,
-            ) from error  # fmt: skip
+        return self._findings.learned is not known
 
-    def _advice(self, error: HuggingFaceError) -> str | None:
-        """Return better advice than the error has, if there is some."""
-        endpoint = self._client.endpoint
-        if error.status != _NO_POST or endpoint is None or split_route(endpoint)[1]:
-            return None
-        write = f"If it is a server with OpenAI's API, write endpoint = '{split_route(endpoint)[0]}/v1'"
-        return f"{error.advice}. {write}" if error.advice else write
+    def _is_unsure(self, server: Server) -> bool:
+        """Say whether the first request has to show at which route the server has the task."""
+        protocol, name = server.protocol, self._task.name
+        if name not in protocol.tasks or self._findings.learned.protocol is not None:
+            return False
+        variants = (one for one in PROTOCOLS if one.variant_of is protocol)
+        return any(one.tasks[name].route != protocol.tasks[name].route for one in variants)
 
     def arguments(self, arguments: Arguments, server: Server) -> Arguments:
         """Return ``arguments`` with what is known of the server's model: its name if none is given, its blank."""
@@ -293,9 +329,9 @@ class Endpoint:
             return None
         return url_of(self._client.endpoint, self._task, server)
 
-    def _find(self) -> Server:
+    def _find(self, timeout: float) -> Server:
         # The first probe wakes a server that is scaled to zero, and is answered when it is up.
-        patience = self._timeout if self._client.wakes else min(PATIENCE, self._timeout)
+        patience = timeout if self._client.wakes else min(PATIENCE, timeout)
         ends = time.monotonic() + patience
 
         def ask(url: str) -> Any:

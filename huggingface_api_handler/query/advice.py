@@ -16,11 +16,15 @@ from ..arguments.task_specs import own_specs, parameter_specs
 from ..errors import AccountError, HuggingFaceError, ModelError, ModelNotFound, Unauthorized
 from ..hub import facts, provider_registry
 from ..hub.facts import Served
+from ..protocols.detect import without_route
 from ..protocols.providers import provider_api
 from ..tasks import TASKS
 from ..tasks.task import Kind, Task
 
 log = logging.getLogger(__name__)
+
+#: The status of a URL that accepts no POST.
+_NO_POST = 405
 
 #: Seconds that the Hub has to answer, for advice alone.
 HUB_TIMEOUT = 4.0
@@ -202,7 +206,9 @@ class Adviser:
         model, endpoint = self._model.model, self._model.endpoint
         if isinstance(error, ModelNotFound):
             if endpoint is not None:
-                return "Check endpoint, its path too, and model_name, and that the server supports this task"
+                check = "Check endpoint, its path too, and model_name, and that the server supports this task"
+                at = without_route(endpoint) if error.status == _NO_POST else None
+                return f"{check}; for a server with OpenAI's API write endpoint = '{at}/v1'" if at else check
             return self._where_served(str(model)) or self._with_page(error.advice)
         if isinstance(error, Unauthorized) and self._token is not None and self._model.token is None:
             source = self._engine.token_source

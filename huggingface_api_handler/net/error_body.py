@@ -75,8 +75,15 @@ def reason_of(headers: Mapping[str, str], content: bytes, secret: str | None = N
 def reason_in(body: Any, secret: str | None = None) -> str:
     """Return what an error's JSON says, in one short line of plain text."""
     words = list(dict.fromkeys(filter(None, (word.strip() for word in _words(body)))))
-    told = "; ".join(words[:8]) if words else json.dumps(body, ensure_ascii=False)[:REASON_CHARS]
+    told = "; ".join(words[:8]) if words else _as_json(body)
     return _short(_plain_text(told), REASON_CHARS, secret)
+
+
+def _as_json(body: Any) -> str:
+    try:
+        return json.dumps(body, ensure_ascii=False)[:REASON_CHARS]
+    except RecursionError:  # nested deeper than the encoder goes
+        return ""
 
 
 def title_of(content: bytes, secret: str | None = None) -> str:
@@ -108,7 +115,11 @@ def _text(headers: Mapping[str, str], content: bytes) -> str:
 
 
 def _short(text: str, limit: int, secret: str | None) -> str:
-    """Return a server's text on one short line, without the token, whole or cut."""
+    """Return a server's text on one short line, without the token, whole or cut.
+
+    Half a character (a lone surrogate), which JSON may hold, is replaced: no database takes it.
+    """
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return redact_cut_token(one_line(redact_token(text, secret), limit), secret)
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import HuggingFaceError, ModelNotFound
-from ..tasks.shapes import listed, mapping, number, refuse, whole
+from ..tasks.shapes import listed, number, refuse, whole
 from ..tasks.task import Arguments, Row, Task
 from . import openai
 from .base import Call, Fields, Learned, Probe, Refused, Server, done
-from .splitting import by_index, with_function
+from .splitting import by_index, split_labels, with_function
 
 #: Raw scores: ``use_activation``, which older versions call ``activation``.
 _RAW = {"use_activation": False, "activation": False}
@@ -25,9 +25,10 @@ def encode_classification(rows: Sequence[Row], args: Arguments, fields: Fields) 
 
 def split_probabilities(answer: Any, n: int, args: Arguments) -> list[Any]:
     """Split ``{"data": [{"index", "label", "probs", "num_classes"}]}``; only the best label has its name there."""
-    what = "an object with data"
-    parts = by_index(listed(mapping(answer, what).get("data"), what), n, "probabilities")
-    return [_labels(part, args) for part in parts]
+    parts = answer.get("data") if isinstance(answer, Mapping) else None
+    if not isinstance(parts, list) or not any(isinstance(part, Mapping) and "probs" in part for part in parts):
+        return split_labels(answer, n, args)
+    return [_labels(part, args) for part in by_index(parts, n, "probabilities")]
 
 
 def _labels(part: Mapping[str, Any], args: Arguments) -> list[dict[str, Any]]:

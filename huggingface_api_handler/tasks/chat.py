@@ -123,9 +123,9 @@ def _refuse_failed(choice: Mapping[str, Any], content: str | None) -> None:
         raise Unavailable(f"the service ended the answer with finish_reason = '{carried(reason)[:60]}'")
 
 
-def _nothing() -> NoReturn:
+def _nothing(wanted: str = "") -> NoReturn:
     raise InvalidAnswer(
-        "the service sent an empty answer",
+        f"the service sent an empty answer{wanted}",
         advice="Run the query again; if it stays empty, change the prompt or choose another model",
         retryable=True,
         divisible=False,
@@ -150,7 +150,7 @@ def _refuse_empty(content: str | None, explain: Mapping[str, Any], usage: Any, a
         if content is not None or "reasoning" in explain or (isinstance(details, Mapping) and details):
             raise _spent()
     elif reason in _STOPPED or "reasoning" in explain or (content is not None and content):
-        _nothing()
+        _nothing(", and response_format asks for JSON" if wants_json(args) else "")
 
 
 def chat_answer(answer: Any, args: Arguments) -> Answer:

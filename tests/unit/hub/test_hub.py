@@ -116,9 +116,10 @@ def test_a_renamed_model_is_followed(server: Loopback) -> None:
     assert ask(server, "old/name") == ModelFacts(id="new/name", pipeline_tag="summarization")
 
 
-def test_hf_endpoint_is_honoured(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("end", ["", "/"])
+def test_hf_endpoint_is_honoured(server: Loopback, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     server.speak = answer(record())
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("HF_ENDPOINT", server.url + end)
     assert model_facts("org/name", timeout=5) == ModelFacts(id="org/name")
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import email
+import email.policy
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +20,7 @@ from huggingface_api_handler.errors import ConnectionFailed, HuggingFaceError, M
 from huggingface_api_handler.net.request import Request
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
-from huggingface_api_handler.protocols import Protocol, detect, openai, tei, tgi, toolkit
+from huggingface_api_handler.protocols import Protocol, detect, openai, tei, tgi, toolkit, vllm
 from huggingface_api_handler.protocols.base import Server
 from huggingface_api_handler.protocols.client import InferenceAPI
 from huggingface_api_handler.protocols.detect import Endpoint, Findings, by_url, find, split_route, url_of
@@ -26,9 +30,10 @@ from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.scheduling.batches import Item
 from huggingface_api_handler.scheduling.retry import RetryPolicy
-from huggingface_api_handler.tasks import TASKS
+from huggingface_api_handler.tasks import TASKS, samples
 from huggingface_api_handler.tasks.media import Media
 from huggingface_api_handler.tasks.task import Arguments
+from tests.unit.loopback import Heard, Loopback, answer
 
 CALLER = Caller(tenant="0/0", engine="engine-1", model="model-1", name="m", target="y")
 
@@ -226,6 +231,165 @@ def test_sleeping_and_paused_endpoints_are_explained(
     assert raised.value.advice
 
 
+# --- what refusals teach ----------------------------------------------------------------------
+
+
+def served(street: Street, cells: list[Any]) -> pd.DataFrame:
+    return street.predict(pd.DataFrame({"in0": cells}, dtype=object))
+
+
+def posts(server: Loopback) -> list[Heard]:
+    return [heard for heard in server.heard if heard.method == "POST"]
+
+
+@pytest.mark.parametrize("max_retries", [0, 2])
+def test_the_servers_blank_is_learned_from_its_refusal(max_retries: int) -> None:
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        texts = heard.json().get("inputs") if heard.method == "POST" else []
+        texts = texts if isinstance(texts, list) else [texts]
+        if heard.method != "POST":
+            answer("Not Found", 404, "text/plain")(heard, sock)
+        elif any("<mask>" not in text for text in texts):
+            answer({"error": "No mask_token (<mask>) found on the input"}, 400)(heard, sock)
+        else:
+            filled = [[{"sequence": one.replace("<mask>", "big"), "score": 0.9, "token_str": "big"}] for one in texts]
+            answer(filled if len(texts) > 1 else filled[0])(heard, sock)
+
+    with Loopback(speak) as server:
+        street = Street("fill-mask", endpoint=server.url, max_concurrency=1, max_retries=max_retries)
+        cells = [f"a [MASK] town {number}" for number in range(6)]
+        assert list(served(street, cells)["y"]) == [f"a big town {number}" for number in range(6)]
+        refused = [heard for heard in posts(server) if "[MASK]" in heard.body.decode()]
+        assert len(refused) == 1
+
+
+def test_a_medium_that_is_refused_as_bytes_is_sent_as_text_from_then_on() -> None:
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        if heard.headers["content-type"] == "application/json":
+            answer([{"label": "cat", "score": 0.9}])(heard, sock)
+        else:
+            answer({"error": 'Content type "image/png" not supported. Supported content types are: …'}, 400)(
+                heard, sock
+            )
+
+    with Loopback(speak) as server:
+        street = Street("image-classification", endpoint=server.url, max_concurrency=1)
+        cells = [samples.png(bytes([number])).data for number in range(4)]
+        assert list(served(street, cells)["y"]) == ["cat"] * 4
+        assert [heard.headers["content-type"] for heard in posts(server)] == ["image/png", *["application/json"] * 4]
+        assert base64.b64decode(posts(server)[1].json()["inputs"]) == cells[0]
+
+
+def test_a_model_that_writes_apart_is_not_sent_what_nobody_wrote() -> None:
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        if heard.method != "POST":
+            answer("Not Found", 404, "text/plain")(heard, sock)
+        elif "return_full_text" in heard.body.decode():
+            said = "The following `model_kwargs` are not used by the model: ['return_full_text']"
+            answer({"error": said}, 400)(heard, sock)
+        else:
+            texts = heard.json()["inputs"]
+            answer([{"generated_text": "salut"}] * (len(texts) if isinstance(texts, list) else 1))(heard, sock)
+
+    with Loopback(speak) as server:
+        street = Street("text-generation", endpoint=server.url, max_concurrency=1)
+        assert list(served(street, ["a", "b", "c"])["y"]) == ["salut"] * 3
+        assert sum("return_full_text" in heard.body.decode() for heard in posts(server)) == 1
+        with pytest.raises(HuggingFaceError, match="return_full_text"):  # now it is the user's own
+            Street("text-generation", endpoint=server.url, return_full_text=True).predict(texts(1))
+
+
+@pytest.mark.parametrize("lists_models", [False, True])
+def test_labels_of_vllm_are_at_a_route_of_its_own(lists_models: bool) -> None:
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        if heard.target == "/v1/models" and lists_models:
+            answer({"data": [{"id": "org/m", "owned_by": "vllm"}]})(heard, sock)
+        elif heard.target == "/classify" and heard.method == "POST":
+            rows = [{"index": at, "label": text.upper(), "probs": [0.9, 0.1] if text == "a" else [0.1, 0.9],
+                     "num_classes": 2} for at, text in enumerate(heard.json()["input"])]  # fmt: skip
+            answer({"data": rows})(heard, sock)
+        else:
+            answer({"detail": "Not Found"}, 404)(heard, sock)
+
+    with Loopback(speak) as server:
+        street = Street("text-classification", endpoint=f"{server.url}/v1", model_name="org/m")
+        assert list(served(street, ["a", "b"] * 10)["y"]) == ["A", "B"] * 10
+        refused = [heard.target for heard in posts(server) if heard.target != "/classify"]
+        assert refused == ([] if lists_models else ["/v1/classify"])
+
+
+def test_a_request_that_taught_something_is_counted() -> None:
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        taught = heard.method == "POST" and heard.headers["content-type"] == "application/json"
+        answer([{"label": "cat", "score": 0.9}] if taught else {"error": "content type"}, 200 if taught else 415)(
+            heard, sock
+        )
+
+    with Loopback(speak) as server:
+        street = Street(
+            "image-classification", endpoint=server.url, max_requests=3, max_concurrency=1, on_error="null",
+            include_meta=True,
+        )  # fmt: skip
+        cells = [samples.png(bytes([number])).data for number in range(4)]
+        found = served(street, cells)
+        assert len(posts(server)) == 3
+        assert list(found["y"]) == ["cat", "cat", None, None]
+        assert list(found["y_error_type"])[2:] == ["budget_exceeded"] * 2
+        assert [json.loads(one)["attempts"] for one in found["y_meta"]] == [2, 1, 0, 0]
+
+
+# --- addresses ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "asked"),
+    [
+        ("chat-completion", "/v1?api-version=1", "/v1/chat/completions?api-version=1"),
+        ("chat-completion", "/v1/?api-version=1", "/v1/chat/completions?api-version=1"),
+        ("chat-completion", "/v1/chat/completions?x=1", "/v1/chat/completions?x=1"),
+        ("feature-extraction", "/v1?api-version=1", "/v1/embeddings?api-version=1"),
+        ("text-classification", "/predict?x=1", "/predict?x=1"),
+    ],
+)
+def test_the_query_of_an_endpoint_stays_behind_its_route(name: str, at: str, asked: str) -> None:
+    with Loopback(answer({"error": "no"}, 400)) as server:
+        street = Street(name, endpoint=f"{server.url}{at}", model_name="m", max_retries=0, on_error="null")
+        street.predict(street.example().head(1))
+        assert {heard.target for heard in posts(server)} == {asked}
+        assert all("?" in heard.target for heard in server.heard)
+
+
+def test_a_server_that_describes_openais_routes_is_recognised() -> None:
+    described = {"openapi.json": {"paths": {"/v1/embeddings": {"post": {}}}}}
+
+    def ask(url: str) -> Any:
+        return described.get(url.removeprefix("http://host/"))
+
+    assert find("http://host", ask) == Server(OPENAI, "/v1")
+
+
+def test_a_url_that_takes_no_post_may_lack_its_v1() -> None:
+    with Loopback(answer({"detail": "Method Not Allowed"}, 405)) as server, pytest.raises(HuggingFaceError) as caught:
+        Street("feature-extraction", endpoint=server.url, model_name="m").predict(texts(1))
+    assert f"write endpoint = '{server.url}/v1'" in str(caught.value)
+
+
+def test_a_transcription_is_sent_as_a_form() -> None:
+    with Loopback(answer({"text": "hello"})) as server:
+        street = Street("automatic-speech-recognition", endpoint=f"{server.url}/v1/audio/transcriptions",
+                        model_name="whisper-1")  # fmt: skip
+        tone = samples.tone(b"x").data
+        assert list(served(street, [tone])["y"]) == ["hello"]
+        (heard,) = posts(server)
+    raw = b"Content-Type: " + heard.headers["content-type"].encode() + b"\r\n\r\n" + heard.body
+    parts = {str(part.get_param("name", header="content-disposition")): part
+             for part in email.message_from_bytes(raw, policy=email.policy.HTTP).iter_parts()}  # type: ignore[attr-defined]  # fmt: skip
+    assert parts["model"].get_content().strip() == "whisper-1"
+    assert parts["response_format"].get_content().strip() == "json"
+    assert parts["file"].get_content_type() in ("audio/wav", "audio/x-wav")
+    assert parts["file"].get_payload(decode=True) == tone
+
+
 # --- recognising ----------------------------------------------------------------------------------
 
 TEI_INFO = {"model_id": "org/m", "model_type": {"reranker": {}}, "max_client_batch_size": 8, "max_batch_tokens": 16384}
@@ -256,6 +420,7 @@ def answering(**paths: Any) -> Callable[[str], Any]:
         ({"v1__models": MODELS}, Server(OPENAI, "/v1", "org/m")),
         ({"models": MODELS}, Server(OPENAI, "", "org/m")),
         ({"v1__models": {"data": [{"id": "a"}, {"id": "b"}]}}, Server(OPENAI, "/v1")),
+        ({"v1__models": {"data": [{"id": "org/m", "owned_by": "vllm"}]}}, Server(vllm.PROTOCOL, "/v1", "org/m")),
         ({"v1__models": Unavailable("failed", status=500)}, Server(OPENAI, "/v1")),
         ({"info": {"version": "1"}, "v1__models": []}, Server(TOOLKIT)),
         ({"info": ["?"], "models": {"data": "none"}}, Server(TOOLKIT)),

@@ -275,7 +275,11 @@ def test_generation_asks_for_what_is_new() -> None:
         "details": True, "return_full_text": False,
     }  # fmt: skip
     call = encode("text-generation", ("a",), protocol=OPENAI, max_new_tokens=5, stop=["."])
-    assert (call.inputs, call.parameters, call.root) == (None, {}, {"prompt": "a", "max_tokens": 5, "stop": ["."]})
+    assert (call.inputs, call.parameters, call.root) == (
+        None,
+        {},
+        {"prompt": "a", "max_tokens": 5, "stop": ["."], "temperature": 0},
+    )
     assert TGI.batching(TASKS["text-generation"]) is Batching.ONE
     assert TOOLKIT.batching(TASKS["text-generation"]) is Batching.LIST
 

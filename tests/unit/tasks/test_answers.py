@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huggingface_api_handler.errors import HuggingFaceError, InvalidAnswer, InvalidInput, ModelLoading, RateLimited
+from huggingface_api_handler.errors import (
+    HuggingFaceError,
+    InvalidAnswer,
+    InvalidInput,
+    ModelLoading,
+    RateLimited,
+    SettingsError,
+    Unavailable,
+)
 from huggingface_api_handler.protocols import Protocol, hf_inference, tei
 from huggingface_api_handler.tasks import TASKS, samples
 from huggingface_api_handler.tasks.media_answers import media_link
@@ -116,7 +124,7 @@ SHAPES: list[tuple[str, int, Any, list[Any]]] = [
     ("translation", 2, [{"translation_text": "a"}, {"translation_text": "b"}], ["a", "b"]),
     ("translation", 1, [{"generated_text": "Hej"}], ["Hej"]),
     ("text-generation", 1, [{"generated_text": " upon"}], [" upon"]),
-    ("text-generation", 1, {"generated_text": ""}, [""]),
+    ("text-generation", 1, {"generated_text": "", "details": {"generated_tokens": 1}}, [""]),
     ("text-generation", 2, [[{"generated_text": "a"}], [{"generated_text": "b"}]], ["a", "b"]),
     ("text-generation", 2, [{"generated_text": "a"}, {"generated_text": "b"}], ["a", "b"]),
     ("text-generation", 1, {"choices": [{"index": 0, "text": "hm", "finish_reason": "length"}]}, ["hm"]),
@@ -324,8 +332,29 @@ def test_labels_get_the_names_the_user_gave() -> None:
     (answer,) = read("text-classification", [[DOWN, UP]], 1, args)
     assert (answer.value, answer.explain) == ("good", {"good": 0.9, "bad": 0.1})
     raw = [[label("LABEL_0", 0.3), label("LABEL_1", 0.6), label("LABEL_2", 0.1)]]
-    (answer,) = read("text-classification", raw, 1, Arguments(values={"labels": "bad, good"}))
-    assert (answer.value, answer.explain) == ("good", {"good": 0.6, "bad": 0.3, "LABEL_2": 0.1})
+    (answer,) = read("text-classification", raw, 1, Arguments(values={"labels": "bad, good, odd"}))
+    assert (answer.value, answer.explain) == ("good", {"good": 0.6, "bad": 0.3, "odd": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("names", "raw", "says"),
+    [
+        ("bad, good", ["LABEL_0", "LABEL_1", "LABEL_2"], "LABEL_0, LABEL_1, LABEL_2"),
+        ("negative, neutral, positive", ["NEGATIVE", "POSITIVE"], "NEGATIVE, POSITIVE"),
+        ("x, y, z", ["negative", "neutral", "positive"], "order is not known.*negative, neutral, positive"),
+    ],
+)
+def test_names_that_do_not_fit_the_models_labels_are_refused_with_them(names: str, raw: list[str], says: str) -> None:
+    answered = [label(name, 1 / (2 + place)) for place, name in enumerate(raw)]
+    with pytest.raises(SettingsError, match=says):
+        read("text-classification", [answered], 1, Arguments(values={"labels": names}))
+
+
+def test_names_are_checked_against_no_more_labels_than_the_answer_has_to_show() -> None:
+    best = [[label("LABEL_2", 0.9)]]
+    assert values("text-classification", best, 1, Arguments(values={"labels": "x, y, z"})) == ["z"]
+    two = Arguments(values={"labels": "x, y, z"}, parameters={"top_k": 2})
+    assert values("image-classification", [label("LABEL_2", 0.9), label("LABEL_0", 0.1)], 1, two) == ["z"]
 
 
 def test_the_users_top_k_bounds_what_is_explained() -> None:
@@ -426,7 +455,91 @@ def test_json_that_was_asked_for_comes_as_json(content: str) -> None:
 def test_what_is_no_json_is_refused_where_json_was_asked_for(content: str) -> None:
     with pytest.raises(InvalidAnswer, match="JSON"):
         read("chat-completion", chat(content), 1, JSON_WANTED)
-    assert values("chat-completion", chat(content)) == [content]
+    if content:
+        assert values("chat-completion", chat(content)) == [content]
+
+
+@pytest.mark.parametrize(("content", "reason", "kind", "retryable"), [
+    ("", "stop", InvalidAnswer, True),
+    (None, "stop", InvalidAnswer, True),
+    ("\n\n", "stop", InvalidAnswer, True),
+    ("<think>hm</think>", "stop", InvalidAnswer, True),
+    ("Par", "error", Unavailable, True),
+    ("Par", "insufficient_system_resource", Unavailable, True),
+    ("", "network_error", Unavailable, True),
+    ("", "content_filter", InvalidInput, False),
+    (None, "SAFETY", InvalidInput, False),
+    ("<think>\nLet me consider. The user wants", "length", InvalidAnswer, False),
+    ("", "length", InvalidAnswer, False),
+])  # fmt: skip
+def test_a_completion_that_is_not_worth_keeping_is_an_error(
+    content: Any, reason: str, kind: type[HuggingFaceError], retryable: bool
+) -> None:
+    with pytest.raises(kind) as caught:
+        read("chat-completion", chat(content, reason=reason))
+    assert caught.value.retryable is retryable
+    if reason == "length":
+        assert "max_tokens" in str(caught.value)
+
+
+def test_a_choice_may_hold_an_error_or_no_message() -> None:
+    failed = {"choices": [{"error": {"code": 502, "message": "gone"}, "finish_reason": "error",
+                           "message": {"content": "Par"}}]}  # fmt: skip
+    with pytest.raises(Unavailable, match="gone"):
+        read("chat-completion", failed)
+    filtered = {"choices": [{"message": None, "finish_reason": "content_filter"}]}
+    with pytest.raises(InvalidInput, match="filter"):
+        read("chat-completion", filtered)
+    assert values("chat-completion", chat("Pa", reason="content_filter")) == ["Pa"]
+
+
+def test_json_that_never_began_is_json_that_was_cut() -> None:
+    with pytest.raises(InvalidAnswer, match="cut at the token limit"):
+        read("chat-completion", chat(None, reason="length"), 1, JSON_WANTED)
+
+
+def test_one_tool_call_may_come_without_a_list() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    (answer,) = read("chat-completion", chat(None, tool_calls=call))
+    assert answer.value is None
+    assert answer.explain is not None
+    assert [one["function"]["name"] for one in answer.explain["tool_calls"]] == ["f"]
+
+
+def test_an_empty_continuation_is_asked_for_again() -> None:
+    with pytest.raises(InvalidAnswer) as caught:
+        read("text-generation", {"generated_text": ""})
+    assert caught.value.retryable
+
+
+def test_a_vector_of_nulls_is_asked_for_again_and_a_list_is_halved() -> None:
+    for answer, n, retryable in (([[None, None]], 1, True), ([[0.1, 0.2], [None, None]], 2, False)):
+        with pytest.raises(InvalidAnswer) as caught:
+            read("feature-extraction", answer, n)
+        assert caught.value.retryable is retryable
+        assert caught.value.divisible
+
+
+def test_vectors_are_normalized_here_if_the_server_did_not() -> None:
+    wanted = Arguments(parameters={"normalize": True})
+    assert values("feature-extraction", [[3.0, 4.0]], 1, wanted) == ["[0.6, 0.8]"]
+    near = [[0.6000001, 0.8]]  # as near to 1 as half precision comes
+    assert values("feature-extraction", near, 1, wanted) == ["[0.6000001, 0.8]"]
+    assert values("feature-extraction", [[3.0, 4.0]]) == ["[3.0, 4.0]"]
+
+
+def test_dimensions_that_a_server_ignores_are_told() -> None:
+    wanted = Arguments(values={"dimensions": 2})
+    assert values("feature-extraction", [[0.1, 0.2]], 1, wanted) == ["[0.1, 0.2]"]
+    with pytest.raises(SettingsError, match="dimensions = 2 has no effect.*3 dimensions"):
+        read("feature-extraction", [[0.1, 0.2, 0.3]], 1, wanted)
+
+
+def test_an_output_shorter_than_asked_for_is_told() -> None:
+    wanted = Arguments(values={"min_output_length": 5})
+    answered = {"choices": [{"text": "hm"}], "usage": {"completion_tokens": 2}}
+    with pytest.raises(SettingsError, match="min_output_length = 5 has no effect"):
+        read("text-generation", answered, 1, wanted)
 
 
 # --- errors in place of answers --------------------------------------------------------------
@@ -437,7 +550,7 @@ def test_an_error_that_came_as_an_answer_is_raised_with_its_words(task: str) -> 
     said = {"message": "out of memory"}
     for raw in ({"error": "out of memory"}, {"error": ["out of memory", "sorry"]}, {"error": said}, {"errors": [said]},
                 [{"error": "out of memory"}], {"object": "error", **said}, {"error": {"detail": said}}):  # fmt: skip
-        with pytest.raises(InvalidAnswer, match="out of memory"):
+        with pytest.raises(Unavailable, match="out of memory"):
             read(task, raw)
 
 
@@ -454,7 +567,7 @@ def test_an_error_says_what_to_do_about_it() -> None:
 
 def test_no_token_is_repeated_from_an_error() -> None:
     token = "hf_" + "a" * 34
-    with pytest.raises(InvalidAnswer) as caught:
+    with pytest.raises(HuggingFaceError) as caught:
         read("fill-mask", {"error": f"bad token {token}"})
     assert token not in str(caught.value)
 

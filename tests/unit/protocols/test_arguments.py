@@ -1,0 +1,246 @@
+"""An argument that is accepted has an effect: it is sent in the server's words, done here, or refused with a reason."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from huggingface_api_handler.arguments.task_specs import parameter_specs
+from huggingface_api_handler.errors import SettingsError
+from huggingface_api_handler.protocols import PROTOCOLS, Protocol, hf_inference, openai, tei, tgi, toolkit, vllm
+from huggingface_api_handler.protocols.base import Call, Done, Refused, Sent
+from huggingface_api_handler.tasks import TASKS, samples
+from huggingface_api_handler.tasks.task import Arguments, ModelFacts
+
+HF, TOOLKIT, TEI, TGI = (one.PROTOCOL for one in (hf_inference, toolkit, tei, tgi))
+OPENAI, VLLM = openai.PROTOCOL, vllm.PROTOCOL
+ROWS: Mapping[str, tuple[Any, ...]] = {
+    "text-ranking": ("q", "a"),
+    "automatic-speech-recognition": (samples.tone(b"x"),),
+    "chat-completion": ("hi", None),
+}
+
+
+def arguments_of(name: str) -> list[str]:
+    """Return every argument of a task that may have an effect on its requests or answers."""
+    task = TASKS[name]
+    prompt = ["system_prompt"] if task.chat else []
+    return [*prompt, *(one.name for one in task.arguments), *(one.name for one in parameter_specs(task))]
+
+
+def call(protocol: Protocol, name: str, model: ModelFacts | None = None, **using: Any) -> Call:
+    task = TASKS[name]
+    own = {one.name for one in task.arguments}
+    values = {one: value for one, value in using.items() if one in own}
+    parameters = {one: value for one, value in using.items() if one not in own}
+    args = Arguments(values, parameters, model=model or ModelFacts())
+    return protocol.encode(task, [ROWS.get(name, ("a",))], args)
+
+
+def sent(protocol: Protocol, name: str, **using: Any) -> dict[str, Any]:
+    """Return the fields of a request beside its inputs."""
+    made = call(protocol, name, **using)
+    return {**made.parameters, **made.root}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda one: one.name)
+def test_every_argument_of_every_task_has_a_rule(protocol: Protocol) -> None:
+    missing = [
+        (name, argument)
+        for name, serving in protocol.tasks.items()
+        for argument in arguments_of(name)
+        if argument not in serving.arguments
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda one: one.name)
+def test_every_rule_says_what_becomes_of_its_argument(protocol: Protocol) -> None:
+    for serving in protocol.tasks.values():
+        for rule in serving.arguments.values():
+            assert isinstance(rule, (Sent, Done, Refused))
+            if isinstance(rule, Done):
+                assert rule.how
+            if isinstance(rule, Refused):
+                assert rule.reason
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "using", "says"),
+    [
+        (TOOLKIT, "text-ranking", {"raw_scores": True}, "raw_scores = true has no effect at the default container"),
+        (HF, "text-ranking", {"raw_scores": True}, "text-embeddings-inference"),
+        (TOOLKIT, "feature-extraction", {"prompt_name": "query"}, "sub-select"),
+        (TOOLKIT, "feature-extraction", {"truncation_direction": "left"}, "cuts texts at their end"),
+        (OPENAI, "text-generation", {"return_full_text": True}, "CONCAT"),
+        (OPENAI, "text-generation", {"decoder_input_details": True}, "no such field"),
+        (OPENAI, "feature-extraction", {"normalize": False}, "only true can be had"),
+        (OPENAI, "automatic-speech-recognition", {"return_timestamps": "char"}, "segments and words"),
+        (OPENAI, "chat-completion", {"n": 2}, "one answer"),
+        (OPENAI, "chat-completion", {"tool_prompt": "x"}, "no such field"),
+        (TGI, "text-generation", {"min_output_length": 3}, "no shortest output"),
+        (VLLM, "text-generation", {"typical_p": 0.5}, "at vLLM"),
+    ],
+)
+def test_what_a_server_cannot_do_is_refused_with_a_reason(
+    protocol: Protocol, name: str, using: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says) as caught:
+        call(protocol, name, **using)
+    assert f"Leave {next(iter(using))} out" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "using"),
+    [
+        (TOOLKIT, "text-ranking", {"raw_scores": False}),
+        (OPENAI, "text-generation", {"return_full_text": False, "details": True, "watermark": False}),
+        (OPENAI, "feature-extraction", {"normalize": True, "truncation_direction": "right"}),
+        (OPENAI, "chat-completion", {"n": 1}),
+    ],
+)
+def test_what_a_server_does_anyway_is_no_reason_to_refuse(protocol: Protocol, name: str, using: dict[str, Any]) -> None:
+    assert not set(sent(protocol, name, **using)) & set(using)
+
+
+# --- the servers' own words ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("using", "temperature"),
+    [({}, 0), ({"do_sample": False}, 0), ({"seed": 3}, 0), ({"do_sample": True}, None), ({"temperature": 0.7}, 0.7),
+     ({"top_p": 0.9}, None), ({"best_of": 2}, None)],
+)  # fmt: skip
+def test_a_completion_is_deterministic_unless_samples_are_wanted(
+    using: dict[str, Any], temperature: float | None
+) -> None:
+    assert sent(OPENAI, "text-generation", **using).get("temperature") == temperature
+
+
+def test_lengths_of_a_completion() -> None:
+    made = sent(OPENAI, "text-generation", min_output_length=2, max_output_length=9)
+    assert (made["min_tokens"], made["max_tokens"]) == (2, 9)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "field"),
+    [
+        (TOOLKIT, "feature-extraction", {"truncation": True}),
+        (TEI, "feature-extraction", {"truncate": True}),
+        (OPENAI, "feature-extraction", {"truncate_prompt_tokens": -1}),
+        (VLLM, "feature-extraction", {"truncate_prompt_tokens": -1}),
+        (TEI, "text-ranking", {"truncate": True}),
+        (VLLM, "text-ranking", {"truncate_prompt_tokens": -1}),
+        (TOOLKIT, "text-ranking", {}),
+    ],
+)
+def test_truncation(protocol: Protocol, name: str, field: dict[str, Any]) -> None:
+    plain, asked = sent(protocol, name), sent(protocol, name, truncate=True)
+    assert {one: value for one, value in asked.items() if one not in plain} == field
+
+
+def test_the_default_container_looks_for_arguments_in_parameters() -> None:
+    made = call(TOOLKIT, "feature-extraction", truncate=True, dimensions=8, normalize=True, tokenize_kwargs={})
+    assert dict(made.parameters) == {"truncation": True, "dimensions": 8, "tokenize_kwargs": {}}
+    assert dict(made.root) == {}
+    flat = call(TOOLKIT, "summarization", generate_parameters={"num_beams": 2}, max_output_length=9)
+    assert dict(flat.parameters) == {"num_beams": 2, "max_length": 9}
+    heard = call(TOOLKIT, "automatic-speech-recognition", generation_parameters={"num_beams": 2})
+    assert dict(heard.parameters) == {"generate_kwargs": {"num_beams": 2}}
+
+
+def test_raw_scores_of_ranks() -> None:
+    assert sent(TEI, "text-ranking", raw_scores=True)["raw_scores"] is True
+    assert sent(VLLM, "text-ranking", raw_scores=True)["use_activation"] is False
+    assert "use_activation" not in sent(VLLM, "text-ranking")
+
+
+# --- scores as function_to_apply wants them --------------------------------------------------
+
+RAW = [3.14, -1.0]
+EXPECTED = {
+    "none": RAW,
+    "sigmoid": [1 / (1 + math.exp(-one)) for one in RAW],
+    "softmax": [math.exp(one) / sum(math.exp(other) for other in RAW) for one in RAW],
+}
+
+
+def classified(protocol: Protocol, scores: list[float]) -> Any:
+    labels = [{"label": name, "score": score} for name, score in zip("ab", scores, strict=True)]
+    if protocol is VLLM:
+        return {"data": [{"index": 0, "label": "a", "probs": scores, "num_classes": 2}]}
+    return {"data": [labels]} if protocol is OPENAI else labels
+
+
+@pytest.mark.parametrize("function", EXPECTED)
+@pytest.mark.parametrize("protocol", [TEI, OPENAI, VLLM], ids=lambda one: one.name)
+def test_a_function_is_applied_to_the_models_own_scores(protocol: Protocol, function: str) -> None:
+    made = sent(protocol, "text-classification", function_to_apply=function)
+    assert made.get("raw_scores") is True or made.get("use_activation") is False
+    args = Arguments(parameters={"function_to_apply": function})
+    (answer,) = protocol.read(TASKS["text-classification"], classified(protocol, RAW), 1, args)
+    assert list((answer.explain or {}).values()) == pytest.approx(sorted(EXPECTED[function], reverse=True))
+
+
+@pytest.mark.parametrize("protocol", [TEI, OPENAI, VLLM], ids=lambda one: one.name)
+def test_a_server_that_gives_probabilities_all_the_same_is_found_out(protocol: Protocol) -> None:
+    args = Arguments(parameters={"function_to_apply": "none"})
+    with pytest.raises(SettingsError, match="function_to_apply = 'none' has no effect"):
+        protocol.read(TASKS["text-classification"], classified(protocol, [0.96, 0.04]), 1, args)
+    soft = Arguments(parameters={"function_to_apply": "softmax"})
+    (answer,) = protocol.read(TASKS["text-classification"], classified(protocol, [0.96, 0.04]), 1, soft)
+    assert list((answer.explain or {}).values()) == [0.96, 0.04]
+
+
+# --- vLLM's labels ---------------------------------------------------------------------------
+
+
+def vllm_labels(args: Arguments, label: str | None = "POSITIVE") -> dict[str, Any]:
+    said = {"data": [{"index": 0, "label": label, "probs": [0.25, 0.75], "num_classes": 2}]}
+    (answer,) = VLLM.read(TASKS["text-classification"], said, 1, args)
+    return {"value": answer.value, **(answer.explain or {})}
+
+
+def test_vllm_names_the_best_label_and_the_config_names_the_others() -> None:
+    known = Arguments(model=ModelFacts(id2label={"0": "NEGATIVE", "1": "POSITIVE"}))
+    assert vllm_labels(known) == {"value": "POSITIVE", "POSITIVE": 0.75, "NEGATIVE": 0.25}
+    assert vllm_labels(Arguments()) == {"value": "POSITIVE", "POSITIVE": 0.75, "LABEL_0": 0.25}
+    assert vllm_labels(Arguments(), None) == {"value": "LABEL_1", "LABEL_1": 0.75, "LABEL_0": 0.25}
+    assert vllm_labels(Arguments(values={"labels": "bad, good"})) == {"value": "good", "good": 0.75, "bad": 0.25}
+
+
+def test_vllms_rows_are_told_by_their_index() -> None:
+    said = {"data": [{"index": 1, "label": "a", "probs": [0.9, 0.1]}, {"index": 0, "label": "b", "probs": [0.2, 0.8]}]}
+    answers = VLLM.read(TASKS["text-classification"], said, 2, Arguments())
+    assert [one.value for one in answers] == ["b", "a"]
+
+
+# --- transcriptions --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("using", "fields"),
+    [
+        ({}, {"response_format": "json"}),
+        ({"return_timestamps": True}, {"response_format": "verbose_json", "timestamp_granularities[]": "segment"}),
+        ({"return_timestamps": "word"}, {"response_format": "verbose_json", "timestamp_granularities[]": "word"}),
+        ({"language": "de"}, {"response_format": "json", "language": "de"}),
+        ({"generation_parameters": {"temperature": 0}}, {"response_format": "json", "temperature": 0}),
+    ],
+)
+def test_a_transcription_is_a_form(using: dict[str, Any], fields: dict[str, Any]) -> None:
+    made = call(OPENAI, "automatic-speech-recognition", **using)
+    assert made.form
+    assert dict(made.root) == fields
+    assert made.media == ROWS["automatic-speech-recognition"][0]
+
+
+def test_times_of_words_and_segments() -> None:
+    task = TASKS["automatic-speech-recognition"]
+    said = {"text": "hi you", "words": [{"word": "hi", "start": 0, "end": 0.5}], "segments": []}
+    (answer,) = OPENAI.read(task, said, 1, Arguments())
+    assert json.dumps(answer.explain) == '{"chunks": [{"text": "hi", "timestamp": [0.0, 0.5]}]}'

@@ -1,0 +1,75 @@
+"""Streams that nobody asked for are put together, or told to be broken off."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from huggingface_api_handler.errors import InvalidAnswer
+from huggingface_api_handler.net.event_stream import Event
+from huggingface_api_handler.protocols.streams import assembled
+
+
+def stream(*parts: Any) -> list[Event]:
+    return [Event(part if isinstance(part, str) else json.dumps(part)) for part in parts]
+
+
+def chunk(content: str | None = None, reason: str | None = None, **delta: Any) -> dict[str, Any]:
+    said = {} if content is None else {"content": content}
+    return {"choices": [{"index": 0, "delta": {**said, **delta}, "finish_reason": reason}]}
+
+
+def test_a_chat() -> None:
+    usage = {"total_tokens": 3}
+    found = assembled(
+        stream(
+            chunk(role="assistant"), chunk("Bon", reasoning_content="hm"), chunk("jour"), chunk(reason="stop"),
+            {"choices": [], "usage": usage}, "[DONE]",
+        )
+    )  # fmt: skip
+    message = {"role": "assistant", "content": "Bonjour", "reasoning_content": "hm"}
+    assert found == {"choices": [{"index": 0, "finish_reason": "stop", "message": message}], "usage": usage}
+
+
+def test_tool_calls_come_in_pieces() -> None:
+    pieces = [
+        {"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x"'}},
+        {"index": 0, "function": {"arguments": ": 1}"}},
+        {"index": 1, "id": "b", "function": {"name": "g", "arguments": "{}"}},
+    ]
+    found = assembled(stream(*[chunk(tool_calls=[one]) for one in pieces], chunk(reason="tool_calls")))
+    calls = found["choices"][0]["message"]["tool_calls"]
+    assert [(one["id"], one["function"]) for one in calls] == [
+        ("a", {"name": "f", "arguments": '{"x": 1}'}), ("b", {"name": "g", "arguments": "{}"})
+    ]  # fmt: skip
+
+
+def test_completions_and_generations() -> None:
+    texts = [
+        {"choices": [{"index": 0, "text": one, "finish_reason": end}]} for one, end in (("a", None), ("b", "stop"))
+    ]
+    assert assembled(stream(*texts))["choices"] == [{"index": 0, "finish_reason": "stop", "text": "ab"}]
+    tokens = [{"token": {"text": "a"}, "generated_text": None}, {"token": {"text": "b"}, "generated_text": "ab",
+              "details": {"generated_tokens": 2}}]  # fmt: skip
+    assert assembled(stream(*tokens)) == {"generated_text": "ab", "details": {"generated_tokens": 2}}
+
+
+def test_a_whole_answer_in_one_event() -> None:
+    whole = {"choices": [{"index": 0, "message": {"content": "hey"}, "finish_reason": "stop"}]}
+    assert assembled(stream(whole))["choices"][0]["message"]["content"] == "hey"
+    assert assembled(stream({"embeddings": [[1.0]]})) == {"embeddings": [[1.0]]}
+
+
+@pytest.mark.parametrize("parts", [(), (chunk("Bon"),), ({"token": {"text": "a"}, "generated_text": None},), ("{",)])
+def test_a_stream_that_breaks_off_is_asked_for_again(parts: tuple[Any, ...]) -> None:
+    with pytest.raises(InvalidAnswer, match="broke off") as caught:
+        assembled(stream(*parts))
+    assert caught.value.retryable
+
+
+def test_a_stream_of_another_kind_is_told() -> None:
+    with pytest.raises(InvalidAnswer, match="form that is not known") as caught:
+        assembled(stream({"a": 1}, {"b": 2}))
+    assert not caught.value.retryable

@@ -64,8 +64,8 @@ creation_args = OrderedDict(
     max_retries={
         "type": "int",
         "label": "Max retries",
-        "description": "retries of a failed request; up to twice as many while other requests succeed, six times as "
-        "many after 429; default for the engine's models",
+        "description": "retries of a failed request; up to twice as many while other requests succeed; default for "
+        "the engine's models",
         "required": False,
     },
     huggingface_api_api_key={

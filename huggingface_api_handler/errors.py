@@ -78,6 +78,7 @@ class HuggingFaceError(Exception):
         request_id: the service's id of the request.
         row: position of the row in the input frame, counted from 0.
         column: whose cell is at fault, where one is.
+        argument: the argument that the service's words point to.
         attempts: how many requests were made for it.
         retry_after: seconds the service asked to wait.
         retryable: whether the same row may succeed later; default by class.
@@ -105,6 +106,7 @@ class HuggingFaceError(Exception):
         "request_id",
         "row",
         "column",
+        "argument",
         "attempts",
         "retry_after",
         "retryable",
@@ -124,6 +126,7 @@ class HuggingFaceError(Exception):
         request_id: str | None = None,
         row: int | None = None,
         column: str | None = None,
+        argument: str | None = None,
         attempts: int | None = None,
         retry_after: float | None = None,
         retryable: bool | None = None,
@@ -139,6 +142,7 @@ class HuggingFaceError(Exception):
         self.request_id = redact(request_id) if request_id else None
         self.row = row
         self.column = column
+        self.argument = argument
         self.attempts = attempts
         self.retry_after = retry_after
         if retryable is not None:
@@ -156,11 +160,11 @@ class HuggingFaceError(Exception):
             f"row {self.row + 1}" if self.row is not None else "",
             f"column {one_line(self.column, 60)}" if self.column else "",
             f"HTTP {self.status}" if self.status and self.status >= 300 else "",
-            f"tried {self.attempts} times" if self.attempts and self.attempts > 1 else "",
             f"request {self.request_id}" if self.request_id else "",
         ]
         facts = ", ".join(filter(None, where))
-        text = one_line(self.message, 1000) + (f" ({facts})" if facts else "")
+        failed = f"failed after {self.attempts} attempts: " if self.attempts and self.attempts > 1 else ""
+        text = failed + one_line(self.message, 1000) + (f" ({facts})" if facts else "")
         if not self.advice:
             return text
         advice = one_line(self.advice, 600)

@@ -99,8 +99,7 @@ model_using_args = {
     "max_retries": {
         "type": "int",
         "label": "Max retries",
-        "description": "retries of a failed request; up to twice as many while other requests succeed, six times as "
-        "many after 429",
+        "description": "retries of a failed request; up to twice as many while other requests succeed",
         "required": False,
     },
     "deadline": {

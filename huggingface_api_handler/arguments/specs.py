@@ -111,7 +111,7 @@ class Execution:
     timeout: float = _argument(60, "maximum seconds per request", above=0, most=3600, example="60", levels=_EVERYWHERE)
     max_retries: int = _argument(
         5,
-        "retries of a failed request; up to twice as many while other requests succeed, six times as many after 429",
+        "retries of a failed request; up to twice as many while other requests succeed",
         least=0, most=20, example="5", levels=_EVERYWHERE,
     )  # fmt: skip
     deadline: float | None = _argument(None, "maximum seconds per query", above=0, most=7 * _DAY, example="600")

@@ -58,9 +58,7 @@ def is_page(headers: Mapping[str, str], content: bytes) -> bool:
     return told or _HTML.match(content[:80].decode("utf-8", "replace")) is not None
 
 
-def reason_of(
-    headers: Mapping[str, str], content: bytes, secret: str | None = None, limit: int = REASON_CHARS
-) -> str:
+def reason_of(headers: Mapping[str, str], content: bytes, secret: str | None = None, limit: int = REASON_CHARS) -> str:
     """Return what the server said, in one line of plain text of at most ``limit`` characters; empty if it said nothing.
 
     ``x-error-message`` comes first, then the usual fields of a JSON body, then the body's text.

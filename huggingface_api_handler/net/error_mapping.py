@@ -15,7 +15,7 @@ from ..errors import HuggingFaceError, InvalidInput, Unavailable
 from . import status_cases
 from .error_body import SEARCHED_CHARS, field_of, is_page, parsed, reason_in, reason_of, request_id
 from .retry_after import retry_after, seconds_of
-from .status_cases import BY_ERROR_TYPE, BY_REASON, BY_STATUS, Case
+from .status_cases import BY_ARGUMENT, BY_ERROR_TYPE, BY_REASON, BY_STATUS, Case
 
 
 def failure(
@@ -122,6 +122,10 @@ def _hidden_case(reason: str, body: dict[str, Any]) -> Case:
 def _error(
     case: Case, advice: str | None, reason: str, status: int, request: str | None, wait: float | None
 ) -> HuggingFaceError:
+    argument = None
+    if case.error is InvalidInput and advice == status_cases.INPUT.advice:
+        argument = _argument_in(reason)
+        advice = f"Check the argument {argument}, then this row's values" if argument else advice
     return case.error(
         f'{case.happened}: "{reason}"' if reason else case.happened,
         advice=advice or case.error.plain_remedy(),
@@ -130,6 +134,12 @@ def _error(
         retry_after=wait,
         retryable=case.retryable,
         divisible=case.divisible,
+        argument=argument,
         concerns_content=case.concerns_content,
         is_too_long=case.is_too_long,
     )
+
+
+def _argument_in(reason: str) -> str | None:
+    """Return the argument that a server's words point to; MindsDB's user may have set it for all rows."""
+    return next((argument for argument, pattern in BY_ARGUMENT if pattern.search(reason)), None)

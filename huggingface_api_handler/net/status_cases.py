@@ -218,7 +218,8 @@ _CONTENT_POLICY = (
 )
 _FIREWALL = r"\bblocked\b|firewall|\bwaf\b|attention required|request rejected|^error code: 10\d\d$"
 _UNKNOWN_MODEL = (
-    r"(invalid|unknown|unrecogni[sz]ed) model( name| id)?\b|no such model|not a valid model\b|model_not_(found|supported)"
+    r"(invalid|unknown|unrecogni[sz]ed) model( name| id)?\b|no such model|not a valid model\b"
+    r"|model_not_(found|supported)"
     r"|\bmodel([ :]{1,2}[`'\"]?[\w./:@-]{1,120}[`'\"]?)?,? (does not exist|(is |was |could )?not (be )?found)"
 )
 _MODEL_REQUIRED = (
@@ -255,6 +256,27 @@ BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], Case], ...] = tuple(
         ((429,), r"insufficient_quota", OUT_OF_CREDITS),
     )
 )
+
+#: (argument, pattern): how servers speak of an argument in a refusal that looks like the row's. The first match counts.
+BY_ARGUMENT: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (argument, re.compile(pattern, re.I))
+    for argument, pattern in (
+        ("system_prompt", r"roles must alternate|system (role|message|prompt)|role .{0,3}system|only user and assist"),
+        ("response_format", r"response_format|json_schema|json_object|json mode"),
+        ("max_tokens", r"\bmax_(completion_)?tokens\b"),
+        ("enable_thinking in parameters", r"\benable_thinking\b"),
+        ("stream in parameters", r"\bstream(ing)?\b"),
+        *(
+            (name, rf"\b{name}\b")
+            for name in (
+                "temperature", "top_p", "top_k", "stop", "seed", "tools", "tool_choice", "logprobs",
+                "presence_penalty", "frequency_penalty", "repetition_penalty", "max_new_tokens", "do_sample",
+                "return_full_text", "min_length", "max_length", "normalize", "truncate", "dimensions",
+                "candidate_labels", "labels", "function_to_apply", "raw_scores", "return_timestamps", "model",
+            )
+        ),
+    )
+)  # fmt: skip
 
 #: Statuses by which firewalls refuse a text, with a web page of their own.
 FIREWALL_STATUSES = (403, 405, 406)

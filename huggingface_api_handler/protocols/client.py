@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -215,3 +216,12 @@ def _holds(endpoint: str | None, timeout: float | None) -> dict[str, str]:
     seconds = int(timeout or 0) - _HOLD_MARGIN
     asleep = endpoint is not None and (urlsplit(endpoint).hostname or "").endswith(ENDPOINTS_DOMAIN)
     return {"X-Scale-Up-Timeout": str(seconds)} if asleep and seconds > 0 else {}
+
+
+def time_left(ends: float, now: float) -> float:
+    """Return the seconds from ``now`` until ``ends``, rounded up to tenths, so that messages show round numbers.
+
+    There is always a tenth: a request without time could not say what is wrong.
+    """
+    left = ends - now
+    return left if left == math.inf else max(math.ceil(left * 10.0 - 1e-6) / 10.0, 0.1)

@@ -24,7 +24,7 @@ from ..tasks.media_answers import media_link
 from ..tasks.task import Answer, Arguments, Batching, Kind, Row, Task
 from . import PROTOCOLS, hf_inference, openai, toolkit
 from .base import BROKEN, Server
-from .client import InferenceAPI, answer_of
+from .client import InferenceAPI, answer_of, time_left
 
 #: Seconds for which what was found is used.
 LASTS = 600.0
@@ -191,9 +191,16 @@ class Endpoint:
         self._timeout = timeout
         self._is_asked = client.endpoint is not None and matters(task)
 
-    def server(self) -> Server:
-        """Return what is known of the server now. Never raises: the query itself says what is wrong."""
-        return self._findings.get(self._find) if self._is_asked else HUB
+    def server(self, timeout: float | None = None) -> Server:
+        """Return what is known of the server now. Never raises: the query itself says what is wrong.
+
+        Args:
+            timeout: seconds that probes may take, if less than those of a request.
+        """
+        if not self._is_asked:
+            return HUB
+        seconds = self._timeout if timeout is None else min(timeout, self._timeout)
+        return self._findings.get(lambda: self._find(seconds))
 
     def ask(self, rows: Sequence[Row], arguments: Arguments, timeout: float) -> Answered:
         """Send one request for ``rows`` and return their answers.
@@ -201,18 +208,19 @@ class Endpoint:
         Raises:
             HuggingFaceError: what went wrong, with the service's reason.
         """
-        server = self.server()
+        ends = time.monotonic() + timeout
+        server = self.server(timeout)
         protocol, task = server.protocol, self._task
         arguments = self.arguments(arguments, server)
         call = protocol.encode(task, rows, arguments)
-        began = time.monotonic()
-        response = self._client.ask(task, call, timeout=timeout, url=self.url(server), model=self.model_of(server))
+        left = time_left(ends, time.monotonic())
+        response = self._client.ask(task, call, timeout=left, url=self.url(server), model=self.model_of(server))
         with MEMORY.parsing(len(response.content)):
             answer = answer_of(response)
             link = media_link(answer) if call.accept != "application/json" and response.is_json else None
             if link is None:
                 return Answered(protocol.read(task, answer, len(rows), arguments), response)
-        made = self._client.fetch(link, timeout=max(timeout - (time.monotonic() - began), 0.001))
+        made = self._client.fetch(link, timeout=time_left(ends, time.monotonic()))
         return Answered(protocol.read(task, Media(made.content, made.media_type), len(rows), arguments), response)
 
     def arguments(self, arguments: Arguments, server: Server) -> Arguments:
@@ -241,9 +249,9 @@ class Endpoint:
             return None
         return url_of(self._client.endpoint, self._task, server)
 
-    def _find(self) -> Server:
+    def _find(self, timeout: float) -> Server:
         # The first probe wakes a server that is scaled to zero, and is answered when it is up.
-        patience = self._timeout if self._client.wakes else min(PATIENCE, self._timeout)
+        patience = timeout if self._client.wakes else min(PATIENCE, timeout)
         ends = time.monotonic() + patience
 
         def ask(url: str) -> Any:

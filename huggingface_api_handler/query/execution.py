@@ -20,7 +20,7 @@ from ..errors import HuggingFaceError, ServiceTimeout
 from ..media import loading
 from ..net.memory_limit import MEMORY
 from ..net.transport import Transport
-from ..protocols.client import InferenceAPI
+from ..protocols.client import InferenceAPI, time_left
 from ..protocols.detect import Endpoint
 from ..scheduling.batches import Item
 from ..scheduling.progress import Progress, duration, left
@@ -97,9 +97,10 @@ class RequestExecutor:
         rows = [
             tuple(value.render() if isinstance(value, Prompt) else value for value in item.payload) for item in items
         ]
+        ends = time.monotonic() + timeout
         if self._has_media:
-            rows = [self._loaded(row, timeout) for row in rows]
-        found = self.endpoint.ask(rows, self.arguments, timeout)
+            rows = [self._loaded(row, time_left(ends, time.monotonic())) for row in rows]
+        found = self.endpoint.ask(rows, self.arguments, time_left(ends, time.monotonic()))
         counted = [answer.tokens for answer in found.answers if answer.tokens is not None]
         return BatchResult(
             [_row_result(answer) for answer in found.answers],

@@ -7,6 +7,8 @@ up → the rest sent → each answer stored as it comes and laid on every row th
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -129,6 +131,7 @@ class Prediction:
 
     def _send(self, task: Task, missing: list[Item], results: list[RowResult | None]) -> None:
         execution = self.model.execution
+        began = time.monotonic()
         given_by: TokenOf = (
             "model" if self.model.token else "engine" if self.engine.token_source == "engine" else "server"
         )
@@ -147,7 +150,9 @@ class Prediction:
         )
         service = (client.service, self.caller.engine)
         pace = self.caller.pace(client.service)
-        endpoint = Endpoint(client, task, self.runtime.findings(service), execution.timeout)
+        endpoint = Endpoint(
+            client, task, self.runtime.findings(service), min(execution.timeout, execution.deadline or math.inf)
+        )
         columns = column_names(task, self.model)
         sender = RequestExecutor(
             task, self.model.arguments(), client, transport, self.model.media_roots, endpoint, columns
@@ -162,13 +167,14 @@ class Prediction:
             max_retries=execution.max_retries,
             timeout=execution.timeout,
         )
-        lanes = self.runtime.lanes((*service, self.caller.tenant))
+        service_state = self.runtime.service_state((*service, self.caller.tenant))
         inbox.begin()
         state = "failed"
         try:
             reserve = partial(self.store.reserve_requests, pace)
-            dispatcher = WorkerPool(limits, state=lanes, retry=self.retry, claim=reserve)
-            summary = dispatcher.run(missing, sender, inbox.deliver, stop_on_error=execution.on_error == "raise")
+            pool = WorkerPool(limits, state=service_state, retry=self.retry, reserve=reserve)
+            stop = execution.on_error == "raise"
+            summary = pool.run(missing, sender, inbox.deliver, stop_on_error=stop, began=began)
             state = "stopped" if summary.stopped or inbox.done < inbox.total else "done"
             self._advise(results, token)
             self.store.count(self.caller.scope, counters(summary))

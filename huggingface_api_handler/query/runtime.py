@@ -44,11 +44,11 @@ class Runtime:
 
         return self._hold(("transport", policy), lambda: Transport(policy))
 
-    def lanes(self, service: Hashable) -> ServiceState:
-        """Return what was learnt of ``service``: its pace, its cost, whether it takes lists."""
+    def service_state(self, service: Hashable) -> ServiceState:
+        """Return what was learned about ``service``: its rate limit, its latency, whether it takes lists."""
         from ..scheduling.worker_pool import ServiceState
 
-        return self._hold(("lanes", service), ServiceState)
+        return self._hold(("service state", service), ServiceState)
 
     def findings(self, service: Hashable) -> Findings:
         """Return what was found out about the server that ``service`` names."""

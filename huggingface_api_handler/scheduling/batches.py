@@ -1,4 +1,4 @@
-"""What is to be sent, and in which portions. Nothing here waits, sends or reads a clock."""
+"""The rows of a query that wait to be sent, and the batches that they are sent in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Item:
 
     Attributes:
         index: the caller's number for it.
-        key: the caller's name for its answer, such as the key in the store.
+        key: the caller's name for its answer, such as the cache key.
         payload: what ``send`` makes a request of.
         group: items of different groups never share a request; all items of group ``None`` may.
         size: rough bytes it adds to a request.
@@ -33,7 +33,7 @@ class Item:
 
 @dataclass(slots=True, eq=False)
 class Parent:
-    """A list that was halved, as its halves remember it."""
+    """A batch that was split, as its parts remember it."""
 
     size: int
     answered: int = 0
@@ -41,64 +41,68 @@ class Parent:
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Items that travel in one request.
+    """Items that are sent in one request.
 
     Attributes:
-        tries: failed tries that count against ``max_retries``.
+        failures: failed tries that count against ``max_retries``.
         attempts: requests in which its items have been, in all.
         due: not to be sent before this time, in seconds of the run's clock.
-        born: when its items were first sent.
+        first_sent: when its items were first sent together.
         started: when it was last sent.
-        crowd: how many were on their way then, itself among them.
-        error: what its last try ended in.
-        second_round: it has used up its tries once, while others got through.
+        in_flight: requests that were under way then, itself included.
+        probed: whether it was split with no other request to learn from.
+        error: how its last try failed.
     """
 
     items: Sequence[Item]
-    tries: int = 0
+    failures: int = 0
     attempts: int = 0
     due: float = 0.0
-    born: float | None = None
+    first_sent: float | None = None
     started: float = 0.0
-    crowd: int = 1
-    second_round: bool = False
+    in_flight: int = 1
+    probed: bool = False
     parent: Parent | None = None
     error: HuggingFaceError | None = None
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def split(self, size: int) -> list[Batch]:
-        """Cut into batches of at most ``size`` items, in order."""
-        return [self.part(at, at + size) for at in range(0, len(self.items), size)]
-
     def part(self, start: int, end: int) -> Batch:
-        """A batch of some of the items, with the same past."""
+        """Return a batch of some of the items, with the same past."""
         return Batch(
             self.items[start:end],
-            tries=self.tries,
+            failures=self.failures,
             attempts=self.attempts,
             due=self.due,
-            born=self.born,
+            first_sent=self.first_sent,
             started=self.started,
-            second_round=self.second_round,
+            probed=self.probed,
             error=self.error,
         )
 
-    def halves(self) -> list[Batch]:
-        """Cut in two; the halves know that they were one."""
-        halves = self.split((len(self.items) + 1) // 2)
+    def chunks(self, size: int) -> list[Batch]:
+        """Cut into batches of at most ``size`` items, in order, with the same past."""
+        return [self.part(at, at + size) for at in range(0, len(self.items), size)]
+
+    def split(self, at: int) -> list[Batch]:
+        """Cut in two before item ``at``. The parts know that they were one, and count their failures afresh."""
+        parts = [self.part(0, at), self.part(at, len(self.items))]
         parent = Parent(len(self.items))
-        for half in halves:
-            half.parent = parent
-        return halves
+        for part in parts:
+            part.parent, part.failures = parent, 0
+        return parts
+
+    def halves(self) -> list[Batch]:
+        """Cut in the middle."""
+        return self.split((len(self.items) + 1) // 2)
 
 
 class Queue:
-    """The items of a run that wait to be sent, in the order in which they should be.
+    """The items of a run that wait to be sent, in order.
 
-    First come batches that are ready again (halves of a failed list, retries whose time has come),
-    then fresh items in the order given, last those that failed all their tries once.
+    First come batches that are ready again (parts of a failed batch, retries whose time has come), then fresh items
+    in the order given.
     """
 
     def __init__(self, items: Iterable[Item]) -> None:
@@ -110,18 +114,18 @@ class Queue:
             else:
                 found.append(item)
         self._groups: Iterator[list[Item]] = iter(groups.values())
+        #: Items that were never sent.
         self.fresh = sum(map(len, groups.values()))
+        #: Items that wait here.
+        self.waiting = self.fresh
         self._group: list[Item] = []
         self._at = 0
         self._ready: deque[Batch] = deque()
         self._later: list[tuple[float, int, Batch]] = []
-        self._last: deque[Batch] = deque()
         self._count = 0
-        #: Items that wait here.
-        self.waiting = self.fresh
 
     def ready_again(self, batches: Iterable[Batch]) -> None:
-        """Put back what should go out next."""
+        """Put back what should be sent next."""
         batches = list(batches)
         self.waiting += sum(map(len, batches))
         self._ready.extendleft(reversed(batches))
@@ -132,25 +136,18 @@ class Queue:
         self.waiting += len(batch)
         heapq.heappush(self._later, (batch.due, self._count, batch))
 
-    def last(self, batch: Batch) -> None:
-        """Put back what is to go out when nothing else is left."""
-        self.waiting += len(batch)
-        self._last.append(batch)
-
     def due(self, now: float) -> float:
         """When there is something to send: ``now``, later, or infinity."""
-        if self._ready or self.fresh or (self._last and not self._later):
+        if self._ready or self.fresh:
             return now
         return max(now, self._later[0][0]) if self._later else math.inf
 
     def again(self, now: float) -> Batch | None:
-        """The next batch that has been out before and may go now."""
+        """Return the next batch that was sent before and may be sent now."""
         if self._ready:
             batch = self._ready.popleft()
         elif self._later and self._later[0][0] <= now:
             batch = heapq.heappop(self._later)[2]
-        elif self._last and not self.fresh and not self._later:
-            batch = self._last.popleft()
         else:
             return None
         self.waiting -= len(batch)
@@ -177,7 +174,7 @@ class Queue:
 
     def drain(self) -> list[Batch]:
         """Take everything out."""
-        batches = [*self._ready, *(batch for _, _, batch in sorted(self._later)), *self._last]
+        batches = [*self._ready, *(batch for _, _, batch in sorted(self._later))]
         rest = self._group[self._at :]
         for group in self._groups:
             rest.extend(group)
@@ -185,34 +182,5 @@ class Queue:
             batches.append(Batch(rest))
         self._ready.clear()
         self._later.clear()
-        self._last.clear()
         self._group, self._at, self.fresh, self.waiting = [], 0, 0, 0
         return batches
-
-
-def fair_share(rows: int, busy: Sequence[float], idle: int, each: float) -> float:
-    """How many of ``rows`` a lane that is free now should take so that all lanes end together.
-
-    Every lane takes one list more at most: water poured into vessels of unequal bottoms.
-
-    Args:
-        rows: rows not yet on their way.
-        busy: seconds until each busy lane is free, in any order.
-        idle: lanes that are free now, the asking one among them.
-        each: seconds that one more row adds to a request; 0: a list costs what a row costs.
-
-    Returns:
-        rows, at least 1; infinity where a longer list costs nothing.
-    """
-    if each <= 0.0:
-        return math.inf
-    lanes = max(idle, 1)
-    level = rows * each / lanes
-    total = 0.0
-    for free in sorted(busy):
-        if free >= level:
-            break
-        lanes += 1
-        total += free
-        level = (rows * each + total) / lanes
-    return max(1.0, level / each)

@@ -1,4 +1,4 @@
-"""The words in which a run is asked for and reported."""
+"""What a run may use, and what it reports."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Limits:
 
     Attributes:
         max_batch_size: items in one request.
-        max_concurrency: requests on their way at once.
+        max_concurrency: requests under way at once.
         requests_per_minute: requests sent, evenly spread; ``None``: no such limit.
         deadline: seconds that the run may take; ``None``: no such limit.
-        max_requests: requests that the run may make, retries included; ``None``: no such limit.
-        max_retries: tries of an item beyond its first.
+        max_requests: requests that the run may send, retries included; ``None``: no such limit.
+        max_retries: how often a failed request is sent again.
         timeout: seconds that a request may take; infinite: no such limit.
         max_batch_bytes: bytes of the items in one request, where there is more than one.
     """
@@ -140,17 +140,17 @@ def quantile(counts: Mapping[int, int], share: float) -> float | None:
 
 @dataclass(slots=True)
 class Summary:
-    """What a run came to.
+    """The counts of a run.
 
     Attributes:
-        rows: items answered.
-        requests: requests made, ``retries`` of them for items that had been sent before.
-        throttled: requests refused for coming too often.
-        splits: lists halved.
+        rows: items that were answered.
+        requests: requests sent, ``retries`` of them for items that had been sent before.
+        throttled: requests refused with 429.
+        splits: batches that were split.
         errors: items that ended in an error, by its code.
         compute_seconds, tokens: what the service says it used.
         seconds: how long the run took.
-        lanes: most requests on their way at once.
+        workers: most requests under way at once.
         latencies: answered requests by ``latency_step`` of the time they took; adds up over runs.
         stopped: the error that ended the sending early, if one did.
     """
@@ -164,6 +164,6 @@ class Summary:
     compute_seconds: float = 0.0
     tokens: int = 0
     seconds: float = 0.0
-    lanes: int = 0
+    workers: int = 0
     latencies: Counter[int] = field(default_factory=Counter)
     stopped: BaseException | None = None

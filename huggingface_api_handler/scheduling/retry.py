@@ -1,4 +1,4 @@
-"""Whether, and after how long, a failed request is worth making again."""
+"""Whether a failed request is sent again, and after how long."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from ..errors import HuggingFaceError
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When to try again. It keeps no state and reads no clock.
+    """A failed request is sent again up to ``max_retries`` times, or twice as often while other requests succeed.
+
+    A batch that may hold one bad row is split instead, and its parts count their retries afresh. The policy keeps
+    no state and reads no clock.
 
     Attributes:
-        max_retries: tries beyond the first.
+        max_retries: how often a failed request is sent again.
         base: seconds; upper end of the first wait, doubled for each further one.
-        cap: seconds; no wait of our own choosing is longer.
-        longest_pause: seconds; a service may ask for more, it does not get it.
+        cap: seconds; upper end of all waits that the service does not ask for.
+        longest_pause: seconds; upper end of waits that the service asks for.
     """
 
     max_retries: int = 5
@@ -25,21 +28,30 @@ class RetryPolicy:
     cap: float = 20.0
     longest_pause: float = 60.0
 
-    def delay(self, error: HuggingFaceError, tries: int, random: Callable[[], float] = _random.random) -> float | None:
-        """Seconds to wait before the next try, ``None`` where there is to be none.
+    def delay(
+        self,
+        error: HuggingFaceError,
+        tries: int,
+        random: Callable[[], float] = _random.random,
+        *,
+        others_succeed: bool = False,
+    ) -> float | None:
+        """Return the seconds to wait before the next try; ``None``: there is none.
 
         Args:
-            error: what the last try ended in.
-            tries: how many have been made, at least 1.
+            error: how the last try failed.
+            tries: how many have failed, at least 1.
             random: draws from [0, 1). The wait is drawn from the whole range up to its bound
-                ("full jitter"), so that rows that failed together do not come back together.
+                ("full jitter"), so that requests that failed together do not come back together.
+            others_succeed: whether other requests have succeeded since the first of these tries.
         """
-        if not error.retryable or error.fatal or tries > self.max_retries:
+        limit = 2 * self.max_retries if others_succeed else self.max_retries
+        if not error.retryable or error.fatal or tries > limit:
             return None
         if error.retry_after is not None:
             return self.pause(error.retry_after)
         return min(self.cap, self.base * 2.0 ** min(tries - 1, 32)) * random()
 
     def pause(self, asked: float) -> float:
-        """What is granted of a pause of ``asked`` seconds; nonsense counts as no pause."""
+        """Return what is granted of a pause of ``asked`` seconds; nonsense counts as no pause."""
         return min(max(asked, 0.0), self.longest_pause) if asked == asked else 0.0

@@ -1,4 +1,4 @@
-"""Lanes that carry out what the desk decides: threads, since sending blocks."""
+"""The threads that send what the scheduler decides; threads, since sending blocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .batches import Batch, Item
 from .results import BatchResult, Limits, RowResult, Summary, quantile
 from .retry import RetryPolicy
 from .scheduler import Scheduler
-from .service_state import Reservation, ServiceState
+from .service_state import ServiceState
+from .token_bucket import Reservation
 
 __all__ = [
     "WorkerPool",
@@ -28,7 +29,7 @@ __all__ = [
 
 Send = Callable[[Sequence[Item], float], BatchResult]
 Deliver = Callable[[list[RowResult]], None]
-Claim = Callable[[float, int], "float | None"]
+Reserve = Callable[[float, int], "float | None"]
 
 
 class WorkerPool:
@@ -36,14 +37,14 @@ class WorkerPool:
 
     Args:
         limits: what a run may use.
-        state: what is known of the service; share one among all dispatchers of a process that
+        state: what is known of the service; share one among all pools of a process that
             send to the same service.
         retry: when to try again; default: by ``limits.max_retries``.
         clock: seconds that only grow.
-        sleep: waits so many seconds; by default a lane that waits can be woken sooner.
+        sleep: waits so many seconds; by default a worker that waits can be woken sooner.
         random: draws from [0, 1).
-        claim: (seconds between two turns, how many) → seconds until the first of these turns in the
-            pace that all workers share, or ``None``; without it ``requests_per_minute`` holds for
+        reserve: (seconds between two tokens, how many) → seconds until the first of these tokens in the
+            rate that all workers share, or ``None``; without it ``requests_per_minute`` holds for
             those who share ``state``.
     """
 
@@ -56,7 +57,7 @@ class WorkerPool:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] | None = None,
         random: Callable[[], float] = _random.random,
-        claim: Claim | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.state = state or ServiceState()
@@ -64,10 +65,18 @@ class WorkerPool:
         self._clock = clock
         self._sleep = sleep
         self._random = random
-        self._claim = claim
+        self._reserve = reserve
 
-    def run(self, items: Iterable[Item], send: Send, deliver: Deliver, *, stop_on_error: bool = False) -> Summary:
-        """Send all ``items`` and hand over what becomes of each, exactly once.
+    def run(
+        self,
+        items: Iterable[Item],
+        send: Send,
+        deliver: Deliver,
+        *,
+        stop_on_error: bool = False,
+        began: float | None = None,
+    ) -> Summary:
+        """Send all ``items`` and deliver the result of each, exactly once.
 
         Args:
             items: what needs an answer; they are sent roughly in this order.
@@ -75,199 +84,202 @@ class WorkerPool:
                 ``HuggingFaceError``. Called from several threads at once.
             deliver: takes results as they become final, in any order; called from several
                 threads at once.
-            stop_on_error: send nothing more after the first error that cannot be mended.
+            stop_on_error: send nothing more after the first error that retries cannot fix.
+            began: when the query began, by the clock: its deadline counts from there; default: now.
 
         Returns:
-            what the run came to; ``stopped`` says whether and why it ended early.
+            the counts of the run; ``stopped`` says whether and why it ended early.
 
         Raises:
             BaseException: anything but a ``HuggingFaceError`` that ``send`` or ``deliver`` raises, and
-                KeyboardInterrupt; the lanes have ended and every item has been delivered by then.
+                KeyboardInterrupt; the workers have ended and every item has been delivered by then.
         """
         with self.state.lock:
-            desk = Scheduler(
+            scheduler = Scheduler(
                 items,
                 self.limits,
                 self.state,
-                now=self._clock(),
+                now=self._clock() if began is None else began,
                 stop_on_error=stop_on_error,
                 retry=self._retry,
                 random=self._random,
-                shared=self._claim is not None,
+                shared=self._reserve is not None,
             )
-        return _Run(desk, send, deliver, self._clock, self._sleep, self._claim).wait()
+        return _Run(scheduler, send, deliver, self._clock, self._sleep, self._reserve).wait()
 
 
 class _Run:
-    """The lanes of one run.
+    """The workers of one run.
 
-    A lane that finds nothing to send waits. One of the waiting lanes, the watch, knows when there
-    will be something; the others sleep until they are called. Whoever takes a batch calls the next.
+    A worker that finds nothing to send waits. One of the waiting workers, the timer, knows when there
+    will be something; the others sleep until they are woken. Whoever takes a batch wakes the next.
     """
 
     def __init__(
         self,
-        desk: Scheduler,
+        scheduler: Scheduler,
         send: Send,
         deliver: Deliver,
         clock: Callable[[], float],
         sleep: Callable[[float], None] | None,
-        claim: Claim | None,
+        reserve: Reserve | None,
     ) -> None:
-        self._desk = desk
-        self._claim = claim
+        self._scheduler = scheduler
+        self._reserve = reserve
         self._send = send
         self._deliver = deliver
         self._clock = clock
         self._sleep = sleep
-        self._lock = desk.state.lock
-        self._called = threading.Condition(self._lock)
+        self._lock = scheduler.state.lock
+        self._woken = threading.Condition(self._lock)
         self._ended = threading.Event()
-        self._lanes: list[threading.Thread] = []
+        self._workers: list[threading.Thread] = []
         self._idle = 0
-        self._watched = False
+        self._has_timer = False
         self._running = 0
-        self._fault: BaseException | None = None
-        self._lost = False
+        self._exception: BaseException | None = None
+        self._aborted = False
 
     def wait(self) -> Summary:
-        desk = self._desk
-        if desk.done:
-            return desk.summary
+        """Start the first worker, wait until all have ended, and return the counts."""
+        scheduler = self._scheduler
+        if scheduler.done:
+            return scheduler.summary
         interrupt: BaseException | None = None
         with self._lock:
-            self._start_lane()
+            self._start_worker()
         try:
             self._ended.wait()
-        except BaseException as fault:  # an interrupt of the waiting thread: end in good order, then pass it on
-            interrupt = fault
+        except BaseException as exception:  # an interrupt of the waiting thread: end in good order, then pass it on
+            interrupt = exception
             with self._lock:
-                desk.stop(fault)
-                rest = desk.sweep(self._clock())
-                self._called.notify_all()
+                scheduler.stop(exception)
+                rest = scheduler.sweep(self._clock())
+                self._woken.notify_all()
             self._hand_over(rest)
             self._ended.wait()
-        for lane in self._lanes:
-            lane.join()
+        for worker in self._workers:
+            worker.join()
         if interrupt is not None:
             raise interrupt
-        if self._fault is not None:
-            raise self._fault
-        return desk.summary
+        if self._exception is not None:
+            raise self._exception
+        return scheduler.summary
 
-    def _start_lane(self) -> None:
-        lane = threading.Thread(target=self._lane, name=f"huggingface-lane-{len(self._lanes)}", daemon=True)
+    def _start_worker(self) -> None:
+        name = f"huggingface-worker-{len(self._workers)}"
+        worker = threading.Thread(target=self._work, name=name, daemon=True)
         try:
-            lane.start()
+            worker.start()
         except RuntimeError:
-            # The system has no thread left to give; the lanes there are do the work.
-            if not self._lanes:
+            # The system has no thread left; the workers that run do the work.
+            if not self._workers:
                 raise
         else:
-            self._lanes.append(lane)
+            self._workers.append(worker)
             self._running += 1
 
-    def _lane(self) -> None:
+    def _work(self) -> None:
         try:
             while (batch := self._next()) is not None:
-                self._hand_over(self._carry(batch))
-        except BaseException as fault:  # a fault of our own must not leave the other lanes waiting
+                self._hand_over(self._carry_out(batch))
+        except BaseException as exception:  # a bug of our own must not leave the other workers waiting
             with self._lock:
-                self._blame(fault)
-                self._lost = True
-                self._called.notify_all()
+                self._stop(exception)
+                self._aborted = True
+                self._woken.notify_all()
         finally:
             with self._lock:
                 self._running -= 1
                 if not self._running:
                     self._ended.set()
 
-    def _blame(self, fault: BaseException) -> None:
-        if self._fault is None:
-            self._fault = fault
-        self._desk.stop(fault)
+    def _stop(self, exception: BaseException) -> None:
+        if self._exception is None:
+            self._exception = exception
+        self._scheduler.stop(exception)
 
     def _next(self) -> Batch | None:
         """Wait for something to send; ``None``: there will be nothing more."""
-        desk, called = self._desk, self._called
+        scheduler, woken = self._scheduler, self._woken
         while True:
-            turns = None
+            reservation = None
             with self._lock:
                 now = self._clock()
-                lost = desk.sweep(now)
-                if not lost:
-                    if desk.done or self._lost:
-                        called.notify_all()
+                results = scheduler.sweep(now)
+                if not results:
+                    if scheduler.done or self._aborted:
+                        woken.notify_all()
                         return None
-                    step = desk.take(now)
+                    step = scheduler.take(now)
                     if isinstance(step, Batch):
-                        self._call_next()
+                        self._wake_next()
                         return step
                     if isinstance(step, Reservation):
-                        turns = step
+                        reservation = step
                     else:
                         self._wait(step - now)
-            self._hand_over(lost)
-            if turns is not None:
-                self._claim_turns(turns)
+            self._hand_over(results)
+            if reservation is not None:
+                self._make(reservation)
 
-    def _claim_turns(self, turns: Reservation) -> None:
-        """Ask for turns; whoever keeps them may take a while, so the other lanes go on meanwhile."""
+    def _make(self, reservation: Reservation) -> None:
+        """Make a reservation. That may take a while, so it holds no lock."""
         wait = None
         try:
-            if self._claim is not None:
-                wait = self._claim(turns.gap, turns.count)
+            if self._reserve is not None:
+                wait = self._reserve(reservation.gap, reservation.count)
         finally:
             with self._lock:
-                self._desk.claimed(turns, wait, self._clock())
+                self._scheduler.reserved(reservation, wait, self._clock())
 
-    def _call_next(self) -> None:
-        """See that another lane looks for work, if there may be some."""
-        if self._desk.lanes() <= len(self._lanes) - self._idle:
+    def _wake_next(self) -> None:
+        """See that another worker looks for work, if there may be some."""
+        if self._scheduler.workers() <= len(self._workers) - self._idle:
             return
         if self._idle:
-            self._called.notify()
-        elif len(self._lanes) < self._desk.limits.max_concurrency:
-            self._start_lane()
+            self._woken.notify()
+        elif len(self._workers) < self._scheduler.limits.max_concurrency:
+            self._start_worker()
 
     def _wait(self, seconds: float) -> None:
-        """Wait until called, or for ``seconds`` where no other lane keeps the watch. Needs the lock."""
-        watch = not self._watched and seconds < threading.TIMEOUT_MAX
+        """Wait until woken, or for ``seconds`` where no other worker is the timer. Needs the lock."""
+        is_timer = not self._has_timer and seconds < threading.TIMEOUT_MAX
         self._idle += 1
-        if watch:
-            self._watched = True
+        if is_timer:
+            self._has_timer = True
         try:
-            if watch and self._sleep is not None:
+            if is_timer and self._sleep is not None:
                 self._lock.release()
                 try:
                     self._sleep(seconds)
                 finally:
                     self._lock.acquire()
             else:
-                self._called.wait(seconds if watch else None)
+                self._woken.wait(seconds if is_timer else None)
         finally:
             self._idle -= 1
-            if watch:
-                self._watched = False
+            if is_timer:
+                self._has_timer = False
 
-    def _carry(self, batch: Batch) -> list[RowResult]:
-        desk, clock = self._desk, self._clock
+    def _carry_out(self, batch: Batch) -> list[RowResult]:
+        scheduler, clock = self._scheduler, self._clock
         try:
-            sent = self._send(batch.items, desk.timeout(batch.started))
+            sent = self._send(batch.items, scheduler.timeout(batch.started))
         except HuggingFaceError as error:
             with self._lock:
-                return self._returned(desk.failed(batch, error, clock()))
-        except BaseException as fault:
+                return self._returned(scheduler.failed(batch, error, clock()))
+        except BaseException as exception:
             with self._lock:
-                self._blame(fault)
-                return self._returned(desk.broken(batch, fault, clock()))
+                self._stop(exception)
+                return self._returned(scheduler.crashed(batch, exception, clock()))
         with self._lock:
-            return self._returned(desk.answered(batch, sent, clock()))
+            return self._returned(scheduler.answered(batch, sent, clock()))
 
     def _returned(self, results: list[RowResult]) -> list[RowResult]:
         if self._idle:
-            # The limit may have grown, or a half of a list may be ready.
-            self._called.notify()
+            # The limit may have grown, or a part of a batch may be ready.
+            self._woken.notify()
         return results
 
     def _hand_over(self, results: list[RowResult]) -> None:
@@ -275,6 +287,6 @@ class _Run:
             return
         try:
             self._deliver(results)
-        except BaseException as fault:
+        except BaseException as exception:
             with self._lock:
-                self._blame(fault)
+                self._stop(exception)

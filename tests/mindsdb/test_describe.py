@@ -108,8 +108,8 @@ SAID: dict[str, tuple[int, str, str]] = {
     "overloaded": (
         503,
         "overload detected",
-        '[hf/sentiment]: the service failed: "overload detected" (task text-classification, model '
-        f"{MODEL}, row 1, HTTP 503, tried 2 times). Run the query again later, or raise max_retries. To go past rows "
+        '[hf/sentiment]: failed after 2 attempts: the service failed: "overload detected" (task text-classification, '
+        f"model {MODEL}, row 1, HTTP 503). Run the query again later, or raise max_retries. To go past rows "
         "that fail, and see which, write USING on_error = 'null'.",
     ),
 }

@@ -43,8 +43,8 @@ def test_text_is_one_complete_line() -> None:
         status=429, row=0, attempts=6, request_id="abc",
     )  # fmt: skip
     assert str(error) == (
-        "the service says slow down (task fill-mask, model o/m, row 1, HTTP 429, tried 6 times, request abc). "
-        "Set max_concurrency lower."
+        "failed after 6 attempts: the service says slow down (task fill-mask, model o/m, row 1, HTTP 429, "
+        "request abc). Set max_concurrency lower."
     )
 
 

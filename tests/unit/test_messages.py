@@ -391,10 +391,10 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "an endpoint scaled to zero": (
         Query(said(503, "503 Service Unavailable: the endpoint is scaled to zero")),
-        'the model is starting: "503 Service Unavailable: the endpoint is scaled to zero" (task '
-        "text-classification, model org/name, row 2, HTTP 503, tried 5 times). Run the query again in a "
-        "minute, or raise max_retries or timeout. To go past rows that fail, and see which, write USING "
-        "on_error = 'null'.",
+        'failed after 3 attempts: the model is starting: "503 Service Unavailable: the endpoint is scaled to '
+        'zero" (task text-classification, model org/name, row 2, HTTP 503). Run the query again in a minute, '
+        "or raise max_retries or timeout. To go past rows that fail, and see which, write USING on_error = "
+        "'null'.",
     ),
     "a route that is none": (
         Query(answer("Method Not Allowed", 405, "text/plain")),
@@ -432,65 +432,68 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     # --- the service
     "too many requests": (
         Query(said(429, "Rate limit reached.")),
-        'the service limits the rate of requests: "Rate limit reached." (task text-classification, model '
-        "org/name, row 2, HTTP 429, tried 5 times). Lower max_concurrency or set requests_per_minute; run the "
-        "query again for the remaining rows. To go past rows that fail, and see which, write USING on_error = "
-        "'null'.",
+        'failed after 3 attempts: the service limits the rate of requests: "Rate limit reached." (task '
+        "text-classification, model org/name, row 2, HTTP 429). Lower max_concurrency or set "
+        "requests_per_minute; run the query again for the remaining rows. To go past rows that fail, and see "
+        "which, write USING on_error = 'null'.",
     ),
     "too many requests, with a pause": (
         Query(said(429, "Too many requests", Retry_After="0")),
-        'the service limits the rate of requests: "Too many requests" (task text-classification, model org/name, '
-        "row 2, HTTP 429, tried 5 times). Lower max_concurrency or set requests_per_minute; run the query again "
-        "for the remaining rows. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        'failed after 3 attempts: the service limits the rate of requests: "Too many requests" (task '
+        "text-classification, model org/name, row 2, HTTP 429). Lower max_concurrency or set "
+        "requests_per_minute; run the query again for the remaining rows. To go past rows that fail, and see "
+        "which, write USING on_error = 'null'.",
     ),
     "overloaded": (
         Query(said(503, "Service temporarily unavailable, overload detected")),
-        'the service failed: "Service temporarily unavailable, overload detected" (task text-classification, '
-        "model org/name, row 2, HTTP 503, tried 5 times). Run the query again later, or raise max_retries. To "
-        "go past rows that fail, and see which, write USING on_error = 'null'.",
+        'failed after 3 attempts: the service failed: "Service temporarily unavailable, overload detected" '
+        "(task text-classification, model org/name, row 2, HTTP 503). Run the query again later, or raise "
+        "max_retries. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "loading for ever": (
         Query(answer({"error": "Model org/name is currently loading", "estimated_time": 0.001}, 503)),
-        'the model is starting: "Model org/name is currently loading" (task text-classification, model '
-        "org/name, row 2, HTTP 503, tried 5 times). Run the query again in a minute, or raise max_retries or "
-        "timeout. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        'failed after 3 attempts: the model is starting: "Model org/name is currently loading" (task '
+        "text-classification, model org/name, row 2, HTTP 503). Run the query again in a minute, or raise "
+        "max_retries or timeout. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "failed": (
         Query(said(500, "unknown error")),
-        'the service failed: "unknown error" (task text-classification, model org/name, row 2, HTTP 500, tried '
-        "5 times). Run the query again later, or raise max_retries. To go past rows that fail, and see which, "
-        "write USING on_error = 'null'.",
+        'failed after 3 attempts: the service failed: "unknown error" (task text-classification, model '
+        "org/name, row 2, HTTP 500). Run the query again later, or raise max_retries. To go past rows that "
+        "fail, and see which, write USING on_error = 'null'.",
     ),
     "too busy": (
         Query(said(500, "Model too busy, unable to get response in less than 120 second(s)")),
-        'the service failed: "Model too busy, unable to get response in less than 120 second(s)" (task '
-        "text-classification, model org/name, row 2, HTTP 500, tried 5 times). Run the query again later, or "
-        "raise max_retries. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        'failed after 3 attempts: the service failed: "Model too busy, unable to get response in less than '
+        '120 second(s)" (task text-classification, model org/name, row 2, HTTP 500). Run the query again '
+        "later, or raise max_retries. To go past rows that fail, and see which, write USING on_error = "
+        "'null'.",
     ),
     "a bad gateway's page": (
         Query(page(502, "502 Bad Gateway")),
-        'the service failed: "502 Bad Gateway" (task text-classification, model org/name, row 2, HTTP 502, '
-        "tried 5 times). Run the query again later, or raise max_retries. To go past rows that fail, and see "
-        "which, write USING on_error = 'null'.",
+        'failed after 3 attempts: the service failed: "502 Bad Gateway" (task text-classification, model '
+        "org/name, row 2, HTTP 502). Run the query again later, or raise max_retries. To go past rows that "
+        "fail, and see which, write USING on_error = 'null'.",
     ),
     "a gateway that gave up": (
         Query(page(504, "504 Gateway Time-out")),
-        'the service did not respond in time: "504 Gateway Time-out" (task text-classification, model org/name, '
-        "row 2, HTTP 504, tried 5 times). Ask for less at once (max_new_tokens, max_tokens, max_batch_size), or "
-        "run the query again later. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        'failed after 3 attempts: the service did not respond in time: "504 Gateway Time-out" (task '
+        "text-classification, model org/name, row 2, HTTP 504). Ask for less at once (max_new_tokens, "
+        "max_tokens, max_batch_size), or run the query again later. To go past rows that fail, and see "
+        "which, write USING on_error = 'null'.",
     ),
     "a backend that failed": (
         Query(said(424, "Request failed during generation")),
-        'the model behind the service failed: "Request failed during generation" (task text-classification, '
-        "model org/name, row 2, HTTP 424, tried 5 times). Run the query again later. To go past rows that "
-        "fail, and see which, write USING on_error = 'null'.",
+        'failed after 3 attempts: the model behind the service failed: "Request failed during generation" '
+        "(task text-classification, model org/name, row 2, HTTP 424). Run the query again later. To go past "
+        "rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a login page": (
         Query(page(200, "Welcome to HotelNet", "Please sign in")),
-        "the service sent a web page titled 'Welcome to HotelNet' instead of JSON (task text-classification, "
-        "model org/name, row 2, tried 5 times). A proxy or a network's login page may have responded: check "
-        "base_url, endpoint and the server's network, then run the query again. To go past rows that fail, and "
-        "see which, write USING on_error = 'null'.",
+        "failed after 3 attempts: the service sent a web page titled 'Welcome to HotelNet' instead of JSON "
+        "(task text-classification, model org/name, row 2). A proxy or a network's login page may have "
+        "responded: check base_url, endpoint and the server's network, then run the query again. To go past "
+        "rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a proxy that wants a login": (
         Query(page(407, "Proxy Authentication Required")),
@@ -500,15 +503,15 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "an empty answer": (
         Query(answer(b"")),
-        "the service sent an empty response (task text-classification, model org/name, row 2, tried 5 times). "
-        "Check base_url and endpoint; if they are right, run the query again. To go past rows that fail, and see "
-        "which, write USING on_error = 'null'.",
+        "failed after 3 attempts: the service sent an empty response (task text-classification, model "
+        "org/name, row 2). Check base_url and endpoint; if they are right, run the query again. To go past "
+        "rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "an answer that is cut": (
         Query(answer(b'[{"label": "POS')),
-        "the service sent a response that is not JSON (task text-classification, model org/name, row 2, tried 5 "
-        "times). Check base_url and endpoint; if they are right, run the query again. To go past rows that fail, "
-        "and see which, write USING on_error = 'null'.",
+        "failed after 3 attempts: the service sent a response that is not JSON (task text-classification, "
+        "model org/name, row 2). Check base_url and endpoint; if they are right, run the query again. To go "
+        "past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "an answer of another task": (
         Query(answer([{"generated_text": "a story"}])),
@@ -518,9 +521,9 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "an error in a good answer": (
         Query(answer({"error": "something odd"})),
-        'the service responded with an error: "something odd" (task text-classification, model org/name, row 2, '
-        "tried 5 times). Run the query again later. To go past rows that fail, and see which, write USING "
-        "on_error = 'null'.",
+        'failed after 3 attempts: the service responded with an error: "something odd" (task '
+        "text-classification, model org/name, row 2). Run the query again later. To go past rows that fail, "
+        "and see which, write USING on_error = 'null'.",
     ),
     "an answer with the token in it": (
         Query(answer({"echo": TOKEN})),
@@ -536,15 +539,15 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "a broken connection": (
         Query(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[{")),
-        "the connection broke before the response was complete: 127.0.0.1 (task text-classification, model "
-        "org/name, row 2, tried 5 times). Run the query again, or raise max_retries. To go past rows that fail, "
-        "and see which, write USING on_error = 'null'.",
+        "failed after 3 attempts: the connection broke before the response was complete: 127.0.0.1 (task "
+        "text-classification, model org/name, row 2). Run the query again, or raise max_retries. To go past "
+        "rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a silent server": (
         Query(silent, cells={"text": [BAD]}, using={"timeout": 0.2}),
-        "no complete response in time (timeout = 0.2 seconds): 127.0.0.1 (task text-classification, model "
-        "org/name, row 1, tried 3 times). Raise timeout, lower max_batch_size, or ask for shorter answers. To go "
-        "past rows that fail, and see which, write USING on_error = 'null'.",
+        "failed after 3 attempts: no complete response in time (timeout = 0.2 seconds): 127.0.0.1 (task "
+        "text-classification, model org/name, row 1). Raise timeout, lower max_batch_size, or ask for "
+        "shorter answers. To go past rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a token in the service's own words": (
         Query(said(400, f"<b>no good</b>: token {TOKEN}")),
@@ -809,13 +812,13 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "requests used up": (
         Query(using={"max_requests": 1}),
-        "the query has made the requests that max_requests = 1 allows (task text-classification, model "
+        "the query has made as many requests as max_requests = 1 allows (task text-classification, model "
         "org/name). Run the query again, or raise max_requests.",
     ),
     "a deadline that has passed": (
         Query(silent, cells={"text": [BAD]}, using={"deadline": 0.3}),
-        "the query's deadline of 0.3 seconds leaves no time for it (task text-classification, model org/name). "
-        "Run the query again, or raise deadline.",
+        "the deadline of 0.3 seconds passed before this row was answered (task text-classification, model "
+        "org/name). Run the query again, or raise deadline.",
     ),
     "a list that goes wrong": (
         Query(answer([[{"label": "A", "score": 1.0}]] * 3), {**TEXT}, {"text": [BAD]}),
@@ -830,7 +833,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "a row that is not sent any more": (
         Query(answer(b"", 402), using={"on_error": "null", "max_concurrency": 1}, cells={"text": [BAD, "another"]}),
-        "not sent, since the query had ended: the account's credits are used up. Mend that, then run the query "
+        "not sent, since the query had stopped: the account's credits are used up. Fix the cause, then run the query "
         "again for the rest.",
     ),
 }

@@ -13,7 +13,8 @@ from huggingface_api_handler.errors import HuggingFaceError, RateLimited
 from huggingface_api_handler.scheduling.batches import Batch, Item
 from huggingface_api_handler.scheduling.results import BatchResult, Limits, RowResult
 from huggingface_api_handler.scheduling.scheduler import Scheduler
-from huggingface_api_handler.scheduling.service_state import Reservation, ServiceState
+from huggingface_api_handler.scheduling.service_state import ServiceState
+from huggingface_api_handler.scheduling.token_bucket import Reservation
 
 
 def items(count: int, group: Callable[[int], Any] = lambda index: None) -> list[Item]:
@@ -36,7 +37,7 @@ class Service:
         *,
         noise: Callable[[], float] = lambda: 1.0,
         gate: Callable[[float], float | None] | None = None,
-        fault: Callable[[Batch, float], HuggingFaceError | None] = lambda parcel, now: None,
+        fault: Callable[[Batch, float], HuggingFaceError | None] = lambda batch, now: None,
         way: float = 0.001,
     ) -> None:
         self.fixed, self.each, self.way = fixed, each, way
@@ -47,9 +48,9 @@ class Service:
         self.refused: list[float] = []
         self.accepted: list[float] = []
 
-    def ask(self, parcel: Batch, now: float) -> tuple[float, BatchResult | HuggingFaceError]:
+    def ask(self, batch: Batch, now: float) -> tuple[float, BatchResult | HuggingFaceError]:
         """When it will have answered, and what."""
-        self.sizes.append(len(parcel))
+        self.sizes.append(len(batch))
         self.arrivals.append(now)
         if self.gate is not None:
             asked = self.gate(now)
@@ -57,13 +58,13 @@ class Service:
                 self.refused.append(now)
                 return now + self.way, RateLimited("too many", status=429, retry_after=asked if asked >= 0 else None)
         self.accepted.append(now)
-        error = self.fault(parcel, now)
+        error = self.fault(batch, now)
         began = max(now, self.free[0])
-        ends = began + (self.fixed + self.each * len(parcel)) * self.noise()
+        ends = began + (self.fixed + self.each * len(batch)) * self.noise()
         heapq.heapreplace(self.free, ends)
         if error is not None:
             return ends + self.way, error
-        return ends + self.way, BatchResult(doubled(parcel.items))
+        return ends + self.way, BatchResult(doubled(batch.items))
 
 
 class TokenBucket:
@@ -107,51 +108,51 @@ def play(
     stop_on_error: bool = False,
     start: float = 0.0,
     seed: int = 1,
-    watch: Callable[[float, Scheduler], None] = lambda now, desk: None,
+    watch: Callable[[float, Scheduler], None] = lambda now, scheduler: None,
     late: Callable[[], float] = lambda: 0.0,
-    claim: Callable[[float, int, float], float | None] | None = None,
+    reserve: Callable[[float, int, float], float | None] | None = None,
 ) -> tuple[float, list[RowResult], Scheduler]:
-    """Run it through: the seconds it took, the outcomes in the order they came, and the desk.
+    """Run it through: the seconds it took, the results in the order they came, and the scheduler.
 
-    ``late``: how many seconds later than it meant to a waiting lane wakes. ``claim``: (gap, count,
-    now) → seconds until the first turn.
+    ``late``: how many seconds later than it meant to a waiting worker wakes. ``reserve``: (gap, count,
+    now) → seconds until the first token.
     """
     now = start
-    desk = Scheduler(
+    scheduler = Scheduler(
         wanted,
         limits or Limits(),
         state or ServiceState(),
         now=now,
         stop_on_error=stop_on_error,
         random=random.Random(seed).random,
-        shared=claim is not None,
+        shared=reserve is not None,
     )
-    outcomes: list[RowResult] = []
+    results: list[RowResult] = []
     events: list[tuple[float, int, Batch, Any]] = []
     count = 0
-    while not desk.done:
-        outcomes += desk.sweep(now)
-        step = desk.take(now)
+    while not scheduler.done:
+        results += scheduler.sweep(now)
+        step = scheduler.take(now)
         while not isinstance(step, (int, float)):
             if isinstance(step, Reservation):
-                assert claim is not None
-                desk.claimed(step, claim(step.gap, step.count, now), now)
+                assert reserve is not None
+                scheduler.reserved(step, reserve(step.gap, step.count, now), now)
             else:
                 count += 1
                 ends, result = service.ask(step, now)
                 heapq.heappush(events, (ends, count, step, result))
-            step = desk.take(now)
-        if desk.done:
+            step = scheduler.take(now)
+        if scheduler.done:
             break
         at = min(step + late(), events[0][0] if events else math.inf)
-        assert at < math.inf, "nothing on its way, nothing to wait for, and not done"
+        assert at < math.inf, "nothing under way, nothing to wait for, and not done"
         now = max(now, at)
         while events and events[0][0] <= now:
-            _, _, parcel, result = heapq.heappop(events)
+            _, _, batch, result = heapq.heappop(events)
             if isinstance(result, HuggingFaceError):
-                outcomes += desk.failed(parcel, result, now)
+                results += scheduler.failed(batch, result, now)
             elif isinstance(result, BatchResult):
-                outcomes += desk.answered(parcel, result, now)
-        watch(now, desk)
-    outcomes += desk.sweep(now)
-    return now - start, outcomes, desk
+                results += scheduler.answered(batch, result, now)
+        watch(now, scheduler)
+    results += scheduler.sweep(now)
+    return now - start, results, scheduler

@@ -38,7 +38,7 @@ from ...tasks.media_answers import media_link
 from ...tasks.task import Batching, Task
 from .. import openai
 from ..base import Call
-from ..client import InferenceAPI
+from ..client import InferenceAPI, time_left
 from ..hf_inference import BY_PIPELINE
 from . import jobs
 from .answers import FORMS
@@ -104,19 +104,20 @@ class ProviderAPI(InferenceAPI):
             return super().ask(task, call, timeout=timeout)
         deadline = self._clock() + timeout
         served = self._served(task)
+        left = time_left(deadline, self._clock())  # the Hub may have taken a while
         if served.provider == "hf-inference":
-            return super().ask(task, call, timeout=timeout)
+            return super().ask(task, call, timeout=left)
         provider, helper = served.provider, provider_registry.helper(served.provider, task.name)
         base = self._provider_base(provider)
         url = f"{base}/{_said(lambda: helper._prepare_route(served.provider_id, 'hf_')).lstrip('/')}"
-        headers = {**self._bill_header(url), **_extra_headers(helper, timeout)}
+        headers = {**self._bill_header(url), **_extra_headers(helper, left)}
         body = _body(helper, served, call, str(self._model), url)
         if jobs.begins(provider, url):
-            reply = self._begun(provider, url, headers, body, timeout, task.max_answer_bytes)
+            reply = self._begun(provider, url, headers, body, left, task.max_answer_bytes)
             reply = self._finished(reply, provider, base, url, headers, deadline, timeout, task.max_answer_bytes)
         else:
             reply = self._transport.post(
-                url, token=self._token, accept="*/*", headers=headers, timeout=timeout,
+                url, token=self._token, accept="*/*", headers=headers, timeout=left,
                 max_bytes=task.max_answer_bytes, **body,
             )  # fmt: skip
         return self._fetched(reply, (provider, task.name), call, deadline, timeout)

@@ -27,7 +27,7 @@ def _send_at_the_rate(cache: Cache, per_minute: float, until: float, results: An
 
     limits = Limits(max_batch_size=1, requests_per_minute=per_minute, deadline=until - time.time())
     items = [Item(number, str(number), number, None, 1) for number in range(10_000)]
-    WorkerPool(limits, claim=partial(cache.reserve_requests, "p")).run(items, send, lambda outcomes: None)
+    WorkerPool(limits, reserve=partial(cache.reserve_requests, "p")).run(items, send, lambda outcomes: None)
     results.put(sent)
 
 

@@ -420,3 +420,23 @@ def test_exceptions_that_hold_themselves() -> None:
     error.__context__ = RuntimeError("b")
     error.__context__.__cause__ = error
     assert type(failed(error, host="x", timeout=1)) is ConnectionFailed
+
+
+@pytest.mark.parametrize(
+    ("said", "argument"),
+    [
+        ("parameter.max_tokens > 4096 must have stream=true", "max_tokens"),
+        ("parameter.enable_thinking must be set to false for non-streaming calls", "enable_thinking in parameters"),
+        ("This model only supports streaming", "stream in parameters"),
+        ("Conversation roles must alternate user/assistant/user/assistant/...", "system_prompt"),
+        ("System role not supported", "system_prompt"),
+        ("response_format: missing field `value`", "response_format"),
+        ("temperature must be non-negative", "temperature"),
+        ("`normalize` is not supported by this model", "normalize"),
+        ("width is odd", None),
+    ],
+)
+def test_an_argument_that_the_server_speaks_of_is_named(said: str, argument: str | None) -> None:
+    error = of(422, {"error": said})
+    assert error.argument == argument
+    assert (f"Check the argument {argument}" in str(error)) is (argument is not None)

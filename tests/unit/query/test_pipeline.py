@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from huggingface_api_handler.arguments import engine_settings, model_settings, query_settings
 from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
 from huggingface_api_handler.errors import BudgetExceeded, InvalidInput, OutOfCredits, SettingsError
+from huggingface_api_handler.protocols.detect import Endpoint
+from huggingface_api_handler.query import pipeline
 from huggingface_api_handler.query.pipeline import Caller, Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.sandbox import Sandbox
@@ -467,3 +469,38 @@ def test_back_ticks_of_where_do_not_count(sandbox: Sandbox) -> None:
     bench = Bench(sandbox, "text-classification", input_column="My Text")
     result = bench.predict(pd.DataFrame({"`My Text`": ["I like you"]}))
     assert result["y"].tolist() == ["POSITIVE"]
+
+
+def test_detecting_the_server_takes_no_longer_than_the_deadline(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timeouts: list[float] = []
+
+    class Watched(Endpoint):
+        def __init__(self, client: Any, task: Any, findings: Any, timeout: float) -> None:
+            timeouts.append(timeout)
+            super().__init__(client, task, findings, timeout)
+
+    monkeypatch.setattr(pipeline, "Endpoint", Watched)
+    bench = Bench(sandbox, "summarization")
+    bench.predict(bench.frame([0]), deadline=20, timeout=60)
+    bench.predict(bench.frame([0]), timeout=60)
+    assert timeouts == [20.0, 60.0]
+
+
+@pytest.mark.parametrize(("using", "requests"), [({}, 1), ({"use_cache": False}, 3), ({"use_cache": True}, 1)])
+def test_equal_rows_are_one_request_unless_they_are_random_and_not_cached(
+    sandbox: Sandbox, store: Cache, using: dict[str, Any], requests: int
+) -> None:
+    bench = Bench(sandbox, "chat-completion", store=store, temperature=0.9)
+    bench.predict(bench.frame([0, 0, 0]), **using)
+    assert sandbox.sent() == requests
+    bench.predict(bench.frame([0, 0, 0]), **using)
+    assert sandbox.sent() == (1 if requests == 1 else 6)
+
+
+@pytest.mark.parametrize("temperature", [0, 0.9])
+def test_equal_rows_with_a_fixed_answer_are_one_request(sandbox: Sandbox, temperature: float) -> None:
+    bench = Bench(sandbox, "chat-completion", temperature=temperature, use_cache=False, seed=7)
+    bench.predict(bench.frame([0, 0]))
+    assert sandbox.sent() == 1

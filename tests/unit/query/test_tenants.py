@@ -157,7 +157,7 @@ def test_no_two_pairs_of_company_and_user_read_alike() -> None:
 def test_what_is_learnt_of_a_service_is_the_engines_own(server: Loopback, store: Cache) -> None:
     """The pace that one engine was slowed down to is not another's."""
     runtime = Runtime()
-    assert runtime.lanes((("url", "m"), "engine-1")) is not runtime.lanes((("url", "m"), "engine-2"))
+    assert runtime.service_state((("url", "m"), "engine-1")) is not runtime.service_state((("url", "m"), "engine-2"))
 
 
 def test_a_pace_is_the_engines_and_the_services_whatever_the_model_or_its_key() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huggingface_api_handler.scheduling.batches import Batch, Item, Queue, fair_share
+from huggingface_api_handler.scheduling.batches import Batch, Item, Queue
 from tests.unit.virtual import items
 
 
@@ -72,19 +72,9 @@ def test_what_is_to_wait_waits_and_the_rest_goes_on() -> None:
     assert queue.due(6.0) == 9.0
 
 
-def test_what_has_failed_all_its_tries_goes_last() -> None:
-    queue = Queue(items(2))
-    last = queue.take(1)
-    queue.last(last)
-    assert queue.again(0.0) is None
-    queue.take(1)
-    assert queue.again(0.0) is last
-    assert queue.due(0.0) == math.inf
-
-
 @given(
     st.lists(st.sampled_from([None, "a", "b", "c"]), max_size=60),
-    st.lists(st.tuples(st.integers(1, 9), st.sampled_from(["halve", "later", "last", "sent"])), max_size=60),
+    st.lists(st.tuples(st.integers(1, 9), st.sampled_from(["halve", "later", "sent"])), max_size=60),
 )
 def test_nothing_is_lost_or_doubled(names: list[str | None], steps: list[tuple[int, str]]) -> None:
     queue = Queue(groups(*names))
@@ -99,37 +89,9 @@ def test_nothing_is_lost_or_doubled(names: list[str | None], steps: list[tuple[i
         elif then == "later":
             batch.due = now + 3.0
             queue.later(batch)
-        elif then == "last":
-            queue.last(batch)
         else:
             sent.append(batch)
         assert queue.waiting == len(names) - sum(map(len, sent))
     rest = queue.drain()
     assert queue.waiting == 0
     assert sorted(item.index for batch in [*sent, *rest] for item in batch.items) == list(range(len(names)))
-
-
-@pytest.mark.parametrize(
-    ("rows", "busy", "idle", "each", "share"),
-    [
-        (100, [], 1, 0.1, 100.0),
-        (100, [], 4, 0.1, 25.0),
-        (100, [0.0], 3, 0.1, 25.0),
-        (10, [5.0], 1, 0.1, 10.0),  # the other is busy for longer than all of it takes
-        (10, [0.5], 1, 0.1, 7.5),  # 7.5 rows here and 2.5 there end together
-        (1, [], 9, 0.1, 1.0),
-        (9, [], 3, 0.0, math.inf),
-    ],
-)
-def test_lanes_end_together(rows: int, busy: list[float], idle: int, each: float, share: float) -> None:
-    assert fair_share(rows, busy, idle, each) == pytest.approx(share)
-
-
-@given(
-    st.integers(1, 10**6),
-    st.lists(st.floats(0, 1e3), max_size=40),
-    st.integers(0, 40),
-    st.floats(1e-6, 10.0),
-)
-def test_a_share_is_no_more_than_there_is(rows: int, busy: list[float], idle: int, each: float) -> None:
-    assert 1.0 <= fair_share(rows, busy, idle, each) <= rows * (1 + 1e-9)

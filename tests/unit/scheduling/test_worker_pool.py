@@ -25,22 +25,22 @@ from tests.unit.virtual import doubled, items
 
 
 class ResultCollector:
-    """Where outcomes go; it minds being told twice."""
+    """Where results go; it minds being told twice."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.found: dict[int, RowResult] = {}
 
-    def __call__(self, outcomes: list[RowResult]) -> None:
+    def __call__(self, results: list[RowResult]) -> None:
         with self.lock:
-            for outcome in outcomes:
-                assert outcome.item.index not in self.found
-                self.found[outcome.item.index] = outcome
+            for result in results:
+                assert result.item.index not in self.found
+                self.found[result.item.index] = result
 
     def codes(self) -> dict[str, int]:
         counted: dict[str, int] = {}
-        for outcome in self.found.values():
-            code = outcome.error.code if outcome.error else "ok"
+        for result in self.found.values():
+            code = result.error.code if result.error else "ok"
             counted[code] = counted.get(code, 0) + 1
         return counted
 
@@ -52,16 +52,16 @@ def double(some: Sequence[Item], timeout: float) -> BatchResult:
 @pytest.fixture(autouse=True)
 def no_lane_is_left() -> Any:
     yield
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("huggingface-lane")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("huggingface-worker")]
 
 
 def test_every_item_gets_its_answer() -> None:
-    inbox = ResultCollector()
-    summary = WorkerPool().run(items(5000), double, inbox)
-    assert {index: outcome.value for index, outcome in inbox.found.items()} == {n: 2 * n for n in range(5000)}
+    collector = ResultCollector()
+    summary = WorkerPool().run(items(5000), double, collector)
+    assert {index: result.value for index, result in collector.found.items()} == {n: 2 * n for n in range(5000)}
     assert summary.rows == summary.tokens == 5000
     assert summary.compute_seconds == 0.5 * summary.requests
-    assert {outcome.request_id for outcome in inbox.found.values()} == {"r"}
+    assert {result.request_id for result in collector.found.values()} == {"r"}
 
 
 def test_nothing_to_send_starts_no_lane() -> None:
@@ -94,7 +94,7 @@ def test_lanes_work_side_by_side_and_never_too_many() -> None:
         return double(some, timeout)
 
     summary = WorkerPool(Limits(max_batch_size=1, max_concurrency=8)).run(items(200), send, ResultCollector())
-    assert most == summary.lanes == 8
+    assert most == summary.workers == 8
 
 
 def test_waits_are_handed_in() -> None:
@@ -111,11 +111,11 @@ def test_waits_are_handed_in() -> None:
             raise errors.ModelLoading("loading", retry_after=20.0)
         return double(some, timeout)
 
-    inbox = ResultCollector()
+    collector = ResultCollector()
     began = time.monotonic()
-    dispatcher = WorkerPool(Limits(max_batch_size=1), clock=lambda: now[0], sleep=sleep, random=random.Random(1).random)
-    dispatcher.run(items(40), send, inbox)
-    assert inbox.codes() == {"ok": 40}
+    pool = WorkerPool(Limits(max_batch_size=1), clock=lambda: now[0], sleep=sleep, random=random.Random(1).random)
+    pool.run(items(40), send, collector)
+    assert collector.codes() == {"ok": 40}
     assert sum(waited) >= 60.0
     assert time.monotonic() - began < 5.0
 
@@ -131,15 +131,23 @@ def test_the_timeout_is_the_limits() -> None:
     assert seen == [7.0]
 
 
+def test_a_deadline_counts_from_when_the_query_began() -> None:
+    collector = ResultCollector()
+    pool = WorkerPool(Limits(deadline=5.0), clock=lambda: 100.0)
+    summary = pool.run(items(3), double, collector, began=94.0)
+    assert summary.requests == 0
+    assert collector.codes() == {"deadline_exceeded": 3}
+
+
 def test_an_error_for_every_row_ends_the_run() -> None:
     def send(some: Sequence[Item], timeout: float) -> BatchResult:
         raise errors.Unauthorized("wrong token", status=401)
 
-    inbox = ResultCollector()
-    summary = WorkerPool().run(items(1000), send, inbox)
+    collector = ResultCollector()
+    summary = WorkerPool().run(items(1000), send, collector)
     assert isinstance(summary.stopped, errors.Unauthorized)
-    assert inbox.codes()["not_attempted"] >= 1000 - 16 * 32
-    assert sum(inbox.codes().values()) == 1000
+    assert collector.codes()["not_attempted"] >= 1000 - 16 * 32
+    assert sum(collector.codes().values()) == 1000
 
 
 @pytest.mark.parametrize("where", ["send", "deliver"])
@@ -152,15 +160,15 @@ def test_a_bug_is_not_swallowed(where: str) -> None:
             raise ZeroDivisionError("a bug")
         return double(some, timeout)
 
-    def deliver(outcomes: list[RowResult]) -> None:
+    def deliver(results: list[RowResult]) -> None:
         with lock:
-            told.extend(outcomes)
-        if where == "deliver" and outcomes[0].item.index > 20 and outcomes[0].error is None:
+            told.extend(results)
+        if where == "deliver" and results[0].item.index > 20 and results[0].error is None:
             raise ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError):
         WorkerPool().run(items(2000), send, deliver)
-    assert sorted(outcome.item.index for outcome in told) == list(range(2000))
+    assert sorted(result.item.index for result in told) == list(range(2000))
 
 
 def test_an_interrupt_ends_it_in_good_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,8 +186,8 @@ def test_an_interrupt_ends_it_in_good_order(monkeypatch: pytest.MonkeyPatch) -> 
         time.sleep(0.01)
         return double(some, timeout)
 
-    inbox = ResultCollector()
-    dispatcher = WorkerPool(Limits(max_batch_size=1))
+    collector = ResultCollector()
+    pool = WorkerPool(Limits(max_batch_size=1))
     # The first wait of the main thread is the one for the lanes to end: threads are started before.
     started = threading.Thread.start
 
@@ -190,11 +198,11 @@ def test_an_interrupt_ends_it_in_good_order(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(threading.Thread, "start", start)
     with pytest.raises(KeyboardInterrupt):
-        dispatcher.run(items(5000), send, inbox)
-    counted = inbox.codes()
+        pool.run(items(5000), send, collector)
+    counted = collector.codes()
     assert counted["ok"] > 0
     assert counted["ok"] + counted["not_attempted"] == 5000
-    reason = next(outcome.error for outcome in inbox.found.values() if outcome.error)
+    reason = next(result.error for result in collector.found.values() if result.error)
     assert isinstance(reason.__cause__, KeyboardInterrupt)
 
 
@@ -209,9 +217,9 @@ def test_without_a_thread_to_spare_it_goes_on_with_those_there_are(monkeypatch: 
         start(self)
 
     monkeypatch.setattr(threading.Thread, "start", scarce)
-    inbox = ResultCollector()
-    WorkerPool(Limits(max_batch_size=1)).run(items(100), double, inbox)
-    assert inbox.codes() == {"ok": 100}
+    collector = ResultCollector()
+    WorkerPool(Limits(max_batch_size=1)).run(items(100), double, collector)
+    assert collector.codes() == {"ok": 100}
 
 
 def test_two_queries_share_what_is_known_of_a_service() -> None:
@@ -236,21 +244,21 @@ def test_two_queries_share_what_is_known_of_a_service() -> None:
 def test_delivered_while_others_are_still_asked() -> None:
     """What was paid for must be kept although the process may die: it is handed over at once."""
     gate = threading.Event()
-    inbox = ResultCollector()
+    collector = ResultCollector()
 
     def send(some: Sequence[Item], timeout: float) -> BatchResult:
         if some[0].index == 0:
             assert gate.wait(10.0)
         return double(some, timeout)
 
-    def deliver(outcomes: list[RowResult]) -> None:
-        inbox(outcomes)
-        if len(inbox.found) == 99:
+    def deliver(results: list[RowResult]) -> None:
+        collector(results)
+        if len(collector.found) == 99:
             gate.set()
 
     WorkerPool(Limits(max_batch_size=1)).run(items(100), send, deliver)
     assert gate.is_set()
-    assert len(inbox.found) == 100
+    assert len(collector.found) == 100
 
 
 @settings(max_examples=40, deadline=None)
@@ -279,7 +287,7 @@ def test_threads_mix_nothing_up(count: int, size: int, lanes: int, seed: int, st
             return BatchResult(doubled(some)[:-1])
         return double(some, timeout)
 
-    inbox = ResultCollector()
+    collector = ResultCollector()
     limits = Limits(max_batch_size=size, max_concurrency=lanes, max_retries=2)
     skipped = [0.0]
 
@@ -287,8 +295,8 @@ def test_threads_mix_nothing_up(count: int, size: int, lanes: int, seed: int, st
         skipped[0] += seconds
 
     WorkerPool(limits, clock=lambda: time.monotonic() + skipped[0], sleep=sleep).run(
-        items(count), send, inbox, stop_on_error=stop
+        items(count), send, collector, stop_on_error=stop
     )
-    assert sorted(inbox.found) == list(range(count))
-    for index, outcome in inbox.found.items():
-        assert outcome.error is not None or outcome.value == 2 * index
+    assert sorted(collector.found) == list(range(count))
+    for index, result in collector.found.items():
+        assert result.error is not None or result.value == 2 * index

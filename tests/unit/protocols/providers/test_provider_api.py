@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from huggingface_api_handler.errors import BlockedAddress, InvalidAnswer, ModelNotFound, SettingsError, Unavailable
+from huggingface_api_handler.errors import (
+    BlockedAddress,
+    ConnectionFailed,
+    InvalidAnswer,
+    ModelNotFound,
+    SettingsError,
+    Unavailable,
+)
 from huggingface_api_handler.hub import facts, provider_registry
 from huggingface_api_handler.hub.facts import Served
 from huggingface_api_handler.net.transport import Transport
@@ -289,3 +296,28 @@ def test_a_mask_behind_a_link(service: Service, monkeypatch: pytest.MonkeyPatch)
             service.routes[f"{path}?_subdomain=queue"] = answer(strange)
             with pytest.raises(InvalidAnswer):
                 read(task, answer_of(one.ask(task, call, timeout=5)), 1, Arguments())
+
+
+@pytest.mark.parametrize("provider", ["together", "replicate"])
+def test_a_request_gets_the_time_that_the_look_up_leaves(
+    service: Service, monkeypatch: pytest.MonkeyPatch, provider: str
+) -> None:
+    now = [0.0]
+
+    def look_up(*_: Any, **__: Any) -> tuple[Served, ...]:
+        now[0] += 3.0
+        return (Served(provider, "text-to-image", "live", "org/name"),)
+
+    monkeypatch.setattr(facts, "providers", look_up)
+    monkeypatch.setattr(ProviderAPI, "_clock", staticmethod(lambda: now[0]))
+    timeouts: list[float] = []
+    one = make(service, provider)
+
+    def post(url: str, *, timeout: float, **_: Any) -> Any:
+        timeouts.append(timeout)
+        raise ConnectionFailed("no connection")
+
+    monkeypatch.setattr(one._transport, "post", post)
+    with pytest.raises(ConnectionFailed):
+        one.ask(TASKS["text-to-image"], Call("a hut", accept="image/png"), timeout=10)
+    assert timeouts == [7.0]

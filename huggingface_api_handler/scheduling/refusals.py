@@ -1,0 +1,147 @@
+"""Whose fault a failed request is: one row's, the batch's, the arguments', the account's, or the moment's."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+
+from ..errors import (
+    AccountError,
+    HuggingFaceError,
+    InvalidInput,
+    ModelLoading,
+    RateLimited,
+    ServiceTimeout,
+    SettingsError,
+)
+
+#: Requests that must fail in the same words, and rows that must have done so alone, before the arguments are blamed.
+SAME_REQUESTS, SAME_ROWS = 20, 3
+
+#: What differs between two errors with the same words: ids, long numbers, times.
+_VARIABLE = re.compile(r"\b(?=[0-9a-f-]*[0-9])[0-9a-f][0-9a-f-]{7,}\b|\d{2}:\d{2}:\d{2}\S*", re.I)
+
+
+class Fault(Enum):
+    """What a failed request says about.
+
+    ``ROW``: these rows fail, whenever they are sent. ``BATCH``: one of the rows is bad, or the batch is too long:
+    send its parts. ``SETTINGS`` and ``ACCOUNT``: every row would fail, so the query stops. ``MOMENT``: the same
+    request may succeed later. ``OPEN``: what is under way will show.
+    """
+
+    ROW = "row"
+    BATCH = "batch"
+    SETTINGS = "settings"
+    ACCOUNT = "account"
+    MOMENT = "moment"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known when a request fails.
+
+    Attributes:
+        rows: rows in the request.
+        failures: how often these rows have failed together, this time included.
+        passed: whether the query has had an answer to any row.
+        service_passed: whether the service has ever answered a row.
+        lists_passed: whether the service has ever answered more than one row in a request.
+        others_pass: whether other requests have succeeded since this one was sent.
+        others_under_way: whether other requests are under way.
+        others_left: whether other requests are under way or to come, which may show more.
+        tried_alone: whether the query has sent any row alone.
+        same_requests: requests of the query that failed in the same words, while none had passed.
+        same_rows: those of them that held one row.
+    """
+
+    rows: int = 1
+    failures: int = 1
+    passed: bool = False
+    service_passed: bool = False
+    lists_passed: bool = False
+    others_pass: bool = False
+    others_under_way: bool = False
+    others_left: bool = True
+    tried_alone: bool = True
+    same_requests: int = 1
+    same_rows: int = 0
+
+
+def fault_of(error: HuggingFaceError, known: Evidence) -> Fault:
+    """Return whose fault ``error`` is."""
+    if error.concerns_content and error.fatal:
+        return _content_fault(known)
+    if error.fatal:
+        return Fault.ACCOUNT if isinstance(error, AccountError) else Fault.SETTINGS
+    if error.retryable:
+        return Fault.BATCH if _list_may_be_at_fault(error, known) else Fault.MOMENT
+    # Without a status the fault was found here, in the row itself: a blocked address, a file that is missing.
+    same = known.same_requests >= SAME_REQUESTS and known.same_rows >= SAME_ROWS
+    if error.status is not None and same and not known.passed:
+        return Fault.SETTINGS
+    return Fault.BATCH if error.divisible and known.rows > 1 else Fault.ROW
+
+
+def _content_fault(known: Evidence) -> Fault:
+    """A firewall or a moderation refused. Where it lets nothing pass at all, it is not the content."""
+    if known.passed or known.service_passed:
+        return Fault.BATCH if known.rows > 1 else Fault.ROW
+    return Fault.OPEN if known.others_under_way else Fault.ACCOUNT
+
+
+def _list_may_be_at_fault(error: HuggingFaceError, known: Evidence) -> bool:
+    """Whether a batch failed in a way that may pass, but perhaps not for this batch: a bad row breaks some servers,
+    and others fail on every list."""
+    if known.rows == 1 or isinstance(error, (RateLimited, ModelLoading)):
+        return False
+    if isinstance(error, ServiceTimeout):
+        return True
+    if known.passed and not known.lists_passed:
+        return True
+    nothing_else_shows = not known.tried_alone or (known.passed and not known.others_left)
+    return known.failures > 1 and (known.others_pass or nothing_else_shows)
+
+
+class SameRefusals:
+    """Counts requests that failed in the same words, until a row passes."""
+
+    def __init__(self) -> None:
+        self._requests: Counter[tuple[str, int | None, str]] = Counter()
+        self._rows: Counter[tuple[str, int | None, str]] = Counter()
+
+    def count(self, error: HuggingFaceError, rows: int) -> tuple[int, int]:
+        """Count a failed request of ``rows`` rows; return the requests and the single rows with the same words."""
+        words = (error.code, error.status, _VARIABLE.sub("#", error.message))
+        self._requests[words] += 1
+        self._rows[words] += rows == 1
+        return self._requests[words], self._rows[words]
+
+
+def settings_error(error: HuggingFaceError, requests: int) -> SettingsError:
+    """Return the error of a query whose every request failed like ``error``."""
+    wrong = f"the argument {error.argument}" if error.argument else "an argument"
+    advice = f"Check {error.argument}: " if error.argument else ""
+    return SettingsError(
+        f"no row passed: the first {requests} requests failed with the same error, so {wrong} is wrong, not the rows: "
+        f"{error.message}",
+        advice=f"{advice}the message of the service names the cause; DESCRIBE <model>.args shows all arguments",
+        status=error.status,
+        request_id=error.request_id,
+    )
+
+
+def row_error(error: HuggingFaceError) -> HuggingFaceError:
+    """Return ``error`` as the error of the one row that caused it."""
+    if not error.fatal:
+        return error
+    return InvalidInput(
+        f"the service refused the content of this row, while other rows passed: {error.message}",
+        advice="Check the text or media of this row",
+        status=error.status,
+        request_id=error.request_id,
+        divisible=False,
+    )

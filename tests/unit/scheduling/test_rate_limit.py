@@ -1,0 +1,93 @@
+"""The rate that a service allows is found and used. All of it in virtual time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from huggingface_api_handler.scheduling.results import Limits
+from tests.unit.virtual import Service, TokenBucket, Window, items, play
+
+
+class TestRate:
+    @pytest.mark.parametrize("latency", [0.01, 0.05, 0.2])
+    @pytest.mark.parametrize(
+        "gate",
+        [
+            lambda: TokenBucket(50, 5),
+            lambda: TokenBucket(50, 50),
+            lambda: TokenBucket(50, 50, 1.0),
+            lambda: Window(50, slides=False),
+            lambda: Window(50, slides=True),
+            lambda: Window(50, slides=True, retry_after=1.0),
+        ],
+        ids=["bucket of 5", "of 50", "of 50, Retry-After", "window", "sliding window", "sliding, Retry-After"],
+    )
+    def test_uses_what_is_allowed_and_little_more(
+        self, gate: Callable[[], Callable[[float], float | None]], latency: float
+    ) -> None:
+        service = Service(latency, gate=gate(), way=0.002)
+        late = random.Random(1)
+        _, results, _ = play(
+            items(3000), service, Limits(max_batch_size=1), late=lambda: late.expovariate(1.0 / 0.0005)
+        )
+        assert all(result.value == 2 * result.item.index for result in results)
+        assert len(service.accepted) / max(service.accepted) >= 0.92 * 50
+        assert len(service.refused) < 0.05 * len(service.arrivals)
+
+    @pytest.mark.parametrize("burst", [5, 50])
+    def test_follows(self, burst: int) -> None:
+        bucket = TokenBucket(50, burst)
+
+        def gate(now: float) -> float | None:
+            bucket.rate = 25.0 if 15.0 <= now < 30.0 else 50.0
+            return bucket(now)
+
+        service = Service(0.05, gate=gate, way=0.002)
+        play(items(2600), service, Limits(max_batch_size=1))
+
+        def rate(start: float, end: float) -> float:
+            return sum(start <= at < end for at in service.accepted) / (end - start)
+
+        assert rate(3, 15) >= 0.95 * 50
+        assert rate(17, 30) >= 0.95 * 25
+        assert rate(40, 50) >= 0.92 * 50
+        assert len(service.refused) < 0.05 * len(service.arrivals)
+
+    def test_refusals_by_chance_do_not_bring_it_to_a_halt(self) -> None:
+        chance = random.Random(5)
+        service = Service(0.05, gate=lambda now: -1.0 if chance.random() < 0.1 else None)
+        took, results, _ = play(items(5000), service, Limits(max_batch_size=1))
+        assert all(result.error is None for result in results)
+        assert took < 120  # 17 s without the refusals
+
+    @pytest.mark.parametrize("size", [1, 32])
+    def test_nor_do_those_that_ask_for_a_pause(self, size: int) -> None:
+        """One refusal in ten, whatever the pace, every second one with Retry-After: as with several servers."""
+        for seed in range(4):
+            chance = random.Random(seed)
+
+            def gate(now: float, chance: random.Random = chance) -> float | None:
+                drawn = chance.random()
+                return 1.0 if drawn < 0.05 else -1.0 if drawn < 0.1 else None
+
+            service = Service(0.05, 0.001, gate=gate)
+            took, results, _ = play(items(5000), service, Limits(max_batch_size=size))
+            assert all(result.error is None for result in results)
+            assert took < 150
+
+    def test_a_pause_holds_back_every_worker(self) -> None:
+        asked: list[float] = []
+
+        def gate(now: float) -> float | None:
+            if len(service.arrivals) == 40:
+                asked.append(now)
+                return 3.0
+            return None
+
+        service = Service(0.05, gate=gate, way=0.002)
+        play(items(500), service, Limits(max_batch_size=1))
+        told = asked[0] + 0.002
+        assert not [at for at in service.arrivals if told < at < told + 3.0]

@@ -34,7 +34,8 @@ class WireRequest(requests.PreparedRequest):
 
     Attributes:
         pool: over whose connections.
-        target: what stands in its first line.
+        target: the path, or for a proxy the URL, in its first line.
+        exchange: its limits.
     """
 
     pool: Pool

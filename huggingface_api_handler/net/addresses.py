@@ -52,7 +52,7 @@ _CLOSED_V6 = _networks(
 )
 #: IPv4 behind a translator: as public as the IPv4 address inside.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-#: What no *name* may lead to, whoever allowed the name: it would take the literal address.
+#: What no host *name* may resolve to, even if the name is allowed: the owner would have to allow the address itself.
 NEVER_BY_NAME = _networks(
     """
     0.0.0.0/8
@@ -73,8 +73,8 @@ NEVER_BY_NAME = _networks(
 def is_public(address: str | Address) -> bool:
     """Whether ``address`` is one that everybody on the internet reaches alike.
 
-    IPv4 inside IPv6 counts as the IPv4 address it stands for where it is mapped or translated
-    (NAT64); 6to4, Teredo and other tunnels are refused whole.
+    An IPv4 address that is mapped or translated (NAT64) into IPv6 counts as that IPv4 address; 6to4, Teredo and other
+    tunnels are refused as a whole.
     """
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address):

@@ -23,7 +23,11 @@ SMALL = 2**18
 
 
 class MemoryLimit:
-    """The limit that all requests of a process share."""
+    """The limit that all requests of a process share.
+
+    Which request a thread is working on is kept for the thread: memory is acquired in places that know no request, such
+    as the loading of media and the reading of a body.
+    """
 
     def __init__(self) -> None:
         self._large = threading.BoundedSemaphore(MAX_LARGE)

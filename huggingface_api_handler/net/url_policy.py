@@ -38,7 +38,7 @@ PORTS = {"http": 80, "https": 443}
 
 #: Hugging Face's former host for models: 410 for everything.
 DEAD_HOST = "api-inference.huggingface.co"
-#: Where Hugging Face itself answers for models. Not the Hub: a request to its API, with a token that
+#: Where Hugging Face itself serves models. Not the Hub: a request to its API, with a token that
 #: may write, could make or move repositories.
 _ROUTERS = frozenset({"router.huggingface.co"})
 #: Inference Endpoints. Each belongs to some customer, whose program gets what is sent there.

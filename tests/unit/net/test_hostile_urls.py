@@ -162,7 +162,7 @@ def test_no_cell_leads_inside(battery: Battery) -> None:
         assert not [address for address in ("127.", "10.", "::1") if address in told and address not in url], url
 
 
-def test_a_name_that_turns_is_dialled_where_it_was_judged(battery: Battery) -> None:
+def test_a_name_that_changes_is_connected_at_the_checked_address(battery: Battery) -> None:
     """The second look-up would lead inside: it is never made."""
     url = f"http://turning.example:{battery.inside.port}/a.png"
     assert list(_images(battery, [url])["y"]) == ["cat"]
@@ -212,7 +212,7 @@ def test_no_number_of_servers_keeps_sockets_open(battery: Battery) -> None:
     assert battery.internet.connections == before
 
 
-def test_no_number_of_lanes_keeps_more_sockets_of_a_server_open(
+def test_no_number_of_threads_keeps_more_sockets_of_a_server_open(
     battery: Battery, caplog: pytest.LogCaptureFixture
 ) -> None:
     at = engine(battery.service)
@@ -343,7 +343,7 @@ def test_no_link_in_an_answer_leads_inside(battery: Battery, monkeypatch: pytest
     assert all("authorization" not in heard.headers for heard in battery.internet.heard)
 
 
-def test_a_queue_is_asked_at_the_router_wherever_it_says_it_stands(
+def test_a_queue_is_polled_at_the_router_wherever_it_says_it_is(
     battery: Battery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(facts, "providers", lambda *_, **__: (Served("replicate", "text-to-image", "live", "m"),))

@@ -167,7 +167,7 @@ def test_a_proxy_that_is_meant(server: Loopback, other: Loopback) -> None:
     assert heard.target == "http://nowhere.example/hf/models/a"
     assert heard.headers["host"] == "nowhere.example"
     assert heard.headers["proxy-authorization"].startswith("Basic ")
-    # What a row names is judged by its addresses all the same.
+    # What a row names is checked by its addresses all the same.
     with pytest.raises(InvalidInput):
         one.get("http://nowhere.example:81/a.png", purpose="media", timeout=5)
     with pytest.raises(BlockedAddress):
@@ -207,10 +207,10 @@ def _tunnel(port: int) -> Speak:
     return speak
 
 
-# --- the judged address ---------------------------------------------------------------------------
+# --- the checked address ---------------------------------------------------------------------------
 
 
-def test_the_connection_goes_to_the_judged_address(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_connection_goes_to_the_checked_address(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def resolver(host: str, port: int) -> list[str]:
@@ -248,7 +248,7 @@ def test_a_redirect_to_the_inside_is_refused(server: Loopback, other: Loopback) 
 
 
 def test_a_service_connection_is_not_open_to_media(server: Loopback) -> None:
-    """A name that was public when judged for a medium must not travel over the service's socket."""
+    """A name that was public when checked for a medium must not travel over the service's socket."""
     found = [["127.0.0.1"]]
     now = [0.0]
     base = f"http://own.example:{server.port}"
@@ -568,7 +568,7 @@ def test_media_have_their_own_limit(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize("status", [307, 308])
-def test_a_kept_method_is_followed_within_an_origin(server: Loopback, status: int) -> None:
+def test_a_redirect_that_keeps_the_method_is_followed_within_an_origin(server: Loopback, status: int) -> None:
     def speak(heard: Heard, sock: socket.socket) -> None:
         (answer({"n": 1}) if heard.target == "/new/name" else answer(b"", status, Location="/new/name"))(heard, sock)
 
@@ -658,7 +658,7 @@ def test_a_strangers_answer_ends_a_row_not_the_query(
     assert "s3cret" not in str(caught.value)
 
 
-# --- errors and lanes -----------------------------------------------------------------------------
+# --- errors and threads -----------------------------------------------------------------------------
 
 
 def test_nobody_listens() -> None:
@@ -699,7 +699,7 @@ def test_a_missing_token_is_told_from_a_wrong_one(server: Loopback) -> None:
         transport(server).post(server.url, token=TOKEN, json={}, timeout=5)
 
 
-def test_sockets_are_used_again_by_many_lanes(server: Loopback) -> None:
+def test_connections_are_reused_by_many_threads(server: Loopback) -> None:
     def speak(heard: Heard, sock: socket.socket) -> None:
         answer({"echo": heard.json()["inputs"]})(heard, sock)
 
@@ -709,13 +709,13 @@ def test_sockets_are_used_again_by_many_lanes(server: Loopback) -> None:
     def ask(n: int) -> Any:
         return one.post(f"{server.url}/models/a/b", token=TOKEN, json={"inputs": n}, timeout=20).json()["echo"]
 
-    with ThreadPoolExecutor(32) as lanes:
-        assert list(lanes.map(ask, range(1000))) == list(range(1000))
+    with ThreadPoolExecutor(32) as threads:
+        assert list(threads.map(ask, range(1000))) == list(range(1000))
     assert server.connections <= 32
     one.close()
 
 
-def test_after_every_fault_a_lane_goes_on(server: Loopback) -> None:
+def test_after_every_fault_the_next_request_gets_its_own_response(server: Loopback) -> None:
     """No fault leaves bytes of one answer in front of the next."""
     one = transport(server, max_answer_bytes=1000)
     faults: list[Speak] = [

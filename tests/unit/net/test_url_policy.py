@@ -147,7 +147,7 @@ def test_spellings_that_are_made_one(url: str, expected: str) -> None:
 
 
 @given(st.text(max_size=60))
-def test_whatever_is_written_is_judged_or_refused(text: str) -> None:
+def test_whatever_is_written_is_checked_or_refused(text: str) -> None:
     for url in (text, f"http://{text}", f"https://{text}/x", f"http://good.example{text}"):
         try:
             target = UrlPolicy(resolver=Anything()).check(url, purpose="media")
@@ -361,7 +361,7 @@ def test_a_name_is_looked_up_once_for_a_while() -> None:
     assert len(names.asked) == 2
 
 
-def test_what_was_public_once_is_judged_again() -> None:
+def test_what_was_public_once_is_checked_again() -> None:
     now = [0.0]
     names = Names(flip_example=[PUBLIC])
     policy = UrlPolicy(resolver=names, clock=lambda: now[0])
@@ -380,7 +380,7 @@ def test_an_allowed_port_does_not_open_the_others_by_the_cache() -> None:
         policy.check("http://files.example/", purpose="media")
 
 
-def test_egresses_of_the_same_rules_are_equal_and_hashable() -> None:
+def test_policies_of_the_same_rules_are_equal_and_hashable() -> None:
     assert len({UrlPolicy((ROUTER,), ("a.example",)), UrlPolicy((ROUTER,), ("a.example",)), UrlPolicy((ROUTER,))}) == 2
 
 

@@ -144,7 +144,7 @@ from tests.unit.street import PNG, LABELS, engine, model, predict
 def most():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-task, column, lanes = sys.argv[1], "t", int(sys.argv[2])
+task, column, threads = sys.argv[1], "t", int(sys.argv[2])
 with Loopback(eval(sys.argv[3])) as server:
     server.heard = type("Forgetful", (list,), {"append": lambda *_: None})()
     cells = eval(sys.argv[4])
@@ -152,14 +152,14 @@ with Loopback(eval(sys.argv[3])) as server:
     of = model(at, task=task, input_column=column)
     predict(at, of, {column: cells[:1]}, timeout=60)
     before = most()
-    found = predict(at, of, {column: cells}, timeout=60, max_batch_size=1, max_concurrency=lanes)
+    found = predict(at, of, {column: cells}, timeout=60, max_batch_size=1, max_concurrency=threads)
     print(most() - before, *found["y_error_type"].unique())
 """
 
 
-def _grown(task: str, lanes: int, speak: str, cells: str) -> tuple[float, list[str]]:
+def _grown(task: str, threads: int, speak: str, cells: str) -> tuple[float, list[str]]:
     """Return the MiB by which a process of its own grows while it answers ``cells``, and the codes they end in."""
-    command = [sys.executable, "-c", GROWN, task, str(lanes), speak, cells]
+    command = [sys.executable, "-c", GROWN, task, str(threads), speak, cells]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     grown, *codes = done.stdout.split()
     return float(grown), codes
@@ -174,26 +174,28 @@ def _grown(task: str, lanes: int, speak: str, cells: str) -> tuple[float, list[s
     ],
     ids=["objects", "more than labels have", "more than vectors have"],
 )
-def test_answers_that_unfold_in_many_lanes_stay_within_the_bound(task: str, speak: str, body: int) -> None:
-    """Three bytes of JSON make an object of sixty: one lane at a time unpacks what is large, and no error keeps it."""
+def test_responses_that_decompress_in_many_threads_stay_within_the_limit(task: str, speak: str, body: int) -> None:
+    """Three bytes of JSON make an object of sixty: one thread at a time parses what is large, and no error keeps it."""
     grown, codes = _grown(task, 4, speak, "[str(n) for n in range(6)]")
     assert codes == ["invalid_answer"]
     # The first of them has been in memory before, with all that it unfolds to.
     assert grown < 4 * body / 2**20 + 384
 
 
-def test_media_in_many_rows_are_held_by_a_few_lanes_at_a_time() -> None:
+def test_media_in_many_rows_are_held_by_a_few_requests_at_a_time() -> None:
     """A kilobyte of gzip is a megabyte of picture."""
-    lanes, size = 24, 32
+    threads, size = 24, 32
     server = f"""[
         packed := __import__('gzip').compress(PNG + bytes({size} << 20), 1),
         picture := answer(packed, content_type='image/png', Content_Encoding='gzip'),
         lambda heard, sock: (heard.method == 'POST' and server.wait(1), (answer(LABELS) if heard.method == 'POST' else
                              picture)(heard, sock)),
     ][-1]"""
-    grown, codes = _grown("image-classification", lanes, server, f"[f'{{server.url}}/{{n}}' for n in range({lanes})]")
+    grown, codes = _grown(
+        "image-classification", threads, server, f"[f'{{server.url}}/{{n}}' for n in range({threads})]"
+    )
     assert codes == ["None"]
-    # Each of a few lanes has it as it is handed on and as it is sent, and the server, in the same process, as it comes.
+    # Each of a few requests has it as it is handed on and as it is sent, and the server, in this process, as it comes.
     assert grown < MAX_LARGE * 3 * size + 80
 
 

@@ -56,8 +56,8 @@ def failure_within(
 ) -> HuggingFaceError | None:
     """Return the error in the JSON of a response of status 200, if there is one.
 
-    ``{"error": …}`` or ``{"errors": …}`` that says something, ``{"object": "error"}``, ``{"detail": …}`` alone, MiniMax's
-    ``{"base_resp": {"status_code": 1008, "status_msg": …}}``, or a list of nothing else.
+    ``{"error": …}`` or ``{"errors": …}`` that says something, ``{"object": "error"}``, ``{"detail": …}`` alone,
+    MiniMax's ``{"base_resp": {"status_code": 1008, "status_msg": …}}``, or a list of nothing else.
     """
     parts = body if isinstance(body, list) else [body]
     if not parts or not all(isinstance(part, dict) and _says_error(part) for part in parts):

@@ -13,6 +13,8 @@ from .redaction import redact_cut_token, redact_token
 
 #: Of the server's own words. MySQL's clients show 500 characters of a message, and the advice comes after them.
 REASON_CHARS = 200
+#: Of the same, searched for what is wrong and for how long to wait.
+SEARCHED_CHARS = 4000
 #: Bytes of a failing response that are read.
 REASON_BYTES = 65536
 #: Characters of a web page that are looked at: it says what it has to say at its beginning.
@@ -29,7 +31,7 @@ _REQUEST_ID = ("x-request-id", "x-amzn-trace-id", "x-amz-cf-id")
 #: Fields of a JSON body that hold a reason, most telling first.
 _REASON_FIELDS = (
     "error", "message", "title", "detail", "details", "error_description", "msg", "reason", "errors",
-    "invalid_fields", "warnings",
+    "invalid_fields", "warnings", "base_resp", "status_msg",
 )  # fmt: skip
 
 
@@ -56,8 +58,8 @@ def is_page(headers: Mapping[str, str], content: bytes) -> bool:
     return told or _HTML.match(content[:80].decode("utf-8", "replace")) is not None
 
 
-def reason_of(headers: Mapping[str, str], content: bytes, secret: str | None = None) -> str:
-    """Return what the server said, in one short line of plain text; empty if it said nothing.
+def reason_of(headers: Mapping[str, str], content: bytes, secret: str | None = None, limit: int = REASON_CHARS) -> str:
+    """Return what the server said, in one line of plain text of at most ``limit`` characters; empty if it said nothing.
 
     ``x-error-message`` comes first, then the usual fields of a JSON body, then the body's text.
     """
@@ -65,18 +67,18 @@ def reason_of(headers: Mapping[str, str], content: bytes, secret: str | None = N
     if told is None:
         body = parsed(content)
         if body is not None and not isinstance(body, (int, float)):
-            return reason_in(body, secret)
+            return reason_in(body, secret, limit)
         told = _text(headers, content)
         if is_page(headers, content):
-            return _short(_text_of_html(told), REASON_CHARS, secret)
-    return _short(_plain_text(told), REASON_CHARS, secret)
+            return _short(_text_of_html(told), limit, secret)
+    return _short(_plain_text(told), limit, secret)
 
 
-def reason_in(body: Any, secret: str | None = None) -> str:
-    """Return what an error's JSON says, in one short line of plain text."""
+def reason_in(body: Any, secret: str | None = None, limit: int = REASON_CHARS) -> str:
+    """Return what an error's JSON says, in one line of plain text of at most ``limit`` characters."""
     words = list(dict.fromkeys(filter(None, (word.strip() for word in _words(body)))))
     told = "; ".join(words[:8]) if words else _as_json(body)
-    return _short(_plain_text(told), REASON_CHARS, secret)
+    return _short(_plain_text(told), limit, secret)
 
 
 def _as_json(body: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import HuggingFaceError, InvalidInput, Unavailable
 from . import status_cases
-from .error_body import field_of, is_page, parsed, reason_in, reason_of, request_id
+from .error_body import SEARCHED_CHARS, field_of, is_page, parsed, reason_in, reason_of, request_id
 from .retry_after import retry_after, seconds_of
 from .status_cases import BY_ARGUMENT, BY_ERROR_TYPE, BY_REASON, BY_STATUS, Case
 
@@ -40,12 +40,15 @@ def failure(
     """
     body = parsed(content) if content[:1] in b'{[" \n\t\r' else None
     reason = reason_of(headers, content, secret)
+    told = reason_of(headers, content, secret, SEARCHED_CHARS)
     page = status in status_cases.FIREWALL_STATUSES and is_page(headers, content)
-    case = status_cases.FIREWALL if page else _case(status, reason, body, authorised)
+    case = status_cases.FIREWALL if page else _case(status, told, body, authorised)
     advice = case.own_server if case.own_server and not is_hugging_face else case.advice
     if is_billed and case in (status_cases.TOKEN, status_cases.NO_TOKEN):
         advice = f"{advice}{status_cases.CHECK_BILL_TO}"
-    return _error(case, advice, reason, status, headers, body, secret)
+    waits = status in (408, 425, 429, 498) or status >= 500
+    wait = retry_after(headers, body, reason=told) if waits else None
+    return _error(case, advice, reason, status, request_id(headers, secret), wait)
 
 
 def failure_within(
@@ -53,18 +56,23 @@ def failure_within(
 ) -> HuggingFaceError | None:
     """Return the error in the JSON of a response of status 200, if there is one.
 
-    ``{"error": …}`` or ``{"errors": …}`` that says something, ``{"object": "error"}``, or a list of nothing else.
+    ``{"error": …}`` or ``{"errors": …}`` that says something, ``{"object": "error"}``, ``{"detail": …}`` alone,
+    MiniMax's ``{"base_resp": {"status_code": 1008, "status_msg": …}}``, or a list of nothing else.
     """
     parts = body if isinstance(body, list) else [body]
-    if not parts or not all(isinstance(part, dict) and _is_error(part) for part in parts):
+    if not parts or not all(isinstance(part, dict) and _says_error(part) for part in parts):
         return None
-    reason = reason_in(parts[0], secret)
-    case = _hidden_case(reason, parts[0])
-    return _error(case, case.advice, reason, status, headers, parts[0], secret)
+    told = reason_in(parts[0], secret, SEARCHED_CHARS)
+    case = _hidden_case(told, parts[0])
+    wait = retry_after(headers, parts[0], reason=told)
+    return _error(case, case.advice, reason_in(parts[0], secret), status, request_id(headers, secret), wait)
 
 
-def _is_error(body: dict[str, Any]) -> bool:
-    return bool(body.get("error") or body.get("errors")) or body.get("object") == "error"
+def _says_error(body: dict[str, Any]) -> bool:
+    if body.get("error") or body.get("errors") or body.get("object") == "error" or list(body) == ["detail"]:
+        return True
+    told = body.get("base_resp")
+    return isinstance(told, dict) and told.get("status_code") not in (0, None) and not body.get("choices")
 
 
 def unfetched(status: int, headers: Mapping[str, str], url: str) -> HuggingFaceError:
@@ -79,8 +87,9 @@ def unfetched(status: int, headers: Mapping[str, str], url: str) -> HuggingFaceE
 
 
 def _case(status: int, reason: str, body: Any, authorised: bool) -> Case:
+    code = str(field_of(body, "code") or "")
     for statuses, pattern, case in BY_REASON:
-        if status in statuses and pattern.search(reason):
+        if status in statuses and (pattern.search(reason) or pattern.search(code)):
             return case
     if status >= 500 and seconds_of(field_of(body, "estimated_time"), 1) is not None:
         return status_cases.STARTING
@@ -111,19 +120,18 @@ def _hidden_case(reason: str, body: dict[str, Any]) -> Case:
 
 
 def _error(
-    case: Case, advice: str | None, reason: str, status: int, headers: Mapping[str, str], body: Any, secret: str | None
+    case: Case, advice: str | None, reason: str, status: int, request: str | None, wait: float | None
 ) -> HuggingFaceError:
     argument = None
     if case.error is InvalidInput and advice == status_cases.INPUT.advice:
         argument = _argument_in(reason)
         advice = f"Check the argument {argument}, then this row's values" if argument else advice
-    waits = status in (408, 425, 429) or status >= 500 or status < 300
     return case.error(
         f'{case.happened}: "{reason}"' if reason else case.happened,
         advice=advice or case.error.plain_remedy(),
         status=status,
-        request_id=request_id(headers, secret),
-        retry_after=retry_after(headers, body, reason=reason) if waits else None,
+        request_id=request,
+        retry_after=wait,
         retryable=case.retryable,
         divisible=case.divisible,
         argument=argument,

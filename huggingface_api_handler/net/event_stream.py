@@ -40,4 +40,6 @@ def parse_events(content: bytes) -> list[Event]:
             data.append(value)
         elif field == "event":
             name = value
+        elif field == "error":  # llama.cpp's, before it kept to the standard
+            name, data = "error", [value]
     return events

@@ -42,7 +42,8 @@ def retry_after(
 
     In this order: the Hub's ``RateLimit: "api";r=0;t=189`` (to the end of its window), ``Retry-After-Ms``,
     ``Retry-After`` (seconds or a date), "try again in 3.2s" in the text, ``X-RateLimit-Reset-Requests`` and
-    ``-Tokens`` (``1.5s``, ``2m3s``) of the limit that is used up, and a loading model's ``estimated_time``.
+    ``-Tokens`` (``1.5s``, ``2m3s``) of the limit that is used up, Google's ``RetryInfo``, and a loading model's
+    ``estimated_time``.
 
     Args:
         headers: with lower-case names.
@@ -55,6 +56,7 @@ def retry_after(
         _seconds_or_date(headers.get("retry-after"), now),
         _in_words(reason),
         _reset(headers),
+        _retry_info(body),
     ):
         if seconds is not None:
             return min(seconds, LONGEST_WAIT)
@@ -105,6 +107,16 @@ def _in_words(reason: str) -> float | None:
         told = _DURATION.match(reason, beginning.end())
         if told is not None:
             return _duration(told[0])
+    return None
+
+
+def _retry_info(body: Any) -> float | None:
+    """Return the ``retryDelay`` of Google's ``RetryInfo`` among an error's details, as ``26.5s``."""
+    details = field_of(body, "details")
+    for detail in details if isinstance(details, list) else ():
+        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        if isinstance(delay, str) and delay.endswith("s"):
+            return seconds_of(delay.removesuffix("s"), LONGEST_WAIT)
     return None
 
 

@@ -189,6 +189,12 @@ GATEWAY = Case(
     "the service did not respond in time",
     "Ask for less at once (max_new_tokens, max_tokens, max_batch_size), or run the query again later",
 )
+OUT_OF_CREDITS = Case(
+    OutOfCredits,
+    "the account's credits are used up",
+    own_server="Add credits to the account that api_key belongs to, then run the query again: "
+    "rows that were answered are not billed again",
+)
 NOT_READY = "Run the query again later"
 CHECK_ADDRESS = "Check endpoint and base_url"
 #: A firewall may do this to the text of one row, which must not end the query for all rows.
@@ -202,6 +208,8 @@ _TOO_LONG = (
     r"|too many (input )?tokens|index out of range in self|max_new_tokens` must be <=|reduce the length"
     r"|(prompt|input)s? (is|are) too long|longer than the maximum|maximum (number of )?tokens"
 )
+#: The same by llama.cpp, which has answered with status 500 as well.
+_CONTEXT_SIZE = r"exceeds? the available context size|larger than the max context size|tokens\) is too large to process"
 _CONTENT_POLICY = (
     r"content[ _-]?(management )?(policy|filter|moderation)|moderation|responsible.?ai|flagged (as|for|by)"
     r"|safety (system|filter|policy|guidelines?)|violat\w+ (of )?((our|the|its|their|usage|content|community|safety) )*"
@@ -210,7 +218,8 @@ _CONTENT_POLICY = (
 )
 _FIREWALL = r"\bblocked\b|firewall|\bwaf\b|attention required|request rejected|^error code: 10\d\d$"
 _UNKNOWN_MODEL = (
-    r"(invalid|unknown|unrecogni[sz]ed) model( name| id)?\b|no such model|model_not_found"
+    r"(invalid|unknown|unrecogni[sz]ed) model( name| id)?\b|no such model|not a valid model\b"
+    r"|model_not_(found|supported)"
     r"|\bmodel([ :]{1,2}[`'\"]?[\w./:@-]{1,120}[`'\"]?)?,? (does not exist|(is |was |could )?not (be )?found)"
 )
 _MODEL_REQUIRED = (
@@ -219,7 +228,7 @@ _MODEL_REQUIRED = (
     r"[^a-z]{1,4}model\b|missing field `model`|'model' is a required"
 )
 
-#: Found in the server's reason: (statuses, pattern, case). The first match counts.
+#: Found in the server's reason or in its code for it: (statuses, pattern, case). The first match counts.
 BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], Case], ...] = tuple(
     (frozenset(statuses), re.compile(pattern, re.I), case)
     for statuses, pattern, case in (
@@ -240,9 +249,11 @@ BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], Case], ...] = tuple(
         ((400, 413, 422), r"batch size \d+ ?>|maximum allowed batch|max_client_batch_size", BATCH),
         ((400, 422), r"mel input features", AUDIO),
         ((400, 413, 422), _TOO_LONG, TOO_LONG),
+        ((400, 500), _CONTEXT_SIZE, TOO_LONG),
         ((400, 422), r"contains nan|missing values encoded|could not convert string to float", GAPS),
         ((500, 502, 503), r"currently loading|is loading|scal(ed|ing)|starting|initiali[sz]ing|cold start", STARTING),
         ((500, 503), r"too many requests|rate limit|model is overloaded", OVERLOADED),
+        ((429,), r"insufficient_quota", OUT_OF_CREDITS),
     )
 )
 
@@ -273,12 +284,7 @@ FIREWALL_STATUSES = (403, 405, 406)
 BY_STATUS: dict[int, Case] = {
     400: INPUT,
     401: TOKEN,
-    402: Case(
-        OutOfCredits,
-        "the account's credits are used up",
-        own_server="Add credits to the account that api_key belongs to, then run the query again: "
-        "rows that were answered are not billed again",
-    ),
+    402: OUT_OF_CREDITS,
     403: FORBIDDEN,
     404: NOT_FOUND,
     405: Case(ModelNotFound, "this address does not accept requests of this kind", CHECK_ADDRESS),
@@ -309,6 +315,8 @@ BY_STATUS: dict[int, Case] = {
     429: OVERLOADED,
     431: Case(SettingsError, "the request's headers are larger than the service accepts", "Shorten bill_to"),
     451: FORBIDDEN,
+    498: Case(RateLimited, "the service has no capacity at the moment"),
+    499: Case(Unavailable, "the request was cancelled on its way to the model", NOT_READY),
     501: Case(Unavailable, "the service does not support this", "Check task, model_name and endpoint", retryable=False),
     504: GATEWAY,
     511: Case(ConnectionFailed, "the network requires a login", "Check the server's network", retryable=False),
@@ -320,8 +328,8 @@ BY_ERROR_TYPE: tuple[tuple[str, int], ...] = (
     (r"loading|scaling|starting", 503),
     (r"overload|rate.?limit|too many requests", 429),
     (r"validation|invalid.?request|invalid input|tokenizer", 422),
-    (r"credit|quota|billing", 402),
+    (r"credit|quota|billing|balance", 402),
     (r"unauthori|invalid.?token|authentication", 401),
     (r"permission|forbidden|gated", 403),
-    (r"not.?found|does not exist|not supported", 404),
+    (r"not.?found|does not exist|not supported|unexpected endpoint", 404),
 )

@@ -255,6 +255,10 @@ class Transport:
         return min(self._max_answer_bytes, request.max_bytes) if request.method == "POST" else request.max_bytes
 
 
+#: One of these is in the JSON of every failure that comes with status 200.
+_ERROR_SIGNS = (b'"error', b'"base_resp"', b'{"detail"')
+
+
 def _refuse_hidden_failure(response: Response, request: Request) -> None:
     """Raise if a response of status 200 is a failure: a web page, or an error in JSON or in an event of a stream."""
     if response.media_type == "text/html" and "html" not in request.accept:
@@ -266,7 +270,7 @@ def _refuse_hidden_failure(response: Response, request: Request) -> None:
         error = failure_within(response.status, response.headers, body, secret=response.secret)
         if error is not None:
             raise error
-    if not request.begins_paid_work and response.content[:1] in b"{[" and b'"error"' in response.content:
+    if not request.begins_paid_work and any(sign in response.content for sign in _ERROR_SIGNS):
         error = failure_within(response.status, response.headers, parsed_json(response.content), secret=response.secret)
         if error is not None:
             raise error

@@ -123,10 +123,11 @@ class SameRefusals:
 
 def settings_error(error: HuggingFaceError, requests: int) -> SettingsError:
     """Return the error of a query whose every request failed like ``error``."""
+    wrong = f"the argument {error.argument}" if error.argument else "an argument"
     advice = f"Check {error.argument}: " if error.argument else ""
     return SettingsError(
-        f"no row passed: the first {requests} requests failed with the same error, so an argument is wrong, not the "
-        f"rows: {error.message}",
+        f"no row passed: the first {requests} requests failed with the same error, so {wrong} is wrong, not the rows: "
+        f"{error.message}",
         advice=f"{advice}the message of the service names the cause; DESCRIBE <model>.args shows all arguments",
         status=error.status,
         request_id=error.request_id,

@@ -82,6 +82,7 @@ class HuggingFaceError(Exception):
         attempts: how many requests were made for it.
         retry_after: seconds the service asked to wait.
         retryable: whether the same row may succeed later; default by class.
+        retry_limit: retries that are worth making, if fewer than usual.
         concerns_content: what a row contains may be the reason, though the error looks like one of all rows: a
             firewall or a moderation refused it. If other rows have been answered, it is a row's own error.
         is_too_long: the input is longer than the model accepts; what to do about that depends on the task.
@@ -112,6 +113,7 @@ class HuggingFaceError(Exception):
         "attempts",
         "retry_after",
         "retryable",
+        "retry_limit",
         "divisible",
         "concerns_content",
         "is_too_long",
@@ -132,6 +134,7 @@ class HuggingFaceError(Exception):
         attempts: int | None = None,
         retry_after: float | None = None,
         retryable: bool | None = None,
+        retry_limit: int | None = None,
         divisible: bool | None = None,
         concerns_content: bool = False,
         is_too_long: bool = False,
@@ -149,6 +152,7 @@ class HuggingFaceError(Exception):
         self.retry_after = retry_after
         if retryable is not None:
             self.retryable = retryable
+        self.retry_limit = retry_limit
         if divisible is not None:
             self.divisible = divisible
         self.concerns_content = concerns_content

@@ -12,14 +12,21 @@ class BatchSizeCap:
     """How many rows a service takes in one request, where only trying shows it.
 
     A batch that fails while both its parts go through was too long, or the fault was a passing one. The second
-    time, with no batch of that size going through in between, it was too long.
+    time, with no batch of that size going through in between, it was too long. Where the service did not refuse
+    but failed, that is uncertain: after a while a batch of twice the size is tried again.
     """
+
+    #: Rows after which a longer batch is tried, doubled each time.
+    RECHECK = 64
 
     def __init__(self) -> None:
         self.cap = math.inf
         #: Whether any batch of more than one row has gone through.
         self.any_passed = False
         self._too_long: dict[int, int] = {}
+        self._is_certain = True
+        self._recheck = self.RECHECK
+        self._rows = 0
 
     def passed(self, size: int) -> None:
         """A batch of ``size`` rows went through."""
@@ -27,12 +34,25 @@ class BatchSizeCap:
             self.any_passed = True
             if self._too_long:
                 self._too_long = {n: count for n, count in self._too_long.items() if n > size}
+        if self._is_certain:
+            return
+        self._rows += size
+        if 1 < size == self.cap or self._rows >= self._recheck:
+            self._recheck *= 1 if size > 1 else 2
+            self._rows = 0
+            self.cap *= 2
 
-    def too_long(self, size: int) -> None:
-        """A batch of ``size`` rows failed, and both its parts went through."""
+    def too_long(self, size: int, *, certain: bool = True) -> None:
+        """A batch of ``size`` rows failed, and both its parts went through.
+
+        Args:
+            certain: whether the service refused it, instead of failing.
+        """
         self._too_long[size] = self._too_long.get(size, 0) + 1
         if sum(self._too_long.values()) >= 2:
             self.cap = min(self.cap, float(max(1, (min(self._too_long) + 1) // 2)))
+            self._is_certain, self._rows = certain, 0
+            self._too_long.clear()
 
 
 class BatchSizer:

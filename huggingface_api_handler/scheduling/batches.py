@@ -33,9 +33,15 @@ class Item:
 
 @dataclass(slots=True, eq=False)
 class Parent:
-    """A batch that was split, as its parts remember it."""
+    """A batch that was split, as its parts remember it.
+
+    Attributes:
+        refused: whether the service refused it, instead of failing.
+        answered: rows of its parts that were answered.
+    """
 
     size: int
+    refused: bool = False
     answered: int = 0
 
 
@@ -88,7 +94,7 @@ class Batch:
     def split(self, at: int) -> list[Batch]:
         """Cut in two before item ``at``. The parts know that they were one, and count their failures afresh."""
         parts = [self.part(0, at), self.part(at, len(self.items))]
-        parent = Parent(len(self.items))
+        parent = Parent(len(self.items), self.error is not None and not self.error.retryable)
         for part in parts:
             part.parent, part.failures = parent, 0
         return parts

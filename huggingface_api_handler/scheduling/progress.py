@@ -1,18 +1,18 @@
-"""How fast a run is now, for those who wait for it."""
+"""The recent rate of a run, and the time left."""
 
 from __future__ import annotations
 
 from collections import deque
 
-#: Samples kept of the time that counts; more would change nothing that can be seen.
+#: Samples of the time that counts; more would make no visible difference.
 SAMPLES = 32
 
 
 class Progress:
-    """The pace of a run, over the latter half of the time it has taken.
+    """The rate of a run, over the second half of its duration.
 
-    A run begins slowly, one request at a time, and a service has better and worse minutes: what
-    it did at its beginning says little of what is left. Not safe for several threads by itself.
+    A run begins slowly, and a service has better and worse minutes: the beginning says little
+    about the rest. Not safe for use by several threads without a lock.
 
     Args:
         now: when the run begins, in seconds of a clock that only grows.
@@ -34,18 +34,18 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Inputs a second; 0 where nothing is known yet."""
+        """Inputs per second; 0 while nothing is known."""
         (then, before), (now, done) = self._samples[0], self._last
         return (done - before) / (now - then) if now > then else 0.0
 
 
 def left(total: int, done: int, rate: float) -> float | None:
-    """Return the seconds that a run still takes at this pace; ``None`` where there is none."""
+    """Return the seconds left at this rate; ``None``: not known."""
     return max(0, total - done) / rate if rate > 0 else None
 
 
 def duration(seconds: float) -> str:
-    """Return a duration for people: ``40 s``, ``12 min``, ``3 h 5 min``."""
+    """Return a readable duration: ``40 s``, ``12 min``, ``3 h 5 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -46,6 +46,8 @@ class RetryPolicy:
             others_succeed: whether other requests have succeeded since the first of these tries.
         """
         limit = 2 * self.max_retries if others_succeed else self.max_retries
+        if error.retry_limit is not None:
+            limit = min(limit, error.retry_limit)
         if not error.retryable or error.fatal or tries > limit:
             return None
         if error.retry_after is not None:

@@ -252,7 +252,7 @@ class Scheduler:
         if parent is not None:
             parent.answered += size
             if parent.answered == parent.size:
-                state.batch_size.too_long(parent.size)
+                state.batch_size.too_long(parent.size, certain=parent.refused)
         # A model that answers is loaded.
         state.loading_until = -math.inf
 

@@ -1,4 +1,4 @@
-"""What is sent in which portions."""
+"""The queue of rows and the batches they are sent in."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_what_is_ready_again_goes_first_in_its_order() -> None:
     assert [batch and [item.index for item in batch.items] for batch in again] == [[0], [1], None]
 
 
-def test_what_is_to_wait_waits_and_the_rest_goes_on() -> None:
+def test_a_batch_waits_until_it_is_due() -> None:
     queue = Queue(items(2))
     late, soon = queue.take(1), queue.take(1)
     late.due, soon.due = 9.0, 5.0

@@ -25,7 +25,7 @@ class TestRate:
         ],
         ids=["bucket of 5", "of 50", "of 50, Retry-After", "window", "sliding window", "sliding, Retry-After"],
     )
-    def test_uses_what_is_allowed_and_little_more(
+    def test_the_allowed_rate_is_used_with_few_refusals(
         self, gate: Callable[[], Callable[[float], float | None]], latency: float
     ) -> None:
         service = Service(latency, gate=gate(), way=0.002)
@@ -38,7 +38,7 @@ class TestRate:
         assert len(service.refused) < 0.05 * len(service.arrivals)
 
     @pytest.mark.parametrize("burst", [5, 50])
-    def test_follows(self, burst: int) -> None:
+    def test_a_changed_limit_is_followed(self, burst: int) -> None:
         bucket = TokenBucket(50, burst)
 
         def gate(now: float) -> float | None:
@@ -56,7 +56,7 @@ class TestRate:
         assert rate(40, 50) >= 0.92 * 50
         assert len(service.refused) < 0.05 * len(service.arrivals)
 
-    def test_refusals_by_chance_do_not_bring_it_to_a_halt(self) -> None:
+    def test_random_refusals_do_not_slow_the_query_down_much(self) -> None:
         chance = random.Random(5)
         service = Service(0.05, gate=lambda now: -1.0 if chance.random() < 0.1 else None)
         took, results, _ = play(items(5000), service, Limits(max_batch_size=1))
@@ -64,8 +64,8 @@ class TestRate:
         assert took < 120  # 17 s without the refusals
 
     @pytest.mark.parametrize("size", [1, 32])
-    def test_nor_do_those_that_ask_for_a_pause(self, size: int) -> None:
-        """One refusal in ten, whatever the pace, every second one with Retry-After: as with several servers."""
+    def test_random_refusals_with_retry_after_do_not_either(self, size: int) -> None:
+        """One refusal in ten, at any rate, every second one with Retry-After: as with several servers."""
         for seed in range(4):
             chance = random.Random(seed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable
 
@@ -236,3 +237,11 @@ class TestLists:
             service = Service(0.05, 0.005, slots=1, fault=refusing(BROKEN, bad))
             _, results, _ = play(items(128), service, Limits(max_concurrency=1))
             assert codes(results) == {"ok": 127, "unavailable": 1}, bad
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_faults_by_chance_do_not_end_in_single_rows(self, seed: int) -> None:
+        chance = random.Random(seed)
+        service = Service(0.05, 0.005, fault=lambda batch, now: BROKEN if chance.random() < 0.3 else None)
+        _, results, _ = play(items(5000), service, seed=seed)
+        assert codes(results) == {"ok": 5000}
+        assert len(service.sizes) < 500

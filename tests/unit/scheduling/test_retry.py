@@ -1,4 +1,4 @@
-"""When a failed request is worth making again, and after how long."""
+"""When a failed request is sent again, and after how long."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_only_what_may_pass_is_tried_again(kind: type[errors.HuggingFaceError]) 
     assert (RetryPolicy().delay(kind("x"), 1) is not None) is passing
 
 
-def test_an_error_itself_may_say_otherwise() -> None:
+def test_an_error_may_override_its_class() -> None:
     assert RetryPolicy().delay(errors.InvalidAnswer("cut off", retryable=True), 1) is not None
     assert RetryPolicy().delay(errors.Unavailable("paused", retryable=False), 1) is None
 
@@ -28,6 +28,19 @@ def test_an_error_itself_may_say_otherwise() -> None:
 @pytest.mark.parametrize(("retries", "tries", "again"), [(0, 1, False), (1, 1, True), (1, 2, False), (5, 5, True)])
 def test_no_more_tries_than_allowed(retries: int, tries: int, again: bool) -> None:
     assert (RetryPolicy(retries).delay(LOST, tries) is not None) is again
+
+
+@pytest.mark.parametrize(
+    ("tries", "others", "again"), [(1, False, True), (2, False, False), (2, True, True), (3, True, False)]
+)
+def test_twice_as_many_while_other_requests_succeed(tries: int, others: bool, again: bool) -> None:
+    assert (RetryPolicy(1).delay(LOST, tries, others_succeed=others) is not None) is again
+
+
+@pytest.mark.parametrize(("tries", "again"), [(1, True), (2, False)])
+def test_an_error_may_be_worth_fewer_retries(tries: int, again: bool) -> None:
+    empty = errors.InvalidAnswer("empty", retryable=True, retry_limit=1)
+    assert (RetryPolicy(5).delay(empty, tries, others_succeed=True) is not None) is again
 
 
 def test_waits_double_up_to_the_cap() -> None:
@@ -48,5 +61,5 @@ def test_every_wait_is_finite_and_bounded(asked: float, tries: int, drawn: float
 @pytest.mark.parametrize(
     ("asked", "granted"), [(2.5, 2.5), (-1.0, 0.0), (1e9, 60.0), (math.nan, 0.0), (math.inf, 60.0)]
 )
-def test_what_the_service_asks_for_is_kept_to(asked: float, granted: float) -> None:
+def test_a_pause_that_the_service_asks_for_is_granted(asked: float, granted: float) -> None:
     assert RetryPolicy().delay(errors.ModelLoading("soon", retry_after=asked), 1, lambda: 0.0) == granted

@@ -1,4 +1,4 @@
-"""Every decision of a run, played through in virtual time: who is sent again, halved, given up."""
+"""The decisions of a run in virtual time: what is sent again, split, given up."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class TestLists:
         assert len(results) == 200
         assert scheduler.done
 
-    def test_a_row_without_an_answer_has_an_error(self) -> None:
+    def test_a_missing_answer_is_an_error(self) -> None:
         scheduler = Scheduler(items(1), Limits(), ServiceState(), now=0.0)
         batch = scheduler.take(0.0)
         assert isinstance(batch, Batch)
@@ -100,7 +100,7 @@ class TestLists:
         play(items(300), again, state=state)
         assert again.sizes == [1] * 300
 
-    def test_so_is_one_that_takes_short_ones(self) -> None:
+    def test_a_service_that_takes_short_lists_is_remembered(self) -> None:
         def fault(batch: Batch, now: float) -> HuggingFaceError | None:
             return errors.InvalidInput("more than 4", status=422) if len(batch) > 4 else None
 
@@ -111,7 +111,7 @@ class TestLists:
         assert max(again.sizes) == 4
         assert len(again.sizes) < 300 / 4 + 40
 
-    def test_an_error_of_one_row_is_that_rows_alone(self) -> None:
+    def test_an_error_within_an_answer_concerns_its_row(self) -> None:
         service = Service(0.05)
         wanted = items(40)
         scheduler = Scheduler(wanted, Limits(), ServiceState(), now=0.0)
@@ -135,7 +135,7 @@ class TestLists:
         assert codes(results) == {"ok": 39, "invalid_input": 1}
         assert by_index(results)[9].attempts == 2
 
-    def test_a_list_too_slow_for_its_timeout_is_cut(self) -> None:
+    def test_a_list_that_times_out_is_split(self) -> None:
         def fault(batch: Batch, now: float) -> HuggingFaceError | None:
             return errors.ServiceTimeout("60 s") if len(batch) > 2 else None
 
@@ -143,7 +143,7 @@ class TestLists:
         _, results, _ = play(items(40), service, Limits(max_retries=6))
         assert codes(results) == {"ok": 40}
 
-    def test_costly_rows_travel_in_lists_that_end_in_time(self) -> None:
+    def test_slow_rows_are_sent_in_lists_that_fit_the_timeout(self) -> None:
         service = Service(0.5, each=4.0)
         _, results, _ = play(items(400), service, Limits(timeout=60.0))
         assert max(result.latency for result in results) < 60.0
@@ -151,7 +151,7 @@ class TestLists:
 
 class TestRetries:
     @pytest.mark.parametrize("retries", [0, 1, 3])
-    def test_a_service_that_is_down_is_asked_as_often_as_allowed(self, retries: int) -> None:
+    def test_while_a_service_is_down_a_row_is_sent_max_retries_plus_one_times(self, retries: int) -> None:
         service = Service(0.05, fault=always(errors.Unavailable("down", status=503)))
         limits = Limits(max_batch_size=1, max_retries=retries)
         _, results, _ = play(items(5), service, limits)
@@ -159,7 +159,7 @@ class TestRetries:
         assert len(service.sizes) == 5 * (retries + 1)
         assert {result.error.attempts for result in results if result.error} == {retries + 1}
 
-    def test_a_fault_that_passes_is_got_over(self) -> None:
+    def test_a_temporary_fault_is_retried(self) -> None:
         service = Service(0.05, fault=lambda batch, now: errors.Unavailable("down") if now < 3.0 else None)
         _, results, scheduler = play(items(50), service, Limits(max_batch_size=1))
         assert codes(results) == {"ok": 50}
@@ -202,7 +202,7 @@ class TestRetries:
         assert codes(results) == {"ok": 4000}
         assert by_index(results)[30].attempts == 7
 
-    def test_but_it_is_not_asked_for_ever(self) -> None:
+    def test_retries_end_while_others_pass_too(self) -> None:
         def fault(batch: Batch, now: float) -> HuggingFaceError | None:
             return errors.RateLimited("slow", status=429) if batch.items[0].index == 30 else None
 
@@ -234,7 +234,7 @@ class TestRetries:
         assert "429" not in told
 
     @pytest.mark.parametrize("bad", [0, 31, 77])
-    def test_a_row_that_breaks_the_service_does_not_take_others_with_it(self, bad: int) -> None:
+    def test_a_row_that_breaks_the_service_fails_alone(self, bad: int) -> None:
         def fault(batch: Batch, now: float) -> HuggingFaceError | None:
             return errors.Unavailable("500") if any(item.index == bad for item in batch.items) else None
 
@@ -242,7 +242,7 @@ class TestRetries:
         assert codes(results) == {"ok": 199, "unavailable": 1}
         assert by_index(results)[bad].error is not None
 
-    def test_whoever_waits_to_be_sent_again_keeps_no_lane(self) -> None:
+    def test_a_row_that_waits_for_its_retry_blocks_no_worker(self) -> None:
         first = {0, 1, 2, 3}
 
         def fault(batch: Batch, now: float) -> HuggingFaceError | None:
@@ -270,7 +270,7 @@ class TestRetries:
         (result,) = scheduler.answered(batch, BatchResult([RowResult("x")]), 2.0)
         assert (result.attempts, scheduler.summary.requests, scheduler.summary.retries) == (2, 2, 1)
 
-    def test_nor_is_it_retried_beyond_the_limits(self) -> None:
+    def test_a_closed_connection_is_retried_within_the_limits(self) -> None:
         closed = errors.ConnectionFailed("closed", retry_after=0.0)
         for limits, codes_, requests in (
             (Limits(max_retries=0), {"connection": 10}, 10),
@@ -284,7 +284,7 @@ class TestRetries:
 
 
 class TestLoading:
-    def test_a_model_that_is_being_loaded_holds_back_every_lane(self) -> None:
+    def test_a_model_that_is_being_loaded_holds_back_every_worker(self) -> None:
         def fault(batch: Batch, now: float) -> HuggingFaceError | None:
             return errors.ModelLoading("loading", status=503, retry_after=5.0) if now < 4.0 else None
 
@@ -294,7 +294,7 @@ class TestLoading:
         assert not [at for at in service.arrivals if 0.1 < at < 5.0]
         assert took < 7.0
 
-    def test_one_server_of_several_that_is_loading_does_not(self) -> None:
+    def test_one_loading_server_of_several_holds_back_no_worker(self) -> None:
         def fault(batch: Batch, now: float) -> HuggingFaceError | None:
             bad = batch.items[0].index == 30 and batch.failures == 0
             return errors.ModelLoading("loading", status=503, retry_after=5.0) if bad else None
@@ -304,7 +304,7 @@ class TestLoading:
         assert codes(results) == {"ok": 300}
         assert sum(at < 3.0 for at in service.arrivals) == 300
 
-    def test_a_503_that_names_a_time_holds_back_every_lane(self) -> None:
+    def test_a_503_that_names_a_time_holds_back_every_worker(self) -> None:
         def fault(batch: Batch, now: float) -> HuggingFaceError | None:
             bad = batch.items[0].index == 30 and batch.failures == 0
             return errors.Unavailable("maintenance", status=503, retry_after=5.0) if bad else None
@@ -316,7 +316,7 @@ class TestLoading:
 
 
 class TestEnds:
-    def test_what_every_row_would_meet_stops_the_sending(self) -> None:
+    def test_an_error_of_every_row_stops_the_query(self) -> None:
         denied = errors.OutOfCredits("no credits", status=402)
         service = Service(0.05, fault=lambda batch, now: denied if now > 1.0 else None)
         _, results, scheduler = play(items(4000), service, Limits(max_batch_size=1))
@@ -329,7 +329,7 @@ class TestEnds:
         assert {result.error.__cause__ for result in rest if result.error} == {denied}
         assert {result.attempts for result in rest} == {0}
 
-    def test_rows_in_flight_are_still_taken(self) -> None:
+    def test_answers_in_flight_are_kept_after_the_query_stopped(self) -> None:
         scheduler = Scheduler(items(9), Limits(max_batch_size=1), ServiceState(), now=0.0)
         first, second = scheduler.take(0.0), scheduler.take(0.0)
         assert isinstance(first, Batch)
@@ -363,7 +363,7 @@ class TestEnds:
         assert sum(counted.values()) == 200
         late = next(result for result in results if result.attempts and result.error)
         assert isinstance(late.error and late.error.__cause__, errors.Unavailable)
-        # What the service has said is what has to be mended, not the deadline.
+        # What the service has said is what has to be fixed, not the deadline.
         assert "the last try failed with: no" in str(late.error)
 
     def test_a_request_gets_no_more_time_than_is_left(self) -> None:
@@ -373,7 +373,7 @@ class TestEnds:
 
     @pytest.mark.parametrize("size", [1, 32])
     @pytest.mark.parametrize("most", [0, 1, 7, 40])
-    def test_no_more_requests_than_paid_for(self, size: int, most: int) -> None:
+    def test_no_more_requests_than_max_requests(self, size: int, most: int) -> None:
         chance = random.Random(1)
         service = Service(0.05, fault=lambda batch, now: errors.Unavailable("no") if chance.random() < 0.2 else None)
         _, results, _ = play(items(100), service, Limits(max_batch_size=size, max_requests=most))
@@ -441,7 +441,7 @@ FAULTS = st.sampled_from(
 @given(
     names=st.lists(st.sampled_from([None, "a", "b"]), max_size=80),
     size=st.integers(1, 40),
-    lanes=st.integers(1, 20),
+    workers=st.integers(1, 20),
     retries=st.integers(0, 3),
     faults=st.lists(FAULTS, max_size=60),
     budget=st.none() | st.integers(0, 60),
@@ -452,7 +452,7 @@ FAULTS = st.sampled_from(
 def test_each_answer_is_for_its_own_input_exactly_once(
     names: list[str | None],
     size: int,
-    lanes: int,
+    workers: int,
     retries: int,
     faults: list[HuggingFaceError | ValueError | str | None],
     budget: int | None,
@@ -461,7 +461,7 @@ def test_each_answer_is_for_its_own_input_exactly_once(
     seed: int,
 ) -> None:
     wanted = [Item(index, str(index), index, name, 50_000) for index, name in enumerate(names)]
-    limits = Limits(size, lanes, None, deadline, budget, retries, 10.0)
+    limits = Limits(size, workers, None, deadline, budget, retries, 10.0)
     scheduler = Scheduler(
         wanted, limits, ServiceState(), now=0.0, stop_on_error=stop, random=random.Random(seed).random
     )
@@ -480,7 +480,7 @@ def test_each_answer_is_for_its_own_input_exactly_once(
             assert len({item.group for item in step.items}) == 1
             assert len(step) == 1 or sum(item.size for item in step.items) <= limits.max_batch_bytes
             away.append(step)
-            assert len(away) <= lanes
+            assert len(away) <= workers
             if order.random() < 0.5:
                 continue
         elif not away:

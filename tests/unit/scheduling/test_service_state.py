@@ -1,4 +1,4 @@
-"""What is learned of a service: lanes, cost, pace, length of lists. All of it in virtual time."""
+"""What a process learns about a service, in virtual time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.unit.virtual import Service, items, play
 
 
 def best(fixed: float, each: float, slots: int, rows: int) -> float:
-    """Seconds of the best list size (1 to 32) and number of lanes (1 to 16)."""
+    """Seconds of the best list size (1 to 32) and number of workers (1 to 16)."""
     times = []
     for size in range(1, 33):
-        for lanes in range(1, 17):
-            free = [0.0] * min(lanes, slots)
+        for workers in range(1, 17):
+            free = [0.0] * min(workers, slots)
             for start in range(0, rows, size):
                 heapq.heapreplace(free, free[0] + fixed + each * min(size, rows - start))
             times.append(max(free))
@@ -30,7 +30,9 @@ def best(fixed: float, each: float, slots: int, rows: int) -> float:
 
 @pytest.mark.parametrize(("fixed", "each", "slots"), [(0.05, 0.005, 8), (0.005, 0.020, 32), (0.5, 0.0, 4)])
 @pytest.mark.parametrize("seed", range(3))
-def test_lists_and_lanes_are_found_without_a_setting(fixed: float, each: float, slots: int, seed: int) -> None:
+def test_batch_size_and_concurrency_are_found_without_a_setting(
+    fixed: float, each: float, slots: int, seed: int
+) -> None:
     noise = random.Random(seed)
     service = Service(fixed, each, slots, noise=lambda: noise.uniform(0.98, 1.02))
     state = ServiceState()
@@ -42,7 +44,7 @@ def test_lists_and_lanes_are_found_without_a_setting(fixed: float, each: float, 
     assert second <= 1.08 * best(fixed, each, slots, 2000)
 
 
-def test_one_by_one_the_lanes_open_within_a_few_round_trips() -> None:
+def test_one_by_one_the_workers_open_within_a_few_round_trips() -> None:
     service = Service(0.05, way=0.0)
     took, _, scheduler = play(items(1000), service, Limits(max_batch_size=1, max_concurrency=32))
     assert scheduler.summary.workers == 32
@@ -50,7 +52,7 @@ def test_one_by_one_the_lanes_open_within_a_few_round_trips() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 2, 16, 200])
-def test_never_more_lanes_than_allowed(most: int) -> None:
+def test_never_more_workers_than_allowed(most: int) -> None:
     _, _, scheduler = play(items(2000), Service(0.05), Limits(max_batch_size=1, max_concurrency=most))
     assert scheduler.summary.workers == most
 

@@ -1,4 +1,4 @@
-"""The lanes: real threads, hardly any real waiting."""
+"""The workers: real threads, with clock and sleep replaced where they would wait."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def double(some: Sequence[Item], timeout: float) -> BatchResult:
 
 
 @pytest.fixture(autouse=True)
-def no_lane_is_left() -> Any:
+def no_worker_is_left() -> Any:
     yield
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("huggingface-worker")]
 
@@ -64,11 +64,11 @@ def test_every_item_gets_its_answer() -> None:
     assert {result.request_id for result in collector.found.values()} == {"r"}
 
 
-def test_nothing_to_send_starts_no_lane() -> None:
+def test_nothing_to_send_starts_no_worker() -> None:
     assert WorkerPool().run([], double, ResultCollector()).requests == 0
 
 
-def test_few_items_start_few_lanes() -> None:
+def test_few_items_start_few_workers() -> None:
     names: set[str] = set()
 
     def send(some: Sequence[Item], timeout: float) -> BatchResult:
@@ -80,7 +80,7 @@ def test_few_items_start_few_lanes() -> None:
     assert len(names) <= 3
 
 
-def test_lanes_work_side_by_side_and_never_too_many() -> None:
+def test_workers_send_at_the_same_time_up_to_max_concurrency() -> None:
     lock, now, most = threading.Lock(), 0, 0
 
     def send(some: Sequence[Item], timeout: float) -> BatchResult:
@@ -97,7 +97,7 @@ def test_lanes_work_side_by_side_and_never_too_many() -> None:
     assert most == summary.workers == 8
 
 
-def test_waits_are_handed_in() -> None:
+def test_clock_and_sleep_are_injected() -> None:
     """A minute of waits passes at once: clock and sleep are the test's."""
     now = [0.0]
     waited: list[float] = []
@@ -120,7 +120,7 @@ def test_waits_are_handed_in() -> None:
     assert time.monotonic() - began < 5.0
 
 
-def test_the_timeout_is_the_limits() -> None:
+def test_the_timeout_comes_from_the_limits() -> None:
     seen: list[float] = []
 
     def send(some: Sequence[Item], timeout: float) -> BatchResult:
@@ -171,7 +171,7 @@ def test_a_bug_is_not_swallowed(where: str) -> None:
     assert sorted(result.item.index for result in told) == list(range(2000))
 
 
-def test_an_interrupt_ends_it_in_good_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_delivers_every_result_first(monkeypatch: pytest.MonkeyPatch) -> None:
     def wait(self: threading.Event, timeout: float | None = None) -> bool:
         if threading.current_thread() is threading.main_thread() and not interrupted:
             interrupted.append(True)
@@ -188,7 +188,7 @@ def test_an_interrupt_ends_it_in_good_order(monkeypatch: pytest.MonkeyPatch) -> 
 
     collector = ResultCollector()
     pool = WorkerPool(Limits(max_batch_size=1))
-    # The first wait of the main thread is the one for the lanes to end: threads are started before.
+    # The first wait of the main thread is the one for the workers to end: threads are started before.
     started = threading.Thread.start
 
     def start(self: threading.Thread) -> None:
@@ -206,7 +206,7 @@ def test_an_interrupt_ends_it_in_good_order(monkeypatch: pytest.MonkeyPatch) -> 
     assert isinstance(reason.__cause__, KeyboardInterrupt)
 
 
-def test_without_a_thread_to_spare_it_goes_on_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_more_threads_the_running_workers_do_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     start = threading.Thread.start
     started: list[threading.Thread] = []
 
@@ -222,7 +222,7 @@ def test_without_a_thread_to_spare_it_goes_on_with_those_there_are(monkeypatch: 
     assert collector.codes() == {"ok": 100}
 
 
-def test_two_queries_share_what_is_known_of_a_service() -> None:
+def test_two_queries_share_the_state_of_a_service() -> None:
     state = ServiceState()
     boxes = [ResultCollector(), ResultCollector()]
 
@@ -241,8 +241,8 @@ def test_two_queries_share_what_is_known_of_a_service() -> None:
     assert [box.codes() for box in boxes] == [{"ok": 300}, {"ok": 300}]
 
 
-def test_delivered_while_others_are_still_asked() -> None:
-    """What was paid for must be kept although the process may die: it is handed over at once."""
+def test_results_are_delivered_while_others_are_in_flight() -> None:
+    """A result is stored at once, since the process may die."""
     gate = threading.Event()
     collector = ResultCollector()
 
@@ -265,11 +265,13 @@ def test_delivered_while_others_are_still_asked() -> None:
 @given(
     count=st.integers(0, 300),
     size=st.integers(1, 33),
-    lanes=st.integers(1, 12),
+    workers=st.integers(1, 12),
     seed=st.integers(0, 1000),
     stop=st.booleans(),
 )
-def test_threads_mix_nothing_up(count: int, size: int, lanes: int, seed: int, stop: bool) -> None:
+def test_each_item_gets_its_own_answer_from_any_thread(
+    count: int, size: int, workers: int, seed: int, stop: bool
+) -> None:
     chance = random.Random(seed)
     faults: list[Any] = [
         errors.Unavailable("down"),
@@ -288,7 +290,7 @@ def test_threads_mix_nothing_up(count: int, size: int, lanes: int, seed: int, st
         return double(some, timeout)
 
     collector = ResultCollector()
-    limits = Limits(max_batch_size=size, max_concurrency=lanes, max_retries=2)
+    limits = Limits(max_batch_size=size, max_concurrency=workers, max_retries=2)
     skipped = [0.0]
 
     def sleep(seconds: float) -> None:

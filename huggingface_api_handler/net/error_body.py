@@ -31,7 +31,7 @@ _REQUEST_ID = ("x-request-id", "x-amzn-trace-id", "x-amz-cf-id")
 #: Fields of a JSON body that hold a reason, most telling first.
 _REASON_FIELDS = (
     "error", "message", "title", "detail", "details", "error_description", "msg", "reason", "errors",
-    "invalid_fields", "warnings", "base_resp", "status_msg",
+    "invalid_fields", "warnings", "base_resp", "status_msg", "metadata", "raw",
 )  # fmt: skip
 
 
@@ -146,7 +146,12 @@ def _words(body: Any, depth: int = 0) -> Iterator[str]:
     if depth > 6:
         return
     if isinstance(body, str):
-        yield body
+        # Proxies pass on the JSON of the service behind them as a text.
+        inner = parsed(body.encode("utf-8", "replace")) if body.lstrip()[:1] == "{" else None
+        if isinstance(inner, dict):
+            yield from _words(inner, depth + 1)
+        else:
+            yield body
     elif isinstance(body, list):
         for part in body[:8]:
             yield from _words(part, depth + 1)

@@ -76,7 +76,7 @@ class Response:
         Raises:
             InvalidAnswer: it is none, or was cut off (retryable), or would fill the memory, or is a stream.
         """
-        if self.media_type == EVENT_STREAM:
+        if self.media_type == EVENT_STREAM and self.events():
             raise InvalidAnswer(
                 "the service streams its response (text/event-stream) instead of sending it as JSON",
                 advice="Remove stream from parameters; if it is not there, turn streaming off at the server",

@@ -188,12 +188,14 @@ class Learned:
         mask_token: what its fill-mask model calls its blank.
         writes_apart: its model knows no ``return_full_text``: it writes its output apart from the prompt.
         text_forms: media types that it takes as base64 in JSON, and not as raw bytes.
+        takes_no_lists: it takes the one text of a request bare, and no list, not even of one.
         protocol: the protocol that it speaks, a variant of the one that was tried.
     """
 
     mask_token: str | None = None
     writes_apart: bool = False
     text_forms: frozenset[str] = frozenset()
+    takes_no_lists: bool = False
     protocol: Protocol | None = None
 
 

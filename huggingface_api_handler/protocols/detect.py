@@ -260,9 +260,7 @@ class Endpoint:
             known = self._findings.learned
             protocol = known.protocol or server.protocol
             of_server = self.arguments(arguments, server)
-            call = protocol.encode(task, rows, of_server)
-            if call.media is not None and call.media.type in known.text_forms and not call.form:
-                call = replace(call, inputs=call.media.base64, media=None)
+            call = _as_learned(protocol.encode(task, rows, of_server), known)
             try:
                 response = self._client.ask(
                     task, call, timeout=time_left(ends, time.monotonic()),
@@ -319,6 +317,8 @@ class Endpoint:
         server = self.server()
         if self._client.alone(self._task) or server.protocol.batching(self._task) is Batching.ONE:
             return 1
+        if self._findings.learned.takes_no_lists:
+            return 1
         return min(most, server.max_batch_size or most)
 
     def url(self, server: Server) -> str | None:
@@ -348,3 +348,13 @@ class Endpoint:
             return find(endpoint, ask)
         except HuggingFaceError:
             return replace(told or UNKNOWN, has_answered=False)
+
+
+def _as_learned(call: Call, known: Learned) -> Call:
+    """Return the content of a request in the form that the server's refusals have asked for."""
+    if call.media is not None and call.media.type in known.text_forms and not call.form:
+        return replace(call, inputs=call.media.base64, media=None)
+    texts = call.root.get("input")
+    if known.takes_no_lists and isinstance(texts, list) and len(texts) == 1:
+        return replace(call, root={**call.root, "input": texts[0]})
+    return call

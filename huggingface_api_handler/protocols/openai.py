@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..tasks.task import EMPTY, Arguments, Batching, Row
+from ..errors import HuggingFaceError
+from ..tasks.task import EMPTY, Arguments, Batching, Row, Task
 from . import toolkit
 from .base import (
     BROKEN,
     Call,
     Fields,
+    Learned,
     Probe,
     Protocol,
     Refused,
@@ -197,6 +200,16 @@ def by_route(route: str) -> Server | None:
     return Server(PROTOCOL) if route in _ROUTES else None
 
 
+_NO_LIST = re.compile(r"expected a string|should be a valid string|must be (a|of type) string", re.I)
+
+
+def learn(task: Task, error: HuggingFaceError, call: Call, known: Learned) -> Learned | None:
+    """Return that a server takes no lists if it refuses a list of one text for being none."""
+    texts = call.root.get("input")
+    is_list = isinstance(texts, list) and len(texts) == 1 and error.status in (400, 422)
+    return replace(known, takes_no_lists=True) if is_list and _NO_LIST.search(error.message) else None
+
+
 PROTOCOL = Protocol(
     name="openai",
     title="a server with OpenAI's API",
@@ -205,5 +218,6 @@ PROTOCOL = Protocol(
     recognize=recognize,
     by_route=by_route,
     routes=_ROUTES,
+    learn=learn,
     nameless=True,
 )

@@ -123,6 +123,18 @@ def _refuse_failed(choice: Mapping[str, Any], content: str | None) -> None:
         raise Unavailable(f"the service ended the answer with finish_reason = '{carried(reason)[:60]}'")
 
 
+def _refuse_blocked(found: Mapping[str, Any]) -> None:
+    """Raise for a prompt that Gemini's filter refused: it gives no candidate, only the reason."""
+    feedback = found.get("promptFeedback")
+    reason = feedback.get("blockReason") if isinstance(feedback, Mapping) else None
+    if isinstance(reason, str):
+        raise InvalidInput(
+            f"the service's content filter refused the prompt: {carried(reason)[:60]}",
+            advice="Change this row's text, or choose another model or provider",
+            divisible=False,
+        )
+
+
 def _nothing(wanted: str = "") -> NoReturn:
     raise InvalidAnswer(
         f"the service sent an empty answer{wanted}",
@@ -158,8 +170,10 @@ def chat_answer(answer: Any, args: Arguments) -> Answer:
     found = mapping(one_element(answer, "one completion"), "a chat completion")
     if "choices" not in found and isinstance(found.get("result"), Mapping):  # a gateway's envelope
         found = found["result"]
-    if "choices" not in found and isinstance(found.get("generated_text"), str):  # servers of the former task
-        return Answer(carried(found["generated_text"]), {})
+    bare = next((found[name] for name in ("generated_text", "response") if isinstance(found.get(name), str)), None)
+    if "choices" not in found and bare is not None:  # servers of the former task, and Cloudflare's
+        found = {**found, "choices": [{"message": {"content": bare}}]}
+    _refuse_blocked(found)
     choice = mapping(choices_of(found)[0], "a choice")
     message = choice.get("message")
     if message is None and isinstance(choice.get("text"), str):
@@ -192,7 +206,7 @@ def _explained(found: Mapping[str, Any], choice: Mapping[str, Any], message: Map
         explain["tool_calls"] = _tool_calls(message["tool_calls"])
     if isinstance(message.get("refusal"), str):
         explain["refusal"] = carried(message["refusal"])
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    reasoning = next(filter(None, map(message.get, ("reasoning_content", "reasoning", "thinking"))), None)
     if isinstance(reasoning, str) and reasoning.strip():
         explain["reasoning"] = carried(reasoning.strip())
     if isinstance(choice.get("logprobs"), Mapping):

@@ -51,6 +51,9 @@ _PREDICTION_KEY = re.compile(r"_(\d+)_[0-9a-f]{64}$")
 
 def protect() -> None:
     """Mend MindsDB in this process; a second call does nothing."""
+    from . import host_keys
+
+    host_keys.protect()
     _keep_out_of_prediction_cache(host_cache.FileCache, lambda cache: Path(cache.path))
     _keep_out_of_prediction_cache(host_cache.RedisCache, lambda cache: cache.category)
     _share_cache_connections()

@@ -23,9 +23,6 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import redis
-from cryptography.fernet import InvalidToken
-from mindsdb.utilities.config import Config
-from mindsdb.utilities.functions import decrypt, encrypt
 from mindsdb.utilities.ml_task_queue import consumer as host_consumer
 from mindsdb.utilities.ml_task_queue import producer as host_producer
 from mindsdb.utilities.ml_task_queue.const import ML_TASK_STATUS, ML_TASK_TYPE, TASKS_STREAM_NAME
@@ -33,7 +30,11 @@ from mindsdb.utilities.ml_task_queue.task import Task
 from mindsdb.utilities.ml_task_queue.utils import RedisKey, from_bytes
 
 from .errors import Unavailable
-from .host import KEY_ARGUMENTS, _mark, _mended
+from .host import _mark, _mended
+from .host_keys import sealed, unsealed
+
+# Tasks of an earlier version unpickle ``unsealed`` from here.
+__all__ = ["consume", "mend_consumer", "protect", "unsealed"]
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ def _follow_tasks() -> None:
     def apply_async(self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any = None) -> Any:
         if payload["handler_meta"]["engine"] != ENGINE:
             return original(self, task_type, model_id, payload, dataframe)
-        payload = {**_sealed(payload), "huggingface_api": Mends()}
+        payload = {**sealed(payload), "huggingface_api": Mends()}
 
         def submit() -> tuple[Task, Any]:
             producer = copy.copy(self)
@@ -144,40 +145,6 @@ class Mends:
 
     def __reduce__(self) -> Any:
         return mend_consumer, ()
-
-
-def _sealed(part: Any) -> Any:
-    """Return a copy of a task's part, with the keys that a statement gave it encrypted while it travels."""
-    if not isinstance(part, dict):
-        return part
-    return {
-        name: Sealed(value) if value and str(name).lower() in KEY_ARGUMENTS else _sealed(value)
-        for name, value in part.items()
-    }
-
-
-class Sealed:
-    """A key on its way: it unpickles as the text that it was, where MindsDB's ``secret_key`` is the same."""
-
-    def __init__(self, key: Any) -> None:
-        self._sealed = encrypt(str(key).encode(), secret_key())
-
-    def __reduce__(self) -> Any:
-        return unsealed, (self._sealed,)
-
-
-def unsealed(sealed: bytes) -> str:
-    """Return the key; where it cannot be read, a text that is refused as one."""
-    try:
-        return str(decrypt(sealed, secret_key()), "utf-8")
-    except InvalidToken:
-        log.error("the key in a task cannot be read: the server has another secret_key in its configuration")
-        return "cannot be read: this consumer has another secret_key"
-
-
-def secret_key() -> str:
-    """Return what MindsDB encrypts with."""
-    return str(Config().get("secret_key", "dummy-key"))
 
 
 def mend_consumer() -> None:

@@ -27,7 +27,7 @@ def main(storage: str, host: str, port: str, number: str) -> None:
         MINDSDB_ML_QUEUE_PORT=port,
         MINDSDB_ML_QUEUE_DB=number,
     )
-    from mindsdb.integrations.handlers.huggingface_api_handler import host, host_queue
+    from mindsdb.integrations.handlers.huggingface_api_handler import host, host_keys, host_queue
     from mindsdb.utilities.cache import RedisCache
     from mindsdb.utilities.ml_task_queue import consumer, utils
     from mindsdb.utilities.ml_task_queue.const import ML_TASK_STATUS, ML_TASK_TYPE, TASKS_STREAM_NAME
@@ -67,9 +67,9 @@ def main(storage: str, host: str, port: str, number: str) -> None:
         name = next(iter(part))
         found[f"key in the clear in {name}"] = key.encode() in message[b"payload"]
         found[f"key taken out of {name}"] = utils.from_bytes(message[b"payload"])[name] == part[name]
-        before_secret, host_queue.secret_key = host_queue.secret_key, lambda: "another"
+        before_secret, host_keys.secret_key = host_keys.secret_key, lambda: "another"
         read = json.dumps(utils.from_bytes(message[b"payload"])[name])
-        host_queue.secret_key = before_secret
+        host_keys.secret_key = before_secret
         found[f"key of another secret_key in {name}"] = read
 
     def taken() -> Any:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import sqlite3
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from huggingface_api_handler.local import SQLError
+from huggingface_api_handler.local import SQLError, Table
 
 from .conftest import World
 
 ENGINE_KEY = "hf_" + "engineKey" * 4
 MODEL_KEY = "hf_" + "modelKey" * 4
+OTHER_KEY = "hf_" + "otherKey" * 4
 REFUSED_KEY = "hf_" + "refusedKey" * 4
 
 
@@ -77,6 +78,25 @@ def test_the_keys_are_shown_nowhere(keyed: World) -> None:
 def test_the_mask_stands_where_the_key_stood(keyed: World) -> None:
     engines = keyed.sql("SHOW ML_ENGINES WHERE name = 'keyed'", show_secrets=True).records()
     assert "******" in str(engines)
+
+
+def test_the_result_of_create_model_and_retrain_shows_the_mask(keyed: World, run: Callable[[str], Table]) -> None:
+    using = "task = 'text-classification', column = 't'"
+    created = run(f"CREATE MODEL shown PREDICT a USING engine = 'keyed', {using}, api_key = '{MODEL_KEY}'")
+    try:
+        keyed.server.wait_for_model("shown")
+        retrained = run(f"RETRAIN shown USING {using}, huggingface_api_api_key = '{OTHER_KEY}'")
+        keyed.server.wait_for_model("shown")
+        for result, key in ((created, MODEL_KEY), (retrained, OTHER_KEY)):
+            (options,) = result.column("TRAINING_OPTIONS")
+            assert "api_key': '******'" in options
+            assert key not in str(result)
+        keyed.sandbox.reset()
+        run("SELECT a FROM shown WHERE t = 'I love results'")
+        assert {entry.token for entry in keyed.sandbox.inference_requests()} == {keyed.sandbox.fingerprint(OTHER_KEY)}
+        assert where(keyed, MODEL_KEY, OTHER_KEY) == []
+    finally:
+        keyed.sql("DROP MODEL shown")
 
 
 def test_retrain_still_has_its_key(keyed: World) -> None:

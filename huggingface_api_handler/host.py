@@ -33,7 +33,7 @@ from mindsdb.utilities.context import context as ctx
 from sqlalchemy import text
 from sqlalchemy.orm.attributes import flag_modified
 
-from .errors import MASK, HuggingFaceError, redact
+from .errors import MASK, HuggingFaceError, SettingsError, redact
 
 ENGINE = "huggingface_api"
 SECRETS = "huggingface_api_secrets"
@@ -386,6 +386,7 @@ def keep_engine(storage: HandlerStorage, arguments: Mapping[str, Any]) -> Engine
     The encrypted storage is always overwritten: DROP leaves it behind, and ids come again.
     """
     masked, token = _split_key(arguments)
+    token = None if token == MASK else token
     uid = uuid.uuid4().hex
     _forget_overwritten()
     storage.encrypted_json_set(SECRETS, {"token": token, "uid": uid})
@@ -398,6 +399,10 @@ def engine_record(storage: HandlerStorage) -> EngineRecord:
     arguments = storage.get_connection_args() or {}
     secrets = storage.encrypted_json_get(SECRETS)
     masked, plain = _split_key(arguments)
+    if secrets is None and plain == MASK:
+        raise SettingsError(
+            "the engine's key is lost", advice="DROP ML_ENGINE, and CREATE ML_ENGINE … USING api_key = 'hf_…' again"
+        )
     if secrets is None or (plain is not None and plain != MASK):
         return keep_engine(storage, arguments)
     return EngineRecord(_without_keys(masked), secrets.get("token"), str(secrets["uid"]))

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import functools
 import logging
+import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import InvalidToken
 from mindsdb.integrations.libs import ml_exec_base
+from mindsdb.interfaces.storage import db
+from mindsdb.interfaces.storage.fs import RESOURCE_GROUP
 from mindsdb.utilities.config import Config
-from mindsdb.utilities.functions import decrypt, encrypt
+from mindsdb.utilities.context import context as ctx
+from mindsdb.utilities.functions import decrypt, encrypt, encrypt_json
+from sqlalchemy import event
 
-from .errors import MASK
-from .host import ENGINE, KEY_ARGUMENTS, _mark, _mended
+from .errors import MASK, hide_tokens
+from .host import ENGINE, KEY_ARGUMENTS, SECRETS, _mark, _mended
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,6 +32,7 @@ log = logging.getLogger(__name__)
 def protect() -> None:
     """Patch MindsDB in this process; a second call does nothing."""
     _mask_keys_of_models()
+    _store_keys_of_engines_encrypted()
 
 
 def secret_key() -> str:
@@ -108,3 +115,63 @@ def _with_sealed_arguments(original: Any) -> Any:
         return original(self, *arguments, **named)
 
     return verb
+
+
+# --- engines ---------------------------------------------------------------------------------
+
+
+def _store_keys_of_engines_encrypted() -> None:
+    """Write an engine's key encrypted, in the transaction that writes the engine.
+
+    MindsDB commits the arguments of CREATE ML_ENGINE before it calls the handler, whose process takes seconds to
+    start. A server that is killed meanwhile would leave the key in the clear.
+    """
+    if getattr(db.Integration, "_huggingface_api", False):
+        return
+    db.Integration._huggingface_api = True
+    for name in ("before_insert", "before_update"):
+        event.listen(db.Integration, name, _take_key_out)
+    for name in ("after_insert", "after_update"):
+        event.listen(db.Integration, name, _write_key)
+
+
+def _take_key_out(_: Any, connection: Any, record: Any) -> None:
+    if record.engine != ENGINE or not isinstance(record.data, Mapping):
+        return
+    keys = [str(value).strip() for name, value in record.data.items() if is_key(name, value)]
+    masked = without_secrets(record.data)
+    if masked != record.data:
+        record.data = masked
+    record._huggingface_key = keys[0] if keys else None
+    record._huggingface_is_new = record.id is None
+
+
+def _write_key(_: Any, connection: Any, record: Any) -> None:
+    if record.engine != ENGINE or not hasattr(record, "_huggingface_key"):
+        return
+    key, is_new = record._huggingface_key, record._huggingface_is_new
+    del record._huggingface_key, record._huggingface_is_new
+    if key is None and not is_new:
+        return
+    # Ids come again after DROP, which leaves the key of the engine before.
+    table = db.JsonStorage.__table__
+    place = {
+        "name": SECRETS,
+        "resource_group": RESOURCE_GROUP.INTEGRATION,
+        "resource_id": record.id,
+        **{name: getattr(ctx, name) for name in ("company_id", "user_id") if name in table.c},
+    }
+    connection.execute(table.delete().where(*(table.c[name] == value for name, value in place.items())))
+    content = encrypt_json({"token": key, "uid": uuid.uuid4().hex}, secret_key())
+    connection.execute(table.insert().values(**place, encrypted_content=content))
+
+
+def without_secrets(value: Any, name: str = "") -> Any:
+    """Return a copy of an engine's arguments, keys and strings of the form of a token masked."""
+    if name.lower() in KEY_ARGUMENTS and value:
+        return MASK
+    if isinstance(value, Mapping):
+        return {one: without_secrets(inner, str(one)) for one, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_secrets(one) for one in value]
+    return hide_tokens(value) if isinstance(value, str) else value

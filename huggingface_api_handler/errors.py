@@ -45,8 +45,11 @@ E = TypeVar("E", bound="HuggingFaceError")
 
 # Also behind a letter or a digit: in a URL '%20' or '%3D' may stand before it.
 _TOKEN = re.compile(r"(?:hf|api_org)_[A-Za-z0-9]{20,}|hf_(?:oauth|jwt)_[A-Za-z0-9_.-]{20,}")
-# Prose may follow the word as well ("Bearer authentication is not enabled"): a credential has a digit, or is long.
-_BEARER = re.compile(r"(?i:(?<=bearer )|(?<=bearer%20))(?=[^\s\"',;&]{20}|[^\s\"',;&]*[0-9])[^\s\"',;&]{4,}")
+# Prose may follow the word as well ("Bearer authentication is not enabled."): a credential is long, or has a digit or
+# a sign inside.
+_BEARER = re.compile(
+    r"(?i:(?<=bearer )|(?<=bearer%20))(?=[^\s\"',;&]{20}|[^\s\"',;&]*(?:[0-9]|[._~+/=][A-Za-z0-9]))[^\s\"',;&]+"
+)
 #: White space, and what a terminal or a reader of the log takes for orders: control characters, turns of direction.
 _SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069]+")
 MASK = "******"

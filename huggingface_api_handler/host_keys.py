@@ -21,7 +21,7 @@ from mindsdb.utilities.functions import decrypt, encrypt, encrypt_json
 from sqlalchemy import event
 
 from .errors import MASK, hide_tokens
-from .host import ENGINE, KEY_ARGUMENTS, SECRETS, _mark, _mended
+from .host import ENGINE, KEY_ARGUMENTS, SECRETS, _mark, _mended, remember_key
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -55,6 +55,7 @@ class Sealed(str):
 
     def __new__(cls, key: str) -> Self:
         self = super().__new__(cls, MASK)
+        remember_key(key)
         self._sealed = encrypt(key.encode(), secret_key())
         return self
 
@@ -139,6 +140,8 @@ def _take_key_out(_: Any, connection: Any, record: Any) -> None:
     if record.engine != ENGINE or not isinstance(record.data, Mapping):
         return
     keys = [str(value).strip() for name, value in record.data.items() if is_key(name, value)]
+    for key in keys:
+        remember_key(key)
     masked = without_secrets(record.data)
     if masked != record.data:
         record.data = masked

@@ -20,6 +20,8 @@ from .conftest import World
 ENGINE_KEY = "hf_" + "engineKey" * 4
 MODEL_KEY = "hf_" + "modelKey" * 4
 OTHER_KEY = "hf_" + "otherKey" * 4
+BROKEN_KEY = "hf_" + "brokenKey" * 4
+GATEWAY_KEY = "gateway.Key-" + "0123" * 4
 REFUSED_KEY = "hf_" + "refusedKey" * 4
 
 
@@ -145,6 +147,26 @@ def test_what_is_kept_is_encrypted(keyed: World) -> None:
     assert all(content is None and encrypted for _, content, encrypted in secrets)
     plain = json.dumps([row[1] for row in rows], default=str)
     assert not any(key in plain for key in (ENGINE_KEY, MODEL_KEY))
+
+
+@pytest.mark.parametrize("key", [BROKEN_KEY, GATEWAY_KEY], ids=["hugging face", "gateway"])
+def test_a_statement_with_broken_quotes_leaves_no_key_in_the_log(
+    keyed: World, run: Callable[[str], Table], key: str
+) -> None:
+    """MindsDB logs the parser's error, which quotes the statement, with its traceback."""
+    if key == GATEWAY_KEY:  # nothing tells that it is a key but that it has been given as one
+        run(f"CREATE ML_ENGINE gateway FROM huggingface_api USING api_key = '{key}', base_url = 'http://127.0.0.1:9/v1'")
+        run("DROP ML_ENGINE gateway")
+    run("DESCRIBE by_engine.task")  # MindsDB imports the package in this process
+    before = len(keyed.server.log_text())
+    for quoted in (f"'{key}", f"\u2018{key}\u2019", f"''{key}''"):
+        with pytest.raises(SQLError):
+            run(f"CREATE ML_ENGINE broken FROM huggingface_api USING api_key = {quoted}")
+    logged = keyed.server.log_text()[before:]
+    assert "Traceback" in logged
+    assert "CREATE ML_ENGINE broken" in logged
+    assert key not in logged
+    assert where(keyed, key) == []
 
 
 def test_a_key_is_never_in_the_clear_in_a_file_and_survives_a_kill(installed: None, tmp_path: Path) -> None:

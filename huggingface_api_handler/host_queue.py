@@ -5,7 +5,7 @@ is restarted, or the answer is read late, the query fails after a minute of sile
 What a consumer was asked may be asked again without harm: answers that have been paid for are in the
 answer store, so a prediction whose consumer is gone is put into the queue once more.
 
-All of this concerns tasks of this engine alone, but for the names of tasks, which must differ for everybody.
+All of this concerns tasks of this engine alone.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 import redis
+from mindsdb.integrations.libs import ml_exec_base
 from mindsdb.utilities.ml_task_queue import consumer as host_consumer
 from mindsdb.utilities.ml_task_queue import producer as host_producer
 from mindsdb.utilities.ml_task_queue.const import ML_TASK_STATUS, ML_TASK_TYPE, TASKS_STREAM_NAME
@@ -30,15 +32,13 @@ from mindsdb.utilities.ml_task_queue.task import Task
 from mindsdb.utilities.ml_task_queue.utils import RedisKey, from_bytes
 
 from .errors import Unavailable
-from .host import _mark, _mended
+from .host import ENGINE, _mark, _mended, note_model
 from .host_keys import sealed, unsealed
 
 # Tasks of an earlier version unpickle ``unsealed`` from here.
 __all__ = ["consume", "mend_consumer", "protect", "unsealed"]
 
 log = logging.getLogger(__name__)
-
-ENGINE = "huggingface_api"
 
 #: Seconds between two looks at a task of which nothing is heard.
 LOOK = 5.0
@@ -67,8 +67,25 @@ def protect() -> None:
     _follow_tasks()
 
 
+@contextmanager
+def _for_us() -> Iterator[None]:
+    """Mark what this thread does with the queue as done for this engine: other engines' tasks stay as they are."""
+    _thread.is_ours = True
+    try:
+        yield
+    finally:
+        _thread.is_ours = False
+
+
+_thread = threading.local()
+
+
+def _is_for_us() -> bool:
+    return getattr(_thread, "is_ours", False)
+
+
 def _name_tasks_apart() -> None:
-    """Give every task a name of its own.
+    """Give every task of ours a name of its own.
 
     MindsDB names them by time and host: two processes of a server that ask within the same quarter of
     a microsecond would read each other's rows.
@@ -79,13 +96,14 @@ def _name_tasks_apart() -> None:
 
     @functools.wraps(original)
     def new() -> Any:
-        return RedisKey(original().base + b"-" + uuid.uuid4().hex.encode())
+        key = original()
+        return RedisKey(key.base + b"-" + uuid.uuid4().hex.encode()) if _is_for_us() else key
 
     RedisKey.new = staticmethod(_mark(new))
 
 
 def _share_connections() -> None:
-    """Have a process keep one set of connections to the queue.
+    """Have a process keep one set of connections to the queue for this engine.
 
     MindsDB opens new ones for every statement, and leaves it to the garbage collector to close them.
     """
@@ -93,17 +111,29 @@ def _share_connections() -> None:
     if _mended(original):
         return
     kept: dict[int, dict[str, Any]] = {}
-    lock = threading.Lock()
 
     @functools.wraps(original)
     def init(self: Any) -> None:
-        with lock:
-            if os.getpid() not in kept:
-                original(self)
-                kept[os.getpid()] = dict(vars(self))
+        if not _is_for_us():
+            original(self)
+            return
+        if os.getpid() not in kept:
+            original(self)  # waits for Redis, each caller for itself
+            kept.setdefault(os.getpid(), dict(vars(self)))
         vars(self).update(kept[os.getpid()])
 
     host_producer.MLTaskProducer.__init__ = _mark(init)
+    make = ml_exec_base.BaseMLEngineExec.__init__
+
+    @functools.wraps(make)
+    def make_engine(self: Any, name: str, integration_id: int, handler_module: Any) -> None:
+        if handler_module.name != ENGINE:
+            make(self, name, integration_id, handler_module)
+            return
+        with _for_us():
+            make(self, name, integration_id, handler_module)
+
+    ml_exec_base.BaseMLEngineExec.__init__ = _mark(make_engine)
 
 
 def _follow_tasks() -> None:
@@ -114,14 +144,17 @@ def _follow_tasks() -> None:
 
     @functools.wraps(original)
     def apply_async(self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any = None) -> Any:
-        if payload["handler_meta"]["engine"] != ENGINE:
+        engine = payload["handler_meta"]["engine"]
+        note_model(task_type, model_id, engine)
+        if engine != ENGINE:
             return original(self, task_type, model_id, payload, dataframe)
         payload = {**sealed(payload), "huggingface_api": Mends()}
 
         def submit() -> tuple[Task, Any]:
             producer = copy.copy(self)
             producer.stream = noted = _Noted(self.stream)
-            return original(producer, task_type, model_id, payload, dataframe), noted.entry
+            with _for_us():
+                return original(producer, task_type, model_id, payload, dataframe), noted.entry
 
         return Followed(submit, task_type)
 

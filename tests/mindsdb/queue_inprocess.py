@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -28,20 +29,15 @@ def main(storage: str, host: str, port: str, number: str) -> None:
         MINDSDB_ML_QUEUE_DB=number,
     )
     from mindsdb.integrations.handlers.huggingface_api_handler import host, host_keys, host_queue
+    from mindsdb.integrations.libs.ml_exec_base import BaseMLEngineExec
     from mindsdb.utilities.cache import RedisCache
     from mindsdb.utilities.ml_task_queue import consumer, utils
     from mindsdb.utilities.ml_task_queue.const import ML_TASK_STATUS, ML_TASK_TYPE, TASKS_STREAM_NAME
-    from mindsdb.utilities.ml_task_queue.producer import MLTaskProducer
     from pandas import DataFrame
 
     found: dict[str, Any] = {}
 
-    # Two tasks of the same moment: MindsDB's own names, and ours.
-    real, utils.time.time = time.time, lambda: 1_700_000_000.25
-    found["same names without the mend"] = utils.RedisKey.new().base == utils.RedisKey.new().base
     host.protect()
-    found["same names"] = utils.RedisKey.new().base == utils.RedisKey.new().base
-    utils.time.time = real
 
     # A consumer is mended by what it unpickles.
     before = consumer.MLTaskConsumer._listen
@@ -49,13 +45,27 @@ def main(storage: str, host: str, port: str, number: str) -> None:
     found["consumer mended"] = consumer.MLTaskConsumer._listen is not before
 
     host_queue.LOOK, host_queue.SILENT, host_queue.SILENT_AT_WORK, host_queue.UNTAKEN = 0.2, 1.5, 1.0, 15.0
-    producer = MLTaskProducer()
+    ours, another = SimpleNamespace(name="huggingface_api"), SimpleNamespace(name="another")
+    ask_ours, ask_again, ask_another = (BaseMLEngineExec("e", 1, one).base_ml_executor for one in (ours, ours, another))
+    producer = ask_ours
     caches = [RedisCache("predict", {"host": host, "port": int(port), "db": at}) for at in (1, 1, 2)]
-    found["connections shared"] = MLTaskProducer().db is producer.db and caches[0].client is caches[1].client
-    found["connections mixed up"] = caches[0].client is caches[2].client
+    found["connections shared"] = ask_again.db is ask_ours.db and caches[0].client is caches[1].client
+    found["connections mixed up"] = caches[0].client is caches[2].client or ask_another.db is ask_ours.db
     db, cache = producer.db, producer.cache
     payload = {"handler_meta": {"engine": "huggingface_api"}}
     rows, answer = DataFrame({"text": ["a"]}), DataFrame({"label": ["A"]})
+
+    # Two tasks of the same moment: of another engine, by MindsDB's own names, and of ours.
+    def named_alike(asked: Any, engine: str) -> bool:
+        of = {"handler_meta": {"engine": engine}}
+        first, second = (asked.apply_async(ML_TASK_TYPE.PREDICT, 1, of, rows).redis_key.base for _ in range(2))
+        db.delete(TASKS_STREAM_NAME)
+        return bool(first == second)
+
+    real, utils.time.time = time.time, lambda: 1_700_000_000.25
+    found["same names without the mend"] = named_alike(ask_another, "another")
+    found["same names"] = named_alike(ask_ours, "huggingface_api")
+    utils.time.time = real
 
     # Keys that a statement gives, in the task that carries it.
     key = "hf_" + "q" * 34

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import sys
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ def protect() -> None:
     """Patch MindsDB in this process; a second call does nothing."""
     _mask_keys_of_models()
     _store_keys_of_engines_encrypted()
+    _refuse_bare_words()
 
 
 def secret_key() -> str:
@@ -134,6 +136,30 @@ def _store_keys_of_engines_encrypted() -> None:
         event.listen(db.Integration, name, _take_key_out)
     for name in ("after_insert", "after_update"):
         event.listen(db.Integration, name, _write_key)
+
+
+def _refuse_bare_words() -> None:
+    """Have a key that is a bare word refused: MindsDB makes text of it before it hands it on.
+
+    The first statement imports this package while it runs, so that the statement is found in the caller.
+    """
+    integrations = sys.modules.get("mindsdb.interfaces.database.integrations")
+    if integrations is None or _mended(integrations.IntegrationController.add):  # in workers
+        return
+    original = integrations.IntegrationController.add
+
+    @functools.wraps(original)
+    def add(self: Any, name: str, engine: Any, connection_args: Any, *arguments: Any, **named: Any) -> Any:
+        if engine == ENGINE and isinstance(connection_args, dict):
+            written = getattr(sys._getframe(1).f_locals.get("statement"), "params", None) or {}
+            bare = [one for one, value in written.items() if type(value).__name__ == "Identifier"]
+            # No text in quotes: the handler refuses it in its own words.
+            connection_args = {
+                one: [value] if one in bare and is_key(one, value) else value for one, value in connection_args.items()
+            }
+        return original(self, name, engine, connection_args, *arguments, **named)
+
+    integrations.IntegrationController.add = _mark(add)
 
 
 def _take_key_out(_: Any, connection: Any, record: Any) -> None:

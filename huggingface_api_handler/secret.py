@@ -10,16 +10,42 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
-from .errors import MASK, redact
+from .errors import MASK, hide_tokens, redact
 
 #: Shorter tokens may stand in an answer by chance.
 SHORTEST = 16
 #: Beginnings of a token shorter than this tell nothing of it.
 _SHORTEST_PART = 4
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
+
+
+#: Names of secrets, without signs and capitals; those of the second group also at the end of longer names.
+_SECRET_NAME = re.compile(
+    r"token|idtoken|auth|xauth|bearer|credentials?|passwd|pwd|secret|cookie|jwt"
+    r"|.*(?:apikey|(?:access|auth|bearer|refresh|session|hf|api|huggingface)token|authorization|password|passphrase"
+    r"|(?:client|api|app)secret|(?:secret|private|access|subscription)key)"
+)
+
+
+def names_secret(name: str) -> bool:
+    """Return whether ``name``, as ``X-Api-Key`` or ``access_token``, is one of a secret."""
+    return _SECRET_NAME.fullmatch(re.sub(r"[^a-z0-9]", "", name.lower())) is not None
+
+
+def holds_token(value: object) -> bool:
+    """Return whether a value, or one inside it, has the form of a Hugging Face token."""
+    if isinstance(value, str):
+        return hide_tokens(value) != value
+    if isinstance(value, Mapping):
+        return any(holds_token(one) for pair in value.items() for one in pair)
+    if isinstance(value, (list, tuple)):
+        return any(holds_token(one) for one in value)
+    # A bare word and a quoted text arrive as syntax objects of MindsDB.
+    return any(holds_token(getattr(value, name, None)) for name in ("parts", "value") if hasattr(value, name))
 
 
 @lru_cache(maxsize=64)

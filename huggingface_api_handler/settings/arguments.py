@@ -11,7 +11,7 @@ from ..tasks.parameters import check_parameters, parameter_fields
 from ..tasks.task import Argument, Input, Kind, Task
 from .forms import EXECUTION, MODEL, OUTPUT_DIR, PROMPT_TEMPLATE, SYSTEM_PROMPT, Form
 from .names import nearest
-from .places import RULES, check_output_dir
+from .places import RULES, check_fields, check_output_dir
 from .reader import ABSENT, Reader
 from .values import BadValue, as_sql, plain_json, read_value
 
@@ -149,7 +149,7 @@ def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _taken(reader: Reader, form: Form, draft: Draft, layer: str) -> dict[str, Any]:
-    value = reader.take(form)
+    value = reader.take(form, check_fields)
     if value is ABSENT or value is None:
         return {}
     _note(draft, form.name, layer, value)

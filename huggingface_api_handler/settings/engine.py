@@ -89,9 +89,11 @@ def engine_settings(
 
 
 def take_token(reader: Reader) -> SecretStr | None:
-    """Return the token that a statement itself gives; an empty or masked one is none."""
+    """Return the token that a statement itself gives; a masked one, as RETRAIN hands on, is none."""
     for name in (API_KEY.name, *API_KEY.aliases):
         value = reader.given.get(name)
+        if isinstance(value, str) and not value.strip():
+            reader.fault(f"{name} is empty: write {name} = 'hf_…', or leave it out")
         if isinstance(value, str) and not value.strip(" *\t\r\n"):
             reader.given[name] = None
     value = _given(reader.take(API_KEY))

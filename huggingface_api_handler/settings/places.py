@@ -9,6 +9,7 @@ from typing import Any
 
 from ..egress import DEAD_HOST, Egress, locate
 from ..errors import SettingsError
+from ..secret import holds_token, names_secret
 from .forms import ROUTER
 from .names import nearest
 from .values import BadValue, shown
@@ -19,6 +20,7 @@ _MODEL_ID = re.compile(rf"(?:{_SEGMENT}/)?{_SEGMENT}")
 _HUB_PAGE = re.compile(rf"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/({_SEGMENT}/{_SEGMENT})/?(?:[?#].*)?")
 _ROUTED = re.compile(rf"({_SEGMENT}/{_SEGMENT}):([A-Za-z0-9-]+)")
 _PROVIDER = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_ORGANISATION = re.compile(r"(?=.{1,96}\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VISIBLE = re.compile(r"[!-~]{1,200}")
 #: Providers that need no look-up in huggingface_hub's list.
 _OWN_PROVIDERS = frozenset({"hf-inference", "auto"})
@@ -171,11 +173,79 @@ def check_output_dir(folder: str, roots: tuple[str, ...]) -> str:
 
 
 def check_bill_to(text: str) -> str:
-    """Return an organisation's name, fit for a header. Raises ``BadValue``."""
+    """Return the name of an organisation on the Hub, which goes into a header. Raises ``BadValue``."""
     text = text.strip()
-    if not _VISIBLE.fullmatch(text):
-        raise BadValue(f"must be an organisation's name without spaces, not {shown(text)}")
+    if re.match(r"(?:hf|api_org)_", text):
+        raise BadValue("must be the name of an organisation, not a token: write the token in api_key", advised=True)
+    if not _ORGANISATION.fullmatch(text) or "--" in text or ".." in text:
+        raise BadValue(f"must be the name of an organisation on the Hub, not {shown(text)}")
     return text
+
+
+#: Fields that decide what is asked, where and for whose account, without signs and capitals, and what to write instead.
+#: ``user`` is none of them: it tells the service whose content it is, and changes neither model nor account.
+_REACHING: Mapping[str, tuple[str, ...]] = {
+    "model_name at CREATE MODEL": (
+        "model", "modelid", "modelname", "models", "fallbacks", "deployment", "deploymentid",
+    ),
+    "provider at CREATE MODEL": ("provider", "providers", "customllmprovider", "route"),
+    "endpoint or base_url at CREATE MODEL": (
+        "endpoint", "endpointurl", "baseurl", "apibase", "apiurl", "serverurl", "proxy", "proxies",
+    ),
+    "bill_to at CREATE ML_ENGINE": (
+        "billto", "xhfbillto", "organization", "organizationid", "organisation", "organisationid", "org", "orgid",
+        "account", "accountid", "tenant", "tenantid",
+    ),
+}  # fmt: skip
+_INSTEAD = {name: instead for instead, names in _REACHING.items() for name in names}
+#: Objects whose fields a gateway may lay beside the others.
+_WRAPPERS = frozenset({"parameters", "options", "extrabody", "extraquery", "extraheaders", "headers", "litellmparams"})
+#: In a JSON schema, the names below these are the user's own.
+_SCHEMA = frozenset({"properties", "patternproperties", "definitions", "defs"})
+
+
+def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return ``parameters`` or ``options``, which may hold neither secrets nor fields that reach beyond the request.
+
+    Raises:
+        BadValue: with the name of the field, never its value.
+    """
+    _check_reach(fields)
+    _check_secrets(fields)
+    return fields
+
+
+def _check_reach(fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        folded = _folded(name)
+        if folded in _INSTEAD:
+            raise BadValue(f"must not hold {shown(name)}: write {_INSTEAD[folded]}")
+        if folded in _WRAPPERS and isinstance(value, Mapping):
+            _check_reach(value)
+
+
+def _check_secrets(value: Any, *, are_names: bool = True) -> None:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if are_names and names_secret(name):
+                raise BadValue(
+                    f"must not hold {shown(name)}: write a token in api_key of CREATE ML_ENGINE or CREATE MODEL"
+                )
+            if holds_token(name):
+                raise BadValue(_TOKEN_INSIDE)
+            _check_secrets(inner, are_names=_folded(name) not in _SCHEMA)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_secrets(inner)
+    elif holds_token(value):
+        raise BadValue(_TOKEN_INSIDE)
+
+
+_TOKEN_INSIDE = "holds what looks like a token: write it in api_key of CREATE ML_ENGINE or CREATE MODEL"
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def check_labels(labels: list[str]) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from ..errors import HuggingFaceError, SettingsError
-from .forms import HOST_PREFIX, Form
+from ..errors import HuggingFaceError, SettingsError, hide_tokens
+from ..secret import holds_token
+from .forms import API_KEY, HOST_PREFIX, Form
 from .names import nearest
 from .values import BadValue, read_value, shown
 
@@ -43,6 +44,7 @@ class Reader:
         self.faults: list[str] = []
         self.given: dict[str, Any] = {}
         self._read: set[str] = set()
+        self._refused: set[str] = set()
         ignored = frozenset(host)
         for written, value in (raw or {}).items():
             name = str(written).strip().lower()
@@ -55,6 +57,12 @@ class Reader:
             if name in self.given:
                 self.fault(f"{name} is given twice")
             self.given[name] = value
+            if name not in (API_KEY.name, *API_KEY.aliases) and holds_token({name: value}):
+                self._refused.add(name)
+                self.fault(
+                    f"{hide_tokens(name)} holds what looks like a token: write it in api_key of CREATE ML_ENGINE "
+                    "or CREATE MODEL, and nowhere else"
+                )
 
     def fault(self, text: str) -> None:
         """Note that something is wrong."""
@@ -78,6 +86,8 @@ class Reader:
         if len(names) > 1:
             self.fault(f"{names[0]} and {names[1]} are the same argument: write {form.name} alone")
         value = self.given[names[0]]
+        if not self._refused.isdisjoint(names):
+            return ABSENT
         if value is None and "null" in form.choices:
             self.fault(f"{names[0]} is SQL's own NULL here: write {form.name} = 'null' in quotes")
             return ABSENT
@@ -92,7 +102,7 @@ class Reader:
 
     def left(self) -> list[str]:
         """Return the names that nothing has asked for."""
-        return [name for name in self.given if name not in self._read]
+        return [name for name in self.given if name not in self._read | self._refused]
 
     def claim(self, name: str) -> Any:
         """Return a value as it came, under the name as it was written."""

@@ -149,6 +149,53 @@ def test_what_is_kept_is_encrypted(keyed: World) -> None:
     assert not any(key in plain for key in (ENGINE_KEY, MODEL_KEY))
 
 
+@pytest.mark.parametrize(
+    ("using", "says"),
+    [
+        ("api_key = ''", "api_key is empty: write api_key = 'hf_…'"),
+        ("api_key = 5", "api_key must be text in quotes: write api_key = 'hf_…'"),
+        (f"api_key = ['{REFUSED_KEY}']", "api_key must be text in quotes: write api_key = 'hf_…'"),
+        (f"api_key = {REFUSED_KEY}", "api_key must be text in quotes: write api_key = 'hf_…'"),
+        ("api_key = a_gateways_key", "api_key must be text in quotes: write api_key = 'hf_…'"),
+        (f"bill_to = '{REFUSED_KEY}'", "bill_to holds what looks like a token: write it in api_key"),
+        (f"allowed_hosts = ['{REFUSED_KEY}']", "allowed_hosts holds what looks like a token: write it in api_key"),
+        (f"token = '{REFUSED_KEY}'", "token holds what looks like a token: write it in api_key"),
+    ],
+)
+def test_a_key_that_cannot_be_one_or_is_elsewhere_is_refused_and_leaves_nothing_behind(
+    keyed: World, using: str, says: str
+) -> None:
+    with pytest.raises(SQLError) as refused:
+        keyed.sql(f"CREATE ML_ENGINE refused FROM huggingface_api USING {using}")
+    assert says.replace("…", "...") in str(refused.value).replace("…", "...")
+    assert "refused" not in str(keyed.sql("SHOW ML_ENGINES").rows)
+    assert where(keyed, REFUSED_KEY) == []
+
+
+@pytest.mark.parametrize(
+    "using",
+    [f"model_name = '{REFUSED_KEY}'", f"options = {{'api_key': '{REFUSED_KEY}'}}",
+     f"parameters = {{'x': '{REFUSED_KEY}'}}",
+     f"options = {{'x': {{'password': '{REFUSED_KEY}'}}}}"],
+)  # fmt: skip
+def test_a_models_key_elsewhere_is_refused_and_leaves_nothing_behind(keyed: World, using: str) -> None:
+    made = "CREATE MODEL refused PREDICT a USING engine = 'keyed', task = 'text-classification', column = 't'"
+    asked = f"SELECT a FROM by_engine WHERE t = 'x' USING {using}"
+    for statement in (f"{made}, {using}", asked):
+        with pytest.raises(SQLError) as refused:
+            keyed.sql(statement)
+        assert REFUSED_KEY not in str(refused.value)
+    assert where(keyed, REFUSED_KEY) == []
+
+
+def test_that_an_engine_is_anonymous_is_said_in_full(keyed: World) -> None:
+    """MindsDB's log masks what follows words such as "token:"."""
+    keyed.sql("CREATE ML_ENGINE nobody FROM huggingface_api")
+    keyed.sql("DROP ML_ENGINE nobody")
+    said = "this engine has no token, so its requests are anonymous; CREATE ML_ENGINE takes it as api_key"
+    assert said in keyed.server.log_text()
+
+
 @pytest.mark.parametrize("key", [BROKEN_KEY, GATEWAY_KEY], ids=["hugging face", "gateway"])
 def test_a_statement_with_broken_quotes_leaves_no_key_in_the_log(
     keyed: World, run: Callable[[str], Table], key: str

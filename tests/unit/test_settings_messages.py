@@ -365,7 +365,7 @@ ENGINE: list[tuple[Mapping[str, Any], Mapping[str, str], str]] = [
     (
         {"bill_to": "a\r\nX-Evil: b"},
         {},
-        "bill_to must be an organisation's name without spaces, not 'a X-Evil: b': write bill_to = 'my-org'",
+        "bill_to must be the name of an organisation on the Hub, not 'a X-Evil: b': write bill_to = 'my-org'",
     ),
     (
         {"base_url": "router.huggingface.co"},

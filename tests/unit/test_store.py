@@ -43,7 +43,7 @@ class Clock:
 
 
 @pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis of the tests' own, where the program is there."""
     program = shutil.which("redis-server")
     if program is None:
@@ -51,8 +51,9 @@ def redis_url() -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    folder = str(tmp_path_factory.mktemp("redis"))  # or it writes into the working folder
     server = subprocess.Popen(
-        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "no"],
         stdout=subprocess.DEVNULL,
     )
     try:

@@ -31,6 +31,7 @@ from mindsdb.utilities.ml_task_queue.const import ML_TASK_STATUS, ML_TASK_TYPE, 
 from mindsdb.utilities.ml_task_queue.task import Task
 from mindsdb.utilities.ml_task_queue.utils import RedisKey, from_bytes
 
+from . import doctor_queue
 from .errors import Unavailable
 from .host import ENGINE, _mark, _mended, note_model
 from .host_keys import sealed, unsealed
@@ -47,6 +48,8 @@ LOOK = 5.0
 SILENT, SILENT_AT_WORK = 60.0, 20.0
 #: Seconds for which a task may wait for a consumer to take it, and for Redis to come back.
 UNTAKEN, AWAY = 900.0, 180.0
+#: Seconds for which it may wait where a consumer is known to have refused to start.
+UNTAKEN_AFTER_REFUSAL = 120.0
 #: Consumers that a task may be lost with.
 TRIES = 6
 #: Seconds for which MindsDB keeps a task's rows; kept longer while the task waits.
@@ -284,12 +287,7 @@ class Followed(Task):  # type: ignore[misc]
                     now = time.monotonic()
                     if not taken:
                         heard = now
-                        if now - began > UNTAKEN:
-                            raise Unavailable(
-                                f"no consumer of MindsDB's task queue took the query within {UNTAKEN:.0f} s",
-                                advice="start some: python -m huggingface_api_handler consumer; MindsDB's own takes "
-                                "nothing while its machine's CPUs are busier than 60 %",
-                            )
+                        self._check_wait(now - began)
                     elif now - heard > (SILENT_AT_WORK if at_work else SILENT):
                         raise _Lost(f"its consumer has been silent for {now - heard:.0f} s")
                     message = pubsub.get_message(ignore_subscribe_messages=True, timeout=LOOK)
@@ -309,6 +307,18 @@ class Followed(Task):  # type: ignore[misc]
                     pubsub.close()
                 except redis.RedisError:
                     pass
+
+    def _check_wait(self, waited: float) -> None:
+        """Raise when a task has waited too long for a consumer to take it."""
+        refused = doctor_queue.refusals(self.db)
+        if waited <= (UNTAKEN_AFTER_REFUSAL if refused else UNTAKEN):
+            return
+        told = "".join(f"; the one on {machine} refuses to start: {reason}" for machine, reason in refused.items())
+        raise Unavailable(
+            f"no consumer of MindsDB's task queue took the query within {waited:.0f} s{told}",
+            advice="start some: python -m huggingface_api_handler consumer; MindsDB's own takes "
+            "nothing while its machine's CPUs are busier than 60 %",
+        )
 
     def _written(self) -> tuple[Any, bool]:
         """Return the status that stands written, and whether a consumer has taken the task."""
@@ -366,8 +376,6 @@ def consume(tasks: int) -> int:
     from mindsdb.integrations.libs.process_cache import process_cache
     from mindsdb.interfaces.storage import db
     from mindsdb.utilities.log import initialize_logging
-
-    from . import doctor_queue
 
     initialize_logging("ml_task_queue")
     db.init()

@@ -28,7 +28,7 @@ def main(storage: str, host: str, port: str, number: str) -> None:
         MINDSDB_ML_QUEUE_PORT=port,
         MINDSDB_ML_QUEUE_DB=number,
     )
-    from mindsdb.integrations.handlers.huggingface_api_handler import host, host_keys, host_queue
+    from mindsdb.integrations.handlers.huggingface_api_handler import doctor_queue, host, host_keys, host_queue
     from mindsdb.integrations.libs.ml_exec_base import BaseMLEngineExec
     from mindsdb.utilities.cache import RedisCache
     from mindsdb.utilities.ml_task_queue import consumer, utils
@@ -151,6 +151,9 @@ def main(storage: str, host: str, port: str, number: str) -> None:
     began = time.monotonic()
     ask("nobody takes it")
     found["waited"] = time.monotonic() - began
+    host_queue.UNTAKEN, host_queue.UNTAKEN_AFTER_REFUSAL = 900.0, 1.0
+    doctor_queue.note_refusal(db, "its link leads elsewhere")
+    ask("nobody takes it, and a consumer has refused to start")
     print("\n" + json.dumps(found))
     sys.stdout.flush()
     os._exit(0)

@@ -27,7 +27,7 @@ demo: $(VENV)/.ready ## start a MindsDB, run a few statements on it, stop it
 .PHONY: serve
 serve: $(VENV)/.ready ## run MindsDB and the sandbox until Ctrl-C
 	@mkdir -p $(VENV)/shop && $(RUN) examples/make_shop.py $(VENV)/shop/shop.duckdb >/dev/null
-	@$(RUN) -m huggingface_api_handler.local --folder $(VENV)/shop $(ARGS)
+	@$(RUN) -m huggingface_api_handler.sandbox.mindsdb_server --folder $(VENV)/shop $(ARGS)
 
 .PHONY: test
 test: $(VENV)/.ready ## run the tests
@@ -136,7 +136,7 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml requirements.txt
 	fi
 	@touch $@
 
-$(VENV)/.ready: $(VENV)/.installed huggingface_api_handler/install.py
+$(VENV)/.ready: $(VENV)/.installed huggingface_api_handler/cli/install.py
 	@$(RUN) -m huggingface_api_handler install >$(VENV)/link.log 2>&1 \
 		|| { echo "Linking the package into MindsDB failed:"; cat $(VENV)/link.log; exit 1; }
 	@touch $@

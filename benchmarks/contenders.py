@@ -35,17 +35,17 @@ def street(service: Service, **using: Any) -> Iterator[Callable[[Sequence[str]],
     """The same, to be called several times: what is learned of the service stays, answers too."""
     import pandas as pd
 
-    from huggingface_api_handler.execution.store import SqliteStore
-    from huggingface_api_handler.prediction import Caller, Prediction
-    from huggingface_api_handler.runtime import Runtime
-    from huggingface_api_handler.settings import engine_settings, model_settings
+    from huggingface_api_handler.arguments import engine_settings, model_settings
+    from huggingface_api_handler.cache import SqliteCache
+    from huggingface_api_handler.query.pipeline import Caller, Prediction
+    from huggingface_api_handler.query.runtime import Runtime
 
     engine = engine_settings({"base_url": service.url, "api_key": TOKEN}, environ={})
     given = {"task": "text-classification", "model_name": "org/model", "input_column": "text", **using}
     model = model_settings(given, engine, hub=lambda *_: None)
     caller = Caller(tenant="0/0", engine="bench", model="bench", name="bench", target="label")
     with tempfile.TemporaryDirectory() as folder:
-        store = SqliteStore(Path(folder) / "answers.sqlite")
+        store = SqliteCache(Path(folder) / "answers.sqlite")
         prediction = Prediction(model, engine, caller, Runtime(), store)
 
         def predict(texts: Sequence[str]) -> Labels:
@@ -179,7 +179,7 @@ def bundled(service: Service, rows: int) -> tuple[float, float]:
     Raises:
         CannotRun: it is not there, or it does not get through.
     """
-    from huggingface_api_handler.install import ASIDE, FOLDER, InstallError, handlers_folder, is_installed
+    from huggingface_api_handler.cli.install import ASIDE, FOLDER, InstallError, handlers_folder, is_installed
 
     try:
         handlers = handlers_folder()

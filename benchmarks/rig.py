@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from huggingface_api_handler.local import MindsDBServer, ServerFailed, SQLError
+from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, ServerFailed, SQLError
 
 from .service import Manner, Service, label_of, running
 from .world import TOKEN, World, cpu_seconds, settings, world

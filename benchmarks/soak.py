@@ -18,8 +18,8 @@ from typing import Any
 import psutil
 import pymysql
 
-from huggingface_api_handler.local import SQLError
 from huggingface_api_handler.sandbox import Sandbox
+from huggingface_api_handler.sandbox.mindsdb_server import SQLError
 
 from .world import HOST, TOKEN, World, tree, world
 

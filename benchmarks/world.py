@@ -21,7 +21,7 @@ import psutil
 import psycopg
 import redis
 
-from huggingface_api_handler.local import HOST, MindsDBServer, free_port
+from huggingface_api_handler.sandbox.mindsdb_server import HOST, MindsDBServer, free_port
 
 from .service import label_of
 

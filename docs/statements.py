@@ -123,8 +123,8 @@ def main(arguments: list[str]) -> int:
     sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
     from make_shop import build
 
-    from huggingface_api_handler.local import MindsDBServer, SQLError, service_environment
     from huggingface_api_handler.sandbox import Sandbox
+    from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLError, service_environment
 
     with Sandbox() as sandbox, MindsDBServer(environ=service_environment(sandbox.url, sandbox.hub_url)) as server:
         build(server.storage / "shop.duckdb")

@@ -14,12 +14,12 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from huggingface_api_handler.clients import pairs
+from huggingface_api_handler.arguments import ENGINE, MODEL, ArgumentSpec
+from huggingface_api_handler.arguments.task_arguments import own_forms
 from huggingface_api_handler.errors import BY_CODE
-from huggingface_api_handler.settings import ENGINE, MODEL, Form
-from huggingface_api_handler.settings.arguments import own_forms
+from huggingface_api_handler.hub import provider_registry
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Task, Travel
+from huggingface_api_handler.tasks.task import Batching, Task
 
 ROOT = Path(__file__).resolve().parent.parent
 MATRIX = ROOT / "tests" / "matrix" / "results.json"
@@ -27,10 +27,10 @@ PAGES = ("README.md", "docs/tasks.md", "docs/arguments.md", "docs/providers.md")
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _ROWS = {
-    Travel.LIST: "many in a request",
-    Travel.GROUP: "those with the same first input together",
-    Travel.TABLE: "many in a request",
-    Travel.ONE: "one a request",
+    Batching.LIST: "many in a request",
+    Batching.GROUP: "those with the same first input together",
+    Batching.TABLE: "many in a request",
+    Batching.ONE: "one a request",
 }
 
 
@@ -75,7 +75,7 @@ def task_arguments() -> str:
     )  # fmt: skip
 
 
-def _argument(form: Form) -> list[str]:
+def _argument(form: ArgumentSpec) -> list[str]:
     names = f"`{form.name}`" + (f" (also {_code(form.aliases)})" if form.aliases else "")
     bounds = [f"{word} {bound:g}" for word, bound in (("from", form.least), ("above", form.above), ("to", form.most))
               if bound is not None]  # fmt: skip
@@ -101,14 +101,14 @@ def providers() -> str:
         ("provider", "serves"),
         (
             [f"`{provider}`", _code(tasks) or "nothing by way of Hugging Face"]
-            for provider, tasks in pairs.served().items()
+            for provider, tasks in provider_registry.served().items()
         ),
     )
 
 
 def tasks_of_providers() -> str:
     """Every task that a provider other than Hugging Face itself serves: by whom."""
-    served = pairs.served()
+    served = provider_registry.served()
     able = {task: [name for name, tasks in served.items() if task in tasks] for task in TASKS}
     return table(
         ("task", "served by"),

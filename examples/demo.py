@@ -2,8 +2,8 @@
 
     make demo
 
-Without ``HF_TOKEN`` the sandbox stands in for Hugging Face: its answers are simple stand-ins that show how values
-travel, not what a model would say. With ``HF_TOKEN`` set, the same statements ask the real service.
+Without ``HF_TOKEN`` the sandbox takes the place of Hugging Face: its fake models show how values travel,
+not what a real model would answer. With ``HF_TOKEN`` set, the same statements ask the real service.
 """
 
 from __future__ import annotations
@@ -24,8 +24,14 @@ from typing import Any
 
 from make_shop import build
 
-from huggingface_api_handler.local import MindsDBServer, ServerFailed, SQLError, Table, service_environment
 from huggingface_api_handler.sandbox import Sandbox
+from huggingface_api_handler.sandbox.mindsdb_server import (
+    MindsDBServer,
+    ServerFailed,
+    SQLError,
+    Table,
+    service_environment,
+)
 
 SHOWN_KEY = "hf_..."
 #: Of the right form, and nobody's: the sandbox takes any.
@@ -260,7 +266,7 @@ def main() -> int:
                 environ = service_environment(sandbox.url, sandbox.hub_url)
                 paper.say(
                     "No HF_TOKEN is set, so a sandbox on this machine stands in for Hugging Face.\n"
-                    "Its answers are simple stand-ins: they show how values travel, not what a model would say.\n",
+                    "Its fake models show how values travel, not what a real model would answer.\n",
                     "33",
                 )
             shop = build(folder / "shop.duckdb")

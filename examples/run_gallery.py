@@ -65,8 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
     import nbformat
     from make_shop import build
 
-    from huggingface_api_handler.local import MindsDBServer, service_environment
     from huggingface_api_handler.sandbox import Sandbox
+    from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, service_environment
 
     parser = argparse.ArgumentParser(description="Run examples/gallery.ipynb and write its outputs into it.")
     parser.add_argument("--pictures", type=Path, help="a folder for the pictures as PNG files")

@@ -2,7 +2,7 @@
 
 import sys
 
-from .install import look_past_the_working_folder, main
+from .cli.install import look_past_the_working_folder, main
 
 if __name__ == "__main__":
     look_past_the_working_folder()

@@ -250,8 +250,7 @@ class Forbidden(AccountError):
 
     code = "forbidden"
     remedy = (
-        "Give the token the permission 'Make calls to Inference Providers'; accept a gated model's terms "
-        "at its page"
+        "Give the token the permission 'Make calls to Inference Providers'; accept a gated model's terms at its page"
     )
 
 

@@ -11,26 +11,26 @@ import pandas as pd
 from mindsdb.integrations.libs.base import BaseMLEngine
 from mindsdb.interfaces.storage.model_fs import HandlerStorage
 
-from . import host
-from .choosing import unserved
-from .clients import hub
-from .describe import Description, describe
+from .arguments import EngineSettings, ModelSettings, engine_settings, model_settings, query_settings
+from .arguments.template import parse_template
 from .errors import SettingsError
-from .prediction import Caller, Prediction, open_store
-from .rows import tenant_of
-from .runtime import RUNTIME
-from .settings import EngineSettings, ModelSettings, engine_settings, model_settings, query_settings
-from .template import parse_template
+from .host import patches
+from .hub import facts
+from .query.advice import unserved
+from .query.describe import Description, describe
+from .query.inputs import tenant_of
+from .query.pipeline import Caller, Prediction, open_store
+from .query.runtime import RUNTIME
 
 log = logging.getLogger(__name__)
 
-host.protect()
+patches.protect()
 
 
 class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
     """Calls Hugging Face's inference services for the rows of a query."""
 
-    name = host.ENGINE
+    name = patches.ENGINE
 
     def __init__(self, model_storage: Any, engine_storage: Any, **kwargs: Any) -> None:
         super().__init__(model_storage, engine_storage, **kwargs)
@@ -43,14 +43,14 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             SettingsError: for arguments that cannot work.
             Unauthorized: for a token that the Hub does not know.
         """
-        record = host.keep_engine(self.engine_storage, connection_args or {})
+        record = patches.keep_engine(self.engine_storage, connection_args or {})
         engine = engine_settings(
-            connection_args, token=record.token, configured_token=host.configured_token()
+            connection_args, token=record.token, configured_token=patches.configured_token()
         )  # the key, too, as the statement gives it
         token = _token(engine)
         if token is None:
             log.warning("this engine has no token, so its requests are anonymous; CREATE ML_ENGINE takes it as api_key")
-        elif token.startswith("hf_") and hub.whoami(token, timeout=10) is None:
+        elif token.startswith("hf_") and facts.whoami(token, timeout=10) is None:
             log.warning("the Hugging Face Hub could not be asked about the token; the engine is created all the same")
 
     @staticmethod
@@ -64,7 +64,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         storage: HandlerStorage = kwargs["handler_storage"]
         _check_target(target)
         using = (args or {}).get("using")
-        _validated(using, _engine(host.engine_record(storage)), str(target))
+        _validated(using, _engine(patches.engine_record(storage)), str(target))
 
     def create(self, target: str, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
         """Keep the model's settings; its token goes to the encrypted storage first of all.
@@ -73,19 +73,19 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             HuggingFaceError: as for ``create_validation``.
         """
         using = dict((args or {}).get("using") or {})
-        key = host.keep_model_key(self.model_storage, using)
+        key = patches.keep_model_key(self.model_storage, using)
         _check_target(target)
-        record = host.engine_record(self.engine_storage)
+        record = patches.engine_record(self.engine_storage)
         if key.token is not None:
-            using = {name: value for name, value in using.items() if name.lower() not in host.KEY_ARGUMENTS}
+            using = {name: value for name, value in using.items() if name.lower() not in patches.KEY_ARGUMENTS}
             using["api_key"] = key.token
         model = _validated(using, _engine(record), target)
-        if host.settle_model_key(self.model_storage, key, _place(record, model)).token != key.token:
+        if patches.settle_model_key(self.model_storage, key, _place(record, model)).token != key.token:
             raise _not_its_key()
         self.model_storage.json_set(
-            host.MODEL, {"target": target, "uid": uuid.uuid4().hex, "settings": model.to_dict()}
+            patches.MODEL, {"target": target, "uid": uuid.uuid4().hex, "settings": model.to_dict()}
         )
-        host.forget_predictions(self.model_storage.predictor_id)
+        patches.forget_predictions(self.model_storage.predictor_id)
 
     def predict(self, df: pd.DataFrame, args: dict[str, Any] | None = None) -> pd.DataFrame:
         """Return the prediction columns for ``df``, same index and order.
@@ -96,12 +96,12 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         Raises:
             HuggingFaceError: see ``Prediction.run``.
         """
-        host.end_with_parent()
+        patches.end_with_parent()
         engine, model, caller = self._opened()
         overrides = (args or {}).get("predict_params") or {}
         model = query_settings(model, engine, overrides, alias=caller.name)
-        store = open_store(RUNTIME, host.cache_settings())
-        with host.at_work():
+        store = open_store(RUNTIME, patches.cache_settings())
+        with patches.at_work():
             return Prediction(model, engine, caller, RUNTIME, store).run(df)
 
     def finetune(self, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
@@ -115,25 +115,25 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             SettingsError: for a table that there is not.
         """
         engine, model, caller = self._opened()
-        store = open_store(RUNTIME, host.cache_settings())
+        store = open_store(RUNTIME, patches.cache_settings())
         return describe(Description(model, engine, caller, store), attribute)
 
     def _opened(self) -> tuple[EngineSettings, ModelSettings, Caller]:
-        name, engine_storage = host.engine_of(self.model_storage)
-        record = host.engine_record(engine_storage)
+        name, engine_storage = patches.engine_of(self.model_storage)
+        record = patches.engine_record(engine_storage)
         engine = _engine(record)
-        kept = self.model_storage.json_get(host.MODEL)
+        kept = self.model_storage.json_get(patches.MODEL)
         if not kept:
             raise SettingsError(
                 "this model was not created by this version of the handler",
                 advice="DROP MODEL it and CREATE MODEL it again",
             )
-        key = host.model_key(self.model_storage)
+        key = patches.model_key(self.model_storage)
         model = ModelSettings.from_dict(kept["settings"], token=key.token)
         if not key.is_for(_place(record, model)):
             raise _not_its_key()
         caller = Caller(
-            tenant=tenant_of(*host.tenant()),
+            tenant=tenant_of(*patches.tenant()),
             engine=record.uid,
             model=str(kept["uid"]),
             key=key.uid,
@@ -143,11 +143,11 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         return engine, model, caller
 
 
-def _engine(record: host.EngineRecord) -> EngineSettings:
-    return engine_settings(record.arguments, token=record.token, configured_token=host.configured_token())
+def _engine(record: patches.EngineRecord) -> EngineSettings:
+    return engine_settings(record.arguments, token=record.token, configured_token=patches.configured_token())
 
 
-def _place(record: host.EngineRecord, model: ModelSettings) -> tuple[str | None, ...]:
+def _place(record: patches.EngineRecord, model: ModelSettings) -> tuple[str | None, ...]:
     """Return what a model's own token is given for."""
     return record.uid, model.endpoint, model.base_url
 
@@ -167,7 +167,7 @@ def _validated(using: Mapping[str, Any] | None, engine: EngineSettings, target: 
     """Return the settings that ``using`` amounts to, with the Hub's word on the model."""
 
     def ask_hub(model_id: str, token: str | None) -> Any:
-        return hub.model_facts(model_id, token=token, timeout=10)
+        return facts.model_facts(model_id, token=token, timeout=10)
 
     # RETRAIN brings a mask for the key, which is read as none; the true one is found in create().
     model = model_settings(using, engine, hub=ask_hub, unserved=unserved)

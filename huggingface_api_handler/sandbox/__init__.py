@@ -8,8 +8,9 @@
         sandbox.faults = {"rules": [{"kind": "status", "status": 503, "next": 3}]}
         sandbox.requests  # what was sent
 
-It serves every task of the registry. Its answers are simple, deterministic stand-ins: they show that a value reached
-the right row, and say nothing about any model. ``python -m huggingface_api_handler.sandbox`` runs one.
+It serves every task of the registry. Its fake models answer in a simple, deterministic way: the answers show that a
+value reached the right row, and say nothing about any real model. ``python -m huggingface_api_handler.sandbox`` runs
+one.
 
 Beside the Inference API (``/hf-inference/models/{id}``, ``/models/{id}``, ``/v1/chat/completions``), one route of one
 Inference Provider (``/together/v1/images/generations``) and the Hub (``/api/models/{id}``, ``/api/whoami-v2``,

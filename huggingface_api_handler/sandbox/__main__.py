@@ -15,7 +15,7 @@ from .server import Sandbox
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m huggingface_api_handler.sandbox",
-        description="A local stand-in for Hugging Face's Inference API and Hub. Its answers are simple stand-ins.",
+        description="A local server with Hugging Face's Inference API and Hub, and fake models behind them.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8765, help="0 picks a free one (default %(default)s)")
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     with sandbox, contextlib.suppress(KeyboardInterrupt):
         print(
-            f"Sandbox at {sandbox.hub_url} (answers are simple stand-ins; Ctrl-C stops it)\n"
+            f"Sandbox at {sandbox.hub_url} (fake models; Ctrl-C stops it)\n"
             f"  HUGGINGFACE_API_BASE_URL={sandbox.url}\n"
             f"  HF_ENDPOINT={sandbox.hub_url}",
             flush=True,

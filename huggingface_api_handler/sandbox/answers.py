@@ -1,7 +1,7 @@
-"""From what is asked to an answer: the task's stand-in, in the shape that the kind of server asked gives it.
+"""From a parsed request to an answer: the fake model's, in the shape of the kind of server that was asked.
 
-What hf-inference says is what the stand-ins say. Where other servers, or hf-inference in some cases, say the
-same in another shape, a function in ``SHAPES`` makes the one out of the other.
+The fake models answer as hf-inference does. If another server, or hf-inference in some cases, answers in another
+shape, a function in ``SHAPES`` converts it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from ..tasks.task import Dialect, Media
+from .fake_models import FAKE_MODELS
 from .read import Asked, Refusal
 
 Shape: TypeAlias = "Callable[[Any, Asked], Any]"
@@ -33,7 +34,7 @@ def answer(asked: Asked, dialect: Dialect, *, fused: bool, wrong_count: bool, sh
     """
     parameters = {**DEFAULTS.get((dialect, asked.task.name), {}), **asked.parameters}
     try:
-        said = asked.task.stand_in(asked.inputs, parameters)
+        said = FAKE_MODELS[asked.task.name](asked.inputs, parameters)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         # The containers that serve models answer every exception like this.
         raise Refusal(400, {"error": f"{type(error).__name__}: {error}"}) from None

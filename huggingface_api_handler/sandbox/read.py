@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from ..tasks.task import Dialect, Kind, Media, Task, Travel
+from ..tasks.task import Batching, Dialect, Kind, Media, Task
 
 JSON = "application/json"
 OCTETS = "application/octet-stream"
@@ -216,7 +216,7 @@ def _check_inputs(task: Task, inputs: Any, parameters: Mapping[str, Any], dialec
     if kind.is_media:
         _check_media(inputs)
     elif kind is Kind.TEXT and isinstance(inputs, list):
-        if task.travels(dialect) is not Travel.LIST:
+        if task.travels(dialect) is not Batching.LIST:
             _refuse(["Error in `inputs`: str type expected"])
         _check_texts(inputs, "inputs")
     elif kind is Kind.TEXT:

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from ..tasks import TASKS
 from ..tasks.task import Dialect, Media, Task
-from . import read, wrong
+from . import fault_responses, read
 from .answers import answer
 from .faults import BadFaults, Behaviour, Faults, FaultsLike, Rule
 from .hub import OF_PROVIDER, PROVIDER, Catalogue, Model, expanded
@@ -364,8 +364,8 @@ ENDPOINT_ROUTES: Mapping[Dialect, Callable[[str, Model], str | None]] = {
 
 async def _respond(request: Request, asked: Asked, dialect: Dialect, faults: Faults, rule: Rule | None) -> Response:
     kind = rule.kind if rule is not None else ""
-    if rule is not None and kind in wrong.INSTEAD:
-        return await wrong.INSTEAD[kind](request, rule)
+    if rule is not None and kind in fault_responses.INSTEAD:
+        return await fault_responses.INSTEAD[kind](request, rule)
     said = answer(
         asked,
         dialect,
@@ -378,9 +378,9 @@ async def _respond(request: Request, asked: Asked, dialect: Dialect, faults: Fau
     else:
         content = json.dumps(said, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         response = Response(content.encode(), media_type="application/json")
-    if rule is None or kind not in wrong.AFTER:
+    if rule is None or kind not in fault_responses.AFTER:
         return response
-    return wrong.AFTER[kind](request, rule, response)
+    return fault_responses.AFTER[kind](request, rule, response)
 
 
 def routes(service: Service) -> list[Route]:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 
+from .fault_responses import Wire
 from .faults import Behaviour, Faults, FaultsLike, Rule
 from .record import Record, fingerprint
 from .routes import Service, routes
-from .wrong import Wire
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import answers, media_answers, samples, stand_ins_media
+from . import answers, media_answers, samples
 from .encoders import media_encoder, text_encoder
 from .generation import PROMPT
-from .task import Example, Input, Kind, Task, Travel
+from .task import Batching, Example, Input, Kind, Task
 from .text import LABELS
 
 AUDIO = Input("input_column", Kind.AUDIO, "the sound", aliases=("audio_column", "column"))
@@ -19,10 +19,9 @@ AUTOMATIC_SPEECH_RECOGNITION = Task(
     parameters="AutomaticSpeechRecognitionParameters",
     encode=media_encoder(),
     read=media_answers.read_transcript,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="openai/whisper-large-v3",
     method="automatic_speech_recognition",
-    stand_in=stand_ins_media.transcript,
     example=Example(TONES),
 )
 
@@ -35,10 +34,9 @@ AUDIO_CLASSIFICATION = Task(
     parameters="AudioClassificationParameters",
     encode=media_encoder(),
     read=answers.read_media_labels,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="MIT/ast-finetuned-audioset-10-10-0.4593",
     method="audio_classification",
-    stand_in=stand_ins_media.classifier("speech", "music", "silence"),
     example=Example(TONES),
 )
 
@@ -49,9 +47,8 @@ AUDIO_TO_AUDIO = Task(
     inputs=(AUDIO,),
     encode=media_encoder(),
     read=media_answers.read_parts,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="speechbrain/sepformer-wham",
-    stand_in=stand_ins_media.separated,
     example=Example(TONES),
 )
 
@@ -65,9 +62,8 @@ TEXT_TO_SPEECH = Task(
     parameters="TextToSpeechParameters",
     encode=text_encoder(accept="*/*"),
     read=media_answers.media_reader("audio", described=True),
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="hexgrad/Kokoro-82M",
     pipeline_tags=("text-to-audio",),
-    stand_in=stand_ins_media.text_to_speech,
     example=Example((("Good morning.",), ("The train is late.",))),
 )

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import chat, stand_ins
+from . import chat
 from .answers import text_reader
 from .encoders import model_name, options, parameters, texts
-from .task import Argument, Arguments, Call, Dialect, Example, Input, Kind, ModelFacts, Row, Task, Travel
+from .task import Argument, Arguments, Batching, Call, Dialect, Example, Input, Kind, ModelFacts, Row, Task
 from .text import TEXT
 
 PROMPT = Input("input_column", Kind.TEXT, "the prompt", aliases=("column",), template=True)
@@ -43,11 +43,10 @@ SUMMARIZATION = Task(
     parameters="SummarizationParameters",
     encode=encode_summary,
     read=text_reader("summary_text", "generated_text"),
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     default_model="facebook/bart-large-cnn",
     method="summarization",
     pipeline_tags=("text2text-generation",),
-    stand_in=stand_ins.summarization,
     example=Example(
         (
             ("The tower is 324 metres tall. It was the tallest for 41 years.",),
@@ -84,11 +83,10 @@ TRANSLATION = Task(
     parameters="TranslationParameters",
     encode=encode_translation,
     read=text_reader("translation_text", "generated_text"),
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     default_model="Helsinki-NLP/opus-mt-{lang_input}-{lang_output}",
     method="translation",
     pipeline_tags=("text2text-generation",),
-    stand_in=stand_ins.translation,
     example=Example((("Good morning",), ("The train is late.",)), {"lang_input": "en", "lang_output": "fr"}),
 )
 
@@ -145,13 +143,12 @@ TEXT_GENERATION = Task(
     parameters="TextGenerationInputGenerateParameters",
     encode=encode_generation,
     read=chat.read_generations,
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     alone=frozenset({Dialect.TGI, Dialect.OPENAI}),
     routes={Dialect.OPENAI: "/completions"},
     method="text_generation",
     pipeline_tags=("text2text-generation", "summarization", "translation"),
     samples=generation_samples,
-    stand_in=stand_ins.text_generation,
     example=Example((("Once upon a time",), ("The best thing about SQL is",)), {"max_new_tokens": 20}),
 )
 
@@ -179,11 +176,10 @@ CHAT_COMPLETION = Task(
     parameters="ChatCompletionInput",
     encode=chat.encode_chat,
     read=chat.read_chat,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="meta-llama/Llama-3.1-8B-Instruct",
     pipeline_tags=("text-generation", "image-text-to-text", "conversational"),
     chat=True,
     samples=chat_samples,
-    stand_in=stand_ins.chat_completion,
     example=Example((("Say hello",), ("Name a colour",))),
 )

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import InvalidInput
-from . import stand_ins, stand_ins_media
 from .answers import read_table_answer
 from .encoders import cell_text, options, parameters
 from .shapes import dumps, is_number, listed, miscounted, number, one_element, refuse, text, whole, whole_answer
-from .task import Answer, Arguments, Call, Example, Input, Kind, Row, Task, Travel
+from .task import Answer, Arguments, Batching, Call, Example, Input, Kind, Row, Task
 
 _FORMS = "write it as {column: [cells]} or [{column: cell}]"
 
@@ -85,10 +84,9 @@ TABLE_QUESTION_ANSWERING = Task(
     parameters="TableQuestionAnsweringParameters",
     encode=encode_table_question,
     read=read_table_answer,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="google/tapas-base-finetuned-wtq",
     method="table_question_answering",
-    stand_in=stand_ins.table_question_answering,
     example=Example(
         (
             ("How tall is Ana?", '{"name": ["Ana", "Ben"], "tall": ["170", "182"]}'),
@@ -145,9 +143,8 @@ TABULAR_CLASSIFICATION = Task(
     inputs=(RECORD,),
     encode=encode_rows,
     read=read_classes,
-    travel=Travel.TABLE,
+    travel=Batching.TABLE,
     default_model="vvmnnnkv/wine-quality",
-    stand_in=stand_ins_media.tabular_classification,
     example=Example(FLATS),
 )
 
@@ -157,8 +154,7 @@ TABULAR_REGRESSION = Task(
     inputs=(RECORD,),
     encode=encode_rows,
     read=read_amounts,
-    travel=Travel.TABLE,
+    travel=Batching.TABLE,
     default_model="scikit-learn/Fish-Weight",
-    stand_in=stand_ins_media.tabular_regression,
     example=Example(FLATS),
 )

@@ -34,7 +34,7 @@ class Kind(enum.Enum):
         return self in (Kind.IMAGE, Kind.AUDIO, Kind.VIDEO)
 
 
-class Travel(enum.Enum):
+class Batching(enum.Enum):
     """How rows share requests."""
 
     #: many rows in one request
@@ -236,10 +236,6 @@ class Task:
         samples: whether equal inputs may rightly get different answers.
         makes: the kind of media that it makes, which ``output_dir`` may write to files.
         large: whether its answers hold vectors, masks or media; others are read up to a smaller size.
-        stand_in: (inputs, parameters) of a request → an answer in the service's shape; what the
-            sandbox says. Plain, deterministic, of no worth but for trying out. ``inputs`` is the
-            request's ``inputs``, ``Media`` or bytes where it was sent raw, or the whole body where
-            it has no ``inputs``; lists are answered where the service takes lists.
         example: a few rows (by input) and arguments that make sense together.
     """
 
@@ -248,8 +244,7 @@ class Task:
     inputs: tuple[Input, ...]
     encode: Callable[[Sequence[Row], Arguments], Call]
     read: Callable[[Any, int, Arguments], list[Answer]]
-    travel: Travel
-    stand_in: Callable[[Any, Mapping[str, Any]], Any]
+    travel: Batching
     example: Example
     explain: str = ""
     aliases: tuple[str, ...] = ()
@@ -271,9 +266,9 @@ class Task:
         """Bytes of the longest answer that is read."""
         return LARGE_ANSWER if self.large or self.makes is not None else SMALL_ANSWER
 
-    def travels(self, dialect: Dialect) -> Travel:
+    def travels(self, dialect: Dialect) -> Batching:
         """Return how rows share requests at this kind of server."""
-        return Travel.ONE if dialect in self.alone else self.travel
+        return Batching.ONE if dialect in self.alone else self.travel
 
     def default_for(self, values: Mapping[str, Any]) -> str | None:
         """Return the model to use when USING names only the task, or ``None`` where one must be named."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import InvalidInput
-from . import answers, stand_ins
+from . import answers
 from .encoders import model_name, options, parameters, text_encoder, texts
-from .task import Argument, Arguments, Call, Dialect, Example, Input, Kind, Row, Task, Travel
+from .task import Argument, Arguments, Batching, Call, Dialect, Example, Input, Kind, Row, Task
 from .vectors import read_vectors
 
 TEXT = Input("input_column", Kind.TEXT, "the text", aliases=("column",))
@@ -57,11 +57,10 @@ TEXT_CLASSIFICATION = Task(
     parameters="TextClassificationParameters",
     encode=encode_classification,
     read=answers.read_labels,
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     routes={Dialect.TEI: "/predict", Dialect.OPENAI: "/classify"},
     default_model="distilbert/distilbert-base-uncased-finetuned-sst-2-english",
     method="text_classification",
-    stand_in=stand_ins.text_classification,
     example=Example((("I like you. I love you.",), ("The soup was cold and the waiter rude.",), ("Great value!",))),
 )
 
@@ -74,9 +73,8 @@ TOKEN_CLASSIFICATION = Task(
     parameters="TokenClassificationParameters",
     encode=text_encoder(aggregation_strategy="simple"),
     read=answers.read_entities,
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     default_model="FacebookAI/xlm-roberta-large-finetuned-conll03-english",
-    stand_in=stand_ins.token_classification,
     example=Example((("Ana Lopez lives in Rome.",), ("We met at Acme Corp in Berlin.",), ("nothing to see here",))),
 )
 
@@ -102,10 +100,9 @@ QUESTION_ANSWERING = Task(
     parameters="QuestionAnsweringParameters",
     encode=encode_question,
     read=answers.read_spans,
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     default_model="deepset/roberta-base-squad2",
     method="question_answering",
-    stand_in=stand_ins.question_answering,
     example=Example(
         (
             ("Where does Ana live?", "Ana lives in Rome. She is a baker."),
@@ -123,11 +120,10 @@ ZERO_SHOT_CLASSIFICATION = Task(
     parameters="ZeroShotClassificationParameters",
     encode=text_encoder(CANDIDATES),
     read=answers.read_zero_shot,
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     default_model="facebook/bart-large-mnli",
     method="zero_shot_classification",
     pipeline_tags=("text-classification",),
-    stand_in=stand_ins.zero_shot,
     example=Example(
         (("The food delivery was late",), ("A billing question about my last bill",), ("The new sports stadium",)),
         {"candidate_labels": ["food", "billing", "sports"]},
@@ -165,10 +161,9 @@ FILL_MASK = Task(
     parameters="FillMaskParameters",
     encode=encode_masked,
     read=answers.read_fillings,
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     default_model="google-bert/bert-base-uncased",
     method="fill_mask",
-    stand_in=stand_ins.fill_mask,
     example=Example((("We had a [MASK] time.",), ("This is a [MASK] town.",))),
 )
 
@@ -200,13 +195,12 @@ FEATURE_EXTRACTION = Task(
     parameters="FeatureExtractionInput",
     encode=encode_vectors,
     read=read_vectors,
-    travel=Travel.LIST,
+    travel=Batching.LIST,
     routes={Dialect.TEI: "/embed", Dialect.OPENAI: "/embeddings"},
     default_model="sentence-transformers/all-MiniLM-L6-v2",
     method="feature_extraction",
     pipeline_tags=("sentence-similarity",),
     pipeline_route=True,
-    stand_in=stand_ins.feature_extraction,
     example=Example((("a red apple",), ("a green apple",), ("stock market news",))),
 )
 
@@ -226,13 +220,12 @@ SENTENCE_SIMILARITY = Task(
     ),
     encode=encode_similarity,
     read=answers.read_numbers,
-    travel=Travel.GROUP,
+    travel=Batching.GROUP,
     routes={Dialect.TEI: "/similarity"},
     default_model="sentence-transformers/all-MiniLM-L6-v2",
     method="sentence_similarity",
     pipeline_tags=("feature-extraction",),
     pipeline_route=True,
-    stand_in=stand_ins.sentence_similarity,
     example=Example((("a red apple", "a green apple"), ("a red apple", "stock market"), ("hello", "hello there"))),
 )
 
@@ -262,11 +255,10 @@ TEXT_RANKING = Task(
     arguments=(TRUNCATE, RAW_SCORES),
     encode=encode_ranking,
     read=answers.read_ranking,
-    travel=Travel.GROUP,
+    travel=Batching.GROUP,
     routes={Dialect.TEI: "/rerank", Dialect.OPENAI: "/rerank"},
     default_model="cross-encoder/ms-marco-MiniLM-L6-v2",
     pipeline_tags=("text-classification", "sentence-similarity"),
-    stand_in=stand_ins.text_ranking,
     example=Example(
         (("cheap flights", "Flights at low prices"), ("cheap flights", "History of bread"), ("bread", "Baking bread"))
     ),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import answers, media_answers, samples, stand_ins_media
+from . import answers, media_answers, samples
 from .encoders import media_encoder, options, parameters, text_encoder
 from .generation import PROMPT, lengths
-from .task import Arguments, Call, Example, Input, Kind, Row, Task, Travel
+from .task import Arguments, Batching, Call, Example, Input, Kind, Row, Task
 from .text import CANDIDATES, LABELS
 
 IMAGE = Input("input_column", Kind.IMAGE, "the image", aliases=("image_column", "column"))
@@ -37,10 +37,9 @@ IMAGE_CLASSIFICATION = Task(
     parameters="ImageClassificationParameters",
     encode=media_encoder(),
     read=answers.read_media_labels,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="google/vit-base-patch16-224",
     method="image_classification",
-    stand_in=stand_ins_media.classifier("cat", "dog", "house", "tree"),
     example=Example(PICTURES),
 )
 
@@ -52,10 +51,9 @@ OBJECT_DETECTION = Task(
     parameters="ObjectDetectionParameters",
     encode=media_encoder(),
     read=answers.read_detections,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="facebook/detr-resnet-50",
     method="object_detection",
-    stand_in=stand_ins_media.object_detection,
     example=Example(SPOTS),
 )
 
@@ -68,9 +66,8 @@ ZERO_SHOT_OBJECT_DETECTION = Task(
     parameters="ZeroShotObjectDetectionParameters",
     encode=media_encoder(CANDIDATES),
     read=answers.read_detections,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="google/owlv2-base-patch16-ensemble",
-    stand_in=stand_ins_media.zero_shot_detection,
     example=Example(SPOTS, {"candidate_labels": ["red ball", "blue ball"]}),
 )
 
@@ -83,9 +80,8 @@ IMAGE_SEGMENTATION = Task(
     parameters="ImageSegmentationParameters",
     encode=media_encoder(),
     read=media_answers.read_segments,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="nvidia/segformer-b0-finetuned-ade-512-512",
-    stand_in=stand_ins_media.segmentation,
     example=Example(SPOTS),
 )
 
@@ -97,10 +93,9 @@ IMAGE_TO_TEXT = Task(
     parameters="ImageToTextParameters",
     encode=media_encoder(*CAPTION_LENGTH),
     read=answers.text_reader("generated_text"),
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="Salesforce/blip-image-captioning-base",
     pipeline_tags=("image-text-to-text",),
-    stand_in=stand_ins_media.caption,
     example=Example(PICTURES),
 )
 
@@ -113,9 +108,8 @@ ZERO_SHOT_IMAGE_CLASSIFICATION = Task(
     parameters="ZeroShotImageClassificationParameters",
     encode=media_encoder(CANDIDATES),
     read=answers.read_media_labels,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="openai/clip-vit-large-patch14-336",
-    stand_in=stand_ins_media.zero_shot_image,
     example=Example(PICTURES, {"candidate_labels": ["cat", "dog"]}),
 )
 
@@ -128,9 +122,8 @@ VIDEO_CLASSIFICATION = Task(
     parameters="VideoClassificationParameters",
     encode=media_encoder(),
     read=answers.read_media_labels,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="MCG-NJU/videomae-base-finetuned-kinetics",
-    stand_in=stand_ins_media.classifier("surfing", "cooking", "walking"),
     example=Example(FILMS),
 )
 
@@ -152,10 +145,9 @@ VISUAL_QUESTION_ANSWERING = Task(
     parameters="VisualQuestionAnsweringParameters",
     encode=encode_asked,
     read=answers.read_all_answers,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="dandelin/vilt-b32-finetuned-vqa",
     pipeline_tags=("image-text-to-text",),
-    stand_in=stand_ins_media.image_answers,
     example=Example(tuple((*row, "What colour is it?") for row in PICTURES)),
 )
 
@@ -167,10 +159,9 @@ DOCUMENT_QUESTION_ANSWERING = Task(
     parameters="DocumentQuestionAnsweringParameters",
     encode=encode_asked,
     read=answers.read_all_answers,
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="impira/layoutlm-document-qa",
     pipeline_tags=("visual-question-answering", "image-to-text", "image-text-to-text"),
-    stand_in=stand_ins_media.document_answers,
     example=Example(tuple((*row, "What is the total?") for row in PICTURES)),
 )
 
@@ -183,9 +174,8 @@ DEPTH_ESTIMATION = Task(
     inputs=(IMAGE,),
     encode=media_encoder(),
     read=media_answers.media_reader("image", described=False),
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="depth-anything/Depth-Anything-V2-Small-hf",
-    stand_in=stand_ins_media.depth,
     example=Example(PICTURES),
 )
 
@@ -197,10 +187,9 @@ IMAGE_TO_IMAGE = Task(
     parameters="ImageToImageParameters",
     encode=media_encoder(prompt="prompt", accept="image/png"),
     read=media_answers.media_reader("image", described=False),
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="black-forest-labs/FLUX.1-Kontext-dev",
     samples=makes_another,
-    stand_in=stand_ins_media.image_to_image,
     example=Example(PICTURES, {"prompt": "make it blue"}),
 )
 
@@ -213,10 +202,9 @@ TEXT_TO_IMAGE = Task(
     parameters="TextToImageParameters",
     encode=text_encoder(accept="image/png"),
     read=media_answers.media_reader("image", described=True),
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="black-forest-labs/FLUX.1-dev",
     samples=makes_another,
-    stand_in=stand_ins_media.text_to_image,
     example=Example((("a hut by the sea",), ("a red bicycle",))),
 )
 
@@ -229,10 +217,9 @@ TEXT_TO_VIDEO = Task(
     parameters="TextToVideoParameters",
     encode=text_encoder(accept="*/*"),
     read=media_answers.media_reader("video", described=True),
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="Wan-AI/Wan2.1-T2V-1.3B",
     samples=makes_another,
-    stand_in=stand_ins_media.text_to_video,
     example=Example((("a boat on a lake",), ("falling leaves",))),
 )
 
@@ -245,9 +232,8 @@ IMAGE_TO_VIDEO = Task(
     parameters="ImageToVideoParameters",
     encode=media_encoder(prompt="prompt", accept="*/*"),
     read=media_answers.media_reader("video", described=True),
-    travel=Travel.ONE,
+    travel=Batching.ONE,
     default_model="Wan-AI/Wan2.1-I2V-14B-720P",
     samples=makes_another,
-    stand_in=stand_ins_media.image_to_video,
     example=Example(PICTURES, {"prompt": "slowly turning"}),
 )

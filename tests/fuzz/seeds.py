@@ -7,16 +7,16 @@ import json
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Media
 
-from ..unit.test_tasks import arguments, rows_of, stand_in
+from ..unit.tasks.test_tasks import arguments, fake_answer, rows_of
 from .targets import BODY_TYPES, NAMES, TARGETS, bodies
 
 
 def good_answers() -> dict[str, bytes]:
-    """Return, for each task, what its stand-in says to the first row of its example."""
+    """Return, for each task, what its fake model answers to the first row of its example."""
     seeds = {}
     for name, task in TASKS.items():
         args = arguments(task)
-        said = stand_in(task, task.encode(rows_of(task, args)[:1], args))
+        said = fake_answer(task, task.encode(rows_of(task, args)[:1], args))
         if isinstance(said, Media):
             body, kind = said.data, said.type if said.type in BODY_TYPES else "application/octet-stream"
         else:

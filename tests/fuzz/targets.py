@@ -15,24 +15,24 @@ from typing import Any
 
 import pandas as pd
 
-from huggingface_api_handler import media
-from huggingface_api_handler.clients import failures
-from huggingface_api_handler.clients.transport import Reply, Transport
-from huggingface_api_handler.egress import Egress, is_public, locate, shown
-from huggingface_api_handler.errors import HuggingFaceError
-from huggingface_api_handler.prediction import Caller
-from huggingface_api_handler.rows import ask, key_maker
-from huggingface_api_handler.sending import pack, unpack
-from huggingface_api_handler.settings import (
+from huggingface_api_handler.arguments import (
     EngineSettings,
     ModelSettings,
     engine_settings,
     model_settings,
     query_settings,
 )
+from huggingface_api_handler.arguments.template import parse_template
+from huggingface_api_handler.errors import HuggingFaceError
+from huggingface_api_handler.media import loading
+from huggingface_api_handler.net import error_mapping
+from huggingface_api_handler.net.transport import Reply, Transport
+from huggingface_api_handler.net.url_policy import UrlPolicy, is_public, locate, shown
+from huggingface_api_handler.query.execution import pack, unpack
+from huggingface_api_handler.query.inputs import ask, key_maker
+from huggingface_api_handler.query.pipeline import Caller
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Dialect, Kind, Media, ModelFacts, Task
-from huggingface_api_handler.template import parse_template
 
 from .draw import Draw
 
@@ -47,7 +47,7 @@ def _refuse(host: str, port: int) -> list[str]:
 
 
 #: Fetches nothing: no name is found.
-CLOSED = Transport(Egress(resolver=_refuse))
+CLOSED = Transport(UrlPolicy(resolver=_refuse))
 
 
 def _facts(model_id: str, token: str | None) -> ModelFacts | None:
@@ -76,7 +76,7 @@ def engine_arguments(draw: Draw) -> None:
     given = draw.mapping()
     settings = engine_settings(given, environ={"HF_TOKEN": draw.one((TOKEN, draw.text()))}, login=lambda: None)
     assert TOKEN not in repr(settings)
-    Egress((settings.base_url,), settings.allowed_hosts, resolver=_refuse)
+    UrlPolicy((settings.base_url,), settings.allowed_hosts, resolver=_refuse)
 
 
 def model_arguments(draw: Draw) -> None:
@@ -98,7 +98,7 @@ def query_arguments(draw: Draw) -> None:
 def urls(draw: Draw) -> None:
     url = draw.text() if draw.byte() % 2 else draw.rest().decode("utf-8", "surrogateescape")
     shown(url)
-    egress = Egress(("http://127.0.0.1:9/x",), ("named.example", "10.0.0.1:80"), resolver=_refuse)
+    egress = UrlPolicy(("http://127.0.0.1:9/x",), ("named.example", "10.0.0.1:80"), resolver=_refuse)
     for purpose in ("service", "media", "link"):
         try:
             place = egress.place(url, purpose=purpose)  # type: ignore[arg-type]
@@ -135,7 +135,7 @@ def cells(draw: Draw) -> None:
     assert len(asked.places) == rows
     for item in asked.items:
         payload = tuple(
-            media.load(value, one.kind, transport=CLOSED, timeout=0.1)
+            loading.load(value, one.kind, transport=CLOSED, timeout=0.1)
             if one.kind.is_media and value is not None
             else value
             for value, one in zip(item.payload, task.inputs, strict=True)
@@ -188,7 +188,7 @@ def refusals(draw: Draw) -> None:
         name: draw.text() for name in ("retry-after", "ratelimit", "x-request-id", "content-type", "x-error-message")
     }
     content = draw.rest() if draw.byte() % 2 else _dumped(draw.value())
-    error = failures.failure(status, headers, content, authorised=True, secret=TOKEN)
+    error = error_mapping.failure(status, headers, content, authorised=True, secret=TOKEN)
     assert TOKEN not in str(error)
     assert "\n" not in str(error)
     assert len(str(error)) < 4000

@@ -34,11 +34,11 @@ import duckdb
 import uvicorn
 
 from huggingface_api_handler import title
-from huggingface_api_handler.clients import hub
-from huggingface_api_handler.install import ASIDE, FOLDER, PACKAGE, handlers_folder
-from huggingface_api_handler.local import MindsDBServer, SQLError, Table, service_environment
+from huggingface_api_handler.cli.install import ASIDE, FOLDER, PACKAGE, handlers_folder
+from huggingface_api_handler.hub import facts
 from huggingface_api_handler.sandbox import app, fingerprint
-from huggingface_api_handler.tasks import TASKS
+from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
+from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLError, Table, service_environment
 from huggingface_api_handler.tasks.samples import png
 
 PACKAGES = (
@@ -117,7 +117,7 @@ class Front:
 
 def mood(text: str) -> str:
     """What the sandbox's classifier says of a text, without any reader of ours."""
-    answer: Any = TASKS["text-classification"].stand_in(text, {"top_k": 100})
+    answer: Any = FAKE_MODELS["text-classification"](text, {"top_k": 100})
     while isinstance(answer[0], list):
         answer = answer[0]
     return str(max(answer, key=lambda entry: entry["score"])["label"])
@@ -125,7 +125,7 @@ def mood(text: str) -> str:
 
 def seen(data: bytes) -> str:
     """What its image classifier says of a picture."""
-    return str(max(TASKS["image-classification"].stand_in(data, {}), key=lambda entry: entry["score"])["label"])
+    return str(max(FAKE_MODELS["image-classification"](data, {}), key=lambda entry: entry["score"])["label"])
 
 
 def digest(folder: Path) -> str:
@@ -227,9 +227,9 @@ class Smoke:
         """Whatever HTTP library huggingface_hub has: its faults are known, and no reason to refuse."""
         with socket.create_server(("127.0.0.1", 0)) as closed:
             nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        assert hub.reachable(10, endpoint=nowhere) is False
-        assert hub.whoami(ENGINE_KEY, 10, endpoint=nowhere) is None
-        assert hub.model_facts("org/name", timeout=10, endpoint=nowhere) is None
+        assert facts.reachable(10, endpoint=nowhere) is False
+        assert facts.whoami(ENGINE_KEY, 10, endpoint=nowhere) is None
+        assert facts.model_facts("org/name", timeout=10, endpoint=nowhere) is None
 
     def create_model_and_select(self) -> None:
         self.model(

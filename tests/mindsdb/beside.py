@@ -44,10 +44,10 @@ def main(storage: str, patched: str) -> None:
 
     migrate.migrate_to_head()
     if patched == "with":
-        from mindsdb.integrations.handlers.huggingface_api_handler import host, host_queue
+        from mindsdb.integrations.handlers.huggingface_api_handler.host import patches, task_queue
 
-        host.protect()
-        host_queue.protect()
+        patches.protect()
+        task_queue.protect()
 
     found: dict[str, Any] = {}
     lines: list[str] = []

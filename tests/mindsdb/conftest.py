@@ -16,9 +16,9 @@ import psycopg
 import pymysql
 import pytest
 
-from huggingface_api_handler.install import handlers_folder, install, is_installed
-from huggingface_api_handler.local import MindsDBServer, SQLError, Table, service_environment
+from huggingface_api_handler.cli.install import handlers_folder, install, is_installed
 from huggingface_api_handler.sandbox import Sandbox
+from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLError, Table, service_environment
 
 from .expected import MANY_REVIEWS, REVIEWS, TWIN_REVIEWS
 

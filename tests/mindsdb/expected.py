@@ -6,7 +6,7 @@ import json
 import random
 from typing import Any
 
-from huggingface_api_handler.tasks import TASKS
+from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
 
 _GOOD = ("I love this", "wonderful quality", "great, would buy again", "excellent and happy", "good value, nice")
 _BAD = ("I hate this", "terrible quality", "awful, broke at once", "bad and sad", "poor value, angry")
@@ -39,7 +39,7 @@ MANY_REVIEWS = _reviews(2000, seed=13)
 
 def scores(text: str) -> dict[str, float]:
     """What the sandbox's classifier says of a text, without any reader of ours."""
-    answer = TASKS["text-classification"].stand_in(text, {"top_k": 100})
+    answer = FAKE_MODELS["text-classification"](text, {"top_k": 100})
     while isinstance(answer[0], list):
         answer = answer[0]
     return {entry["label"]: entry["score"] for entry in answer}

@@ -30,7 +30,7 @@ def main(storage: str, base_url: str, hub_url: str, tables: str, *left_out: str)
     db.init()
     from mindsdb.api.executor.command_executor import ExecuteCommands
     from mindsdb.api.executor.controllers.session_controller import SessionController
-    from mindsdb.integrations.handlers.huggingface_api_handler import host
+    from mindsdb.integrations.handlers.huggingface_api_handler.host import patches as host
     from mindsdb.integrations.libs.process_cache import process_cache
     from mindsdb.migrations import migrate
     from mindsdb_sql_parser import parse_sql

@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def work(file: str) -> None:
-    from mindsdb.integrations.handlers.huggingface_api_handler import host
+    from mindsdb.integrations.handlers.huggingface_api_handler.host import patches as host
 
     host.end_with_parent(look=0.1)
     with host.at_work():

@@ -28,7 +28,10 @@ def main(storage: str, host: str, port: str, number: str) -> None:
         MINDSDB_ML_QUEUE_PORT=port,
         MINDSDB_ML_QUEUE_DB=number,
     )
-    from mindsdb.integrations.handlers.huggingface_api_handler import doctor_queue, host, host_keys, host_queue
+    from mindsdb.integrations.handlers.huggingface_api_handler.cli import doctor_queue
+    from mindsdb.integrations.handlers.huggingface_api_handler.host import keys as host_keys
+    from mindsdb.integrations.handlers.huggingface_api_handler.host import patches as host
+    from mindsdb.integrations.handlers.huggingface_api_handler.host import task_queue as host_queue
     from mindsdb.integrations.libs.ml_exec_base import BaseMLEngineExec
     from mindsdb.utilities.cache import RedisCache
     from mindsdb.utilities.ml_task_queue import consumer, utils

@@ -88,9 +88,7 @@ def test_the_sdk_makes_asks_and_drops_a_model(world: World) -> None:
         assert model.predict({"review": "awful"}).mood.tolist() == [mood("awful")]
         plan = model.predict(frame, params={"dry_run": True})
         assert plan.mood_plan.tolist().count("null") == 1 and plan.mood.isna().all()
-        joined = project.query(
-            "SELECT r.id, m.mood FROM duck.reviews AS r JOIN sdk_mood AS m WHERE r.id < 60"
-        ).fetch()
+        joined = project.query("SELECT r.id, m.mood FROM duck.reviews AS r JOIN sdk_mood AS m WHERE r.id < 60").fetch()
         assert dict(zip(joined.id, joined.mood, strict=True)) == {n: mood(text) for n, text in TEXTS.items()}
         assert "rows" in model.describe("usage").iloc[:, 0].tolist()
     finally:

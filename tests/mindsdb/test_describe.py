@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from huggingface_api_handler.local import SQLError
+from huggingface_api_handler.sandbox.mindsdb_server import SQLError
 
 from .conftest import World
 from .expected import REVIEWS

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from make_shop import build
 
-from huggingface_api_handler.local import Table
+from huggingface_api_handler.sandbox.mindsdb_server import Table
 from huggingface_api_handler.tasks import TASKS
 
 from .conftest import World

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from make_shop import build
 
-from huggingface_api_handler.local import Table
-from huggingface_api_handler.tasks import TASKS
+from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
+from huggingface_api_handler.sandbox.mindsdb_server import Table
 
 from .conftest import POSTGRES, Postgres, World
 from .test_docs import ROOT, TEXTS, Reader, docs
@@ -77,8 +77,8 @@ def test_postgresql_of_ones_own(type_in: Callable[..., Table], world: World, pg:
     pg.execute("CREATE TABLE pictures (id int, image bytea)")
     pg.execute("INSERT INTO pictures VALUES (%s, %s)", [(n, file.read_bytes()) for n, file in enumerate(files)])
     found = type_in(*pictured, instead)
-    stand_in = TASKS["image-classification"].stand_in
-    assert dict(found.rows) == {n: stand_in(file.read_bytes(), {})[0]["label"] for n, file in enumerate(files)}
+    classify = FAKE_MODELS["image-classification"]
+    assert dict(found.rows) == {n: classify(file.read_bytes(), {})[0]["label"] for n, file in enumerate(files)}
     pg.execute("DROP TABLE ticket_vectors; DROP TABLE pictures")
 
 
@@ -87,7 +87,7 @@ def test_an_endpoint_of_ones_own(type_in: Callable[..., Table], world: World) ->
     url = world.sandbox.endpoint("tei", "sandbox/feature-extraction")
     host = url.split("/")[2]
     found = type_in(page, block, {"http://10.0.0.5:8080": url, "10.0.0.5:8080": host, "'hf_...'": f"'hf_{'o' * 34}'"})
-    assert json.loads(found.rows[0][0]) == TASKS["feature-extraction"].stand_in("Where is my parcel?", {})
+    assert json.loads(found.rows[0][0]) == FAKE_MODELS["feature-extraction"]("Where is my parcel?", {})
 
 
 def test_a_folder_of_ones_own(type_in: Callable[..., Table], tmp_path: Path) -> None:

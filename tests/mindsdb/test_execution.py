@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from huggingface_api_handler.local import SQLError
+from huggingface_api_handler.sandbox.mindsdb_server import SQLError
 
 from .conftest import World
 from .expected import MANY_REVIEWS, REVIEWS, mood, parsed

@@ -15,7 +15,7 @@ from make_shop import build
 from PIL import Image
 from run_gallery import NOTEBOOK, execute, pictures, read
 
-from huggingface_api_handler.tasks import stand_ins
+from huggingface_api_handler.sandbox import fake_text
 
 from .conftest import World
 from .expected import mood
@@ -120,10 +120,10 @@ def test_masks_cover_the_dots_of_their_colour(values: dict[str, Any]) -> None:
 
 def test_vectors_and_teams_are_the_sandboxs(values: dict[str, Any]) -> None:
     tickets = {row["id"]: row["body"] for row in rows_of("tickets") if row["body"].strip()}
-    assert values["vectors"] == {number: stand_ins.vector(body) for number, body in tickets.items()}
+    assert values["vectors"] == {number: fake_text.vector(body) for number, body in tickets.items()}
     labels = {"candidate_labels": ["delivery", "payment", "account", "technical fault"]}
     assert values["teams"] == {
-        number: stand_ins.zero_shot(body, labels)[0]["label"] for number, body in tickets.items()
+        number: fake_text.zero_shot(body, labels)[0]["label"] for number, body in tickets.items()
     }
 
 
@@ -136,7 +136,7 @@ def test_what_is_stored_is_fit_to_be_shown() -> None:
     notebook = read()
     text = NOTEBOOK.read_text(encoding="utf-8")
     assert NOTEBOOK.stat().st_size < 1_500_000
-    assert "stand-in" in notebook.cells[0].source
+    assert "sandbox" in notebook.cells[0].source
     outputs = json.dumps([cell.get("outputs", []) for cell in notebook.cells])
     assert not re.search(r"/(home|root|tmp|usr|Users|work)\b|hf_[A-Za-z0-9]{20,}|stderr|\"error\"", re.sub(
         r'"image/png": "[^"]*"', "", outputs))  # fmt: skip

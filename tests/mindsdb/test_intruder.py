@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from huggingface_api_handler.creation_args import creation_args
-from huggingface_api_handler.local import SQLError
 from huggingface_api_handler.model_using_args import model_using_args
+from huggingface_api_handler.sandbox.mindsdb_server import SQLError
 from tests.unit.loopback import Loopback, answer
 
 from .conftest import World

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from make_shop import build
 
-from huggingface_api_handler.local import Table
-from huggingface_api_handler.tasks import TASKS
+from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
+from huggingface_api_handler.sandbox.mindsdb_server import Table
 from huggingface_api_handler.tasks.samples import png
 
 from .conftest import Postgres, World
@@ -29,7 +29,7 @@ def label(data: bytes | None) -> str | None:
     """What the sandbox's classifier says of a picture, without any reader of ours."""
     if data is None:
         return None
-    best: dict[str, Any] = max(TASKS["image-classification"].stand_in(data, {}), key=lambda one: one["score"])
+    best: dict[str, Any] = max(FAKE_MODELS["image-classification"](data, {}), key=lambda one: one["score"])
     return str(best["label"])
 
 
@@ -74,8 +74,8 @@ def test_vectors_into_jsonb(world: World, pg: Postgres) -> None:
         world.sql("INSERT INTO pg.vectors (SELECT r.id, m.v FROM pg.reviews AS r JOIN vectors AS m WHERE r.id < 40)")
         texts = dict(pg.query("SELECT id, review FROM reviews WHERE id < 40"))
         stored = dict(pg.query("SELECT id, v FROM vectors"))
-        stand_in = TASKS["feature-extraction"].stand_in
-        assert stored == {number: None if text is None else stand_in([text], {})[0] for number, text in texts.items()}
+        embed = FAKE_MODELS["feature-extraction"]
+        assert stored == {number: None if text is None else embed([text], {})[0] for number, text in texts.items()}
     finally:
         pg.execute("DROP TABLE vectors")
         world.sql("DROP MODEL vectors")

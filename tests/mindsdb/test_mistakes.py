@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from huggingface_api_handler.local import SQLError
+from huggingface_api_handler.sandbox.mindsdb_server import SQLError
 
 from .conftest import World
 

@@ -23,9 +23,9 @@ import pymysql
 import pytest
 import redis
 
-from huggingface_api_handler.doctor_queue import refusals
-from huggingface_api_handler.local import MindsDBServer, SQLError, service_environment
+from huggingface_api_handler.cli.doctor_queue import refusals
 from huggingface_api_handler.sandbox import Sandbox
+from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLError, service_environment
 
 from .conftest import cannot_run, postgres_with_reviews
 from .expected import REVIEWS, TWIN_REVIEWS, mood
@@ -227,7 +227,7 @@ def test_a_consumer_ends_when_it_is_told_to_and_the_doctor_knows_it(
         consumer = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             _until(lambda: any(one["cmd"] == "xreadgroup" and one["db"] == number for one in client.client_list()))
-            script = "from huggingface_api_handler.doctor_queue import check_queue as c; print(*c(), sep='\\n')"
+            script = "from huggingface_api_handler.cli.doctor_queue import check_queue as c; print(*c(), sep='\\n')"
             told = subprocess.run(
                 [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=60, check=True
             ).stdout
@@ -258,7 +258,7 @@ def test_a_consumer_that_refuses_to_start_says_so_in_the_queue(installed: None, 
     }
     # The link leads to another copy than the one that is run.
     script = (
-        "import pathlib, sys; from huggingface_api_handler import install; "
+        "import pathlib, sys; from huggingface_api_handler.cli import install; "
         f"install.PACKAGE = pathlib.Path({str(tmp_path)!r}); sys.exit(install.main(['consumer']))"
     )
     with contextlib.closing(redis.Redis(HOST, PORT, db=number)) as client:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from huggingface_api_handler.local import SQLError, Table
+from huggingface_api_handler.sandbox.mindsdb_server import SQLError, Table
 
 from .conftest import World
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from huggingface_api_handler.local import SQLError, Table
+from huggingface_api_handler.sandbox.mindsdb_server import SQLError, Table
 
 from .conftest import Postgres, World
 from .expected import REVIEWS, TWIN_REVIEWS, mood, parsed, scores

@@ -30,11 +30,11 @@ import pandas as pd
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
+from huggingface_api_handler.arguments import engine_settings, model_settings  # noqa: E402
+from huggingface_api_handler.cache import NoCache  # noqa: E402
 from huggingface_api_handler.errors import HuggingFaceError  # noqa: E402
-from huggingface_api_handler.execution.store import NoStore  # noqa: E402
-from huggingface_api_handler.prediction import Caller, Prediction  # noqa: E402
-from huggingface_api_handler.runtime import Runtime  # noqa: E402
-from huggingface_api_handler.settings import engine_settings, model_settings  # noqa: E402
+from huggingface_api_handler.query.pipeline import Caller, Prediction  # noqa: E402
+from huggingface_api_handler.query.runtime import Runtime  # noqa: E402
 
 #: On Linux, PyPI's is a build of several GB for GPUs: PIP_EXTRA_INDEX_URL may name where a smaller one is.
 TORCH = ("torch==2.13.0",)
@@ -226,7 +226,7 @@ def asked(case: Case, url: str, runtime: Runtime) -> tuple[bool, str]:
     frame = pd.DataFrame(case.rows, columns=["a", "b"][: len(case.rows[0])])
     caller = Caller(tenant="0/0", engine="servers", model=case.task, name="m", target="y")
     try:
-        result = Prediction(model, engine, caller, runtime, NoStore()).run(frame)
+        result = Prediction(model, engine, caller, runtime, NoCache()).run(frame)
     except HuggingFaceError as error:
         return error.code == case.refused, f"{error.code}: {error}"
     if case.check is None or not case.check(result):
@@ -240,7 +240,7 @@ def alike(case: Case, result: pd.DataFrame, engine: Any, model: Any, caller: Cal
         return True
     place = len(result) - 1
     frame = pd.DataFrame([case.rows[place]], columns=["a", "b"][: len(case.rows[0])])
-    alone = Prediction(model, engine, caller, runtime, NoStore()).run(frame)["y"].iloc[0]
+    alone = Prediction(model, engine, caller, runtime, NoCache()).run(frame)["y"].iloc[0]
     said = result["y"].iloc[place]
     if isinstance(said, str) and said.startswith("["):
         return all(abs(one - two) < 1e-3 for one, two in zip(json.loads(said), json.loads(alone), strict=True))

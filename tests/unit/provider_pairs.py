@@ -125,7 +125,7 @@ class Raw:
 
 
 @dataclass(frozen=True)
-class Form:
+class ArgumentSpec:
     """A multipart form: these fields, and the row's medium as ``file``."""
 
     fields: Mapping[str, str]
@@ -345,7 +345,7 @@ PAIRS: Mapping[tuple[str, str], Pair] = {
                                           {"id": "job-@i", "status": "Ready", "result": {"sample": "@link"}})},
     ),
     ("deepinfra", "automatic-speech-recognition"): Pair(
-        "/deepinfra/v1/openai/audio/transcriptions", Form({"language": "en", "model": ID}), _SPOKEN
+        "/deepinfra/v1/openai/audio/transcriptions", ArgumentSpec({"language": "en", "model": ID}), _SPOKEN
     ),
     ("deepinfra", "feature-extraction"): _vectors("/deepinfra/v1/openai/embeddings"),
     ("deepinfra", "text-generation"): _completion("/deepinfra/v1/openai/completions"),

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from huggingface_api_handler.clients import hub
-from huggingface_api_handler.clients.hub import Served
-from huggingface_api_handler.clients.inference_api import InferenceAPI
-from huggingface_api_handler.clients.providers import client
-from huggingface_api_handler.clients.transport import Transport
-from huggingface_api_handler.egress import Egress
+from huggingface_api_handler.hub import facts
+from huggingface_api_handler.hub.facts import Served
+from huggingface_api_handler.net.transport import Transport
+from huggingface_api_handler.net.url_policy import UrlPolicy
+from huggingface_api_handler.protocols.hf_inference import InferenceAPI
+from huggingface_api_handler.protocols.providers.provider_api import client
 
 from .loopback import Heard, Loopback, answer
 
@@ -43,12 +43,12 @@ def serve(monkeypatch: pytest.MonkeyPatch, *served: Served) -> list[str]:
         asked.append(f"{model} {token}")
         return served
 
-    monkeypatch.setattr(hub, "providers", who)
+    monkeypatch.setattr(facts, "providers", who)
     return asked
 
 
 def make(service: Any, provider: str, links: tuple[str, ...] = (), **options: Any) -> InferenceAPI:
-    transport = Transport(Egress((f"{service.url}/hf-inference",), links))
+    transport = Transport(UrlPolicy((f"{service.url}/hf-inference",), links))
     return client(
         transport, token=TOKEN, base_url=f"{service.url}/hf-inference", endpoint=None, model="org/name",
         provider=provider, **options,

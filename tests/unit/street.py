@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from huggingface_api_handler.clients import transport
-from huggingface_api_handler.execution.retry import RetryPolicy
-from huggingface_api_handler.execution.store import NoStore, Store
-from huggingface_api_handler.prediction import Caller, Prediction
-from huggingface_api_handler.runtime import Runtime
-from huggingface_api_handler.settings import EngineSettings, ModelSettings, engine_settings, model_settings
+from huggingface_api_handler.arguments import EngineSettings, ModelSettings, engine_settings, model_settings
+from huggingface_api_handler.cache import Cache, NoCache
+from huggingface_api_handler.net import transport
+from huggingface_api_handler.query.pipeline import Caller, Prediction
+from huggingface_api_handler.query.runtime import Runtime
+from huggingface_api_handler.scheduling.retry import RetryPolicy
 
 from .loopback import Loopback
 
@@ -43,7 +43,7 @@ def predict(
     of: ModelSettings,
     cells: Mapping[str, Sequence[Any]],
     *,
-    store: Store | None = None,
+    store: Cache | None = None,
     caller: Caller = CALLER,
     runtime: Runtime | None = None,
     **execution: Any,
@@ -52,7 +52,7 @@ def predict(
     of = replace(of, execution=replace(of.execution, **{"on_error": "null", "max_retries": 0, **execution}))
     retry = RetryPolicy(of.execution.max_retries, base=0.01, cap=0.02)
     street = Prediction(
-        replace(of, media_roots=at.media_roots), at, caller, runtime or Runtime(), store or NoStore(), retry
+        replace(of, media_roots=at.media_roots), at, caller, runtime or Runtime(), store or NoCache(), retry
     )
     return street.run(pd.DataFrame(dict(cells), dtype=object))
 

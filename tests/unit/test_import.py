@@ -50,8 +50,9 @@ def run(imports: str, earlier: str = "") -> dict[str, Any]:
 
 def test_importing_everything_changes_no_logger() -> None:
     found = run(
-        "import huggingface_api_handler.prediction, huggingface_api_handler.describe, huggingface_api_handler.install\n"
-        "from huggingface_api_handler.clients.inference_api import hugging_py_face\n"
+        "import huggingface_api_handler.query.pipeline, huggingface_api_handler.query.describe\n"
+        "import huggingface_api_handler.cli.install\n"
+        "from huggingface_api_handler.protocols.hf_inference import hugging_py_face\n"
         "hugging_py_face()",
         earlier="import requests, huggingface_hub, pandas, pydantic",  # these set up loggers of their own
     )
@@ -65,5 +66,5 @@ def test_hugging_py_face_would_change_them_if_it_could() -> None:
 
 
 def test_the_street_is_imported_without_what_is_not_needed_yet() -> None:
-    modules = set(run("import huggingface_api_handler.prediction")["modules"])
+    modules = set(run("import huggingface_api_handler.query.pipeline")["modules"])
     assert not modules & {"mindsdb", "hugging_py_face", "huggingface_hub", "redis", "starlette", "httpx", "httpx2"}

@@ -15,13 +15,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from huggingface_api_handler.choosing import unserved
+from huggingface_api_handler.arguments import ModelSettings, engine_settings, model_settings, query_settings
+from huggingface_api_handler.cache import NoCache
 from huggingface_api_handler.errors import HuggingFaceError
-from huggingface_api_handler.execution.retry import RetryPolicy
-from huggingface_api_handler.execution.store import NoStore
-from huggingface_api_handler.prediction import Prediction
-from huggingface_api_handler.runtime import Runtime
-from huggingface_api_handler.settings import ModelSettings, engine_settings, model_settings, query_settings
+from huggingface_api_handler.query.advice import unserved
+from huggingface_api_handler.query.pipeline import Prediction
+from huggingface_api_handler.query.runtime import Runtime
+from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks.task import ModelFacts
 
 from .loopback import Heard, Loopback, Speak, answer, raw
@@ -120,7 +120,7 @@ def ask(case: Query, server: Loopback) -> None:
     of = query_settings(made, at, {**ONE_BY_ONE, **case.using}, alias=CALLER.name)
     retry = RetryPolicy(of.execution.max_retries, base=0.001, cap=0.002)
     frame = pd.DataFrame(dict(case.cells), dtype=object)
-    found = Prediction(of, at, CALLER, Runtime(), NoStore(), retry).run(frame)
+    found = Prediction(of, at, CALLER, Runtime(), NoCache(), retry).run(frame)
     if "y_error" in found:
         raise Told(found["y_error"].iloc[-1])
     pytest.fail(f"nothing went wrong: {found.to_dict('list')}")

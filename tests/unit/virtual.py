@@ -10,13 +10,19 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from huggingface_api_handler.errors import HuggingFaceError, RateLimited
-from huggingface_api_handler.execution.desk import Desk, Limits, Outcome, Sent
-from huggingface_api_handler.execution.pace import LaneState, Turns
-from huggingface_api_handler.execution.plan import Item, Parcel
+from huggingface_api_handler.scheduling.batches import Batch, Item
+from huggingface_api_handler.scheduling.results import BatchResult, Limits, RowResult
+from huggingface_api_handler.scheduling.scheduler import Scheduler
+from huggingface_api_handler.scheduling.service_state import Reservation, ServiceState
 
 
 def items(count: int, group: Callable[[int], Any] = lambda index: None) -> list[Item]:
     return [Item(index, f"{index:x}", index, group(index), 10) for index in range(count)]
+
+
+def doubled(some: Iterable[Item]) -> list[RowResult]:
+    """The right answers: each item's payload times two."""
+    return [RowResult(item.payload * 2) for item in some]
 
 
 class Service:
@@ -30,7 +36,7 @@ class Service:
         *,
         noise: Callable[[], float] = lambda: 1.0,
         gate: Callable[[float], float | None] | None = None,
-        fault: Callable[[Parcel, float], HuggingFaceError | None] = lambda parcel, now: None,
+        fault: Callable[[Batch, float], HuggingFaceError | None] = lambda parcel, now: None,
         way: float = 0.001,
     ) -> None:
         self.fixed, self.each, self.way = fixed, each, way
@@ -41,7 +47,7 @@ class Service:
         self.refused: list[float] = []
         self.accepted: list[float] = []
 
-    def ask(self, parcel: Parcel, now: float) -> tuple[float, Sent | HuggingFaceError]:
+    def ask(self, parcel: Batch, now: float) -> tuple[float, BatchResult | HuggingFaceError]:
         """When it will have answered, and what."""
         self.sizes.append(len(parcel))
         self.arrivals.append(now)
@@ -57,7 +63,7 @@ class Service:
         heapq.heapreplace(self.free, ends)
         if error is not None:
             return ends + self.way, error
-        return ends + self.way, Sent([item.payload * 2 for item in parcel.items])
+        return ends + self.way, BatchResult(doubled(parcel.items))
 
 
 class TokenBucket:
@@ -97,37 +103,37 @@ def play(
     service: Service,
     limits: Limits | None = None,
     *,
-    state: LaneState | None = None,
+    state: ServiceState | None = None,
     stop_on_error: bool = False,
     start: float = 0.0,
     seed: int = 1,
-    watch: Callable[[float, Desk], None] = lambda now, desk: None,
+    watch: Callable[[float, Scheduler], None] = lambda now, desk: None,
     late: Callable[[], float] = lambda: 0.0,
     claim: Callable[[float, int, float], float | None] | None = None,
-) -> tuple[float, list[Outcome], Desk]:
+) -> tuple[float, list[RowResult], Scheduler]:
     """Run it through: the seconds it took, the outcomes in the order they came, and the desk.
 
     ``late``: how many seconds later than it meant to a waiting lane wakes. ``claim``: (gap, count,
     now) → seconds until the first turn.
     """
     now = start
-    desk = Desk(
+    desk = Scheduler(
         wanted,
         limits or Limits(),
-        state or LaneState(),
+        state or ServiceState(),
         now=now,
         stop_on_error=stop_on_error,
         random=random.Random(seed).random,
         shared=claim is not None,
     )
-    outcomes: list[Outcome] = []
-    events: list[tuple[float, int, Parcel, Any]] = []
+    outcomes: list[RowResult] = []
+    events: list[tuple[float, int, Batch, Any]] = []
     count = 0
     while not desk.done:
         outcomes += desk.sweep(now)
         step = desk.take(now)
         while not isinstance(step, (int, float)):
-            if isinstance(step, Turns):
+            if isinstance(step, Reservation):
                 assert claim is not None
                 desk.claimed(step, claim(step.gap, step.count, now), now)
             else:
@@ -144,7 +150,7 @@ def play(
             _, _, parcel, result = heapq.heappop(events)
             if isinstance(result, HuggingFaceError):
                 outcomes += desk.failed(parcel, result, now)
-            elif isinstance(result, Sent):
+            elif isinstance(result, BatchResult):
                 outcomes += desk.answered(parcel, result, now)
         watch(now, desk)
     outcomes += desk.sweep(now)

@@ -1,0 +1,146 @@
+"""CREATE ML_ENGINE … USING → ``EngineSettings``."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from pydantic import SecretStr
+
+from ..errors import SettingsError
+from ..net.url_policy import is_router
+from .coercion import BadValue, check_token
+from .models import EngineSettings
+from .parsing import ABSENT, Reader
+from .specs import API_KEY, BASE_URL, ENGINE, EXECUTION, ROUTER, ArgumentSpec
+from .validators import check_base_url, check_bill_to, check_folders, check_hosts
+
+log = logging.getLogger(__name__)
+
+BASE_URL_VARIABLE = "HUGGINGFACE_API_BASE_URL"
+TOKEN_VARIABLES = ("HUGGINGFACE_API_API_KEY", "HF_TOKEN")
+
+_FORMS: Mapping[str, ArgumentSpec] = {form.name: form for form in ENGINE}
+_DEFAULTS = tuple(form.name for form in EXECUTION if form.name in _FORMS)
+
+
+def hub_login() -> str | None:
+    """Return the token that ``hf auth login`` left on this machine, if there is one."""
+    from huggingface_hub import get_token
+
+    try:
+        return get_token()
+    except Exception as error:  # it may ask an identity service, with errors of its own
+        log.warning("the Hub login could not be read: %s", type(error).__name__)
+        return None
+
+
+def engine_settings(
+    raw: Mapping[str, Any] | None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    token: str | None = None,
+    configured_token: str | None = None,
+    login: Callable[[], str | None] = hub_login,
+) -> EngineSettings:
+    """Return what an engine's arguments amount to.
+
+    Args:
+        raw: the arguments of CREATE ML_ENGINE; a masked token (``******``) counts as none.
+        environ: the server's environment variables.
+        token: the token of USING, where it has been put away apart from ``raw``. Every other
+            is the server's, and does not go to a ``base_url`` of USING.
+        configured_token: the token of MindsDB's configuration file.
+        login: asked last of all for a token.
+
+    Raises:
+        SettingsError: with all that is wrong.
+    """
+    reader = Reader(raw)
+    given = {form.name: reader.take(form) for form in ENGINE if form.name in _DEFAULTS}
+    key = take_token(reader)
+    base_url = reader.take(BASE_URL, check_base_url)
+    is_own = base_url not in (ABSENT, None)
+    if not is_own:
+        base_url = _base_url_of(environ, reader)
+    hosts = reader.take(_FORMS["allowed_hosts"], check_hosts)
+    folders = reader.take(_FORMS["media_roots"], check_folders)
+    bill_to = reader.take(_FORMS["bill_to"], check_bill_to)
+    secret, source = _first_token(key, token, environ, configured_token, login, reader)
+    if is_own and source != "engine" and not is_router(base_url):
+        # The server's token is its administrator's; who may create engines may not have it sent to any address.
+        secret, source = None, "anonymous"
+    known = [name for form in ENGINE for name in (form.name, *form.aliases)]
+    for name in reader.left():
+        reader.unknown(name, known, f": an engine takes {', '.join(form.name for form in ENGINE)}")
+    reader.finish()
+    return EngineSettings(
+        token=secret,
+        token_source=source,
+        base_url=base_url,
+        allowed_hosts=_given(hosts) or (),
+        media_roots=_given(folders) or (),
+        bill_to=_given(bill_to),
+        execution={name: value for name, value in given.items() if value not in (ABSENT, None)},
+    )
+
+
+def take_token(reader: Reader) -> SecretStr | None:
+    """Return the token that a statement itself gives; a masked one, as RETRAIN hands on, is none."""
+    for name in (API_KEY.name, *API_KEY.aliases):
+        value = reader.given.get(name)
+        if isinstance(value, str) and not value.strip():
+            reader.fault(f"{name} is empty: write {name} = 'hf_…', or leave it out")
+        if isinstance(value, str) and not value.strip(" *\t\r\n"):
+            reader.given[name] = None
+    value = _given(reader.take(API_KEY))
+    return SecretStr(value) if value else None
+
+
+def _first_token(
+    key: SecretStr | None,
+    kept: str | None,
+    environ: Mapping[str, str],
+    configured: str | None,
+    login: Callable[[], str | None],
+    reader: Reader,
+) -> tuple[SecretStr | None, str]:
+    """Return the first token there is, and where it was found."""
+    if key is not None:
+        return key, "engine"
+    sources: list[tuple[str, str, Callable[[], str | None]]] = [
+        ("engine", "the engine's api_key", lambda: kept),
+        *((name, f"the environment variable {name}", partial(environ.get, name)) for name in TOKEN_VARIABLES),
+        ("MindsDB's configuration", "the api_key of MindsDB's configuration", lambda: configured),
+        ("Hub login", "the Hub's login file", login),
+    ]
+    for source, described, find in sources:
+        token = (find() or "").strip()
+        if token:
+            try:
+                return SecretStr(check_token(token)), source
+            except BadValue as fault:
+                reader.fault(f"{described} {fault}: copy it anew")
+                return None, "anonymous"
+    return None, "anonymous"
+
+
+def _base_url_of(environ: Mapping[str, str], reader: Reader) -> str:
+    text = (environ.get(BASE_URL_VARIABLE) or "").strip()
+    if not text:
+        return ROUTER
+    try:
+        return check_base_url(text)
+    except BadValue as fault:
+        reader.fault(f"the environment variable {BASE_URL_VARIABLE} {fault}")
+        return ROUTER
+
+
+def _given(value: Any) -> Any:
+    return None if value is ABSENT else value
+
+
+__all__ = ["SettingsError", "engine_settings", "hub_login", "take_token"]

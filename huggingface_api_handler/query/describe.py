@@ -1,0 +1,260 @@
+"""``DESCRIBE model`` and its tables: what the model is, what it does, what it has cost."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from ..arguments import EngineSettings, ModelSettings
+from ..arguments.coercion import as_sql
+from ..arguments.template import parse_template
+from ..cache import Cache
+from ..errors import SettingsError
+from ..scheduling.progress import left
+from ..scheduling.results import quantile
+from ..tasks import TASKS, samples
+from ..tasks.parameters import parameter_fields
+from ..tasks.task import Input, Kind, Task
+from .pipeline import Caller
+from .usage import COUNTERS, ERROR, LATENCY
+
+
+@dataclass(frozen=True)
+class Description:
+    """What there is to tell of: the model, its engine, who asks, and what was counted."""
+
+    model: ModelSettings
+    engine: EngineSettings
+    caller: Caller
+    store: Cache
+
+    @property
+    def entry(self) -> Task:
+        return TASKS[self.model.task]
+
+
+def describe(about: Description, attribute: Any) -> pd.DataFrame:
+    """Return the table that ``attribute`` names; the list of tables where it names none.
+
+    Raises:
+        SettingsError: there is no such table.
+    """
+    if attribute is None:
+        model = about.caller.name
+        rows = [(name, str(made.__doc__).rstrip("."), f"DESCRIBE {model}.{name};") for name, made in TABLES.items()]
+        return _table(("table", "shows", "sql"), list(rows))
+    name = ".".join(map(str, attribute)) if isinstance(attribute, (list, tuple)) else str(attribute)
+    if name.lower() not in TABLES:
+        raise SettingsError(
+            f"DESCRIBE knows no table '{name}'",
+            advice="Write one of " + ", ".join(f"DESCRIBE {about.caller.name}.{table}" for table in TABLES),
+        )
+    return TABLES[name.lower()](about)
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns), dtype=object)
+
+
+# --- what it is ------------------------------------------------------------------------------
+
+
+def task_table(about: Description) -> pd.DataFrame:
+    """Inputs, outputs, arguments and parameters of the model's task."""
+    task, target = about.entry, about.caller.target
+    rows: list[tuple[Any, ...]] = [("task", task.name, "", f"model {about.model.model or 'of the endpoint'}", None)]
+    rows += [("input", one.argument, one.kind.value, _input_meaning(one), None) for one in task.inputs]
+    rows.append(("output", target, "", task.answer, None))
+    if task.explain:
+        rows.append(("output", f"{target}_explain", "JSON", task.explain, None))
+    for argument in task.arguments:
+        meaning = argument.meaning + _choices(argument.choices)
+        rows.append(("argument", argument.name, argument.type, meaning, "required" if argument.required else None))
+    for parameter in parameter_fields(task):
+        meaning = parameter.meaning + _choices(parameter.choices)
+        rows.append(("parameter", parameter.name, parameter.type, meaning, _shown(parameter.default)))
+    return _table(("kind", "name", "type", "meaning", "default"), rows)
+
+
+def _choices(choices: tuple[str, ...]) -> str:
+    return f"; one of {', '.join(choices)}" if choices else ""
+
+
+def _input_meaning(one: Input) -> str:
+    more = [one.meaning]
+    if one.aliases:
+        more.append("also written " + ", ".join(one.aliases))
+    if one.template:
+        more.append("or prompt_template = 'text with {{columns}}'")
+    if one.constant:
+        more.append(f"or {one.constant} = 'the same for every row'")
+    return "; ".join(more)
+
+
+def _shown(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def args_table(about: Description) -> pd.DataFrame:
+    """Effective settings, where each comes from; secrets are only said to be there."""
+    model = about.model
+    sources = model.sources
+    rows: list[tuple[Any, ...]] = [
+        ("task", model.task, sources.get("task", "default")),
+        ("model_name", model.model, sources.get("model_name", "default")),
+        ("provider", model.provider, sources.get("provider", "default")),
+        ("base_url", model.base_url or about.engine.base_url, "model" if model.base_url else "engine"),
+        ("endpoint", model.endpoint, sources.get("endpoint", "default")),
+    ]
+    for argument, column in model.columns.items():
+        shown = column if isinstance(column, str) else json.dumps(list(column), ensure_ascii=False)
+        rows.append((argument, shown, sources.get(argument, "default")))
+    for name in ("prompt_template", "output_dir"):
+        if getattr(model, name) is not None:
+            rows.append((name, getattr(model, name), sources.get(name, "default")))
+    for group in (model.values, model.parameters, model.options):
+        rows += [(name, _shown(value), sources.get(name, "model")) for name, value in group.items()]
+    rows += [(name, _shown(value), sources.get(name, "default")) for name, value in asdict(model.execution).items()]
+    if model.token is not None:
+        rows.append(("api_key", "******", "model"))
+    elif about.engine.token is not None:
+        rows.append(("api_key", "******", about.engine.token_source))
+    else:
+        rows.append(("api_key", None, "none: calls are anonymous"))
+    return _table(("argument", "value", "source"), rows)
+
+
+# --- what it has done ------------------------------------------------------------------------
+
+
+def usage_table(about: Description) -> pd.DataFrame:
+    """Requests, rows, errors and time, counted since the model was created."""
+    counted = about.store.usage(about.caller.scope)
+    rows: list[tuple[Any, ...]] = [(name, _number(counted.get(name, 0))) for name in COUNTERS]
+    errors = {name[len(ERROR) :]: n for name, n in sorted(counted.items()) if name.startswith(ERROR)}
+    rows += [(f"errors {code}", _number(n)) for code, n in errors.items()]
+    latencies = {int(name[len(LATENCY) :]): int(n) for name, n in counted.items() if name.startswith(LATENCY)}
+    rows += [(f"p{share} latency_ms", quantile(latencies, share / 100)) for share in (50, 95)]
+    return _table(("measure", "value"), [(name, value) for name, value in rows])
+
+
+def _number(value: float) -> float | int:
+    return int(value) if float(value).is_integer() else round(float(value), 3)
+
+
+def runs_table(about: Description) -> pd.DataFrame:
+    """Running and recent predictions, newest first: how far, how fast, how long still."""
+    now = time.time()
+    rows: list[tuple[Any, ...]] = []
+    for run in about.store.runs(about.caller.scope):
+        whole = run.done / max(run.updated - run.started, 1e-3)
+        running = run.state == "running"
+        rate = run.rate if running and run.rate else whole
+        seconds = (now if running else run.updated) - run.started
+        rest = left(run.rows, run.done, rate) if running else None
+        if rest is not None:  # notes of how far a run is come about once a second
+            rest = max(rest - (now - run.updated), 0.0)
+        rows.append(
+            (
+                time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(run.started)),
+                run.state,
+                run.rows,
+                run.done,
+                run.errors,
+                round(seconds, 1),
+                round(rate, 2),
+                None if rest is None else round(rest, 1),
+            )
+        )
+    columns = ("started_utc", "state", "inputs", "done", "errors", "seconds", "inputs_per_second", "eta_seconds")
+    # Over MySQL a column comes as numbers only where it has a type of numbers.
+    kinds = {**dict.fromkeys(columns[2:5], "int64"), **dict.fromkeys(columns[5:7], "float64")}
+    return _table(columns, rows).astype(kinds)
+
+
+def example_table(about: Description) -> pd.DataFrame:
+    """Statements for this very model, ready to paste; the first runs as it stands."""
+    name, target = about.caller.name, about.caller.target
+    cells = example_cells(about.entry, about.model)
+    # A model all of whose inputs are arguments needs a row all the same.
+    where = " AND ".join(f"{_quoted(column)} = {as_sql(value)}" for column, value in (cells or {"row": 1}).items())
+    joined = " AND ".join(f"m.{_quoted(column)} = t.{_quoted(column)}" for column in cells)
+    source = f"FROM my_database.my_table AS t JOIN {name} AS m" + (f" ON {joined}" if joined else "")
+    failed = f"{target}_error"
+    statements = [
+        ("try it on one row", f"SELECT {target} FROM {name} WHERE {where};"),
+        ("for each row of a table", f"SELECT t.*, m.{target} {source} LIMIT 10;"),
+        (
+            "what a query would send",
+            f"SELECT m.{target}_plan, count(*) AS n {source} GROUP BY m.{target}_plan USING dry_run = true;",
+        ),
+        (
+            "go past rows that fail, and see which",
+            f"SELECT t.*, m.{target}, m.{failed} {source} WHERE m.{failed} IS NOT NULL USING on_error = 'null';",
+        ),
+    ]
+    return _table(("what for", "sql"), list(statements))
+
+
+def example_cells(task: Task, model: ModelSettings) -> dict[str, Any]:
+    """Return a value for each column that a model reads, such that all of them make sense together.
+
+    Media are tiny ``data:`` URIs.
+    """
+    needed = [one for one in task.inputs if one.required]
+    values = dict(zip((one.argument for one in needed), task.example.rows[0], strict=True))
+    cells: dict[str, Any] = {}
+    for one in task.inputs:
+        column: Any = model.columns.get(one.argument)
+        value: Any = values.get(one.argument)
+        if one.template and model.prompt_template:
+            cells.update(dict.fromkeys(parse_template(model.prompt_template).columns, value))
+        elif one.kind is Kind.RECORD:
+            cells.update(dict.fromkeys([column] if isinstance(column, str) else column, 1) if column else dict(value))
+        elif isinstance(column, str):
+            cells[column] = _example_of(one.kind, value or task.example.using.get(str(one.constant), "blue"))
+        elif one.kind is Kind.TABLE:  # the query's own rows are the table
+            cells.update({name: found[0] for name, found in json.loads(value).items()})
+    return cells
+
+
+def _example_of(kind: Kind, value: Any) -> Any:
+    if kind is Kind.IMAGE:
+        return samples.png(b"example", 4).data_uri
+    if kind is Kind.AUDIO:
+        return samples.tone(b"example", 0.01).data_uri
+    return samples.avi(b"example", 1, 4).data_uri if kind is Kind.VIDEO else value
+
+
+#: What MindsDB's parser takes for no column's name.
+_KEYWORDS = frozenset(
+    """
+    alter and as asc between case character collate convert cross delete desc describe distinct drop else end except
+    explain false for from full having in inner insert intersect into is join latest left like limit not null on or
+    outer over persist_only read right select set show then true union update use using values when where window with
+    write
+    """.split()  # noqa: SIM905
+)
+
+
+def _quoted(column: str) -> str:
+    """Return a column's name as SQL takes it."""
+    plain = re.fullmatch(r"[a-z_][a-z0-9_]*", column) and column not in _KEYWORDS
+    return column if plain else f"`{column}`"
+
+
+TABLES: Mapping[str, Callable[[Description], pd.DataFrame]] = {
+    "task": task_table,
+    "args": args_table,
+    "usage": usage_table,
+    "runs": runs_table,
+    "example": example_table,
+}

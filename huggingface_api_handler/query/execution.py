@@ -1,0 +1,226 @@
+"""What happens to inputs on their way out and to answers on their way in; called from the lanes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..arguments import Execution
+from ..cache import Cache
+from ..errors import HuggingFaceError, ServiceTimeout
+from ..media import loading
+from ..net.memory_limit import ROOM
+from ..net.transport import Transport
+from ..protocols.detect import Endpoint
+from ..protocols.hf_inference import InferenceAPI
+from ..scheduling.batches import Item
+from ..scheduling.progress import Progress, duration, left
+from ..scheduling.worker_pool import BatchResult, RowResult
+from ..tasks.media_answers import media_link
+from ..tasks.task import Answer, Arguments, Kind, Media, Task
+from .inputs import Caller
+
+log = logging.getLogger(__name__)
+
+#: What may be a number beyond all, which JSON cannot be written with.
+_HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
+#: Seconds between two lines in the log on how far a query is.
+TELL_EVERY = 30.0
+
+
+def pack(value: Any, explain: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> bytes:
+    """Return an answer as the store keeps it."""
+    return json.dumps([value, explain, meta], ensure_ascii=True, allow_nan=False).encode()
+
+
+def unpack(stored: bytes) -> tuple[Any, Mapping[str, Any] | None, Mapping[str, Any]] | None:
+    """Return (value, explain, meta), or ``None`` for what is no answer of ours: others may write to the store."""
+    try:
+        value, explain, meta = json.loads(stored, parse_constant=_refused)
+        if _HUGE.search(stored):
+            json.dumps([value, explain], allow_nan=False)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if not isinstance(value, (str, int, float, bool, type(None))) or not isinstance(explain, (dict, type(None))):
+        return None
+    request_id = meta.get("request_id") if isinstance(meta, dict) else None
+    return value, explain, {"request_id": request_id if isinstance(request_id, str) else None}
+
+
+def _refused(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+class RequestExecutor:
+    """Sends one request for some items: load, encode, ask, read."""
+
+    def __init__(
+        self,
+        task: Task,
+        arguments: Arguments,
+        client: InferenceAPI,
+        transport: Transport,
+        roots: tuple[str, ...],
+        endpoint: Endpoint,
+        columns: Sequence[str | None] = (),
+    ) -> None:
+        self.task = task
+        self.arguments = arguments
+        self.client = client
+        self.transport = transport
+        self.roots = roots
+        self.endpoint = endpoint
+        self._columns = [*columns, *[None] * (len(task.inputs) - len(columns))]
+        self._media = [one.kind for one in task.inputs]
+        self._has_media = any(kind.is_media for kind in self._media)
+
+    def __call__(self, items: Sequence[Item], timeout: float) -> BatchResult:
+        with ROOM.lane():
+            try:
+                return self._sent(items, timeout)
+            except HuggingFaceError as error:
+                _let_go(error)
+                raise
+
+    def _sent(self, items: Sequence[Item], timeout: float) -> BatchResult:
+        rows = [item.payload for item in items]
+        if self._has_media:
+            rows = [self._loaded(row, timeout) for row in rows]
+        server = self.endpoint.server()
+        arguments = self.endpoint.arguments(self.arguments, server)
+        call = self.task.encode(rows, arguments)
+        began = time.monotonic()
+        reply = self.client.ask(
+            self.task, call, timeout=timeout, url=self.endpoint.url(server), model=self.endpoint.model_of(server)
+        )
+        with ROOM.unpacking(len(reply.content)):
+            answer = reply.answer()
+            link = media_link(answer) if call.accept != "application/json" and reply.is_json else None
+            answers = [] if link is not None else self.task.read(answer, len(items), arguments)
+        if link is not None:  # somebody else's address: no token goes there
+            left = max(timeout - (time.monotonic() - began), 0.001)
+            made = self.transport.get(link, purpose="link", token=None, timeout=left)
+            answers = self.task.read(Media(made.content, made.media_type), len(items), arguments)
+        counted = [answer.tokens for answer in answers if answer.tokens is not None]
+        return BatchResult(
+            [_row_result(answer) for answer in answers],
+            request_id=reply.request_id,
+            compute_seconds=reply.compute_seconds,
+            tokens=sum(counted) if counted else None,
+        )
+
+    def _loaded(self, row: tuple[Any, ...], timeout: float) -> tuple[Any, ...]:
+        loaded = tuple(
+            self._medium(value, kind, column, timeout) if kind.is_media and value is not None else value
+            for value, kind, column in zip(row, self._media, self._columns, strict=True)
+        )
+        try:
+            ROOM.take(sum(len(one.data) for one in loaded if isinstance(one, Media)), timeout)
+        except TimeoutError as error:
+            raise ServiceTimeout(
+                "other rows' media hold as much memory as they may", advice="Lower max_concurrency, or raise timeout"
+            ) from error
+        return loaded
+
+    def _medium(self, cell: Any, kind: Kind, column: str | None, timeout: float) -> Media:
+        try:
+            return loading.load(cell, kind, transport=self.transport, roots=self.roots, timeout=timeout)
+        except HuggingFaceError as error:
+            raise error.with_facts(column=column) from error
+
+
+def _row_result(answer: Answer) -> RowResult:
+    value = answer.value if answer.media is None else answer.media.data_uri
+    return RowResult(value, answer.explain, tokens=answer.tokens)
+
+
+def _let_go(error: BaseException) -> None:
+    """Empty the frames behind an error, which is kept until the query ends: they hold media and answers."""
+    at: BaseException | None = error
+    while at is not None:
+        traceback.clear_frames(at.__traceback__)
+        if isinstance(at, json.JSONDecodeError):
+            at.doc = ""
+        at = at.__cause__ or at.__context__
+
+
+class ResultCollector:
+    """Takes answers in as they arrive, from any lane: stores them, counts, tells how far it is."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        task: Task,
+        execution: Execution,
+        store: Cache,
+        total: int,
+        results: list[RowResult | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.caller = caller
+        self.task = task
+        self.execution = execution
+        self.store = store
+        self.total = total
+        self.results = results
+        self.done = 0
+        self.errors = 0
+        self.run = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._clock = clock
+        self._logged = clock()
+        self._progress = Progress(self._logged)
+
+    def begin(self) -> None:
+        """Note that the run has begun."""
+        self.store.run_start(
+            self.run, self.caller.scope, model=self.caller.name, task=self.task.name, rows=self.total, pid=os.getpid()
+        )
+
+    def deliver(self, results: Sequence[RowResult]) -> None:
+        """Take the results of some items."""
+        kept: dict[str, bytes] = {}
+        sent = errors = 0
+        keeps = self.execution.use_cache and self.execution.cache_ttl > 0
+        for result in results:
+            item, error = result.item, result.error
+            assert item is not None
+            if error is None:
+                if keeps:
+                    kept[item.key] = pack(result.value, result.explain, {"request_id": result.request_id})
+            else:
+                result.error = error.with_facts(attempts=result.attempts or None)
+                errors += result.attempts > 0
+            sent += result.attempts > 0
+            self.results[item.index] = result
+        if kept:
+            self.store.put_many(kept, ttl=self.execution.cache_ttl)
+        with self._lock:
+            self.done += sent
+            self.errors += errors
+            done, errors = self.done, self.errors
+            now = self._clock()
+            self._progress.note(now, done)
+            rate = self._progress.rate
+            tell = now - self._logged >= TELL_EVERY
+            if tell:
+                self._logged = now
+        self.store.run_update(self.run, done=done, errors=errors, rate=rate)
+        if tell:
+            rest = left(self.total, done, rate)
+            log.info(
+                "%s: %d of %d inputs done, %d errors, %.3g a second, about %s left",
+                self.caller.name, done, self.total, errors, rate, "?" if rest is None else duration(rest),
+            )  # fmt: skip
+
+    def end(self, state: str) -> None:
+        """Note that the run has ended, and how."""
+        self.store.run_end(self.run, done=self.done, errors=self.errors, state=state)

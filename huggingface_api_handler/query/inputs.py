@@ -1,0 +1,334 @@
+"""A frame's rows → the distinct inputs that they ask for, each with the key of its answer."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import pandas as pd
+
+from ..arguments import EngineSettings, ModelSettings
+from ..arguments.template import parse_template
+from ..errors import HuggingFaceError
+from ..media import loading
+from ..scheduling.batches import Item
+from ..tasks.encoders import cell_text
+from ..tasks.task import Batching, Input, Kind, Task
+from . import cells as cell_values
+
+#: A change of what an answer in the store means changes every key.
+_KEY_VERSION = "1"
+
+#: Places of rows that have no item.
+NO_INPUT = -1
+REFUSED = -2
+
+
+@dataclass(frozen=True)
+class Caller:
+    """On whose behalf a prediction runs.
+
+    Attributes:
+        tenant: company and user.
+        engine: the engine's own unique name, not MindsDB's id.
+        model: the model's own unique name, not MindsDB's id.
+        name: what SQL calls the model.
+        target: the PREDICT column.
+        key: names the model's own token, where it has one. What a private model answered to one
+            token is not for another.
+    """
+
+    tenant: str
+    engine: str
+    model: str
+    name: str
+    target: str
+    key: str | None = None
+
+    @property
+    def scope(self) -> str:
+        """Names the counters and runs of this model for this tenant."""
+        return _digest([self.tenant, self.engine, self.model])
+
+    def pace(self, service: tuple[str, str | None]) -> str:
+        """Name the pace at which all of the engine's models, in all workers, may ask ``service``."""
+        return _digest([self.tenant, self.engine, *service])
+
+
+def tenant_of(company: Any, user: Any) -> str:
+    """Return a text that names a company and its user; both may be texts of a request's headers."""
+    return json.dumps([company, user], default=str)
+
+
+@dataclass(slots=True)
+class CollectedInputs:
+    """What a frame asks, with equal rows as one.
+
+    Attributes:
+        items: one for each distinct input.
+        places: for each row the index of its item; ``NO_INPUT`` or ``REFUSED`` where it has none.
+        refused: errors of rows that cannot be sent, by row.
+        first_row: for each item the first row that asked for it.
+    """
+
+    items: list[Item]
+    places: array[int]
+    refused: dict[int, HuggingFaceError]
+    first_row: array[int]
+
+
+def ask(
+    frame: pd.DataFrame, task: Task, model: ModelSettings, key: Callable[[Any], str], *, each: bool = False
+) -> CollectedInputs:
+    """Read the frame's rows into distinct items.
+
+    Args:
+        key: identity of a row → the item's key.
+        each: keep equal rows apart, since each is to have an answer of its own.
+
+    Raises:
+        SettingsError: where a column that the model reads is missing or named twice.
+    """
+    inputs = _input_cells(frame, task, model)
+    needed = [position for position, one in enumerate(task.inputs) if one.required]
+    own = [position for position, one in enumerate(task.inputs) if _is_the_rows_own(one, model)]
+    grouped = task.travel is Batching.GROUP
+    has_media = any(one.kind.is_media for one in task.inputs)
+    # To Python 1, 1.0 and True are equal; to a model they need not be.
+    has_numbers = any(one.kind is Kind.RECORD for one in task.inputs)
+    asked = CollectedInputs([], array("q"), {}, array("q"))
+    columns = column_names(task, model)
+    seen: dict[Any, int] = {}
+    for row, values in enumerate(zip(*inputs, strict=True)):
+        nothing_of_its_own = own and all(values[position] is None for position in own)
+        if nothing_of_its_own or any(values[position] is None for position in needed):
+            asked.places.append(NO_INPUT)
+            continue
+        at = next((at for at, value in enumerate(values) if isinstance(value, HuggingFaceError)), None)
+        if at is not None:
+            facts = {"row": row, "column": columns[at], "task": task.name, "model": model.model}
+            asked.refused[row] = values[at].with_facts(**facts)
+            asked.places.append(REFUSED)
+            continue
+        identity = payload = values
+        if has_media:
+            identity = tuple(value[0] if isinstance(value, _Cell) else value for value in values)
+            payload = tuple(value[1] if isinstance(value, _Cell) else value for value in values)
+        if has_numbers:
+            identity = (_canonical(values),)
+        if each:
+            identity = (*identity, row)
+        place = seen.get(identity)
+        if place is None:
+            place = len(asked.items)
+            seen[identity] = place
+            group = identity[0] if grouped else None
+            asked.items.append(Item(place, key(identity), payload, group, _size(payload)))
+            asked.first_row.append(row)
+        asked.places.append(place)
+    return asked
+
+
+def column_names(task: Task, model: ModelSettings) -> list[str | None]:
+    """Return, for each input of the task, the one column it is read from; ``None`` where there is no such."""
+    named = [model.columns.get(one.argument) for one in task.inputs]
+    return [name if isinstance(name, str) else None for name in named]
+
+
+def _is_the_rows_own(one: Input, model: ModelSettings) -> bool:
+    """Whether an input's values come from the row, not from an argument that is the same for all."""
+    return one.argument in model.columns or (one.template and model.prompt_template is not None)
+
+
+class _Cell(tuple[Any, Any]):
+    """A media cell: (identity, the cell as it stands)."""
+
+    __slots__ = ()
+
+
+def _size(payload: tuple[Any, ...]) -> int:
+    return sum(len(part) if isinstance(part, (str, bytes)) else 64 for part in payload)
+
+
+def _input_cells(frame: pd.DataFrame, task: Task, model: ModelSettings) -> list[Sequence[Any]]:
+    """Return, for each input of the task, its value in every row."""
+    return [_one_input(frame, one, model) for one in task.inputs]
+
+
+def _one_input(frame: pd.DataFrame, one: Input, model: ModelSettings) -> Sequence[Any]:
+    if one.template and model.prompt_template:
+        return _rendered(frame, model.prompt_template)
+    column = model.columns.get(one.argument)
+    if one.kind is Kind.RECORD:
+        return _records(frame, column, one.argument)
+    if column is not None:
+        name = column if isinstance(column, str) else column[0]
+        position = cell_values.find_column(frame.columns, name, one.argument)
+        return _converted(cell_values.column_cells(frame, position), one.kind, model)
+    if one.constant and model.values.get(one.constant) is not None:
+        return [model.values[one.constant]] * len(frame)
+    if one.kind is Kind.TABLE:
+        return [_whole_table(frame)] * len(frame)
+    return [None] * len(frame)
+
+
+def _converted(column: list[Any], kind: Kind, model: ModelSettings) -> Sequence[Any]:
+    if kind is Kind.TEXT:
+        return cell_values.as_texts(column)
+    if kind is Kind.TABLE:
+        return [_table(cell) for cell in column]
+    return [_media_cell(cell, kind, model.media_roots) for cell in column]
+
+
+def _media_cell(cell: Any, kind: Kind, roots: tuple[str, ...]) -> Any:
+    if cell_values.is_missing(cell) or (isinstance(cell, (str, bytes)) and not cell):
+        return None
+    identity = _or_error(loading.identity, cell, kind, roots)
+    return identity if isinstance(identity, HuggingFaceError) else _Cell((identity, cell))
+
+
+def _rendered(frame: pd.DataFrame, source: str) -> list[Any]:
+    """Return each row's prompt, ``None``, or the error of one of its cells."""
+    template = parse_template(source)
+    columns = {
+        name: cell_values.as_texts(
+            cell_values.column_cells(frame, cell_values.find_column(frame.columns, name, "prompt_template"))
+        )
+        for name in template.columns
+    }
+    rendered: list[Any] = []
+    for row in range(len(frame)):
+        values: dict[str, Any] = {name: texts[row] for name, texts in columns.items()}
+        error = next((value for value in values.values() if isinstance(value, HuggingFaceError)), None)
+        rendered.append(error or template.render(values))
+    return rendered
+
+
+def _own_columns(frame: pd.DataFrame) -> list[int]:
+    return [place for place, name in enumerate(frame.columns) if str(name) not in cell_values.HOST_COLUMNS]
+
+
+def _different(frame: pd.DataFrame, places: list[int]) -> list[int]:
+    """Return ``places``, if no two of their columns have the same name."""
+    for place in places:
+        cell_values.find_column([str(frame.columns[one]) for one in places], str(frame.columns[place]), "input_columns")
+    return places
+
+
+def _records(frame: pd.DataFrame, chosen: Any, argument: str) -> list[Any]:
+    """Return each row as ((column, cell), …)."""
+    if chosen:
+        names = [chosen] if isinstance(chosen, str) else list(chosen)
+        places = [cell_values.find_column(frame.columns, name, argument) for name in names]
+    else:
+        places = _different(frame, _own_columns(frame))
+        names = [str(frame.columns[place]) for place in places]
+    columns = [
+        [_or_error(cell_values.plain, cell) for cell in cell_values.column_cells(frame, place)] for place in places
+    ]
+    records: list[Any] = []
+    for values in zip(*columns, strict=True):
+        error = next((value for value in values if isinstance(value, HuggingFaceError)), None)
+        if error is not None:
+            records.append(error)
+        elif all(value is None for value in values):
+            records.append(None)
+        else:
+            records.append(tuple(zip(names, (_hashable(value) for value in values), strict=True)))
+    return records
+
+
+def _or_error(read: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what ``read`` makes of a cell, or the cell's error."""
+    try:
+        return read(*arguments)
+    except HuggingFaceError as error:
+        return error
+
+
+def _hashable(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
+
+
+def _whole_table(frame: pd.DataFrame) -> str:
+    """Return the query's own rows as one table, ``{column: [cells as text]}``."""
+    table = {
+        str(frame.columns[place]): [
+            cell_text(cell_values.plain(value)) for value in cell_values.column_cells(frame, place)
+        ]
+        for place in _different(frame, _own_columns(frame))
+    }
+    return json.dumps(table, ensure_ascii=False)
+
+
+def _table(cell: Any) -> Any:
+    """Return a table cell as canonical JSON text ``{column: [cells as text]}``, or its error."""
+    from ..tasks.tabular import canonical_table
+
+    if cell_values.is_missing(cell) or (isinstance(cell, str) and not cell.strip()):
+        return None
+    return _or_error(canonical_table, cell)
+
+
+# --- keys ------------------------------------------------------------------------------------
+
+
+def _digest(value: Any) -> str:
+    return blake2b(_canonical(value), digest_size=20).hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=True, default=_jsonable, separators=(",", ":")).encode()
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return {"bytes": blake2b(bytes(value), digest_size=20).hexdigest()}
+    if isinstance(value, Mapping):
+        return dict(value)
+    return repr(value)
+
+
+def _server_token(engine: EngineSettings, caller: Caller) -> str | None:
+    """Tell apart tokens that are not the engine's own: those may change under it.
+
+    What goes into the key is a digest that only this engine's name makes, and of the key again
+    only a digest is kept.
+    """
+    if engine.token is None or engine.token_source == "engine":
+        return None
+    return blake2b(
+        engine.token.get_secret_value().encode(), key=caller.engine.encode()[:64], digest_size=20
+    ).hexdigest()
+
+
+def key_maker(model: ModelSettings, engine: EngineSettings, caller: Caller) -> Callable[[Any], str]:
+    """Return the function that names an answer: all that may change it goes in, nothing secret does."""
+    context = {
+        "version": _KEY_VERSION,
+        "tenant": caller.tenant,
+        "engine": caller.engine,
+        "key": caller.key,
+        "task": model.task,
+        "model": model.model,
+        "provider": model.provider,
+        "base_url": model.base_url or engine.base_url,
+        "token": _server_token(engine, caller) if model.token is None else None,
+        "endpoint": model.endpoint,
+        "values": dict(model.values),
+        "parameters": dict(model.parameters),
+        "options": dict(model.options),
+        "facts": [model.facts.pipeline_tag, model.facts.mask_token, list(model.facts.tags), dict(model.facts.id2label)],
+    }
+    base = blake2b(_canonical(context), digest_size=20)
+
+    def key(identity: Any) -> str:
+        digest = base.copy()
+        digest.update(_canonical(identity))
+        return digest.hexdigest()
+
+    return key

@@ -1,0 +1,361 @@
+"""The street from an input frame to a frame of predictions.
+
+Rows → those without input set aside → equal ones become one → answers already paid for looked
+up → the rest sent → each answer stored as it comes and laid on every row that asked for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from ..arguments import EngineSettings, ModelSettings
+from ..cache import Cache, NoCache
+from ..errors import HuggingFaceError, NotAttempted, SettingsError
+from ..media import loading
+from ..net.url_policy import TokenOf, UrlPolicy
+from ..protocols.detect import Endpoint
+from ..protocols.providers import provider_api
+from ..scheduling.batches import Item
+from ..scheduling.retry import RetryPolicy
+from ..scheduling.worker_pool import Limits, RowResult, WorkerPool
+from ..tasks import TASKS
+from ..tasks.task import Task
+from .advice import Adviser
+from .cells import HOST_COLUMNS
+from .execution import RequestExecutor, ResultCollector, unpack
+from .inputs import NO_INPUT, REFUSED, Caller, CollectedInputs, ask, column_names, key_maker
+from .runtime import Runtime
+from .usage import counters
+
+
+@dataclass
+class Prediction:
+    """One query's way down the street; made for one frame and then thrown away.
+
+    Args:
+        model: effective settings of this query.
+        engine: the engine's settings.
+        caller: on whose behalf.
+        runtime: what the process keeps.
+        store: where answers, counters and runs are kept.
+        retry: how long to wait between tries; by default as long as suits a real service.
+    """
+
+    model: ModelSettings
+    engine: EngineSettings
+    caller: Caller
+    runtime: Runtime
+    store: Cache
+    retry: RetryPolicy | None = None
+
+    def run(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the prediction columns for ``frame``: same index, same order of rows.
+
+        Raises:
+            HuggingFaceError: with ``on_error = 'raise'``, the first error that no retry mends.
+        """
+        task = TASKS[self.model.task]
+        self._refuse_filters(frame)
+        each = not self.model.execution.use_cache and task.samples(self.model.arguments())
+        asked = ask(frame, task, self.model, key_maker(self.model, self.engine, self.caller), each=each)
+        if self.model.execution.dry_run:
+            return self._plan(frame, task, asked)
+        results = self._results(task, asked)
+        if self.model.execution.on_error == "raise":
+            self._raise_first(asked, results)
+        return self._lay_out(frame, task, asked, results)
+
+    def _refuse_filters(self, frame: pd.DataFrame) -> None:
+        """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
+
+        MindsDB takes it for an input, adds a column of that value, and drops the condition. In a JOIN all
+        rows would come back, though some were asked for; there the target itself is let be, and who carries
+        another model's answers along has their target among the columns too. In a SELECT from the model
+        alone, which gives one row without a number, the value would be shown for the answer.
+        """
+        target = self.caller.target.lower()
+        names = {str(name).lower(): str(name) for name in frame.columns}
+        read = {str(name).lower() for name in column_names(TASKS[self.model.task], self.model)}
+        alone = len(frame) == 1 and not any(name in names for name in HOST_COLUMNS)
+        if target in names and not alone:
+            return
+        suffixes = ("explain", "error", "error_type", "retryable", "meta", "plan")
+        ours = [target, *(f"{target}_{suffix}" for suffix in suffixes)]
+        name = next((names[one] for one in ours if one in names and one not in read), None)
+        if name is None:
+            return
+        would = "show its value for the answer" if alone else "return all rows"
+        ways = f"{name} IS TRUE, {name} IN ('…') or {name} IS NULL, or filter" if not alone else "the condition"
+        raise SettingsError(
+            f"MindsDB takes = on {name} in WHERE for an input of the model, and would {would}",
+            advice=f"Write {ways} in an outer SELECT",
+        )
+
+    # looking up and sending
+
+    def _cached(self, asked: CollectedInputs) -> dict[str, bytes]:
+        if not self.model.execution.use_cache or not asked.items:
+            return {}
+        return self.store.get_many([item.key for item in asked.items])
+
+    def _results(self, task: Task, asked: CollectedInputs) -> list[RowResult | None]:
+        results: list[RowResult | None] = [None] * len(asked.items)
+        cached = self._cached(asked)
+        missing: list[Item] = []
+        for item in asked.items:
+            found = unpack(cached[item.key]) if item.key in cached else None
+            if found is None:
+                missing.append(item)
+            else:
+                value, explain, meta = found
+                results[item.index] = RowResult(
+                    value, explain, source="cache", request_id=meta.get("request_id"), item=item
+                )
+        del cached
+        rows = len(asked.places)
+        self.store.count(
+            self.caller.scope,
+            {
+                "rows": rows,
+                "cached": len(asked.items) - len(missing),
+                "duplicates": sum(1 for place in asked.places if place >= 0) - len(asked.items),
+                "nulls": sum(1 for place in asked.places if place == NO_INPUT),
+            },
+        )
+        if asked.refused and self.model.execution.on_error == "raise":
+            return results  # the query ends with that row's error: pay for nothing more
+        if missing:
+            self._send(task, missing, results)
+        return results
+
+    def _send(self, task: Task, missing: list[Item], results: list[RowResult | None]) -> None:
+        execution = self.model.execution
+        given_by: TokenOf = (
+            "model" if self.model.token else "engine" if self.engine.token_source == "engine" else "server"
+        )
+        egress = UrlPolicy((self.engine.base_url,), self.engine.allowed_hosts, given_by)
+        transport = self.runtime.transport(egress)
+        token = _revealed(self.model.token) or _revealed(self.engine.token)
+        client = provider_api.client(
+            transport,
+            token=token,
+            base_url=self.model.base_url or self.engine.base_url,
+            endpoint=self.model.endpoint,
+            model=self.model.model,
+            bill_to=self.engine.bill_to,
+            provider=self.model.provider,
+            timeout=execution.timeout,
+        )
+        service = (client.service, self.caller.engine)
+        pace = self.caller.pace(client.service)
+        endpoint = Endpoint(client, task, self.runtime.findings(service), execution.timeout)
+        columns = column_names(task, self.model)
+        sender = RequestExecutor(
+            task, self.model.arguments(), client, transport, self.model.media_roots, endpoint, columns
+        )
+        inbox = ResultCollector(self.caller, task, execution, self.store, len(missing), results)
+        limits = Limits(
+            max_batch_size=endpoint.batch_size(execution.max_batch_size),
+            max_concurrency=execution.max_concurrency,
+            requests_per_minute=execution.requests_per_minute,
+            deadline=execution.deadline,
+            max_requests=execution.max_requests,
+            max_retries=execution.max_retries,
+            timeout=execution.timeout,
+        )
+        lanes = self.runtime.lanes((*service, self.caller.tenant))
+        inbox.begin()
+        state = "failed"
+        try:
+            dispatcher = WorkerPool(limits, state=lanes, retry=self.retry, claim=partial(self.store.claim, pace))
+            summary = dispatcher.run(missing, sender, inbox.deliver, stop_on_error=execution.on_error == "raise")
+            state = "stopped" if summary.stopped or inbox.done < inbox.total else "done"
+            self._advise(results, token)
+            self.store.count(self.caller.scope, counters(summary))
+        finally:
+            inbox.end(state)
+
+    def _advise(self, results: Sequence[RowResult | None], token: str | None) -> None:
+        """Say what to do about what every row meets: who serves the model, whom to ask for access."""
+        adviser = Adviser(self.model, self.engine, token)
+        for result in results:
+            if result is not None and result.error is not None:
+                result.error = adviser.advised(result.error)
+
+    @property
+    def _keeps(self) -> bool:
+        execution = self.model.execution
+        return execution.use_cache and execution.cache_ttl > 0 and not isinstance(self.store, NoCache)
+
+    # errors
+
+    def _raise_first(self, asked: CollectedInputs, results: Sequence[RowResult | None]) -> None:
+        errors = dict(asked.refused)
+        for item, result in zip(asked.items, results, strict=True):
+            if result is not None and result.error is not None:
+                row = asked.first_row[item.index]
+                errors.setdefault(row, result.error)
+        if not errors:
+            return
+        causes = {row: error for row, error in errors.items() if not isinstance(error, NotAttempted)}
+        row, error = min((causes or errors).items())
+        answered = sum(1 for result in results if result is not None and result.error is None)
+        advice = error.advice or ""
+        if not error.fatal:
+            past = "To go past rows that fail, and see which, write USING on_error = 'null'"
+            advice = f"{advice}. {past}" if advice else past
+        if answered and self._keeps:
+            kept = f"{answered} of {len(asked.items)} answers are kept: the same query again pays only for the rest"
+            advice = f"{advice}. {kept}" if advice else kept
+        raise type(error)(
+            error.message,
+            advice=advice or None,
+            task=self.model.task,
+            model=self.model.model,
+            status=error.status,
+            request_id=error.request_id,
+            row=error.row if error.row is not None else (None if error.fatal else row),
+            column=error.column,
+            attempts=error.attempts,
+            retry_after=error.retry_after,
+            retryable=error.retryable,
+        ) from error
+
+    # laying out
+
+    def _plan(self, frame: pd.DataFrame, task: Task, asked: CollectedInputs) -> pd.DataFrame:
+        cached = self._cached(asked)
+        source = ["cache" if item.key in cached else "request" for item in asked.items]
+        seen: set[int] = set()
+        plan: list[str] = []
+        for row, place in enumerate(asked.places):
+            if place == NO_INPUT:
+                plan.append("null")
+            elif place == REFUSED:
+                plan.append(asked.refused[row].code)
+            elif place in seen and source[place] == "request":
+                plan.append("duplicate")
+            else:
+                seen.add(place)
+                plan.append(source[place])
+        columns: dict[str, list[Any]] = {name: [None] * len(plan) for name in self._columns(task)}
+        if self.model.execution.on_error == "null":
+            columns[f"{self.caller.target}_retryable"] = [False] * len(plan)
+        columns[f"{self.caller.target}_plan"] = plan
+        return pd.DataFrame(columns, index=frame.index, dtype=object)
+
+    def _columns(self, task: Task) -> list[str]:
+        """Return the names of the prediction columns; a dry run has them too, so that the same query can be tried."""
+        target, execution = self.caller.target, self.model.execution
+        names = [target]
+        if task.explain:
+            names.append(f"{target}_explain")
+        if execution.on_error == "null":
+            names += [f"{target}_error", f"{target}_error_type", f"{target}_retryable"]
+        if execution.include_meta:
+            names.append(f"{target}_meta")
+        return names
+
+    def _lay_out(
+        self, frame: pd.DataFrame, task: Task, asked: CollectedInputs, results: Sequence[RowResult | None]
+    ) -> pd.DataFrame:
+        execution = self.model.execution
+        by_item = [self._finished(item, result) for item, result in zip(asked.items, results, strict=True)]
+        explained = [self._explained(task, result) for result in by_item]
+        target = self.caller.target
+        columns: dict[str, list[Any]] = {name: [] for name in self._columns(task)}
+        told: set[int] = set()
+        for row, place in enumerate(asked.places):
+            if place >= 0:
+                result = by_item[place]
+            else:
+                result = RowResult(error=asked.refused.get(row), source="null")
+            columns[target].append(result.value)
+            if task.explain:
+                columns[f"{target}_explain"].append(explained[place] if place >= 0 else None)
+            if execution.on_error == "null":
+                columns[f"{target}_error"].append(str(result.error) if result.error else None)
+                columns[f"{target}_error_type"].append(result.error.code if result.error else None)
+                columns[f"{target}_retryable"].append(bool(result.error and result.error.retryable))
+            if execution.include_meta:
+                source = "duplicate" if place in told and result.source == "request" else result.source
+                if place >= 0:
+                    told.add(place)
+                columns[f"{target}_meta"].append(self._meta(result, source))
+        return pd.DataFrame(
+            {name: pd.Series(values, index=frame.index, dtype=_dtype(values)) for name, values in columns.items()},
+            index=frame.index,
+        )
+
+    def _finished(self, item: Item, result: RowResult | None) -> RowResult:
+        """Return an item's result as its rows show it; generated media are written to files here."""
+        if result is None:
+            return RowResult(error=NotAttempted("the query ended before this row was sent"), source="null", item=item)
+        value = result.value
+        if self.model.output_dir and isinstance(value, str) and value.startswith("data:"):
+            try:
+                result.value = loading.write(value, item.key, self.model.output_dir, self.model.media_roots)
+            except HuggingFaceError as error:
+                if self.model.execution.on_error == "raise":
+                    raise
+                result.value, result.error = None, error
+        return result
+
+    def _explained(self, task: Task, result: RowResult) -> str | None:
+        if not task.explain or result.error is not None:
+            return None
+        return json.dumps(result.explain or {}, ensure_ascii=False, allow_nan=False)
+
+    def _meta(self, result: RowResult, source: str) -> str:
+        return json.dumps(
+            {
+                "model": self.model.model,
+                "provider": self.model.provider,
+                "source": source,
+                "attempts": result.attempts if source == "request" else 0,
+                "latency_ms": round(result.latency * 1000, 1) if source == "request" else 0,
+                "request_id": result.request_id,
+            },
+            ensure_ascii=False,
+        )
+
+
+def _dtype(values: Sequence[Any]) -> Any:
+    """Numbers with NULLs stay a numeric column; everything else travels as objects."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds and kinds <= {float, int} and bool not in kinds:
+        return "float64" if float in kinds or None in values else "int64"
+    if kinds == {bool} and None not in values:
+        return "bool"
+    return object
+
+
+def _revealed(secret: Any) -> str | None:
+    return None if secret is None else str(secret.get_secret_value())
+
+
+def open_store(runtime: Runtime, cache: Any) -> Cache:
+    """Return the store that follows MindsDB's own cache setting.
+
+    Args:
+        cache: ``type`` (``local``, ``redis``, ``none``), ``folder``, ``connection``.
+    """
+    from ..cache import RedisCache, SqliteCache
+
+    if cache.type == "redis":
+        connection = dict(cache.connection)
+        key = ("redis", json.dumps(connection, sort_keys=True, default=str))
+        return runtime.store(key, lambda: RedisCache(connection))
+    if cache.type == "none":
+        return runtime.store("none", NoCache)
+    path = cache.folder / "answers.sqlite"
+    return runtime.store(("sqlite", str(path)), lambda: SqliteCache(path))
+
+
+__all__ = ["Caller", "Prediction", "open_store"]

@@ -1,0 +1,64 @@
+"""What a process keeps from one query to the next: connections, what it learnt of a service, the store.
+
+MindsDB keeps worker processes alive between queries and forks new ones at will, so everything
+here belongs to one process id: after a fork it is made anew.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from ..cache import Cache
+    from ..net.transport import Transport
+    from ..net.url_policy import UrlPolicy
+    from ..protocols.detect import Findings
+    from ..scheduling.worker_pool import ServiceState
+
+T = TypeVar("T")
+
+
+class Runtime:
+    """Process-wide holdings, safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._held: dict[Hashable, Any] = {}
+
+    def _hold(self, key: Hashable, make: Callable[[], T]) -> T:
+        with self._lock:
+            if self._pid != os.getpid():
+                self._pid, self._held = os.getpid(), {}
+            if key not in self._held:
+                self._held[key] = make()
+            held: T = self._held[key]
+            return held
+
+    def transport(self, egress: UrlPolicy) -> Transport:
+        """Return the transport of one engine's reach; its connections are reused."""
+        from ..net.transport import Transport
+
+        return self._hold(("transport", egress), lambda: Transport(egress))
+
+    def lanes(self, service: Hashable) -> ServiceState:
+        """Return what was learnt of ``service``: its pace, its cost, whether it takes lists."""
+        from ..scheduling.worker_pool import ServiceState
+
+        return self._hold(("lanes", service), ServiceState)
+
+    def findings(self, service: Hashable) -> Findings:
+        """Return what was found out about the server that ``service`` names."""
+        from ..protocols.detect import Findings
+
+        return self._hold(("findings", service), Findings)
+
+    def store(self, key: Hashable, make: Callable[[], Cache]) -> Cache:
+        """Return the store that ``key`` names, opened once."""
+        return self._hold(("store", key), make)
+
+
+RUNTIME = Runtime()

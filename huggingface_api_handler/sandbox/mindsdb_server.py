@@ -1,0 +1,434 @@
+"""A MindsDB server of one's own on this machine: for the demo, the tests, the benchmarks and ``make serve``.
+
+::
+
+    with MindsDBServer() as server:
+        server.sql("SHOW ML_ENGINES").rows
+
+It has its own storage folder, configuration, temporary files and free loopback ports, so that any
+number can run side by side and none touches the MindsDB that somebody uses for real. It fetches
+nothing from outside: no graphical interface, no community handlers. ``python -m
+huggingface_api_handler.sandbox.mindsdb_server`` runs one with the sandbox beside it until Ctrl-C.
+
+MindsDB is started as a process, never imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+HOST = "127.0.0.1"
+GUARD = Path(__file__).with_name("supervisor.py")
+
+#: Settings of the surrounding environment that would reach into a server of our own.
+_FOREIGN = re.compile(r"MINDSDB_|LANGFUSE_|SENTRY_|OTEL_|FLASK_|PROMETHEUS_MULTIPROC_DIR$")
+
+#: What keeps the server, and the libraries in it, from talking to anybody but those asked for in SQL.
+QUIET = {
+    "MINDSDB_NO_STUDIO": "1",
+    "MINDSDB_COMMUNITY_HANDLERS": "false",
+    "SENTRY_IO_DISABLED": "true",
+    "LANGFUSE_DISABLED": "true",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+}
+
+#: Requests to this machine pass by any proxy that the environment names.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class SQLError(Exception):
+    """MindsDB refused a statement; the text is its own."""
+
+
+class ServerFailed(Exception):
+    """The server did not start, or has ended; the text holds the end of its log."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The result of a statement; without columns where it has none.
+
+    Attributes:
+        columns: names in the result's order; a name may occur twice.
+        rows: one list a row, aligned with ``columns``, of JSON values.
+    """
+
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[Any, ...], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str) -> list[Any]:
+        """Return the values of the first column called ``name``, whatever its case."""
+        at = [column.lower() for column in self.columns].index(name.lower())
+        return [row[at] for row in self.rows]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a dict a row."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+        return True
+    return False
+
+
+def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``below`` with ``above`` laid over it, objects merged."""
+    merged = dict(below)
+    for key, value in above.items():
+        known = merged.get(key)
+        merged[key] = _merge(known, value) if isinstance(known, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+class MindsDBServer:
+    """A MindsDB server process; ``with`` starts and stops it.
+
+    Args:
+        storage: folder for all that the server keeps; a temporary one, removed at the end, if not given.
+        folder: working folder, in which relative paths in SQL are looked for; ``storage`` if not given.
+        environ: environment variables laid over the current ones (``None`` takes one away).
+        http_port, mysql_port: 0 picks free ones.
+        jobs: run the processes for MindsDB's jobs and triggers too (each costs seconds and 200 MB).
+        config: laid over the server's configuration file.
+        python: the interpreter that has MindsDB.
+
+    Attributes:
+        log: file with all that the server and its workers print.
+        pid: process id of the server's main process, also the id of its process group.
+    """
+
+    def __init__(
+        self,
+        storage: str | os.PathLike[str] | None = None,
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        environ: Mapping[str, str | None] | None = None,
+        http_port: int = 0,
+        mysql_port: int = 0,
+        jobs: bool = False,
+        config: Mapping[str, Any] | None = None,
+        python: str = sys.executable,
+    ) -> None:
+        self._own_storage = storage is None
+        self.storage = Path(tempfile.mkdtemp(prefix="mindsdb-")) if storage is None else Path(storage).absolute()
+        self.folder = self.storage if folder is None else Path(folder).absolute()
+        self.http_port = http_port or free_port()
+        self.mysql_port = mysql_port or free_port()
+        self.url = f"http://{HOST}:{self.http_port}"
+        self.log = self.storage / "server.log"
+        self.pid = 0
+        self._environ = dict(environ or {})
+        self._jobs = jobs
+        self._config = config or {}
+        self._python = python
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._consumers: list[subprocess.Popen[bytes]] = []
+
+    # --- life ---
+
+    def start(self, *, timeout: float = 180.0, progress: Callable[[float], None] | None = None) -> Self:
+        """Start the server and return when it answers over HTTP and MySQL.
+
+        Args:
+            timeout: seconds to wait, 30 of which are usual on a machine that has just started.
+            progress: called about five times a second with the seconds waited so far.
+
+        Raises:
+            ServerFailed: it ended, or did not answer in time.
+        """
+        self.storage.mkdir(parents=True, exist_ok=True)
+        settings = self.storage / "config.json"
+        settings.write_text(json.dumps(self._settings(), indent=2), encoding="utf-8")
+        self._guard, self.pid = self._launch("mindsdb", "--api=http,mysql")
+        try:
+            self._wait(timeout, progress)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def start_consumer(self) -> int:
+        """Start a consumer of MindsDB's own task queue; return its process id. It ends with the server.
+
+        Only of use where the server was given a queue: ``MINDSDB_ML_QUEUE_TYPE=redis``.
+        """
+        temporary = f"consumer-{len(self._consumers)}"
+        guard, pid = self._launch("huggingface_api_handler", "consumer", temporary=temporary)
+        self._consumers.append(guard)
+        return pid
+
+    def _launch(self, *module: str, temporary: str = "temporary") -> tuple[subprocess.Popen[bytes], int]:
+        """Start a module under a guard; return the guard, and the process id of the module."""
+        with self.log.open("ab") as log:
+            guard = subprocess.Popen(
+                [self._python, "-I", str(GUARD), self._python, "-m", *module],
+                cwd=self.folder,
+                env=self._environment(self.storage / "config.json", temporary),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        assert guard.stdout is not None
+        return guard, int(guard.stdout.readline() or 0)
+
+    def stop(self) -> None:
+        """Stop the server and every process it started; a second call does nothing."""
+        guards = [*self._consumers, *filter(None, [self._guard])]
+        self._guard, self._consumers = None, []
+        for guard in guards:
+            for pipe in (guard.stdin, guard.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+        for guard in guards:
+            guard.wait()
+        if self._own_storage:
+            shutil.rmtree(self.storage, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def is_running(self) -> bool:
+        return self._guard is not None and self._guard.poll() is None
+
+    def log_text(self) -> str:
+        """Return all that the server has printed."""
+        with contextlib.suppress(OSError):
+            return self.log.read_text(encoding="utf-8", errors="replace")
+        return ""
+
+    # --- use ---
+
+    def sql(self, statement: str, *, timeout: float = 600.0, context: Mapping[str, Any] | None = None) -> Table:
+        """Run one statement over HTTP, in a session of its own.
+
+        Args:
+            timeout: seconds without a byte from the server.
+            context: session settings, such as ``{"db": "mindsdb", "show_secrets": True}``.
+
+        Raises:
+            SQLError: MindsDB refused it.
+            ServerFailed: the server is not there.
+        """
+        body = json.dumps({"query": statement, "context": dict(context or {"db": "mindsdb"})}).encode()
+        request = urllib.request.Request(
+            f"{self.url}/api/sql/query", body, {"Content-Type": "application/json"}, method="POST"
+        )
+        try:
+            with _DIRECT.open(request, timeout=timeout) as answer:
+                result = json.load(answer)
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                text = refusal.read().decode("utf-8", "replace")
+            raise SQLError(f"HTTP {refusal.code}: {text[:2000]}") from None
+        except OSError as error:
+            if self.is_running:
+                raise
+            raise ServerFailed(self._obituary("has ended")) from error
+        if result["type"] == "error":
+            raise SQLError(str(result.get("error_message")))
+        columns = tuple(result.get("column_names") or ())
+        return Table(columns, tuple(tuple(row) for row in result.get("data") or ()))
+
+    def wait_for_model(self, name: str, *, project: str = "mindsdb", timeout: float = 120.0) -> None:
+        """Return when a model that is being created or retrained is ready: its newest version, and in use.
+
+        Raises:
+            SQLError: its creation failed; the text is the model's error.
+            TimeoutError: it was not ready in time.
+        """
+        until = time.monotonic() + timeout
+        query = f"SELECT version, status, error, active FROM {project}.models WHERE name = '{name.lower()}'"
+        while True:
+            found = sorted(self.sql(query).rows, key=lambda row: int(row[0]))
+            _, status, error, _ = found[-1] if found else (0, "missing", None, None)
+            # MindsDB takes a new version into use a moment before it puts the others out of it.
+            if status == "complete" and [row for row in found if row[3]] == found[-1:]:
+                return
+            if status == "error":
+                raise SQLError(str(error))
+            if time.monotonic() > until:
+                raise TimeoutError(f"model {name} is still {status} after {timeout:.0f} seconds")
+            time.sleep(0.1)
+
+    # --- inside ---
+
+    def _settings(self) -> dict[str, Any]:
+        own = {
+            "api": {
+                "http": {"host": HOST, "port": str(self.http_port), "restart_on_failure": False},
+                "mysql": {"host": HOST, "port": str(self.mysql_port), "restart_on_failure": False},
+            },
+            "gui": {"open_on_start": False, "autoupdate": False},
+            "jobs": {"disable": not self._jobs},
+            "tasks": {"disable": not self._jobs},
+        }
+        return _merge(own, self._config)
+
+    def _environment(self, settings: Path, temporary_name: str) -> dict[str, str]:
+        environ: dict[str, str | None] = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
+        environ.update(QUIET)
+        # MindsDB marks its processes in the system's temporary folder and clears there, at its
+        # start, the marks of every other server.
+        temporary = self.storage / temporary_name
+        temporary.mkdir(exist_ok=True)
+        environ["TMPDIR"] = str(temporary)
+        environ["MINDSDB_STORAGE_DIR"] = str(self.storage)
+        environ["MINDSDB_CONFIG_PATH"] = str(settings)
+        direct = {*filter(None, (environ.get("NO_PROXY") or "").split(",")), HOST, "localhost"}
+        environ["NO_PROXY"] = environ["no_proxy"] = ",".join(sorted(direct))
+        environ.update(self._environ)
+        return {name: value for name, value in environ.items() if value is not None}
+
+    def _wait(self, timeout: float, progress: Callable[[float], None] | None) -> None:
+        began = time.monotonic()
+        while True:
+            waited = time.monotonic() - began
+            if progress is not None:
+                progress(waited)
+            if not self.is_running:
+                raise ServerFailed(self._obituary("ended while starting"))
+            if self._is_ready():
+                return
+            if waited > timeout:
+                raise ServerFailed(self._obituary(f"did not answer within {timeout:.0f} seconds"))
+            time.sleep(0.2)
+
+    def _is_ready(self) -> bool:
+        with contextlib.suppress(OSError), _DIRECT.open(f"{self.url}/api/util/ping", timeout=5):
+            return _answers(self.mysql_port)
+        return False
+
+    def _obituary(self, what: str) -> str:
+        end = "\n".join(self.log_text().splitlines()[-25:])
+        return f"MindsDB {what}. The end of its log:\n{end}"
+
+
+# --- make serve ---
+
+
+def service_environment(sandbox_url: str, hub_url: str) -> dict[str, str | None]:
+    """Return the environment variables that point a server at a sandbox in place of Hugging Face."""
+    return {
+        "HUGGINGFACE_API_BASE_URL": sandbox_url,
+        "HF_ENDPOINT": hub_url,
+        "HF_TOKEN": None,
+        "HUGGING_FACE_HUB_TOKEN": None,
+        "HUGGINGFACE_API_API_KEY": None,
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m huggingface_api_handler.sandbox.mindsdb_server",
+        description="Run a MindsDB server with the sandbox beside it until Ctrl-C. "
+        "With HF_TOKEN set there is no sandbox, but the real service.",
+    )
+    parser.add_argument("--http-port", type=int, default=47334, help="0 picks a free one (default %(default)s)")
+    parser.add_argument("--mysql-port", type=int, default=47335, help="0 picks a free one (default %(default)s)")
+    parser.add_argument("--sandbox-port", type=int, default=8765, help="0 picks a free one (default %(default)s)")
+    parser.add_argument("--storage", help="folder to keep models and engines in (default: a temporary one)")
+    parser.add_argument("--folder", help="where relative paths in SQL are looked for (default: the storage)")
+    given = parser.parse_args(arguments)
+
+    for port in filter(None, (given.http_port, given.mysql_port, given.sandbox_port)):
+        if _answers(port):
+            free = "--http-port 0 --mysql-port 0 --sandbox-port 0"
+            print(
+                f"Port {port} is taken: stop what runs there, or have free ones picked: make serve ARGS='{free}'",
+                file=sys.stderr,
+            )
+            return 1
+    # A plain `kill`, or a terminal that is closed, cleans up like Ctrl-C.
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.default_int_handler)
+    with contextlib.ExitStack() as stack:
+        try:
+            return _serve(stack, given)
+        except KeyboardInterrupt:
+            print("\nStopping.", flush=True)
+            return 0
+        except ServerFailed as error:
+            print(error, file=sys.stderr)
+            return 1
+
+
+def _serve(stack: contextlib.ExitStack, given: argparse.Namespace) -> int:
+    environ: dict[str, str | None] = {}
+    service = "https://huggingface.co, with your HF_TOKEN"
+    if not os.environ.get("HF_TOKEN"):
+        from . import Sandbox
+
+        sandbox = stack.enter_context(Sandbox(port=given.sandbox_port))
+        environ = service_environment(sandbox.url, sandbox.hub_url)
+        service = f"the sandbox at {sandbox.url} (fake models; set HF_TOKEN for the real service)"
+    server = MindsDBServer(
+        given.storage,
+        folder=given.folder,
+        environ=environ,
+        http_port=given.http_port,
+        mysql_port=given.mysql_port,
+        jobs=True,
+    )
+    stack.callback(server.stop)
+    print("Starting MindsDB, which takes about half a minute.", flush=True)
+    server.start()
+    print(
+        f"""
+MindsDB answers; Hugging Face is {service}.
+
+  HTTP    POST {server.url}/api/sql/query   {{"query": "SHOW ML_ENGINES"}}
+  MySQL   mysql -h {HOST} -P {server.mysql_port} -u mindsdb mindsdb
+  log     {server.log}
+
+  CREATE ML_ENGINE hf FROM huggingface_api;
+  CREATE MODEL sentiment PREDICT label USING engine = 'hf', task = 'text-classification', input_column = 'text';
+  SELECT label FROM sentiment WHERE text = 'I like you. I love you.';
+
+Ctrl-C stops everything.""",
+        flush=True,
+    )
+    while server.is_running:
+        time.sleep(0.5)
+    raise ServerFailed("MindsDB has ended by itself. The end of its log:\n" + server.log_text()[-3000:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""The words in which a run is asked for and reported."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import HuggingFaceError
+from .batches import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may use.
+
+    Attributes:
+        max_batch_size: items in one request.
+        max_concurrency: requests on their way at once.
+        requests_per_minute: requests sent, evenly spread; ``None``: no such limit.
+        deadline: seconds that the run may take; ``None``: no such limit.
+        max_requests: requests that the run may make, retries included; ``None``: no such limit.
+        max_retries: tries of an item beyond its first.
+        timeout: seconds that a request may take.
+        max_batch_bytes: bytes of the items in one request, where there is more than one.
+    """
+
+    max_batch_size: int = 32
+    max_concurrency: int = 16
+    requests_per_minute: float | None = None
+    deadline: float | None = None
+    max_requests: int | None = None
+    max_retries: int = 5
+    timeout: float = 60.0
+    max_batch_bytes: int = 1_500_000
+
+
+@dataclass(slots=True)
+class RowResult:
+    """The answer or the error of one input, from the scheduler to the cells of the frame.
+
+    Attributes:
+        value: the target's value; ``None`` where there is an error, or the answer is NULL.
+        explain: content of ``<target>_explain``; ``None``: the task has none.
+        error: why there is no answer.
+        source: where the answer comes from: ``request``, ``cache``, or ``null`` for a row without input.
+        attempts: requests that the input was in; 0: it was never sent.
+        latency: seconds that the last of them took.
+        request_id: the service's id of that request.
+        input_tokens, output_tokens, tokens: what the service counted for this row.
+        cost: USD.
+        cost_source: ``reported`` by the service, or ``computed`` from a price; ``None``: the cost is not known.
+        provider: who answered.
+        item: the input; ``None`` for a row without one.
+    """
+
+    value: Any = None
+    explain: Mapping[str, Any] | None = None
+    error: HuggingFaceError | None = None
+    source: str = "request"
+    attempts: int = 0
+    latency: float = 0.0
+    request_id: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    cost_source: str | None = None
+    provider: str | None = None
+    item: Item | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """The answers of one request.
+
+    Attributes:
+        answers: one for each item, in order; an answer that is a ``HuggingFaceError`` is that
+            item's error.
+        request_id: the service's id of the request.
+        compute_seconds: how long the service says it worked.
+        input_tokens, output_tokens, tokens: what the service counted for the whole request.
+        cost: USD for the whole request; its rows share it equally.
+        cost_source: ``reported`` or ``computed``; ``None``: the cost is not known.
+        provider: who answered.
+    """
+
+    answers: Sequence[RowResult | HuggingFaceError]
+    request_id: str | None = None
+    compute_seconds: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    cost_source: str | None = None
+    provider: str | None = None
+
+    def fill(self, result: RowResult, item: Item, attempts: int, latency: float) -> RowResult:
+        """Add to the answer of one item what holds for the whole request, and return it."""
+        result.item = item
+        result.attempts = attempts
+        result.latency = latency
+        result.request_id = self.request_id
+        result.provider = self.provider
+        result.cost_source = self.cost_source
+        rows = len(self.answers)
+        if self.cost is not None:
+            result.cost = self.cost / rows
+        if rows == 1 and result.tokens is None:
+            result.input_tokens, result.output_tokens = self.input_tokens, self.output_tokens
+            result.tokens = self.tokens
+        return result
+
+
+#: Upper bounds, in milliseconds, of the counts in ``Summary.latencies``: a quarter apart.
+LATENCY_STEPS: tuple[int, ...] = tuple(sorted({math.ceil(1.25**step) for step in range(64)}))
+
+
+def latency_step(seconds: float) -> int:
+    """The bound in ``LATENCY_STEPS`` under which ``seconds`` falls."""
+    at = bisect.bisect_left(LATENCY_STEPS, seconds * 1000.0)
+    return LATENCY_STEPS[min(at, len(LATENCY_STEPS) - 1)]
+
+
+def quantile(counts: Mapping[int, int], share: float) -> float | None:
+    """Milliseconds within which ``share`` (0 to 1) of the counted requests were answered."""
+    total = sum(counts.values())
+    if not total:
+        return None
+    seen = 0
+    for bound in sorted(counts):
+        seen += counts[bound]
+        if seen >= share * total:
+            break
+    return float(bound)
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run came to.
+
+    Attributes:
+        rows: items answered.
+        requests: requests made, ``retries`` of them for items that had been sent before.
+        throttled: requests refused for coming too often.
+        splits: lists halved.
+        errors: items that ended in an error, by its code.
+        compute_seconds, tokens: what the service says it used.
+        seconds: how long the run took.
+        lanes: most requests on their way at once.
+        latencies: answered requests by ``latency_step`` of the time they took; adds up over runs.
+        stopped: the error that ended the sending early, if one did.
+    """
+
+    rows: int = 0
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    splits: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    compute_seconds: float = 0.0
+    tokens: int = 0
+    seconds: float = 0.0
+    lanes: int = 0
+    latencies: Counter[int] = field(default_factory=Counter)
+    stopped: BaseException | None = None

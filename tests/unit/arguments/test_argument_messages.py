@@ -1,0 +1,427 @@
+"""The catalogue of refusals: a wrong USING clause → the one line that its writer reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from huggingface_api_handler.arguments import EngineSettings, engine_settings, model_settings, query_settings
+from huggingface_api_handler.errors import HuggingFaceError, ModelNotFound, SettingsError
+from huggingface_api_handler.tasks.task import ModelFacts
+
+
+class Identifier:
+    """A bare word, as MindsDB's parser hands it over."""
+
+    def __init__(self, *parts: str) -> None:
+        self.parts = list(parts)
+
+
+class Parameter:
+    """Another of the parser's objects."""
+
+
+TAGS = {
+    "org/classifier": ("text-classification", ()),
+    "org/chess": ("reinforcement-learning", ()),
+    "org/writer": ("text-generation", ("conversational",)),
+}
+
+
+def hub(model_id: str, token: str | None) -> ModelFacts | None:
+    if model_id == "org/gone":
+        raise ModelNotFound("the Hub has no model org/gone", advice="Look whether its name is right")
+    if model_id == "org/away":
+        return None
+    tag, tags = TAGS.get(model_id, (None, ()))
+    return ModelFacts(id=model_id, pipeline_tag=tag, tags=tags)
+
+
+def engine(**arguments: Any) -> EngineSettings:
+    return engine_settings({"media_roots": "/srv/media", **arguments}, environ={}, login=lambda: None)
+
+
+C = {"task": "text-classification", "input_column": "review"}
+S = {"task": "summarization", "input_column": "text"}
+Z = {"task": "zero-shot-classification", "input_column": "text", "candidate_labels": "a, b"}
+G = {"task": "text-generation", "model_name": "org/writer"}
+HF = "https://x.endpoints.huggingface.cloud"
+TOO_DEEP = '{"x": ' + "[" * 40 + "]" * 40 + "}"
+
+CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
+    # task and model
+    (
+        None,
+        "USING names neither task nor model_name: write task = 'text-classification', input_column = 'text' "
+        "(RETRAIN, too, takes all arguments anew)",
+    ),
+    ({**C, "task": Identifier("summarization")}, "task is a bare word: write it in quotes, task = 'summarization'"),
+    ({**C, "task": "sumarization"}, "unknown task 'sumarization': did you mean 'summarization'?"),
+    ({**C, "task": "chat"}, "unknown task 'chat': did you mean 'chat-completion'?"),
+    (
+        {**C, "model": "a/b", "model_name": "a/c"},
+        "model_name and model are the same argument: write model_name alone",
+    ),
+    (
+        {**C, "model_name": "https://huggingface.co/org/name"},
+        "model_name must be an id, not a URL: write model_name = 'org/name'",
+    ),
+    (
+        {**C, "model_name": "org/name:groq"},
+        "model_name must be an id alone: write model_name = 'org/name', provider = 'groq'",
+    ),
+    (
+        {**C, "model_name": "../../etc/passwd"},
+        "model_name must be the id of a model on the Hub, not '../../etc/passwd': write model_name = 'org/name'",
+    ),
+    (
+        {**C, "model_name": "a/b\r\nX: y"},
+        "model_name must be the id of a model on the Hub, not 'a/b X: y': write model_name = 'org/name'",
+    ),
+    ({**C, "provider": "togeter"}, "provider 'togeter' is unknown: did you mean 'together'?"),
+    (
+        {**C, "provider": "groq"},
+        "provider 'groq' does not serve text-classification but chat-completion; "
+        "text-classification is served by hf-inference",
+    ),
+    (
+        {"task": "chat-completion", "input_column": "q", "provider": "openai"},
+        "provider 'openai' is not served: Hugging Face passes nothing on to OpenAI: write endpoint = "
+        "'https://api.openai.com/v1' with OpenAI's own api_key, and have the engine's owner name api.openai.com in "
+        "allowed_hosts",
+    ),
+    (
+        {"task": "audio-to-audio", "input_column": "s", "provider": "wavespeed"},
+        "provider 'wavespeed' does not serve audio-to-audio but image-to-image, text-to-image, text-to-video, "
+        "image-to-video; audio-to-audio is served by hf-inference",
+    ),
+    (
+        {"task": "video-classification", "input_column": "s", "provider": "nscale"},
+        "provider 'nscale' does not serve video-classification but chat-completion, text-to-image; "
+        "no provider serves video-classification: write an endpoint that does",
+    ),
+    (
+        {"model_name": "org/unsaid", "input_column": "text"},
+        "the Hub does not say what org/unsaid is for: write task = '…' beside model_name",
+    ),
+    (
+        {"model_name": "org/chess", "input_column": "text"},
+        "org/chess is for 'reinforcement-learning', which no task here does: write task = '…' beside model_name "
+        "if it can do another",
+    ),
+    (
+        {"model_name": "org/away", "input_column": "text"},
+        "the Hugging Face Hub cannot be reached, so the task of org/away is not known: "
+        "write task = '…' beside model_name",
+    ),
+    (
+        {**S, "model_name": "org/classifier"},
+        "org/classifier is for text-classification, not summarization: write task = 'text-classification', "
+        "or a model for it: model_name = 'facebook/bart-large-cnn'",
+    ),
+    (
+        {"task": "translation", "input_column": "text"},
+        "task 'translation' needs a model: write model_name = 'org/name', or lang_input = 'en', lang_output = 'fr'",
+    ),
+    (
+        {"task": "text-generation", "input_column": "text"},
+        "task 'text-generation' needs a model: write model_name = 'org/name'",
+    ),
+    # inputs
+    (
+        {"task": "question-answering", "input_column": "q"},
+        "task 'question-answering' needs context_column: write context_column = 'context' or context = '…'",
+    ),
+    (
+        G,
+        "task 'text-generation' needs input_column: write input_column = 'text' or "
+        "prompt_template = 'Summarise: {{review}}'",
+    ),
+    (
+        {"task": "table-question-answering", "input_column": "q"},
+        "task 'table-question-answering' needs table_column: write table_column = 'table'",
+    ),
+    (
+        {**C, "input_column": 5},
+        "input_column must be the name of a column in quotes, not 5: write input_column = 'text'",
+    ),
+    ({**C, "input_column": " "}, "input_column must be the name of a column: write input_column = 'text'"),
+    (
+        {**G, "input_column": "a", "prompt_template": "{{a}}"},
+        "input_column and prompt_template exclude each other: write one of them",
+    ),
+    (
+        {**G, "prompt_template": "Hello {{name"},
+        "prompt_template has a '{{' or '}}' without its partner: write prompt_template = 'Summarise: {{review}}'",
+    ),
+    (
+        {**G, "prompt_template": "Hello {name}"},
+        "prompt_template names no column in double braces: write prompt_template = '… {{name}}'",
+    ),
+    # the task's own arguments, and its parameters
+    (
+        {"task": "zero-shot-classification", "input_column": "text"},
+        "task 'zero-shot-classification' needs candidate_labels: write candidate_labels = 'food, billing, sports'",
+    ),
+    (
+        {**Z, "candidate_labels": []},
+        "candidate_labels must not be empty: write candidate_labels = 'food, billing, sports'",
+    ),
+    ({**Z, "candidate_labels": "a, b, a"}, "candidate_labels names 'a' twice: write it once"),
+    (
+        {**Z, "candidate_labels": '["a"'},
+        "candidate_labels holds JSON text that cannot be read, '[\"a\"': "
+        "write candidate_labels = 'food, billing, sports'",
+    ),
+    (
+        {"task": "feature-extraction", "input_column": "text", "pooling": "men"},
+        "pooling must be one of 'mean', 'cls', 'none', not 'men': write pooling = 'mean'",
+    ),
+    ({**G, "input_column": "t", "temprature": 1}, "unknown argument 'temprature': did you mean 'temperature'?"),
+    (
+        {**C, "nonsense": 1},
+        "unknown argument 'nonsense': task 'text-classification' takes input_column, labels, function_to_apply, top_k, "
+        "and what its service knows beside them inside parameters = {…}",
+    ),
+    (
+        {**S, "candidate_labels": "a, b"},
+        "candidate_labels is not for task 'summarization' but for zero-shot-classification, "
+        "zero-shot-object-detection and others",
+    ),
+    ({**C, "top_k": "many"}, "top_k must be a whole number, not 'many'"),
+    (
+        {**C, "parameters": {"top_k": 3}, "top_k": 4},
+        "top_k is given twice, beside parameters and inside: write one of them",
+    ),
+    (
+        {**C, "parameters": '{"top_k": 1'},
+        "parameters holds JSON text that cannot be read, '{\"top_k\": 1': write parameters = {'top_k': 3}",
+    ),
+    (
+        {**C, "parameters": [1]},
+        "parameters must be an object, or JSON text of one, not a list: write parameters = {'top_k': 3}",
+    ),
+    (
+        {**C, "parameters": TOO_DEEP},
+        "parameters must not be nested deeper than 32 levels: write parameters = {'top_k': 3}",
+    ),
+    (
+        {**C, "parameters": {"x": float("inf")}},
+        "parameters holds a number that is not finite, or does not fit into 64 bits: write parameters = {'top_k': 3}",
+    ),
+    ({**C, "parameters": {"x": Identifier("y")}}, "parameters holds a bare word: write it in quotes"),
+    # execution
+    ({**C, "timeout": 0}, "timeout must be a number above 0, at most 3600, not 0: write timeout = 60"),
+    (
+        {**C, "timeout": Parameter()},
+        "timeout must be a number above 0, at most 3600, not a Parameter: write timeout = 60",
+    ),
+    (
+        {**C, "max_batch_size": 2000},
+        "max_batch_size must be a whole number from 1 to 1000, not 2000: write max_batch_size = 32",
+    ),
+    (
+        {**C, "max_concurrency": "1.5"},
+        "max_concurrency must be a whole number from 1 to 256, not '1.5': write max_concurrency = 16",
+    ),
+    ({**C, "max_requests": 2**70}, "max_requests must be a number that fits into 64 bits: write max_requests = 1000"),
+    ({**C, "deadline": float("nan")}, "deadline must be a finite number: write deadline = 600"),
+    ({**C, "use_cache": "maybe"}, "use_cache must be true or false, not 'maybe': write use_cache = false"),
+    ({**C, "on_error": "skip"}, "on_error must be 'raise' or 'null', not 'skip': write on_error = 'null'"),
+    ({**C, "on_error": None}, "on_error is SQL's own NULL here: write on_error = 'null' in quotes"),
+    ({**C, "Timeout": 1, "timeout": 2}, "timeout is given twice"),
+    # addresses, folders, secrets
+    (
+        {**C, "endpoint": "https://evil.example/x"},
+        "endpoint is refused: 'evil.example' is not a host that this engine may ask (its owner can allow it: "
+        "CREATE ML_ENGINE … USING allowed_hosts = ['evil.example:443'])",
+    ),
+    (
+        {**C, "endpoint": "https://user:password@x.endpoints.huggingface.cloud"},
+        "endpoint is no URL that can be used: no user name or password may stand in a URL: "
+        "write endpoint = 'https://my-endpoint.endpoints.huggingface.cloud'",
+    ),
+    (
+        {**C, "endpoint": HF, "provider": "groq"},
+        "endpoint and provider exclude each other: an endpoint is asked as it stands",
+    ),
+    (
+        {"endpoint": HF, "input_column": "text"},
+        "an endpoint does not say what it does: write task = 'text-classification', or what it is for",
+    ),
+    (
+        {**C, "base_url": "https://api-inference.huggingface.co/models"},
+        "base_url names api-inference.huggingface.co, which Hugging Face has switched off: "
+        "write base_url = 'https://router.huggingface.co/hf-inference' or leave it out",
+    ),
+    (
+        {**C, "base_url": "http://router.huggingface.co/x"},
+        "base_url must begin with https:// where it leads to Hugging Face: "
+        "write base_url = 'https://router.huggingface.co…'",
+    ),
+    (
+        {"task": "text-to-image", "input_column": "t", "output_dir": "/etc"},
+        "output_dir must be inside one of the engine's media_roots: write output_dir = '/srv/media/out'",
+    ),
+    (
+        {**C, "api_key": "not\u201da token"},
+        "api_key holds spaces, quotes or other characters that no token has: write api_key = 'hf_…'",
+    ),
+    ({**C, "api_key": Identifier("hf_" + "a" * 34)}, "api_key is a bare word: write it in quotes, api_key = 'hf_…'"),
+    # many at once
+    (
+        {**C, "tmeout": 1, "max_batchsize": 2, "top_k": "x", "max_retries": "-1"},
+        "max_retries must be a whole number from 0 to 20, not '-1': write max_retries = 5; "
+        "top_k must be a whole number, not 'x'; unknown argument 'tmeout': did you mean 'timeout'?; "
+        "unknown argument 'max_batchsize': did you mean 'max_batch_size'?",
+    ),
+    (
+        {"model_name": "org/gone", "input_column": "text", "timeout": 0},
+        "timeout must be a number above 0, at most 3600, not 0: write timeout = 60; "
+        "the Hub has no model org/gone: look whether its name is right",
+    ),
+]
+
+
+@pytest.mark.parametrize(("using", "line"), CREATE)
+def test_create_model_says(using: Mapping[str, Any] | None, line: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        model_settings(using, engine(), hub=hub)
+    assert str(refused.value) == line
+
+
+def test_the_hubs_refusal_alone_is_raised_as_it_is() -> None:
+    with pytest.raises(ModelNotFound) as refused:
+        model_settings({"model_name": "org/gone", "input_column": "text"}, engine(), hub=hub)
+    assert str(refused.value) == "the Hub has no model org/gone. Look whether its name is right."
+
+
+def test_an_unlike_task_gets_the_whole_list() -> None:
+    with pytest.raises(SettingsError) as refused:
+        model_settings({"task": "poetry", "input_column": "text"}, engine(), hub=hub)
+    line = str(refused.value)
+    assert line.startswith("unknown task 'poetry': there are: text-classification, ")
+    assert line.endswith("tabular-regression")
+
+
+QUERY: list[tuple[Mapping[str, Any], str]] = [
+    *(
+        (
+            {name: "x"},
+            f"{name} cannot be changed in a query, it was settled by CREATE MODEL: "
+            "leave it out, or create another model",
+        )
+        for name in (
+            "task",
+            "model",
+            "model_name",
+            "provider",
+            "endpoint",
+            "base_url",
+            "api_key",
+            "huggingface_api_api_key",
+            "engine",
+            "m.Task",
+        )
+    ),
+    ({"m.top_k": "x"}, "top_k must be a whole number, not 'x'"),
+    ({"top_k": 1, "M.Top_K": 2}, "top_k is given twice"),
+    ({"m.tpo_k": 1}, "unknown argument 'tpo_k': did you mean 'top_k'?"),
+    ({"other.top_k": 1}, "other.top_k is not for this model: write top_k or m.top_k"),
+    ({"timeout": -1}, "timeout must be a number above 0, at most 3600, not -1: write timeout = 60"),
+    ({"input_column": None}, "task 'text-classification' needs input_column: write input_column = 'text'"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "line"), QUERY)
+def test_a_query_says(overrides: Mapping[str, Any], line: str) -> None:
+    model = model_settings(C, engine(), hub=hub)
+    with pytest.raises(SettingsError) as refused:
+        query_settings(model, engine(), overrides, alias="m")
+    told = str(refused.value)
+    assert told == line.replace("m.Task cannot", "task cannot")
+
+
+ENGINE: list[tuple[Mapping[str, Any], Mapping[str, str], str]] = [
+    ({"apikey": "x"}, {}, "unknown argument 'apikey': did you mean 'api_key'?"),
+    (
+        {},
+        {"HF_TOKEN": "a\u201d"},
+        "the environment variable HF_TOKEN holds spaces, quotes or other characters that no token has: copy it anew",
+    ),
+    (
+        {"allowed_hosts": "https://x/y"},
+        {},
+        "allowed_hosts must hold hosts as 'host' or 'host:port', without https://, path or *; 'https://x/y' is none: "
+        "write allowed_hosts = 'models.example.com, 10.0.0.5:8080'",
+    ),
+    (
+        {"media_roots": "media"},
+        {},
+        "media_roots must hold whole paths; 'media' does not begin at the root: write media_roots = '/srv/media'",
+    ),
+    (
+        {"bill_to": "a\r\nX-Evil: b"},
+        {},
+        "bill_to must be the name of an organisation on the Hub, not 'a X-Evil: b': write bill_to = 'my-org'",
+    ),
+    (
+        {"base_url": "router.huggingface.co"},
+        {},
+        "base_url is no URL that can be used: a URL begins with https:// or http:// and a host: "
+        "write base_url = 'https://router.huggingface.co/hf-inference'",
+    ),
+    (
+        {"base_url": "https://gateway.example/models"},
+        {},
+        "base_url must end before /models, which is put behind it: write base_url = 'https://gateway.example'",
+    ),
+    (
+        {"base_url": "https://gateway.example/?key=1"},
+        {},
+        "base_url must not have a query (?…), since paths are put behind it",
+    ),
+    (
+        {},
+        {"HUGGINGFACE_API_BASE_URL": "nowhere"},
+        "the environment variable HUGGINGFACE_API_BASE_URL is no URL that can be used: "
+        "a URL begins with https:// or http:// and a host",
+    ),
+    (
+        {"timeout": "x", "foo": 1},
+        {},
+        "timeout must be a number above 0, at most 3600, not 'x': write timeout = 60; unknown argument 'foo': "
+        "an engine takes api_key, base_url, allowed_hosts, media_roots, bill_to, max_concurrency, requests_per_minute, "
+        "timeout, max_retries, cache_ttl",
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "environ", "line"), ENGINE)
+def test_create_engine_says(raw: Mapping[str, Any], environ: Mapping[str, str], line: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        engine_settings(raw, environ=environ, login=lambda: None)
+    assert str(refused.value) == line
+
+
+@pytest.mark.parametrize(("using", "_line"), CREATE)
+def test_every_refusal_is_one_line_without_secrets(using: Mapping[str, Any] | None, _line: str) -> None:
+    token = "hf_" + "s" * 34
+    with pytest.raises(HuggingFaceError) as refused:
+        model_settings({**(using or {}), "not_there": token, "api_key": f"{token} {token}"}, engine(), hub=hub)
+    told = str(refused.value)
+    assert "\n" not in told
+    assert "s" * 8 not in told
+    assert "password@" not in told
+    assert len(told) <= 1100
+
+
+def test_a_long_list_of_faults_is_counted() -> None:
+    with pytest.raises(SettingsError) as refused:
+        model_settings({**C, **{f"unheard_of_{number}": 1 for number in range(200)}}, engine(), hub=hub)
+    told = str(refused.value)
+    assert told.startswith("unknown argument 'unheard_of_0'")
+    assert len(told) < 1000
+    assert told.split("; and ")[1].endswith(" more")

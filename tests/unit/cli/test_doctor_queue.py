@@ -1,0 +1,157 @@
+"""What the doctor says of a task queue, on a real Redis."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from huggingface_api_handler.cli import doctor_queue
+from huggingface_api_handler.cli.install import Finding
+
+OWN = {
+    "package": "1",
+    "mindsdb": "26",
+    "python": "3.12",
+    "secret_key": "aa",
+    "database": "bb",
+    "kind_of_database": "postgresql",
+    "cache": "[]",
+}
+
+
+@pytest.fixture(autouse=True)
+def _own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_queue, "setup", lambda: dict(OWN))
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Redis of the tests' own, where the program is there."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("no redis-server on this machine")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = str(tmp_path_factory.mktemp("redis"))  # or it writes into the working folder
+    server = subprocess.Popen(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "no"],
+        stdout=subprocess.DEVNULL,
+    )
+    connected = doctor_queue.connect({"host": "127.0.0.1", "port": port, "db": 1})
+    try:
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", port), 1.0).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield connected
+    finally:
+        connected.close()
+        server.terminate()
+        server.wait(10)
+
+
+def told(**differs: Any) -> dict[str, str]:
+    return {"other/consumer": json.dumps({**OWN, "at": time.time(), **differs})}
+
+
+def compared(notes: dict[str, str]) -> list[Finding]:
+    return list(doctor_queue._compare(notes))
+
+
+def test_alike_is_well() -> None:
+    (finding,) = compared(told())
+    assert finding.level == "ok"
+
+
+@pytest.mark.parametrize("name", doctor_queue.AGREE)
+def test_whoever_differs_is_named_with_what_to_do(name: str) -> None:
+    (finding,) = compared(told(**{name: "another"}))
+    assert finding.level == "problem"
+    assert "other/consumer" in finding.found
+    assert finding.advice
+
+
+def test_a_note_of_long_ago_does_not_count() -> None:
+    (finding,) = compared(told(package="old", at=time.time() - doctor_queue.NOTED_FOR - 1))
+    assert finding.level == "ok"
+
+
+def test_a_file_is_no_database_for_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_queue, "setup", lambda: {**OWN, "kind_of_database": "sqlite"})
+    (finding,) = compared(told())
+    assert "MINDSDB_DB_CON" in finding.advice
+    # All on this machine: a file will do.
+    (finding,) = compared({f"{socket.gethostname()}/consumer": next(iter(told().values()))})
+    assert finding.level == "ok"
+
+
+def test_what_is_no_note_is_passed_by() -> None:
+    (finding,) = compared({"a": "no JSON", "b": "[]"})
+    assert finding.level == "ok"
+
+
+def test_fingerprints_tell_secrets_apart_and_nothing_of_them() -> None:
+    assert doctor_queue.fingerprint("one") != doctor_queue.fingerprint("two")
+    assert doctor_queue.fingerprint("one") == doctor_queue.fingerprint("one")
+    assert len(doctor_queue.fingerprint("one")) == 12
+
+
+def test_a_note_holds_no_secret(client: Any) -> None:
+    doctor_queue.note(client, "doctor")
+    ((name, held),) = client.hgetall(doctor_queue.NOTES).items()
+    assert name.decode() == f"{socket.gethostname()}/doctor"
+    assert set(json.loads(held)) == {*OWN, "role", "at", "pid"}
+    assert 0 < client.ttl(doctor_queue.NOTES) <= doctor_queue.NOTED_FOR
+
+
+def test_a_redis_that_forgets_is_warned_of(client: Any) -> None:
+    assert [one.subject for one in doctor_queue._check_persistence(client)] == ["Redis persistence"]
+    assert Path(client.config_get("dir")["dir"]) != Path.cwd()
+    client.config_set("appendonly", "yes")
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    assert [one.subject for one in doctor_queue._check_persistence(client)] == ["Redis memory"]
+    client.config_set("maxmemory-policy", "volatile-lru")
+    assert list(doctor_queue._check_persistence(client)) == []
+    client.config_set("appendonly", "no")
+
+
+def test_no_consumer_is_warned_of(client: Any) -> None:
+    (finding,) = doctor_queue._check_consumers(client)
+    assert finding.level == "warning"
+    assert "huggingface_api_handler consumer" in finding.advice
+
+
+def test_a_consumer_that_refused_to_start_is_a_problem_until_it_starts(client: Any) -> None:
+    doctor_queue.note_refusal(client, "MindsDB finds another handler of this name")
+    assert doctor_queue.refusals(client) == {socket.gethostname(): "MindsDB finds another handler of this name"}
+    problem = next(one for one in doctor_queue._check_consumers(client) if one.level == "problem")
+    assert socket.gethostname() in problem.found
+    assert "another handler of this name" in problem.found
+    doctor_queue.note(client, "doctor")
+    assert doctor_queue.refusals(client)
+    doctor_queue.note(client, "consumer")
+    assert doctor_queue.refusals(client) == {}
+    client.hdel(doctor_queue.NOTES, f"{socket.gethostname()}/consumer")
+
+
+def test_the_cache_is_looked_at(client: Any) -> None:
+    at = client.connection_pool.connection_kwargs
+    good = SimpleNamespace(type="redis", connection={name: at[name] for name in ("host", "port", "db")})
+    (finding,) = doctor_queue._check_cache(good)
+    assert finding.level == "ok"
+    (finding,) = doctor_queue._check_cache(SimpleNamespace(type="redis", connection={"host": "127.0.0.1", "port": 1}))
+    assert finding.level == "problem"
+    (finding,) = doctor_queue._check_cache(SimpleNamespace(type="local", connection={}))
+    assert finding.level == "warning"

@@ -1,0 +1,87 @@
+"""Cells of tables → text."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from huggingface_api_handler.errors import InvalidInput, SettingsError
+from huggingface_api_handler.query.cells import as_text, as_texts, find_column, is_missing, plain
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        None,
+        float("nan"),
+        np.nan,
+        pd.NA,
+        pd.NaT,
+        np.float64("nan"),
+        np.float32("nan"),
+        np.datetime64("NaT", "ns"),
+        decimal.Decimal("NaN"),
+    ],
+)
+def test_missing_in_every_make(cell: Any) -> None:
+    assert is_missing(cell)
+    assert as_text(cell) is None
+
+
+@pytest.mark.parametrize("cell", ["", "  ", "\n\t", b"", b"  "])
+def test_empty_text_counts_as_missing(cell: Any) -> None:
+    assert as_text(cell) is None
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ("a", "a"), (" a ", " a "), (0, "0"), (1.5, "1.5"), (2.0, "2"),
+        (-0.0, "0"), (1e300, "1e+300"), (True, "True"), (b"caf\xc3\xa9", "café"),
+        (decimal.Decimal("1.10"), "1.10"), (datetime.date(2026, 1, 2), "2026-01-02"), ({"a": "é"}, '{"a": "é"}'),
+        ([1, 2], "[1, 2]"), (np.int64(3), "3"), ("🙂", "🙂"),
+    ],
+)  # fmt: skip
+def test_text_of_a_cell(cell: Any, text: str) -> None:
+    assert as_text(cell) == text
+
+
+def test_bytes_that_are_no_text_are_that_cells_error() -> None:
+    texts = as_texts(["a", b"\xff\xfe\x00", None])
+    assert texts[0] == "a" and texts[2] is None
+    assert isinstance(texts[1], InvalidInput)
+
+
+def test_find_column_prefers_the_exact_name_and_folds_case() -> None:
+    assert find_column(["Text", "text"], "text", "input_column") == 1
+    assert find_column(["A", "TEXT"], "text", "input_column") == 1
+
+
+def test_find_column_refuses_what_is_missing_or_twice() -> None:
+    with pytest.raises(SettingsError, match=r"no column 'text'.*it gives: 'review'"):
+        find_column(["review", "__mindsdb_row_id"], "text", "input_column")
+    with pytest.raises(SettingsError, match="2 columns named 'text'"):
+        find_column(["TEXT", "Text"], "text", "input_column")
+
+
+@given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.dates(), st.binary()))
+def test_plain_is_always_json(cell: Any) -> None:
+    json.dumps(plain(cell), allow_nan=False)
+
+
+def test_cells_nested_without_end_are_refused_and_keys_need_not_be_texts() -> None:
+    deep: Any = "x"
+    for _ in range(10_000):
+        deep = [deep]
+    assert isinstance(as_texts([deep])[0], InvalidInput)
+    with pytest.raises(InvalidInput, match="nested deeper"):
+        plain(deep)
+    assert as_texts([{(1, 2): ["é", None]}]) == ['{"(1, 2)": ["é", null]}']

@@ -1,0 +1,194 @@
+"""The server helper without a server: that nothing is left running, and what surrounds a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from huggingface_api_handler.sandbox import mindsdb_server
+from huggingface_api_handler.sandbox.mindsdb_server import GUARD, MindsDBServer, SQLError, Table
+
+#: A command that starts two more, as a server starts its workers; the last of them does not want to end.
+FAMILY = """
+import os, signal, subprocess, sys, time
+deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+child = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
+child.stdout.readline()
+open(sys.argv[1], "w").write(f"{os.getpid()} {child.pid}")
+time.sleep(60)
+"""
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended but was not yet collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _until(condition: Any, seconds: float = 15.0) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _pids(file: Path) -> list[int]:
+    assert _until(lambda: file.exists() and len(file.read_text().split()) == 2)
+    return [int(pid) for pid in file.read_text().split()]
+
+
+linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
+
+
+@linux
+def test_the_guard_ends_the_whole_family_when_its_input_ends(tmp_path: Path) -> None:
+    script = tmp_path / "family.py"
+    script.write_text(FAMILY)
+    command = [sys.executable, "-I", str(GUARD), sys.executable, str(script), str(tmp_path / "pids")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as guard:
+        assert guard.stdin is not None and guard.stdout is not None
+        pids = _pids(tmp_path / "pids")
+        assert int(guard.stdout.readline()) == pids[0]
+        assert all(map(_alive, pids))
+        guard.stdin.close()
+        guard.wait(15)
+    assert not any(map(_alive, pids))
+
+
+@linux
+def test_the_guard_ends_the_family_of_an_asker_that_was_killed(tmp_path: Path) -> None:
+    script = tmp_path / "family.py"
+    script.write_text(FAMILY)
+    asker = textwrap.dedent(f"""
+        import subprocess, sys, time
+        subprocess.Popen([sys.executable, {str(GUARD)!r}, sys.executable, {str(script)!r}, {str(tmp_path / "pids")!r}],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        time.sleep(60)
+    """)
+    with subprocess.Popen([sys.executable, "-c", asker]) as process:
+        pids = _pids(tmp_path / "pids")
+        process.send_signal(signal.SIGKILL)
+    assert _until(lambda: not any(map(_alive, pids)))
+
+
+@pytest.mark.parametrize(("script", "code"), [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 9)", 137)])
+def test_the_guard_ends_with_the_command(script: str, code: int) -> None:
+    command = [sys.executable, str(GUARD), sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as guard:
+        assert guard.wait(15) == code
+
+
+def _fake_mindsdb(folder: Path, script: str) -> None:
+    """Write a package that is run in MindsDB's place."""
+    (folder / "mindsdb").mkdir()
+    (folder / "mindsdb" / "__init__.py").touch()
+    (folder / "mindsdb" / "__main__.py").write_text(script)
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    _fake_mindsdb(tmp_path, "raise RuntimeError('no room at the inn')")
+    server = MindsDBServer(tmp_path / "storage", environ={"PYTHONPATH": str(tmp_path)})
+    with pytest.raises(mindsdb_server.ServerFailed, match="no room at the inn"):
+        server.start(timeout=20)
+    assert not server.is_running
+    assert (tmp_path / "storage").exists()
+
+
+def test_what_a_server_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps to itself: foreign settings stay out, nothing is fetched, temporary files are its own."""
+    monkeypatch.setenv("MINDSDB_STORAGE_DIR", "/somebody/elses")
+    monkeypatch.setenv("MINDSDB_PASSWORD", "theirs")
+    monkeypatch.setenv("HF_TOKEN", "from outside")
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    _fake_mindsdb(tmp_path, "import json, os, sys; print(json.dumps([dict(os.environ), sys.argv]))")
+    server = MindsDBServer(
+        tmp_path / "storage",
+        environ={"PYTHONPATH": str(tmp_path), "HF_TOKEN": None, "EXTRA": "1"},
+        config={"cache": {"type": "redis"}, "api": {"http": {"extra": True}}},
+    )
+    with pytest.raises(mindsdb_server.ServerFailed):
+        server.start(timeout=20)
+    environ, arguments = json.loads(next(line for line in server.log_text().splitlines() if line.startswith("[")))
+    assert environ["MINDSDB_STORAGE_DIR"] == str(tmp_path / "storage")
+    assert environ["TMPDIR"].startswith(str(tmp_path / "storage"))
+    assert environ["MINDSDB_NO_STUDIO"] == "1"
+    assert environ["MINDSDB_COMMUNITY_HANDLERS"] == "false"
+    assert "example.org" in environ["NO_PROXY"] and "127.0.0.1" in environ["NO_PROXY"]
+    assert environ["EXTRA"] == "1"
+    assert {"HF_TOKEN", "MINDSDB_PASSWORD"}.isdisjoint(environ)
+    assert arguments[1:] == ["--api=http,mysql"]
+    settings = json.loads(Path(environ["MINDSDB_CONFIG_PATH"]).read_text())
+    assert settings["gui"] == {"open_on_start": False, "autoupdate": False}
+    assert settings["cache"] == {"type": "redis"}
+    assert settings["api"]["http"] == {
+        "host": "127.0.0.1", "port": str(server.http_port), "restart_on_failure": False, "extra": True,
+    }  # fmt: skip
+
+
+class _FakeMindsDB(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["query"]
+        answers: dict[str, Any] = {
+            "table": {"type": "table", "column_names": ["a", "a"], "data": [[1, None], [2, "x"]]},
+            "ok": {"type": "ok"},
+            "error": {"type": "error", "error_code": 0, "error_message": "no such thing"},
+        }
+        body = json.dumps(answers.get(query, {})).encode()
+        self.send_response(200 if query in answers else 400)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def talking(tmp_path: Path) -> Iterator[MindsDBServer]:
+    with HTTPServer(("127.0.0.1", 0), _FakeMindsDB) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield MindsDBServer(tmp_path, http_port=http.server_port)
+        http.shutdown()
+
+
+def test_results_of_statements(talking: MindsDBServer) -> None:
+    found = talking.sql("table")
+    assert (found.columns, found.rows, len(found)) == (("a", "a"), ((1, None), (2, "x")), 2)
+    assert found.column("A") == [1, 2]
+    assert talking.sql("ok") == Table()
+    with pytest.raises(SQLError, match="no such thing"):
+        talking.sql("error")
+    with pytest.raises(SQLError, match="HTTP 400"):
+        talking.sql("nonsense")
+
+
+def test_a_server_that_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(mindsdb_server.ServerFailed, match="has ended"):
+        MindsDBServer(tmp_path).sql("ok")
+
+
+def test_serving_says_which_port_is_taken(talking: MindsDBServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert mindsdb_server.main(["--http-port", str(talking.http_port)]) == 1
+    assert f"Port {talking.http_port} is taken" in capsys.readouterr().err
+
+
+def test_a_temporary_storage_goes_with_the_server() -> None:
+    server = MindsDBServer()
+    assert os.path.isdir(server.storage)
+    server.stop()
+    assert not os.path.exists(server.storage)

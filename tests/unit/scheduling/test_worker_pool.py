@@ -1,0 +1,294 @@
+"""The lanes: real threads, hardly any real waiting."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from huggingface_api_handler import errors
+from huggingface_api_handler.scheduling.worker_pool import (
+    BatchResult,
+    Item,
+    Limits,
+    RowResult,
+    ServiceState,
+    WorkerPool,
+)
+from tests.unit.virtual import doubled, items
+
+
+class ResultCollector:
+    """Where outcomes go; it minds being told twice."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.found: dict[int, RowResult] = {}
+
+    def __call__(self, outcomes: list[RowResult]) -> None:
+        with self.lock:
+            for outcome in outcomes:
+                assert outcome.item.index not in self.found
+                self.found[outcome.item.index] = outcome
+
+    def codes(self) -> dict[str, int]:
+        counted: dict[str, int] = {}
+        for outcome in self.found.values():
+            code = outcome.error.code if outcome.error else "ok"
+            counted[code] = counted.get(code, 0) + 1
+        return counted
+
+
+def double(some: Sequence[Item], timeout: float) -> BatchResult:
+    return BatchResult(doubled(some), request_id="r", compute_seconds=0.5, tokens=len(some))
+
+
+@pytest.fixture(autouse=True)
+def no_lane_is_left() -> Any:
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("huggingface-lane")]
+
+
+def test_every_item_gets_its_answer() -> None:
+    inbox = ResultCollector()
+    summary = WorkerPool().run(items(5000), double, inbox)
+    assert {index: outcome.value for index, outcome in inbox.found.items()} == {n: 2 * n for n in range(5000)}
+    assert summary.rows == summary.tokens == 5000
+    assert summary.compute_seconds == 0.5 * summary.requests
+    assert {outcome.request_id for outcome in inbox.found.values()} == {"r"}
+
+
+def test_nothing_to_send_starts_no_lane() -> None:
+    assert WorkerPool().run([], double, ResultCollector()).requests == 0
+
+
+def test_few_items_start_few_lanes() -> None:
+    names: set[str] = set()
+
+    def send(some: Sequence[Item], timeout: float) -> BatchResult:
+        names.add(threading.current_thread().name)
+        time.sleep(0.01)
+        return double(some, timeout)
+
+    WorkerPool(Limits(max_batch_size=1, max_concurrency=64)).run(items(3), send, ResultCollector())
+    assert len(names) <= 3
+
+
+def test_lanes_work_side_by_side_and_never_too_many() -> None:
+    lock, now, most = threading.Lock(), 0, 0
+
+    def send(some: Sequence[Item], timeout: float) -> BatchResult:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.005)
+        with lock:
+            now -= 1
+        return double(some, timeout)
+
+    summary = WorkerPool(Limits(max_batch_size=1, max_concurrency=8)).run(items(200), send, ResultCollector())
+    assert most == summary.lanes == 8
+
+
+def test_waits_are_handed_in() -> None:
+    """A minute of waits passes at once: clock and sleep are the test's."""
+    now = [0.0]
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        now[0] += seconds
+
+    def send(some: Sequence[Item], timeout: float) -> BatchResult:
+        if now[0] < 60.0:
+            raise errors.ModelLoading("loading", retry_after=20.0)
+        return double(some, timeout)
+
+    inbox = ResultCollector()
+    began = time.monotonic()
+    dispatcher = WorkerPool(Limits(max_batch_size=1), clock=lambda: now[0], sleep=sleep, random=random.Random(1).random)
+    dispatcher.run(items(40), send, inbox)
+    assert inbox.codes() == {"ok": 40}
+    assert sum(waited) >= 60.0
+    assert time.monotonic() - began < 5.0
+
+
+def test_the_timeout_is_the_limits() -> None:
+    seen: list[float] = []
+
+    def send(some: Sequence[Item], timeout: float) -> BatchResult:
+        seen.append(timeout)
+        return double(some, timeout)
+
+    WorkerPool(Limits(timeout=7.0)).run(items(1), send, ResultCollector())
+    assert seen == [7.0]
+
+
+def test_an_error_for_every_row_ends_the_run() -> None:
+    def send(some: Sequence[Item], timeout: float) -> BatchResult:
+        raise errors.Unauthorized("wrong token", status=401)
+
+    inbox = ResultCollector()
+    summary = WorkerPool().run(items(1000), send, inbox)
+    assert isinstance(summary.stopped, errors.Unauthorized)
+    assert inbox.codes()["not_attempted"] >= 1000 - 16 * 32
+    assert sum(inbox.codes().values()) == 1000
+
+
+@pytest.mark.parametrize("where", ["send", "deliver"])
+def test_a_bug_is_not_swallowed(where: str) -> None:
+    told: list[RowResult] = []
+    lock = threading.Lock()
+
+    def send(some: Sequence[Item], timeout: float) -> BatchResult:
+        if where == "send" and some[0].index > 20:
+            raise ZeroDivisionError("a bug")
+        return double(some, timeout)
+
+    def deliver(outcomes: list[RowResult]) -> None:
+        with lock:
+            told.extend(outcomes)
+        if where == "deliver" and outcomes[0].item.index > 20 and outcomes[0].error is None:
+            raise ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError):
+        WorkerPool().run(items(2000), send, deliver)
+    assert sorted(outcome.item.index for outcome in told) == list(range(2000))
+
+
+def test_an_interrupt_ends_it_in_good_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(self: threading.Event, timeout: float | None = None) -> bool:
+        if threading.current_thread() is threading.main_thread() and not interrupted:
+            interrupted.append(True)
+            time.sleep(0.05)
+            raise KeyboardInterrupt
+        return original(self, timeout)
+
+    interrupted: list[bool] = []
+    original = threading.Event.wait
+
+    def send(some: Sequence[Item], timeout: float) -> BatchResult:
+        time.sleep(0.01)
+        return double(some, timeout)
+
+    inbox = ResultCollector()
+    dispatcher = WorkerPool(Limits(max_batch_size=1))
+    # The first wait of the main thread is the one for the lanes to end: threads are started before.
+    started = threading.Thread.start
+
+    def start(self: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Event, "wait", original)
+        started(self)
+        monkeypatch.setattr(threading.Event, "wait", wait)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(KeyboardInterrupt):
+        dispatcher.run(items(5000), send, inbox)
+    counted = inbox.codes()
+    assert counted["ok"] > 0
+    assert counted["ok"] + counted["not_attempted"] == 5000
+    reason = next(outcome.error for outcome in inbox.found.values() if outcome.error)
+    assert isinstance(reason.__cause__, KeyboardInterrupt)
+
+
+def test_without_a_thread_to_spare_it_goes_on_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def scarce(self: threading.Thread) -> None:
+        if len(started) >= 2:
+            raise RuntimeError("can't start new thread")
+        started.append(self)
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", scarce)
+    inbox = ResultCollector()
+    WorkerPool(Limits(max_batch_size=1)).run(items(100), double, inbox)
+    assert inbox.codes() == {"ok": 100}
+
+
+def test_two_queries_share_what_is_known_of_a_service() -> None:
+    state = ServiceState()
+    boxes = [ResultCollector(), ResultCollector()]
+
+    def send(some: Sequence[Item], timeout: float) -> BatchResult:
+        time.sleep(0.001)
+        return double(some, timeout)
+
+    runs = [
+        threading.Thread(target=WorkerPool(Limits(max_batch_size=1), state=state).run, args=(items(300), send, box))
+        for box in boxes
+    ]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    assert [box.codes() for box in boxes] == [{"ok": 300}, {"ok": 300}]
+
+
+def test_delivered_while_others_are_still_asked() -> None:
+    """What was paid for must be kept although the process may die: it is handed over at once."""
+    gate = threading.Event()
+    inbox = ResultCollector()
+
+    def send(some: Sequence[Item], timeout: float) -> BatchResult:
+        if some[0].index == 0:
+            assert gate.wait(10.0)
+        return double(some, timeout)
+
+    def deliver(outcomes: list[RowResult]) -> None:
+        inbox(outcomes)
+        if len(inbox.found) == 99:
+            gate.set()
+
+    WorkerPool(Limits(max_batch_size=1)).run(items(100), send, deliver)
+    assert gate.is_set()
+    assert len(inbox.found) == 100
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(0, 300),
+    size=st.integers(1, 33),
+    lanes=st.integers(1, 12),
+    seed=st.integers(0, 1000),
+    stop=st.booleans(),
+)
+def test_threads_mix_nothing_up(count: int, size: int, lanes: int, seed: int, stop: bool) -> None:
+    chance = random.Random(seed)
+    faults: list[Any] = [
+        errors.Unavailable("down"),
+        errors.RateLimited("slow"),
+        errors.InvalidInput("bad"),
+        errors.InvalidAnswer("cut off", retryable=True),
+        errors.ServiceTimeout("hung"),
+    ]
+
+    def send(some: Sequence[Item], timeout: float) -> BatchResult:
+        drawn = chance.random()
+        if drawn < 0.15:
+            raise chance.choice(faults)
+        if drawn < 0.2:
+            return BatchResult(doubled(some)[:-1])
+        return double(some, timeout)
+
+    inbox = ResultCollector()
+    limits = Limits(max_batch_size=size, max_concurrency=lanes, max_retries=2)
+    skipped = [0.0]
+
+    def sleep(seconds: float) -> None:
+        skipped[0] += seconds
+
+    WorkerPool(limits, clock=lambda: time.monotonic() + skipped[0], sleep=sleep).run(
+        items(count), send, inbox, stop_on_error=stop
+    )
+    assert sorted(inbox.found) == list(range(count))
+    for index, outcome in inbox.found.items():
+        assert outcome.error is not None or outcome.value == 2 * index

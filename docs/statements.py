@@ -1,10 +1,10 @@
-"""Runs the SQL of the documentation, and writes what it gives below it.
+"""Run the SQL of the documentation and write the results below it.
 
-    python docs/statements.py           runs every page on a MindsDB with the sandbox, writes the results anew
+    python docs/statements.py           runs every page on a MindsDB with the sandbox and rewrites the results
     python docs/statements.py --list    lists the statements that are not run, with the reason
 
-A block marked ``sql`` is run, statement by statement. A block without a mark right behind it holds the result
-of the last statement. ``<!-- not run: REASON -->`` on the line before a block keeps it from being run.
+A block marked ``sql`` is run, statement by statement. An unmarked block right after it holds the result of the
+last statement. ``<!-- not run: REASON -->`` on the line before a block excludes it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: In reading order: a page may use what the README creates.
 PAGES = ("README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")))
 
-#: Characters to which a cell is cut.
+#: Maximum width of a cell, in characters.
 CELL = 72
 
 _BLOCK = re.compile(
@@ -39,9 +39,9 @@ class Block:
     """A block of SQL.
 
     Attributes:
-        line: where it starts in its page.
-        statements: in their order, without the semicolon.
-        result: what the page shows as the last one's result, or ``None``.
+        line: the line of the page where it starts.
+        statements: in order, without the semicolon.
+        result: the last statement's result as the page shows it, or ``None``.
         reason: why it is not run, or ``None``.
         where: start and end of the result in the page's text.
     """
@@ -63,7 +63,7 @@ def blocks(text: str) -> Iterator[Block]:
 
 
 def created(statement: str) -> tuple[str, str] | None:
-    """Return kind and name of what a statement creates."""
+    """Return the kind and name of the object that a statement creates."""
     found = _CREATED.match(statement)
     return (found[1].upper(), found[2]) if found else None
 
@@ -80,7 +80,7 @@ def _shown(cell: Any) -> str:
 
 
 def drawn(table: Any) -> str:
-    """Return a result as text: column names, a rule, a line a row."""
+    """Return a result as text: column names, a rule, one line per row."""
     lines = [list(table.columns), *([_shown(cell) for cell in row] for row in table.rows)]
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
@@ -92,7 +92,7 @@ Run = Callable[[str], Any]
 
 
 def run_block(block: Block, run: Run) -> str | None:
-    """Run a block's statements; return the last one's result as text, ``None`` where the page shows none."""
+    """Run a block's statements; return the last one's result as text, or ``None`` if the page shows none."""
     table = None
     for statement in block.statements:
         table = run(statement)
@@ -100,7 +100,7 @@ def run_block(block: Block, run: Run) -> str | None:
 
 
 def renewed(text: str, run: Run) -> str:
-    """Return a page's text with the results of its statements as they are now."""
+    """Return a page's text with the current results of its statements."""
     results = [(block, run_block(block, run)) for block in blocks(text) if block.reason is None]
     for block, result in reversed(results):
         if result is not None:
@@ -109,7 +109,7 @@ def renewed(text: str, run: Run) -> str:
     return text
 
 
-# --- by hand ---------------------------------------------------------------------------------
+# --- command line ---------------------------------------------------------------------------------
 
 
 def main(arguments: list[str]) -> int:

@@ -1,9 +1,9 @@
-"""Makes the reference tables of the documentation out of the code they describe.
+"""Generate the reference tables of the documentation from the code.
 
-    python docs/tables.py           writes them between their markers
-    python docs/tables.py --check   says which are not up to date, exit code 1
+    python docs/tables.py           rewrites every table
+    python docs/tables.py --check   lists the pages that are out of date, exit code 1
 
-A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``.
+A table is the text between ``<!-- table: NAME -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from huggingface_api_handler.tasks.task import Batching, Task
 
 ROOT = Path(__file__).resolve().parent.parent
 MATRIX = ROOT / "tests" / "matrix" / "results.json"
-PAGES = ("README.md", "docs/tasks.md", "docs/arguments.md", "docs/providers.md")
+PAGES = ("docs/arguments.md", "docs/errors.md", "docs/measurements.md", "docs/providers.md", "docs/tasks.md")
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _ROWS = {
-    Batching.LIST: "many in a request",
-    Batching.GROUP: "those with the same first input together",
-    Batching.TABLE: "many in a request",
-    Batching.ONE: "one a request",
+    Batching.LIST: "many per request",
+    Batching.GROUP: "rows with the same first input together",
+    Batching.TABLE: "many per request",
+    Batching.ONE: "one per request",
 }
 
 
@@ -56,7 +56,7 @@ def _inputs(task: Task) -> str:
 
 
 def tasks() -> str:
-    """Every task: what goes in, what comes out."""
+    """Every task: its inputs and outputs."""
     return table(
         ("task", "columns", "target", "`<target>_explain`"),
         ([_task_name(task), _inputs(task), task.answer, task.explain or "–"] for task in TASKS.values()),
@@ -64,12 +64,12 @@ def tasks() -> str:
 
 
 def task_arguments() -> str:
-    """Every task: its own arguments, its default model, how its rows travel."""
+    """Every task: its own arguments, its default model, rows per request."""
     return table(
-        ("task", "arguments of its own", "default model", "rows"),
+        ("task", "task arguments", "default model", "rows"),
         (
             [f"`{task.name}`", _code(form.name for form in own_forms(task)), f"`{task.default_model}`"
-             if task.default_model else "none: name one", _ROWS[task.travel]]
+             if task.default_model else "none, set `model_name`", _ROWS[task.travel]]
             for task in TASKS.values()
         ),
     )  # fmt: skip
@@ -77,41 +77,42 @@ def task_arguments() -> str:
 
 def _argument(form: ArgumentSpec) -> list[str]:
     names = f"`{form.name}`" + (f" (also {_code(form.aliases)})" if form.aliases else "")
-    bounds = [f"{word} {bound:g}" for word, bound in (("from", form.least), ("above", form.above), ("to", form.most))
+    to = " to" if form.above is None else ", up to"
+    bounds = [f"{word} {bound:,}" for word, bound in ((" from", form.least), (" above", form.above), (to, form.most))
               if bound is not None]  # fmt: skip
-    allowed = _code(f"'{choice}'" for choice in form.choices) or " ".join([form.type, *bounds])
+    allowed = _code(f"'{choice}'" for choice in form.choices) or "".join([form.type, *bounds])
     default = "–" if form.default is None else f"`{str(form.default).lower()}`" if isinstance(
         form.default, bool) else str(form.default)  # fmt: skip
     return [names, allowed, form.meaning, default]
 
 
 def engine_arguments() -> str:
-    """What CREATE ML_ENGINE takes."""
+    """The arguments of CREATE ML_ENGINE."""
     return table(("argument", "value", "meaning", "default"), map(_argument, ENGINE))
 
 
 def model_arguments() -> str:
-    """What CREATE MODEL takes for every task."""
+    """The arguments of CREATE MODEL that every task accepts."""
     return table(("argument", "value", "meaning", "default"), map(_argument, MODEL))
 
 
 def providers() -> str:
-    """Every Inference Provider that huggingface_hub lists: the tasks that it serves."""
+    """Every Inference Provider that huggingface_hub lists, with its tasks."""
     return table(
-        ("provider", "serves"),
+        ("provider", "tasks"),
         (
-            [f"`{provider}`", _code(tasks) or "nothing by way of Hugging Face"]
+            [f"`{provider}`", _code(tasks) or "none through Hugging Face"]
             for provider, tasks in provider_registry.served().items()
         ),
     )
 
 
 def tasks_of_providers() -> str:
-    """Every task that a provider other than Hugging Face itself serves: by whom."""
+    """Every task that a provider other than hf-inference serves, with its providers."""
     served = provider_registry.served()
     able = {task: [name for name, tasks in served.items() if task in tasks] for task in TASKS}
     return table(
-        ("task", "served by"),
+        ("task", "providers"),
         ([f"`{task}`", _code(names)] for task, names in able.items() if {*names} - {"hf-inference"}),
     )
 
@@ -119,7 +120,7 @@ def tasks_of_providers() -> str:
 def error_codes() -> str:
     """Every code of ``<target>_error_type``."""
     return table(
-        ("code", "meaning", "what to do", "may pass by itself"),
+        ("code", "meaning", "what to do", "retryable"),
         (
             [f"`{code}`", _first_line(kind), kind.remedy, "yes" if kind.retryable else "no"]
             for code, kind in BY_CODE.items()
@@ -128,7 +129,7 @@ def error_codes() -> str:
 
 
 def matrix() -> str:
-    """What `make matrix` found: releases of MindsDB and huggingface_hub down, Pythons across."""
+    """The results of `make matrix`: one row per pair of releases, one column per Python."""
     found = json.loads(MATRIX.read_text(encoding="utf-8"))
     rows: dict[tuple[str, str], dict[str, str]] = {}
     pythons: set[str] = set()
@@ -154,7 +155,7 @@ def matrix() -> str:
 
 
 def _first_line(kind: type) -> str:
-    """Return what a class says of itself; Markdown has single backticks where docstrings have double ones."""
+    """Return the first line of a class's docstring, with the backticks of Markdown."""
     return (kind.__doc__ or "").strip().splitlines()[0].rstrip(".").replace("``", "`")
 
 
@@ -168,7 +169,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 
 def renewed(page: str) -> str:
-    """Return a page's text with every table made anew."""
+    """Return a page's text with every table regenerated."""
     return _MARKED.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], page)
 
 
@@ -183,7 +184,7 @@ def main(arguments: list[str]) -> int:
             if "--check" not in arguments:
                 path.write_text(new, encoding="utf-8")
     if "--check" in arguments and stale:
-        print(f"not up to date: {', '.join(stale)}: run python docs/tables.py", file=sys.stderr)
+        print(f"out of date: {', '.join(stale)}: run python docs/tables.py", file=sys.stderr)
         return 1
     return 0
 

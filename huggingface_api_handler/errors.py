@@ -1,36 +1,36 @@
-"""Everything that can go wrong, as one tree.
+"""All errors of this package, as one tree.
 
 ::
 
     HuggingFaceError
-    ├── SettingsError          invalid_settings    arguments that cannot work
-    ├── InputError             (a row's own fault)
-    │   ├── InvalidInput       invalid_input       the model cannot take this value
+    ├── SettingsError          invalid_settings    invalid arguments
+    ├── InputError             (concerns one row)
+    │   ├── InvalidInput       invalid_input       the value was rejected
     │   ├── PayloadTooLarge    payload_too_large   more bytes than allowed
-    │   ├── BlockedAddress     blocked_address     a URL that may not be opened
+    │   ├── BlockedAddress     blocked_address     a URL that may not be requested
     │   └── BlockedFile        blocked_file        a path that may not be opened
-    ├── AccountError           (every row would meet it)
+    ├── AccountError           (concerns every row)
     │   ├── Unauthorized       unauthorized        401
     │   ├── Forbidden          forbidden           403
     │   └── OutOfCredits       out_of_credits      402
-    ├── ModelError             (every row would meet it)
+    ├── ModelError             (concerns every row)
     │   ├── ModelNotFound      model_not_found     404
     │   └── EndpointGone       endpoint_gone       410, or a paused endpoint
-    ├── ServiceError           (may pass)
+    ├── ServiceError           (often temporary)
     │   ├── RateLimited        rate_limited        429
     │   ├── ModelLoading       model_loading       503 while the model starts
     │   ├── Unavailable        unavailable         5xx
-    │   ├── ServiceTimeout     timeout             no answer in time
+    │   ├── ServiceTimeout     timeout             no response in time
     │   ├── ConnectionFailed   connection          no connection, or a broken one
-    │   └── InvalidAnswer      invalid_answer      an answer that cannot be trusted
+    │   └── InvalidAnswer      invalid_answer      a response that cannot be trusted
     └── LimitReached           (the query's own limits)
         ├── BudgetExceeded     budget_exceeded     max_requests
         ├── DeadlineExceeded   deadline_exceeded   deadline
-        └── NotAttempted       not_attempted       the query had ended before this row
+        └── NotAttempted       not_attempted       the query stopped before this row
 
-Each class has a stable ``code``, the one that stands in ``<target>_error_type``.
-``str(error)`` is a single line that is complete in itself: what happened, where,
-how often it was tried, what to do. Tokens are taken out of every text on its way in.
+Each class has a stable ``code``, which ``<target>_error_type`` shows. ``str(error)`` is a
+single, self-contained line: what failed, where, after how many attempts, and what to do.
+Tokens are removed from every text that an error takes.
 """
 
 from __future__ import annotations
@@ -188,10 +188,10 @@ def _rebuild(kind: type[E], message: str, facts: dict[str, Any]) -> E:
 
 
 class SettingsError(HuggingFaceError):
-    """The arguments cannot work, whatever the rows hold."""
+    """The arguments are invalid, whatever the rows contain."""
 
     code = "invalid_settings"
-    remedy = "Write the statement as the message says; all that is wrong with it is said at once"
+    remedy = "Correct the statement as the message says; the message lists all errors at once"
     fatal = True
 
 
@@ -202,33 +202,33 @@ class InputError(HuggingFaceError):
 
 
 class InvalidInput(InputError):
-    """The service, or we, cannot take this row's value (400, 422)."""
+    """The value of this row was rejected, by the service (400, 422) or before it was sent."""
 
     code = "invalid_input"
-    remedy = "Look at the row that the message names: shorten the text, convert the picture, fill the gap"
+    remedy = "Check the row that the message names: shorten the text, convert the image, or fill in the missing value"
     divisible = True
 
 
 class PayloadTooLarge(InputError):
-    """More bytes than the service (413), or our limit, takes."""
+    """The value exceeds the size limit of the service (413) or of this engine."""
 
     code = "payload_too_large"
-    remedy = "Shorten the text, shrink the media, or lower `max_batch_size`"
+    remedy = "Shorten the text, use a smaller media file, or lower `max_batch_size`"
     divisible = True
 
 
 class BlockedAddress(InputError):
-    """A URL that leads where requests may not go."""
+    """The URL leads to an address that requests may not reach."""
 
     code = "blocked_address"
-    remedy = "Give public URLs, or have the engine's owner add the host to `allowed_hosts`"
+    remedy = "Use a public URL, or have the host added to the engine's `allowed_hosts`"
 
 
 class BlockedFile(InputError):
-    """A path outside ``media_roots``, or something there that is no plain file."""
+    """The path is outside ``media_roots``, or is not a regular file."""
 
     code = "blocked_file"
-    remedy = "Give paths inside `media_roots`, or have the engine's owner add the folder"
+    remedy = "Use a path inside `media_roots`, or have the folder added to the engine's `media_roots`"
 
 
 class AccountError(HuggingFaceError):
@@ -239,10 +239,10 @@ class AccountError(HuggingFaceError):
 
 
 class Unauthorized(AccountError):
-    """401: no token, a wrong one, or a private model."""
+    """401: the token is missing or wrong, or the model is private."""
 
     code = "unauthorized"
-    remedy = "Make a token at [settings/tokens](https://huggingface.co/settings/tokens) and give it as `api_key`"
+    remedy = "Create a token at [settings/tokens](https://huggingface.co/settings/tokens) and set it as `api_key`"
 
 
 class Forbidden(AccountError):
@@ -250,17 +250,18 @@ class Forbidden(AccountError):
 
     code = "forbidden"
     remedy = (
-        "Give the token the permission 'Make calls to Inference Providers'; accept a gated model's terms at its page"
+        "Give the token the permission 'Make calls to Inference Providers'; for a gated model, accept the terms "
+        "on its Hub page"
     )
 
 
 class OutOfCredits(AccountError):
-    """402: the account's inference credits are used up."""
+    """402: the account has used up its inference credits."""
 
     code = "out_of_credits"
     remedy = (
         "Buy credits at [settings/billing](https://huggingface.co/settings/billing), or set `bill_to`; "
-        "then run the query again: what was answered is not paid twice"
+        "then run the query again: stored answers are not billed twice"
     )
 
 
@@ -272,19 +273,19 @@ class ModelError(HuggingFaceError):
 
 
 class ModelNotFound(ModelError):
-    """404: no such model, or it is not deployed at this provider."""
+    """404: the model does not exist, or this provider does not serve it."""
 
     code = "model_not_found"
-    remedy = "Take the `provider`, `task` or `model_name` that the message names, or an endpoint of your own"
+    remedy = "Use the `provider`, `task` or `model_name` that the message suggests, or an endpoint of your own"
 
 
 class EndpointGone(ModelError):
-    """410, or an endpoint that its owner has paused."""
+    """410, or the endpoint is paused."""
 
     code = "endpoint_gone"
     remedy = (
-        "Have the endpoint resumed at [endpoints.huggingface.co](https://endpoints.huggingface.co); leave "
-        "an old `base_url` out"
+        "Resume the endpoint at [endpoints.huggingface.co](https://endpoints.huggingface.co); remove "
+        "an outdated `base_url`"
     )
 
 
@@ -296,45 +297,45 @@ class ServiceError(HuggingFaceError):
 
 
 class RateLimited(ServiceError):
-    """429."""
+    """429: too many requests."""
 
     code = "rate_limited"
-    remedy = "Lower `max_concurrency` or set `requests_per_minute`; run the query again for the rest"
+    remedy = "Lower `max_concurrency` or set `requests_per_minute`; run the query again for the remaining rows"
 
 
 class ModelLoading(ServiceError):
-    """503 while the model is being loaded or the endpoint scales up."""
+    """503 while the model is loading or the endpoint is scaling up."""
 
     code = "model_loading"
     remedy = "Run the query again in a minute, or raise `max_retries`"
 
 
 class Unavailable(ServiceError):
-    """500, 502, 503, 504, 424 and the like."""
+    """500, 502, 503, 504, 424 or another temporary server error."""
 
     code = "unavailable"
     remedy = "Run the query again later, or raise `max_retries`"
 
 
 class ServiceTimeout(ServiceError):
-    """No whole answer within ``timeout``."""
+    """No complete response within ``timeout``."""
 
     code = "timeout"
-    remedy = "Raise `timeout`, or ask for less at once: `max_batch_size`, `max_new_tokens`, `max_tokens`"
+    remedy = "Raise `timeout`, or make requests smaller: lower `max_batch_size`, `max_new_tokens` or `max_tokens`"
 
 
 class ConnectionFailed(ServiceError):
-    """No connection, or one that broke before the answer was whole."""
+    """No connection, or the connection broke before the response was complete."""
 
     code = "connection"
-    remedy = "Look at `base_url`, `endpoint`, the server's network and proxy; run the query again"
+    remedy = "Check `base_url`, `endpoint`, the network and the proxy, then run the query again"
 
 
 class InvalidAnswer(ServiceError):
-    """An answer that cannot be trusted: not JSON (worth another try), or of an unknown shape or count (not)."""
+    """The response cannot be trusted: not JSON (retried), or an unexpected shape or count (not retried)."""
 
     code = "invalid_answer"
-    remedy = "Look whether the model does this task, and what stands behind `base_url` or `endpoint`"
+    remedy = "Check that the model supports the task, and which server `base_url` or `endpoint` names"
     retryable = False
     divisible = True
 
@@ -348,24 +349,24 @@ class LimitReached(HuggingFaceError):
 
 
 class BudgetExceeded(LimitReached):
-    """``max_requests`` were made."""
+    """The query has made ``max_requests`` requests."""
 
     code = "budget_exceeded"
-    remedy = "Run the query again: it goes on where it stopped; or raise `max_requests`"
+    remedy = "Run the query again to resume it, or raise `max_requests`"
 
 
 class DeadlineExceeded(LimitReached):
-    """``deadline`` seconds have passed."""
+    """The query has reached its ``deadline``."""
 
     code = "deadline_exceeded"
-    remedy = "Run the query again: it goes on where it stopped; or raise `deadline`"
+    remedy = "Run the query again to resume it, or raise `deadline`"
 
 
 class NotAttempted(LimitReached):
-    """The query ended, for another row's error, before this row was sent."""
+    """The query stopped at another row's error before this row was sent."""
 
     code = "not_attempted"
-    remedy = "Mend what ended the query, and run it again for the rest"
+    remedy = "Fix the error that stopped the query, then run it again for the remaining rows"
 
 
 def _leaves(kind: type[HuggingFaceError]) -> list[type[HuggingFaceError]]:

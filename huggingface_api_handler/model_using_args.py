@@ -6,12 +6,12 @@ MindsDB hides the values of those marked secret. What a task takes beside them s
 model_using_args = {
     "task": {
         "type": "str",
-        "description": "what the model is asked to do, by the Hub's name",
+        "description": "the task, by its name on the Hub",
         "required": False,
     },
     "model_name": {
         "type": "str",
-        "description": "the model's id on the Hub",
+        "description": "the model's ID on the Hub",
         "required": False,
     },
     "model": {
@@ -31,12 +31,12 @@ model_using_args = {
     },
     "base_url": {
         "type": "url",
-        "description": "as for the engine, for this model",
+        "description": "overrides the engine's base_url",
         "required": False,
     },
     "api_key": {
         "type": "pwd",
-        "description": "as for the engine, for this model",
+        "description": "overrides the engine's api_key",
         "required": False,
         "secret": True,
     },
@@ -48,73 +48,73 @@ model_using_args = {
     },
     "parameters": {
         "type": "dict",
-        "description": "fields of the request's parameters; they may also be written one by one",
+        "description": "task parameters; each can also be written as an argument of its own",
         "required": False,
     },
     "options": {
         "type": "dict",
-        "description": "fields of the request's options",
+        "description": "request options, such as wait_for_model",
         "required": False,
     },
     "on_error": {
         "type": "str",
-        "description": "what the first lasting error does: end the query, or leave the row NULL",
+        "description": "after an error that retries cannot fix: stop the query (raise), or set the row to NULL (null)",
         "required": False,
     },
     "use_cache": {
         "type": "bool",
-        "description": "read answers from the cache and keep them there",
+        "description": "read answers from the cache and store new ones in it",
         "required": False,
     },
     "cache_ttl": {
         "type": "int",
-        "description": "seconds an answer is kept",
+        "description": "seconds that a stored answer stays valid",
         "required": False,
     },
     "max_batch_size": {
         "type": "int",
-        "description": "rows in one request",
+        "description": "maximum rows per request",
         "required": False,
     },
     "max_concurrency": {
         "type": "int",
-        "description": "requests under way at once",
+        "description": "maximum concurrent requests",
         "required": False,
     },
     "requests_per_minute": {
         "type": "str",
-        "description": "requests started in a minute, by all workers together",
+        "description": "maximum requests per minute, for all workers together",
         "required": False,
     },
     "timeout": {
         "type": "str",
-        "description": "seconds one request may take",
+        "description": "maximum seconds per request",
         "required": False,
     },
     "max_retries": {
         "type": "int",
-        "description": "how often a failed one is sent again; while others pass up to twice that, after 429 six times "
-        "that",
+        "description": "retries of a failed request; up to twice as many while other requests succeed, "
+        "six times as many after 429",
         "required": False,
     },
     "deadline": {
         "type": "str",
-        "description": "seconds a query may take",
+        "description": "maximum seconds per query",
         "required": False,
     },
     "max_requests": {
         "type": "int",
-        "description": "requests a query may make",
+        "description": "maximum requests per query",
         "required": False,
     },
     "include_meta": {
         "type": "bool",
-        "description": "add a column on how each answer came about",
+        "description": "add a JSON column with the source, attempts and latency of each answer",
         "required": False,
     },
     "dry_run": {
         "type": "bool",
-        "description": "send nothing, say what would be sent",
+        "description": "send nothing and show what would be sent",
         "required": False,
     },
 }

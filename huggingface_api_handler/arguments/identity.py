@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from ..errors import AccountError, HuggingFaceError, ModelError, ServiceError, SettingsError
 from ..hub import provider_registry
-from ..net.url_policy import UrlPolicy, is_router, locate
+from ..net.url_policy import UrlPolicy, is_router, parse_url
 from ..tasks import TASKS, find_task
 from ..tasks.task import ModelFacts, Task
 from .coercion import BadValue, shown
@@ -56,18 +56,18 @@ class Identity:
 
 def read_identity(reader: Reader, engine: EngineSettings) -> Identity:
     """Read what a statement says of task, model and server."""
-    egress = UrlPolicy(base_urls=(engine.base_url,), allowed_hosts=engine.allowed_hosts)
+    policy = UrlPolicy(base_urls=(engine.base_url,), allowed_hosts=engine.allowed_hosts)
     # RETRAIN brings a mask in place of a key that is kept: then there is one.
     has_key = any(reader.given.get(name) for name in (API_KEY.name, *API_KEY.aliases))
     token = take_token(reader)
 
     def endpoint_of(text: str) -> str:
-        check_service(check_url(text, name="endpoint"), name="endpoint", egress=egress)
+        check_service(check_url(text, name="endpoint"), name="endpoint", policy=policy)
         return text
 
     def base_url_of(text: str) -> str:
         base_url = check_base_url(text)
-        check_service(base_url, name="base_url", egress=egress)
+        check_service(base_url, name="base_url", policy=policy)
         return base_url
 
     is_served_alone = reader.has(_FORMS["endpoint"])
@@ -90,8 +90,8 @@ def read_identity(reader: Reader, engine: EngineSettings) -> Identity:
     elif found.provider not in (None, "hf-inference", "auto") and found.base_url is not None:
         reader.fault("provider and base_url exclude each other: requests go to the one or to the other")
     for name, url in (("endpoint", found.endpoint), ("base_url", found.base_url)):
-        if url is not None and engine.token is not None and not has_key and egress.is_strangers(url):
-            host = locate(url).host
+        if url is not None and engine.token is not None and not has_key and policy.is_unlisted_endpoint(url):
+            host = parse_url(url).host
             reader.fault(
                 f"{name}: '{host}' may be anybody's endpoint, so the engine's token is not sent there: write "
                 f"api_key = 'hf_…' beside it, or have the engine's owner allow it: allowed_hosts = ['{host}']"

@@ -49,7 +49,7 @@ API_KEY = ArgumentSpec(
     "api_key", "secret", "Hugging Face token", aliases=("huggingface_api_api_key",), example="'hf_…'"
 )  # fmt: skip
 BASE_URL = ArgumentSpec(
-    "base_url", "url", "replaces the Hugging Face router, for a gateway or a sandbox", example=f"'{ROUTER}'"
+    "base_url", "url", "replaces the Hugging Face router's URL, for a gateway or the sandbox", example=f"'{ROUTER}'"
 )  # fmt: skip
 
 _DAY = 24 * 3600
@@ -60,51 +60,55 @@ EXECUTION: tuple[ArgumentSpec, ...] = (
     ArgumentSpec(
         "on_error",
         "text",
-        "what the first lasting error does: end the query, or leave the row NULL",
+        "after an error that retries cannot fix: stop the query (raise), or set the row to NULL (null)",
         default="raise",
         choices=("raise", "null"),
         example="'null'",
     ),
     ArgumentSpec(
-        "use_cache", "boolean", "read answers from the cache and keep them there", default=True, example="false"
+        "use_cache", "boolean", "read answers from the cache and store new ones in it", default=True, example="false"
     ),
     ArgumentSpec(
         "cache_ttl",
         "integer",
-        "seconds an answer is kept",
+        "seconds that a stored answer stays valid",
         default=_DAY,
         least=0,
         most=10 * _YEAR,
         example=f"{_DAY}",
     ),
-    ArgumentSpec("max_batch_size", "integer", "rows in one request", default=32, least=1, most=1000, example="32"),
+    ArgumentSpec("max_batch_size", "integer", "maximum rows per request", default=32, least=1, most=1000, example="32"),
     ArgumentSpec(
-        "max_concurrency", "integer", "requests under way at once", default=16, least=1, most=256, example="16"
+        "max_concurrency", "integer", "maximum concurrent requests", default=16, least=1, most=256, example="16"
     ),
     ArgumentSpec(
         "requests_per_minute",
         "number",
-        "requests started in a minute, by all workers together",
+        "maximum requests per minute, for all workers together",
         above=0,
         most=1_000_000,
         example="300",
     ),
-    ArgumentSpec("timeout", "number", "seconds one request may take", default=60, above=0, most=3600, example="60"),
+    ArgumentSpec("timeout", "number", "maximum seconds per request", default=60, above=0, most=3600, example="60"),
     ArgumentSpec(
         "max_retries",
         "integer",
-        "how often a failed one is sent again; while others pass up to twice that, after 429 six times that",
+        "retries of a failed request; up to twice as many while other requests succeed, six times as many after 429",
         default=5,
         least=0,
         most=20,
         example="5",
     ),
-    ArgumentSpec("deadline", "number", "seconds a query may take", above=0, most=7 * _DAY, example="600"),
-    ArgumentSpec("max_requests", "integer", "requests a query may make", least=1, most=10**9, example="1000"),
+    ArgumentSpec("deadline", "number", "maximum seconds per query", above=0, most=7 * _DAY, example="600"),
+    ArgumentSpec("max_requests", "integer", "maximum requests per query", least=1, most=10**9, example="1000"),
     ArgumentSpec(
-        "include_meta", "boolean", "add a column on how each answer came about", default=False, example="true"
+        "include_meta",
+        "boolean",
+        "add a JSON column with the source, attempts and latency of each answer",
+        default=False,
+        example="true",
     ),
-    ArgumentSpec("dry_run", "boolean", "send nothing, say what would be sent", default=False, example="true"),
+    ArgumentSpec("dry_run", "boolean", "send nothing and show what would be sent", default=False, example="true"),
 )
 
 _EXECUTION = {form.name: form for form in EXECUTION}
@@ -114,50 +118,53 @@ ENGINE: tuple[ArgumentSpec, ...] = (
     API_KEY,
     BASE_URL,
     ArgumentSpec(
-        "allowed_hosts", "list", "further hosts that models and media URLs may reach, as host or host:port",
+        "allowed_hosts", "list", "additional hosts that models and media URLs may reach, as host or host:port",
         example="'models.example.com, 10.0.0.5:8080'",
     ),
-    ArgumentSpec("media_roots", "list", "folders from which media files may be read", example="'/srv/media'"),
-    ArgumentSpec("bill_to", "text", "organisation that is billed", example="'my-org'"),
+    ArgumentSpec(
+        "media_roots", "list", "folders where media files may be read and generated files written",
+        example="'/srv/media'",
+    ),
+    ArgumentSpec("bill_to", "text", "organization to bill", example="'my-org'"),
     *(
-        replace(_EXECUTION[name], meaning=f"{_EXECUTION[name].meaning}, for the engine's models")
+        replace(_EXECUTION[name], meaning=f"{_EXECUTION[name].meaning}; default for the engine's models")
         for name in ("max_concurrency", "requests_per_minute", "timeout", "max_retries", "cache_ttl")
     ),
 )  # fmt: skip
 
 #: What CREATE MODEL takes for every task; further ones depend on the task.
 MODEL: tuple[ArgumentSpec, ...] = (
-    ArgumentSpec("task", "text", "what the model is asked to do, by the Hub's name", example="'text-classification'"),
-    ArgumentSpec("model_name", "text", "the model's id on the Hub", aliases=("model",), example="'org/name'"),
+    ArgumentSpec("task", "text", "the task, by its name on the Hub", example="'text-classification'"),
+    ArgumentSpec("model_name", "text", "the model's ID on the Hub", aliases=("model",), example="'org/name'"),
     ArgumentSpec(
         "provider", "text", "the Inference Provider that runs the model",
-        default="hf-inference, for chat auto", example="'hf-inference'",
+        default="hf-inference (chat-completion: auto)", example="'hf-inference'",
     ),
     ArgumentSpec(
         "endpoint", "url", "URL of a server that serves one model",
         example="'https://my-endpoint.endpoints.huggingface.cloud'",
     ),
-    replace(BASE_URL, meaning="as for the engine, for this model"),
-    replace(API_KEY, meaning="as for the engine, for this model"),
+    replace(BASE_URL, meaning="overrides the engine's base_url"),
+    replace(API_KEY, meaning="overrides the engine's api_key"),
     ArgumentSpec(
-        "parameters", "object", "fields of the request's parameters; they may also be written one by one",
+        "parameters", "object", "task parameters; each can also be written as an argument of its own",
         example="{'top_k': 3}",
     ),
-    ArgumentSpec("options", "object", "fields of the request's options", example="{'wait_for_model': true}"),
+    ArgumentSpec("options", "object", "request options, such as wait_for_model", example="{'wait_for_model': true}"),
     *EXECUTION,
 )  # fmt: skip
 
 #: A template stands in for a column where the task allows it.
 PROMPT_TEMPLATE = ArgumentSpec(
-    "prompt_template", "template", "the prompt, with columns in double braces", example="'Summarise: {{review}}'"
+    "prompt_template", "template", "the prompt, with column names in double braces", example="'Summarise: {{review}}'"
 )
 #: Where the task talks in messages.
 SYSTEM_PROMPT = ArgumentSpec(
-    "system_prompt", "text", "what the model is told before the prompt", example="'Answer in one word.'"
+    "system_prompt", "text", "the system message, sent before the prompt", example="'Answer in one word.'"
 )
 #: Where the task makes media.
 OUTPUT_DIR = ArgumentSpec(
-    "output_dir", "text", "folder inside the engine's media_roots where generated media are written",
+    "output_dir", "text", "folder inside media_roots to write generated files to",
     example="'/srv/media/out'",
 )  # fmt: skip
 

@@ -20,6 +20,12 @@ class Template:
         """The columns that it names, each once, in order."""
         return tuple(dict.fromkeys(self.parts[1::2]))
 
+    def length(self, cells: Mapping[str, str | None]) -> int:
+        """Return how many characters ``render`` gives, without rendering."""
+        return sum(
+            len(part) if position % 2 == 0 else len(cells.get(part) or "") for position, part in enumerate(self.parts)
+        )
+
     def render(self, cells: Mapping[str, str | None]) -> str | None:
         """Return the text for one row; a NULL is put in as nothing, but where all are NULL so is the text."""
         if self.columns and all(cells.get(name) is None for name in self.columns):
@@ -46,3 +52,27 @@ def parse_template(text: str) -> Template:
     if any(not name or "{" in name or "}" in name for name in parts[1::2]):
         raise ValueError("names no column between '{{' and '}}'")
     return Template(tuple(parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A row's prompt, rendered when it is sent: a template may repeat large cells many times.
+
+    Attributes:
+        template: shared by all rows.
+        cells: the text of each column in ``template.columns``, in that order.
+    """
+
+    template: Template
+    cells: tuple[str | None, ...]
+
+    def __len__(self) -> int:
+        return self.template.length(self._by_name)
+
+    def render(self) -> str:
+        """Return the text; at least one cell has a value."""
+        return self.template.render(self._by_name) or ""
+
+    @property
+    def _by_name(self) -> dict[str, str | None]:
+        return dict(zip(self.template.columns, self.cells, strict=True))

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import SettingsError
 from ..net.redaction import holds_token, names_secret
-from ..net.url_policy import DEAD_HOST, UrlPolicy, locate
+from ..net.url_policy import DEAD_HOST, UrlPolicy, parse_url
 from .coercion import BadValue, shown
 from .names import nearest
 from .specs import ROUTER
@@ -89,7 +89,7 @@ def check_url(text: str, *, name: str) -> str:
     if "#" in text:
         raise BadValue("must not have a fragment (#…)")
     try:
-        place = locate(text)
+        place = parse_url(text)
     except ValueError as error:
         raise BadValue(f"is no URL that can be used: {error}") from None
     if place.host == DEAD_HOST:
@@ -117,14 +117,14 @@ def check_base_url(text: str) -> str:
     return text
 
 
-def check_service(text: str, *, name: str, egress: UrlPolicy) -> None:
+def check_service(text: str, *, name: str, policy: UrlPolicy) -> None:
     """Refuse a URL whose host this engine may not ask.
 
     Raises:
         BadValue: with what the engine's owner can do about it.
     """
     try:
-        egress.place(text, purpose="service")
+        policy.parse(text, purpose="service")
     except SettingsError as error:
         advice = f" ({error.advice[:1].lower()}{error.advice[1:]})" if error.advice else ""
         raise BadValue(f"is refused: {error.message}{advice}", advised=True) from None

@@ -36,7 +36,7 @@ from sqlalchemy import text
 from sqlalchemy.orm.attributes import flag_modified
 
 from ..errors import MASK, HuggingFaceError, SettingsError, hide_tokens
-from ..net.redaction import SHORTEST, forms
+from ..net.redaction import MIN_LENGTH, encodings
 
 ENGINE = "huggingface_api"
 SECRETS = "huggingface_api_secrets"
@@ -182,13 +182,13 @@ _known_keys: set[str] = set()
 
 def remember_key(key: Any) -> None:
     """Have a key masked in this process's logs and error texts; a short one may occur in them by chance."""
-    if isinstance(key, str) and len(key) >= SHORTEST and len(_known_keys) < 1000:
+    if isinstance(key, str) and len(key) >= MIN_LENGTH and len(_known_keys) < 1000:
         _known_keys.add(key)
 
 
 def without_keys(text: str) -> str:
     """Return ``text`` without known keys and strings of the form of a token; all else stays as it is."""
-    return hide_tokens(text, *(form for key in tuple(_known_keys) for form in forms(key)))
+    return hide_tokens(text, *(text for key in tuple(_known_keys) for text in encodings(key)))
 
 
 def _keep_tokens_out_of_logs() -> None:

@@ -41,7 +41,7 @@ from ..errors import (
     Unavailable,
     one_line,
 )
-from .redaction import repeats, without, without_end
+from .redaction import contains_token, redact_cut_token, redact_token
 
 #: Longest pause, in seconds, that a server's word may cause. The Hub's windows are 300 s.
 LONGEST_PAUSE = 900.0
@@ -69,7 +69,7 @@ def request_id(headers: Mapping[str, str], secret: str | None = None) -> str | N
 
 def _short(text: str, limit: int, secret: str | None) -> str:
     """Return a server's text on one short line, without the token, whole or cut."""
-    return without_end(one_line(without(text, secret), limit), secret)
+    return redact_cut_token(one_line(redact_token(text, secret), limit), secret)
 
 
 # --- the server's reason --------------------------------------------------------------------------
@@ -630,7 +630,7 @@ def failed(error: BaseException, *, host: str, timeout: float, service: bool = T
 
 def tells(error: BaseException, secret: str | None) -> bool:
     """Whether an exception, or one inside it, shows ``secret``: a server's status line may stand in its text."""
-    return any(repeats(f"{part!r} {part}", secret) for part in _chain(error))
+    return any(contains_token(f"{part!r} {part}", secret) for part in _chain(error))
 
 
 #: What goes wrong before a request has left.

@@ -1,9 +1,9 @@
-"""Room in memory: what is large is taken in by a few lanes at a time, and unpacked by one.
+"""How much memory requests may use at once.
 
-Lanes are many, and a service, or the writer of a row, may make each hold the most that a limit
-allows. A lane that holds more than ``LARGE`` bytes, of media or of an answer, has to be one of
-``AT_ONCE``; the others wait, within their own time. Turning JSON into objects takes many times its
-bytes, and Python does it for one thread at a time anyway: so one lane at a time has the objects.
+Many requests run at the same time, and a service, or whoever writes the rows, may make each one hold as much as its
+own limit allows. So only ``MAX_LARGE`` requests at a time may hold more than ``LARGE`` bytes of media or response; the
+others wait, within their own timeout. Parsed JSON takes many times its bytes, and Python parses in one thread at a
+time anyway: so one request at a time holds parsed JSON of ``SMALL`` bytes or more.
 """
 
 from __future__ import annotations
@@ -14,50 +14,54 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-#: Bytes that every lane may hold without asking.
+#: Bytes that every request may hold without asking.
 LARGE = 16 * 2**20
-#: Lanes of a process that may hold more.
-AT_ONCE = 4
-#: Answers shorter than this are unpacked by as many lanes as like.
+#: Requests of a process that may hold more than ``LARGE`` bytes at a time.
+MAX_LARGE = 4
+#: JSON shorter than this is parsed by any number of threads at a time.
 SMALL = 2**18
 
 
-class Room:
-    """What the lanes of one process share."""
+class MemoryLimit:
+    """The limit that all requests of a process share."""
 
     def __init__(self) -> None:
-        self._large = threading.BoundedSemaphore(AT_ONCE)
-        self._unpacking = threading.RLock()
-        self._lane = threading.local()
+        self._large = threading.BoundedSemaphore(MAX_LARGE)
+        self._parsing = threading.RLock()
+        self._thread = threading.local()
 
     @contextmanager
-    def lane(self) -> Iterator[None]:
-        """The time of one request, from its media to its answer, in this thread."""
-        self._lane.holds = False
+    def request(self) -> Iterator[None]:
+        """The time of one request in this thread, from loading its media to reading its response."""
+        self._thread.is_large = False
         try:
             yield
         finally:
-            if self._lane.holds:
+            if self._thread.is_large:
                 self._large.release()
-            del self._lane.holds
+            del self._thread.is_large
 
-    def take(self, size: int, seconds: float | None) -> None:
-        """Go on holding ``size`` bytes. Raises ``TimeoutError`` where there is no room within ``seconds``.
+    def acquire(self, size: int, seconds: float | None) -> None:
+        """Wait until this thread's request may hold ``size`` bytes.
 
-        A lane that has been let in holds what it needs until it ends: it waits but once, and never for itself.
+        A request waits at most once: after that it may hold what it needs until it ends. Outside of :meth:`request`
+        there is no limit.
+
+        Raises:
+            TimeoutError: other requests held too much for ``seconds``.
         """
-        if size <= LARGE or getattr(self._lane, "holds", True):
+        if size <= LARGE or getattr(self._thread, "is_large", True):
             return
         if not self._large.acquire(timeout=seconds):
-            raise TimeoutError("other requests hold as much as may be held at once")
-        self._lane.holds = True
+            raise TimeoutError("other requests use all the memory that is allowed at once")
+        self._thread.is_large = True
 
-    def unpacking(self, size: int) -> AbstractContextManager[Any]:
-        """The time for which a JSON of ``size`` bytes stands in memory as objects."""
-        return nullcontext() if size < SMALL else self._unpacking
+    def parsing(self, size: int) -> AbstractContextManager[Any]:
+        """The time during which JSON of ``size`` bytes is in memory as Python objects."""
+        return nullcontext() if size < SMALL else self._parsing
 
 
-ROOM = Room()
+MEMORY = MemoryLimit()
 
-# Locks that another thread held when the process forked would never be given back.
-os.register_at_fork(after_in_child=ROOM.__init__)  # type: ignore[misc]
+# A lock that another thread held at the time of a fork would never be released in the child.
+os.register_at_fork(after_in_child=MEMORY.__init__)  # type: ignore[misc]

@@ -1,8 +1,7 @@
-"""A token, in the forms in which a server's answer may repeat it.
+"""A token, in the encodings in which a server's response may repeat it.
 
-A server that has the token can disguise it in more ways than anybody can look for. These are the
-forms that come about by themselves, in echoes, logs and debug pages, and the one that undoes
-itself here: JSON's escapes, which reading the answer takes away.
+A server that has the token can disguise it in more ways than anybody can look for. These are the encodings that echoes,
+logs and debug pages use, and JSON's escapes, which parsing the response decodes.
 """
 
 from __future__ import annotations
@@ -16,10 +15,12 @@ from urllib.parse import quote
 
 from ..errors import MASK, hide_tokens, redact
 
-#: Shorter tokens may stand in an answer by chance.
-SHORTEST = 16
-#: Beginnings of a token shorter than this tell nothing of it.
-_SHORTEST_PART = 4
+#: Shorter tokens may occur in a response by chance.
+MIN_LENGTH = 16
+#: A shorter beginning of a token reveals nothing.
+_MIN_PREFIX = 4
+#: Levels of an argument that are searched for tokens.
+_MAX_DEPTH = 40
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 
 
@@ -36,42 +37,47 @@ def names_secret(name: str) -> bool:
     return _SECRET_NAME.fullmatch(re.sub(r"[^a-z0-9]", "", name.lower())) is not None
 
 
-def holds_token(value: object) -> bool:
-    """Return whether a value, or one inside it, has the form of a Hugging Face token."""
+def holds_token(value: object, depth: int = 0) -> bool:
+    """Return whether a value, or one inside it, has the form of a Hugging Face token.
+
+    Args:
+        depth: of ``value`` in an argument; what is nested deeper than ``_MAX_DEPTH`` is refused for that anyway.
+    """
     if isinstance(value, str):
         return hide_tokens(value) != value
     if isinstance(value, Mapping):
-        return any(holds_token(one) for pair in value.items() for one in pair)
-    if isinstance(value, (list, tuple)):
-        return any(holds_token(one) for one in value)
-    # A bare word and a quoted text arrive as syntax objects of MindsDB.
-    return any(holds_token(getattr(value, name, None)) for name in ("parts", "value") if hasattr(value, name))
+        inner: list[object] = [one for pair in value.items() for one in pair]
+    elif isinstance(value, (list, tuple)):
+        inner = list(value)
+    else:  # a bare word and a quoted text arrive as syntax objects of MindsDB
+        inner = [getattr(value, name, None) for name in ("parts", "value")]
+    return depth < _MAX_DEPTH and any(holds_token(one, depth + 1) for one in inner if one is not None)
 
 
 @lru_cache(maxsize=64)
-def forms(token: str) -> tuple[str, ...]:
-    """Return the token as it stands, percent-encoded, JSON-escaped, in hexadecimal, and inside base64 at any offset."""
+def encodings(token: str) -> tuple[str, ...]:
+    """Return the token as it is, percent-encoded, JSON-escaped, in hexadecimal, and inside base64 at any offset."""
     raw = token.encode()
     found = [token, quote(token, safe=""), json.dumps(token)[1:-1], raw.hex()]
     for offset in range(3):
-        packed = base64.b64encode(bytes(offset) + raw).decode()
-        # What the bytes before and after have a part in is left out.
-        core = packed[(offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6]
+        encoded = base64.b64encode(bytes(offset) + raw).decode()
+        # Without the characters that also depend on the bytes before and after.
+        core = encoded[(offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6]
         found += [core, core.translate(str.maketrans("+/", "-_"))]
     return tuple(dict.fromkeys(found))
 
 
 @lru_cache(maxsize=64)
-def _packed(token: str) -> tuple[bytes, ...]:
-    return tuple(form.encode() for form in forms(token))
+def _encoded_bytes(token: str) -> tuple[bytes, ...]:
+    return tuple(text.encode() for text in encodings(token))
 
 
-def repeats(content: bytes | str, token: str | None) -> bool:
-    """Whether ``content`` holds ``token`` in one of its forms; of short tokens nothing is said."""
-    if token is None or len(token) < SHORTEST:
+def contains_token(content: bytes | str, token: str | None) -> bool:
+    """Whether ``content`` contains ``token`` in one of its encodings; always false for a short token."""
+    if token is None or len(token) < MIN_LENGTH:
         return False
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
-    if any(form in data for form in _packed(token)):
+    if any(text in data for text in _encoded_bytes(token)):
         return True
     if b"\\u00" not in data and b"\\/" not in data:
         return False
@@ -79,15 +85,15 @@ def repeats(content: bytes | str, token: str | None) -> bool:
     return token.encode() in plain
 
 
-def without(text: str, token: str | None) -> str:
-    """Return ``text`` without anything that looks like a token, and without ``token`` in any of its forms."""
-    return redact(text, *(forms(token) if token else ()))
+def redact_token(text: str, token: str | None) -> str:
+    """Return ``text`` without anything that looks like a token, and without ``token`` in any of its encodings."""
+    return redact(text, *(encodings(token) if token else ()))
 
 
-def without_end(text: str, token: str | None) -> str:
-    """Return a text that was cut without the beginning of ``token`` where it ends in one."""
+def redact_cut_token(text: str, token: str | None) -> str:
+    """Return a shortened text; if it ends in the beginning of ``token``, without that."""
     bare = text.rstrip("…")
-    for length in range(min(len(token or "") - 1, len(bare)), _SHORTEST_PART - 1, -1):
+    for length in range(min(len(token or "") - 1, len(bare)), _MIN_PREFIX - 1, -1):
         if token and bare.endswith(token[:length]):
             return bare[:-length] + MASK
     return text

@@ -4,7 +4,7 @@ This stands on requests' adapter without requests' session, and so without what 
 unasked: no ``.netrc`` that replaces the token, no proxies or cookies out of the environment, no
 redirects followed blindly. What it adds:
 
-- it connects to the addresses that :mod:`..egress` judged, and looks no name up a second time;
+- it connects to the addresses that :mod:`..policy` judged, and looks no name up a second time;
 - ``timeout`` is the time for the whole request, connection to last byte, however slowly they trickle;
 - at most ``max_answer_bytes`` are read, counted after decompression;
 - redirects are followed one by one, each judged like the first, without credentials to other origins;
@@ -16,7 +16,6 @@ redirects followed blindly. What it adds:
 from __future__ import annotations
 
 import http.client
-import json as jsonlib
 import logging
 import os
 import queue
@@ -29,7 +28,7 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urljoin
 
@@ -47,15 +46,14 @@ from ..errors import (
     ConnectionFailed,
     HuggingFaceError,
     InvalidAnswer,
-    InvalidInput,
     PayloadTooLarge,
     SettingsError,
 )
-from ..tasks.task import EMPTY, Media
 from . import error_mapping
-from .memory_limit import ROOM
-from .redaction import repeats
-from .url_policy import Place, Purpose, Target, UrlPolicy, shown
+from .memory_limit import MEMORY
+from .redaction import contains_token
+from .request import Request, Response, encode_json
+from .url_policy import ParsedUrl, Purpose, ResolvedUrl, UrlPolicy, redacted_url
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +90,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 #: Final statuses whose responses end with their headers.
 _NO_BODY = (101, 204, 304)
 _UNSET: Any = object()
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 # --- sockets that know the hour -------------------------------------------------------------------
@@ -479,7 +478,7 @@ class _TLSPool(_Keeping, HTTPSConnectionPool):
 class _Request(requests.PreparedRequest):
     """A request written out by us, and the origin it goes to."""
 
-    place: Place
+    parsed: ParsedUrl
     target: str
     private: bool
 
@@ -503,35 +502,35 @@ class _Adapter(HTTPAdapter):
         assert isinstance(request, _Request)
         # An origin reached as a service may have been allowed a private address; nothing that
         # was judged as a medium shall find such a connection open.
-        origin = request.place.origin
+        origin = request.parsed.origin
         if not request.private:
-            return self._medium_pool(request.place)
+            return self._medium_pool(request.parsed)
         pool = self._pools.get(origin)
         if pool is None:
             with self._lock:
-                pool = self._pools.get(origin) or self._new_pool(request.place, self._size)
+                pool = self._pools.get(origin) or self._new_pool(request.parsed, self._size)
                 self._pools[origin] = pool
         return pool
 
-    def _medium_pool(self, place: Place) -> HTTPConnectionPool:
+    def _medium_pool(self, parsed: ParsedUrl) -> HTTPConnectionPool:
         with self._lock:
-            pool = self._media.get(place.origin) or self._new_pool(place, MEDIA_POOL)
-            self._media[place.origin] = pool
-            self._media.move_to_end(place.origin)
+            pool = self._media.get(parsed.origin) or self._new_pool(parsed, MEDIA_POOL)
+            self._media[parsed.origin] = pool
+            self._media.move_to_end(parsed.origin)
             if len(self._media) > MEDIA_ORIGINS:
                 # Not closed here, since a lane may be about to use it: its sockets close with its last user.
                 self._media.popitem(last=False)
         return pool
 
-    def _new_pool(self, place: Place, size: int) -> HTTPConnectionPool:
+    def _new_pool(self, parsed: ParsedUrl, size: int) -> HTTPConnectionPool:
         extra: dict[str, Any] = {"maxsize": size, "retries": 0}
-        host, port = place.host, place.port
+        host, port = parsed.host, parsed.port
         if self._proxy is not None:
             login = make_headers(proxy_basic_auth=self._proxy.auth) if self._proxy.auth else {}
             extra |= {"_proxy": self._proxy, "_proxy_headers": login}
-            if place.scheme == "http":
+            if parsed.scheme == "http":
                 host, port = str(self._proxy.host), self._proxy.port or 80
-        if place.scheme == "http":
+        if parsed.scheme == "http":
             return _Pool(host, port, **extra)
         if self._context is None:
             self._context = _tls_context(self._ca_bundle)
@@ -581,102 +580,6 @@ def _tls_context(ca_bundle: str | None) -> ssl.SSLContext:
     return context
 
 
-# --- answers --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer with a good status, read whole.
-
-    Attributes:
-        headers: with lower-case names.
-        content: the body, decompressed.
-        media_type: of the body, lower case, without parameters; empty where the server does not say.
-        elapsed: seconds from the request's start to the body's last byte.
-        url: where it came from, after redirects.
-        secret: the token that was sent for it, which no error shall show.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes = field(repr=False)
-    media_type: str
-    elapsed: float
-    url: str = ""
-    secret: str | None = field(default=None, repr=False)
-
-    def json(self) -> Any:
-        """Return the body as JSON.
-
-        Raises:
-            InvalidAnswer: it is none, or was cut off (retryable), or would fill the memory.
-        """
-        if _objects_of(self.content) > MAX_OBJECT_BYTES:
-            raise InvalidAnswer(
-                "the service's answer holds more values than fit into memory", advice="Lower max_batch_size"
-            )
-        try:
-            with ROOM.unpacking(len(self.content)):
-                # In UTF-8 alone, as JSON travels: in another encoding nobody would have seen the token in it.
-                return jsonlib.loads(self.content.decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            is_page = self.media_type == "text/html" or self.content[:1] == b"<"
-            title = error_mapping.title_of(self.content, self.secret) if is_page else ""
-            what = "a web page" + (f" titled '{title}'" if title else "") if is_page else "no JSON"
-            what = what if self.content else "nothing"
-            raise InvalidAnswer(
-                f"the service sent {what} for an answer",
-                advice="Something between MindsDB and the model may have answered, such as a proxy or a network's "
-                "login page: look at base_url, endpoint and the server's network, then run the query again"
-                if is_page
-                else "Look at base_url and endpoint; where they are right, run the query again",
-                status=self.status,
-                request_id=self.request_id,
-                retryable=True,
-                divisible=False,
-            ) from error
-
-    @property
-    def is_json(self) -> bool:
-        """Whether the body is to be read as JSON: all but what the server calls sound, picture or film."""
-        return not self.media_type.startswith(("image/", "audio/", "video/", "application/octet-stream"))
-
-    def answer(self) -> Any:
-        """Return the body as JSON, or as ``Media`` where it is none by its type."""
-        return self.json() if self.is_json else Media(self.content, self.media_type)
-
-    @property
-    def request_id(self) -> str | None:
-        return error_mapping.request_id(self.headers, self.secret)
-
-    @property
-    def compute_seconds(self) -> float | None:
-        """Seconds of computing that the service counted, if it says so."""
-        seconds = _number(self.headers.get("x-compute-time"))
-        if seconds is not None:
-            # Some servers count in milliseconds here; nothing computes longer than it took.
-            return seconds / 1000 if seconds > self.elapsed + 1 else seconds
-        milliseconds = _number(self.headers.get("x-inference-time") or self.headers.get("x-total-time"))
-        return None if milliseconds is None else milliseconds / 1000
-
-
-def _objects_of(content: bytes) -> int:
-    """Return how many bytes the objects of a JSON take, at the most, from its signs alone."""
-    if len(content) < PIECE:
-        return 0
-    text = len(content) if content.isascii() else 4 * len(content)
-    per_sign = ((b",", 32), (b"[", 64), (b"{", 256), (b'"', 24))
-    return text + sum(content.count(sign) * size for sign, size in per_sign)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text else -1.0
-    except ValueError:
-        return None
-    return value if 0 <= value < 1e9 else None
-
-
 # --- the transport --------------------------------------------------------------------------------
 
 
@@ -684,7 +587,7 @@ class Transport:
     """Sends requests from any number of threads.
 
     Args:
-        egress: judges every address before it is asked.
+        policy: judges every address before it is asked.
         max_answer_bytes: longest answer, decompressed.
         pool: sockets kept for each origin.
         proxy: URL of an HTTP proxy for all requests; names are then looked up by the proxy for
@@ -695,18 +598,53 @@ class Transport:
 
     def __init__(
         self,
-        egress: UrlPolicy,
+        policy: UrlPolicy,
         *,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         pool: int = POOL,
         proxy: str | None = None,
         ca_bundle: str | None = None,
     ) -> None:
-        self.egress = egress
+        self.policy = policy
         self._max_answer_bytes = max_answer_bytes
         self._proxied = proxy is not None
         self._adapter = _Adapter(pool, proxy, ca_bundle)
-        self._prepared: dict[tuple[Any, ...], tuple[Place, dict[str, str]]] = {}
+        self._prepared: dict[tuple[Any, ...], tuple[ParsedUrl, dict[str, str]]] = {}
+
+    def send(self, request: Request) -> Response:
+        """Send ``request`` and return its response, read to the end.
+
+        Raises:
+            SettingsError: a URL, a token or a header that cannot be used.
+            BlockedAddress: a URL of media or a link that may not be requested.
+            HuggingFaceError: whatever the service made of the request.
+        """
+        start = time.monotonic()
+        token = _plain(request.token)
+        parsed, prepared = self._prepare(request, token)
+        for _ in range(MAX_REDIRECTS + 1):
+            status, answer_headers, content = self._exchange(request, parsed, prepared, start)
+            if not _follows(request.method, status, answer_headers):
+                break
+            onward = self._redirected(parsed, answer_headers["location"], request.purpose, token)
+            if onward.origin != parsed.origin:
+                prepared = _without_credentials(prepared)
+            parsed = onward
+        authorised = "Authorization" in prepared
+        if not 200 <= status < 300 or status in (204, 205):
+            if request.purpose != "service":
+                raise error_mapping.unfetched(status, answer_headers, redacted_url(parsed.url))
+            error = error_mapping.failure(status, answer_headers, content, authorised=authorised, secret=token)
+            if status in (204, 205):
+                error.retryable = True
+            raise error
+        media_type = answer_headers.get("content-type", "").partition(";")[0].strip().lower()
+        response = Response(status, answer_headers, content, media_type, time.monotonic() - start, parsed.url, token)
+        if authorised and token:
+            _refuse_echo(response, token)
+        if request.method == "POST":
+            self._distrust(response, request)
+        return response
 
     def post(
         self,
@@ -717,26 +655,20 @@ class Transport:
         data: bytes | None = None,
         content_type: str | None = None,
         accept: str = "application/json",
-        headers: Mapping[str, str] = EMPTY,
+        headers: Mapping[str, str] = _NO_HEADERS,
         timeout: float,
         max_bytes: int | None = None,
         begins: bool = False,
-    ) -> Reply:
-        """Send ``json``, or ``data`` of a ``content_type``, to a service, and return its answer.
-
-        ``token`` (text, or a pydantic ``SecretStr``) goes only where the egress rules let it.
-        ``begins``: what it asks for goes on, and is paid, when the answer is lost. It leaves once, on a new
-        connection, and an answer that says ``error`` in JSON under a good status is for the caller to read.
-
-        Raises:
-            SettingsError: an address or a header that cannot be used.
-            InvalidInput: a value that is no JSON. HuggingFaceError: whatever the service made of it.
-        """
+    ) -> Response:
+        """Send ``json``, or ``data`` of a ``content_type``, to a service; see :class:`Request`."""
         if json is not _UNSET:
-            data, content_type = _as_json(json), "application/json"
-        return self._send(
-            "POST", url, "service", _plain(token), data or b"", content_type or "application/octet-stream",
-            accept, headers, timeout, min(self._max_answer_bytes, max_bytes or self._max_answer_bytes), begins,
+            data, content_type = encode_json(json), "application/json"
+        return self.send(
+            Request(
+                method="POST", url=url, token=token, headers=headers, body=data or b"",
+                content_type=content_type or "application/octet-stream", accept=accept, timeout=timeout,
+                max_bytes=max_bytes, begins_paid_work=begins,
+            )
         )  # fmt: skip
 
     def get(
@@ -746,14 +678,16 @@ class Transport:
         purpose: Purpose,
         token: Any = None,
         accept: str = "*/*",
-        headers: Mapping[str, str] = EMPTY,
+        headers: Mapping[str, str] = _NO_HEADERS,
         timeout: float,
         max_bytes: int | None = None,
-    ) -> Reply:
-        """Fetch ``url``: a medium, a link out of an answer, or something of the service's."""
-        return self._send(
-            "GET", url, purpose, _plain(token), None, None, accept, headers, timeout,
-            self._max_answer_bytes if max_bytes is None else max_bytes,
+    ) -> Response:
+        """Fetch ``url``; see :class:`Request`."""
+        return self.send(
+            Request(
+                method="GET", url=url, purpose=purpose, token=token, headers=headers, accept=accept, timeout=timeout,
+                max_bytes=max_bytes,
+            )
         )  # fmt: skip
 
     def close(self) -> None:
@@ -762,140 +696,90 @@ class Transport:
 
     # -- one request
 
-    def _send(
-        self,
-        method: str,
-        url: str,
-        purpose: Purpose,
-        token: str | None,
-        body: bytes | None,
-        content_type: str | None,
-        accept: str,
-        headers: Mapping[str, str],
-        timeout: float,
-        max_bytes: int,
-        begins: bool = False,
-    ) -> Reply:
-        start = time.monotonic()
-        place, prepared = self._prepare(url, purpose, token, content_type, accept, headers)
-        for _ in range(MAX_REDIRECTS + 1):
-            status, answer_headers, content = self._exchange(
-                method, place, purpose, prepared, body, start, timeout, max_bytes, begins
-            )
-            if not _follows(method, status, answer_headers):
-                break
-            onward = self._redirected(place, answer_headers["location"], purpose, token)
-            if onward.origin != place.origin:
-                prepared = _without_credentials(prepared)
-            place = onward
-        authorised = "Authorization" in prepared
-        if not 200 <= status < 300 or status in (204, 205):
-            if purpose != "service":
-                raise error_mapping.unfetched(status, answer_headers, shown(place.url))
-            error = error_mapping.failure(status, answer_headers, content, authorised=authorised, secret=token)
-            if status in (204, 205):
-                error.retryable = True
-            raise error
-        media_type = answer_headers.get("content-type", "").partition(";")[0].strip().lower()
-        reply = Reply(status, answer_headers, content, media_type, time.monotonic() - start, place.url, token)
-        if authorised and token:
-            _refuse_echo(reply, token)
-        if method == "POST":
-            self._distrust(reply, accept, token, begins)
-        return reply
-
-    def _prepare(
-        self, url: str, purpose: Purpose, token: str | None, content_type: str | None, accept: str,
-        headers: Mapping[str, str],
-    ) -> tuple[Place, dict[str, str]]:  # fmt: skip
-        """Return what is the same for all requests of a kind: the place and the headers."""
-        key = (url, purpose, token, content_type, accept, tuple(headers.items()))
+    def _prepare(self, request: Request, token: str | None) -> tuple[ParsedUrl, dict[str, str]]:
+        """Return what is the same for all requests of a kind: the parsed and the headers."""
+        url, headers, content_type = request.url, request.headers, request.content_type
+        key = (url, request.purpose, token, content_type, request.accept, tuple(headers.items()))
         known = self._prepared.get(key)
         if known is not None:
             return known
-        place = self.egress.place(url, purpose=purpose)
+        parsed = self.policy.parse(url, purpose=request.purpose)
         written = {
-            "Host": place.authority,
+            "Host": parsed.authority,
             "User-Agent": user_agent(),
-            "Accept": accept,
-            # Only what can be unpacked piece by piece, with a limit.
+            "Accept": request.accept,
+            # Only what can be decompressed piece by piece, with a limit.
             "Accept-Encoding": "gzip",
             **headers,
         }
         if content_type:
             written["Content-Type"] = content_type
-        if token and self.egress.may_carry_token(place.url):
+        if token and self.policy.may_carry_token(parsed.url):
             written["Authorization"] = f"Bearer {token}"
         _check_headers(written)
-        if purpose == "service":
+        if request.purpose == "service":
             if len(self._prepared) >= PREPARED_KEPT:
                 self._prepared.clear()
-            self._prepared[key] = place, written
-        return place, written
+            self._prepared[key] = parsed, written
+        return parsed, written
 
-    def _redirected(self, place: Place, location: str, purpose: Purpose, token: str | None) -> Place:
+    def _redirected(self, parsed: ParsedUrl, location: str, purpose: Purpose, token: str | None) -> ParsedUrl:
         # http.client reads headers as Latin-1; what servers write there is UTF-8.
         try:
             location = location.encode("latin-1").decode("utf-8")
         except UnicodeError:
             pass
-        if repeats(location, token):  # it would stand in a URL, and in logs
-            raise InvalidAnswer(f"'{place.host}' leads on to an address that repeats the token", divisible=False)
+        if contains_token(location, token):  # it would stand in a URL, and in logs
+            raise InvalidAnswer(f"'{parsed.host}' leads on to an address that repeats the token", divisible=False)
         try:
-            onward = self.egress.place(urljoin(place.url, location), purpose=purpose)
+            onward = self.policy.parse(urljoin(parsed.url, location), purpose=purpose)
         except ValueError:  # urljoin's own, for brackets that hold no address
-            raise self._leads_away(place, "no address") from None
+            raise self._leads_away(parsed, "no address") from None
         except SettingsError as error:
             # Not the settings' fault, which would end the query for all rows: a server may do so for one of them.
-            raise self._leads_away(place, error.message) from None
-        if purpose == "service" and place.scheme == "https" and onward.scheme == "http":
-            raise self._leads_away(place, "an address without encryption")
+            raise self._leads_away(parsed, error.message) from None
+        if purpose == "service" and parsed.scheme == "https" and onward.scheme == "http":
+            raise self._leads_away(parsed, "an address without encryption")
         return onward
 
-    def _leads_away(self, place: Place, where: str) -> InvalidAnswer:
+    def _leads_away(self, parsed: ParsedUrl, where: str) -> InvalidAnswer:
         return InvalidAnswer(
-            f"'{place.host}' leads on: {where}", advice=error_mapping.ELSEWHERE.advice, retryable=False
+            f"'{parsed.host}' leads on: {where}", advice=error_mapping.ELSEWHERE.advice, retryable=False
         )
 
     def _exchange(
-        self,
-        method: str,
-        place: Place,
-        purpose: Purpose,
-        prepared: dict[str, str],
-        body: bytes | None,
-        start: float,
-        timeout: float,
-        max_bytes: int,
-        once: bool,
+        self, request: Request, parsed: ParsedUrl, prepared: dict[str, str], start: float
     ) -> tuple[int, dict[str, str], bytes]:
         """Make one hop: send, and read the answer whole. Returns status, headers, body."""
-        private = purpose == "service"
+        private = request.purpose == "service"
+        timeout, once = request.timeout, request.begins_paid_work
+        max_bytes = self._max_bytes(request)
         if self._proxied and private:
             _now.addresses = ()
         else:
-            target: Target = self.egress.reach(place, purpose=purpose)
+            target: ResolvedUrl = self.policy.resolve(parsed, purpose=request.purpose)
             _now.addresses = target.addresses
         deadline = start + timeout
         _now.deadline, _now.once = deadline, once
-        request = _Request()
-        request.method, request.url, request.place, request.private = method, place.url, place, private
-        request.target = self._request_target(place)
-        request.body = body
+        message = _Request()
+        message.method, message.url, message.parsed, message.private = request.method, parsed.url, parsed, private
+        message.target = self._request_target(parsed)
+        message.body = request.body
         # A plain dict: names are written once, by us, and read by nobody in another case.
-        request.headers = _with_length(prepared, body)  # type: ignore[assignment]
+        message.headers = _with_length(prepared, request.body)  # type: ignore[assignment]
         try:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
             # The adapter takes urllib3's own Timeout, which requests' stubs do not say.
             limit: Any = Timeout(total=left)
-            response = self._adapter.send(request, stream=True, timeout=limit)
+            response = self._adapter.send(message, stream=True, timeout=limit)
             raw = response.raw
             try:
                 headers = {name.lower(): value for name, value in raw.headers.items()}
                 failing = raw.status >= 300
-                content = _read(raw, headers, error_mapping.REASON_BYTES if failing else max_bytes, failing, purpose)
+                most = error_mapping.REASON_BYTES if failing else max_bytes
+                content = _read(raw, headers, most, failing, request.purpose)
             except BaseException:
                 raw.close()
                 raise
@@ -907,7 +791,7 @@ class Transport:
         except HuggingFaceError:
             raise
         except (OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
-            fault = error_mapping.failed(error, host=place.authority, timeout=timeout, service=private)
+            fault = error_mapping.failed(error, host=parsed.authority, timeout=timeout, service=private)
             if not error_mapping.tells(error, prepared.get("Authorization", "").removeprefix("Bearer ")):
                 raise fault from error
         finally:
@@ -917,31 +801,38 @@ class Transport:
             fault.retryable = False
         raise fault
 
-    def _request_target(self, place: Place) -> str:
-        if self._proxied and place.scheme == "http":
-            return place.url
-        # After the third slash; there always is one.
-        return place.url[place.url.index("/", 8) :]
+    def _max_bytes(self, request: Request) -> int:
+        most = self._max_answer_bytes
+        if request.max_bytes is None:
+            return most
+        return min(most, request.max_bytes) if request.method == "POST" else request.max_bytes
 
-    def _distrust(self, reply: Reply, accept: str, token: str | None, begins: bool) -> None:
+    def _request_target(self, parsed: ParsedUrl) -> str:
+        if self._proxied and parsed.scheme == "http":
+            return parsed.url
+        # After the third slash; there always is one.
+        return parsed.url[parsed.url.index("/", 8) :]
+
+    def _distrust(self, response: Response, request: Request) -> None:
         """Refuse an answer that has a good status and is none: a web page, or an error in JSON."""
-        if reply.media_type == "text/html" and "html" not in accept:
-            reply.json()
-        if not begins and reply.content[:1] in b"{[" and b'"error"' in reply.content:
+        if response.media_type == "text/html" and "html" not in request.accept:
+            response.json()
+        if not request.begins_paid_work and response.content[:1] in b"{[" and b'"error"' in response.content:
             error = error_mapping.failure_within(
-                reply.status, reply.headers, error_mapping.parsed(reply.content), secret=token
+                response.status, response.headers, error_mapping.parsed(response.content), secret=response.secret
             )
             if error is not None:
                 raise error
 
 
-def _refuse_echo(reply: Reply, token: str) -> None:
+def _refuse_echo(response: Response, token: str) -> None:
     """Refuse an answer that repeats the token: it would be shown in a table and kept."""
-    if repeats(reply.content, token) or any(repeats(value, token) for value in reply.headers.values()):
+    headers = response.headers.values()
+    if contains_token(response.content, token) or any(contains_token(value, token) for value in headers):
         raise InvalidAnswer(
             "the service's answer repeats the token that it was sent",
             advice="Find out what stands behind base_url or endpoint, and make a new token",
-            status=reply.status,
+            status=response.status,
             divisible=False,
         )
 
@@ -968,7 +859,7 @@ def _read(raw: Any, headers: Mapping[str, str], most: int, cut: bool, purpose: P
         if length.isascii() and length.isdigit() and not cut:
             if int(length) > most:
                 raise _too_large(most, purpose)
-            ROOM.take(int(length), _left())
+            MEMORY.acquire(int(length), _left())
             # The common case; http.client notices where fewer bytes come.
             return bytes(raw.read(decode_content=False))
         unpack = None
@@ -984,7 +875,7 @@ def _read(raw: Any, headers: Mapping[str, str], most: int, cut: bool, purpose: P
             while chunk and len(body) <= most:
                 piece, chunk = (chunk, b"") if unpack is None else unpack.some(chunk)
                 body += piece
-                ROOM.take(len(body), _left())
+                MEMORY.acquire(len(body), _left())
             if len(body) > most:
                 if not cut:
                     raise _too_large(most, purpose)
@@ -1043,17 +934,6 @@ def _too_large(most: int, purpose: Purpose) -> HuggingFaceError:
     return InvalidAnswer(
         f"the service's answer is larger than {most} bytes", advice="Lower max_batch_size, or ask for less"
     )
-
-
-def _as_json(body: Any) -> bytes:
-    try:
-        return jsonlib.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InvalidInput("the text holds half of a character (a lone surrogate)") from error
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInput(
-            "the input cannot be written as JSON", advice="NaN and infinite numbers, for one, have no form in it"
-        ) from error
 
 
 def _plain(token: Any) -> str | None:

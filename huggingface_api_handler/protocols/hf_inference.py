@@ -18,9 +18,10 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ..errors import EndpointGone, HuggingFaceError, InvalidInput, SettingsError
-from ..net.transport import Reply, Transport
-from ..net.url_policy import DEAD_HOST, locate
-from ..tasks.task import Call, Task
+from ..net.request import Response
+from ..net.transport import Transport
+from ..net.url_policy import DEAD_HOST, parse_url
+from ..tasks.task import Call, Media, Task
 
 ROUTER = "https://router.huggingface.co/hf-inference"
 #: The router's own chat route, which finds a provider for the model.
@@ -84,7 +85,7 @@ class _Method:
     arguments: tuple[str, ...]
 
 
-_Asker = Callable[[Any, "Mapping[str, Any] | None", "Mapping[str, Any] | None"], Reply]
+_Asker = Callable[[Any, "Mapping[str, Any] | None", "Mapping[str, Any] | None"], Response]
 
 
 @lru_cache(maxsize=64)
@@ -179,7 +180,7 @@ def chat_url(url: str) -> str:
 
 def _checked(url: str, argument: str) -> str:
     try:
-        place = locate(url)
+        place = parse_url(url)
     except ValueError as error:
         raise SettingsError(f"{argument}: {error}", advice=f"{argument} = 'https://…'") from None
     if place.host == DEAD_HOST:
@@ -286,7 +287,9 @@ class InferenceAPI:
                 return None
             raise
 
-    def ask(self, task: Task, call: Call, *, timeout: float, url: str | None = None, model: str | None = None) -> Reply:
+    def ask(
+        self, task: Task, call: Call, *, timeout: float, url: str | None = None, model: str | None = None
+    ) -> Response:
         """Make one request. Seconds in ``timeout`` cover all of it.
 
         Args:
@@ -298,14 +301,14 @@ class InferenceAPI:
         """
         route, headers = self._route(task)
 
-        def query(inputs: Any, parameters: Mapping[str, Any] | None, options: Mapping[str, Any] | None) -> Reply:
+        def query(inputs: Any, parameters: Mapping[str, Any] | None, options: Mapping[str, Any] | None) -> Response:
             return self._query(url or route, headers, task, call, inputs, parameters, options, timeout, model)
 
         if task.method is not None:
             method = _method(task.method)
             arguments = _arguments(method, call)
             if arguments is not None:
-                reply: Reply = getattr(method.of(query), method.name)(**arguments)
+                reply: Response = getattr(method.of(query), method.name)(**arguments)
                 return reply
         return query(call.inputs, None, None)
 
@@ -314,7 +317,7 @@ class InferenceAPI:
         known = self._routes.get(key)
         if known is None:
             url = self.url(task)
-            home = self._bill_to and self._transport.egress.is_home(url)
+            home = self._bill_to and self._transport.policy.is_primary(url)
             billed = {"X-HF-Bill-To": str(self._bill_to)} if home else {}
             known = self._routes[key] = url, {**billed, **self._holds}
         return known
@@ -330,7 +333,7 @@ class InferenceAPI:
         options: Mapping[str, Any] | None,
         timeout: float,
         model: str | None = None,
-    ) -> Reply:
+    ) -> Response:
         """Send a call that hugging-py-face, or nobody, has put together.
 
         What the library has no argument for (``top_k``, ``src_lang``, fields of the root) is taken
@@ -371,6 +374,11 @@ class InferenceAPI:
         if self._endpoint is not None or self._provider in _NO_PROVIDER or ":" in self._model:
             return self._model
         return f"{self._model}:{self._provider}"
+
+
+def answer_of(response: Response) -> Any:
+    """Return the body as JSON, or as ``Media`` if its media type says so."""
+    return response.json() if response.is_json else Media(response.content, response.media_type)
 
 
 def _holds(endpoint: str | None, timeout: float | None) -> dict[str, str]:

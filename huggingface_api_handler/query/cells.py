@@ -18,8 +18,10 @@ from ..errors import InvalidInput, SettingsError
 
 #: Columns that MindsDB adds to every frame.
 HOST_COLUMNS = ("__mindsdb_row_id", "__mdb_forecast_offset")
-#: How deep lists and objects may stand in one another in a cell.
+#: How deep lists and objects in a cell may be nested.
 DEEPEST = 64
+#: Whole numbers below this are exact as floats; up to the largest 64-bit integer they may have been integers.
+_EXACT, _LONGEST_INTEGER = 2**53, 2**64
 
 
 def is_missing(cell: Any) -> bool:
@@ -44,20 +46,35 @@ def as_text(cell: Any) -> str | None:
         return cell if cell and not cell.isspace() else None
     if is_missing(cell):
         return None
+    if isinstance(cell, float):
+        return _number_text(cell)
     if isinstance(cell, (bytes, bytearray, memoryview)):
-        try:
-            return as_text(bytes(cell).decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise InvalidInput(
-                "the cell holds bytes that are no UTF-8 text",
-                advice="Give this task a text column, or choose a task for images or sound",
-                divisible=False,
-            ) from error
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
-        return str(int(cell))  # a NULL in another row makes pandas hold whole numbers as floats
-    if isinstance(cell, (dict, list, tuple)):
-        return json.dumps(plain(cell), ensure_ascii=False)
-    return as_text(str(cell))
+        return as_text(_decoded(bytes(cell)))
+    value = plain(cell)
+    return as_text(value if isinstance(value, str) else _json_or_scalar(value))
+
+
+def _json_or_scalar(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+
+
+def _number_text(number: float) -> str:
+    """Return a float as text; a NULL in another row makes pandas hold whole numbers as floats.
+
+    Raises:
+        InvalidInput: for a whole number in the range in which such a conversion has lost digits.
+    """
+    if not number.is_integer():
+        return str(number)
+    if abs(number) < _EXACT:
+        return str(int(number))
+    if abs(number) <= _LONGEST_INTEGER:
+        raise InvalidInput(
+            f"the whole number {number:g} has lost its last digits: beside NULL, MindsDB reads whole numbers as floats",
+            advice="Cast the column to text in a sub-select, CAST(… AS VARCHAR), or leave the NULLs out",
+            divisible=False,
+        )
+    return str(number)
 
 
 def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
@@ -66,8 +83,10 @@ def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
     Raises:
         SettingsError: where there is none, or more than one.
     """
-    exact = [position for position, name in enumerate(columns) if str(name) == wanted]
-    found = exact or [position for position, name in enumerate(columns) if str(name).lower() == wanted.lower()]
+    wanted = unquoted(wanted)
+    given = [unquoted(str(name)) for name in columns]
+    exact = [position for position, name in enumerate(given) if name == wanted]
+    found = exact or [position for position, name in enumerate(given) if name.lower() == wanted.lower()]
     if len(found) == 1:
         return found[0]
     names = [str(name) for name in columns if name not in HOST_COLUMNS]
@@ -89,6 +108,11 @@ def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
     )
 
 
+def unquoted(name: str) -> str:
+    """Return a column's name without the back-ticks that MindsDB leaves around names in WHERE."""
+    return name[1:-1] if len(name) > 2 and name[0] == name[-1] == "`" else name
+
+
 def column_cells(frame: pd.DataFrame, position: int) -> list[Any]:
     """Return one column's cells as Python objects, in row order."""
     cells: list[Any] = frame.iloc[:, position].tolist()
@@ -106,27 +130,69 @@ def as_texts(cells: Sequence[Any]) -> list[str | InvalidInput | None]:
             texts.append(as_text(cell))
         except InvalidInput as error:
             texts.append(error)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            texts.append(unreadable(cell, error))
     return texts
 
 
+def unreadable(cell: Any, cause: BaseException) -> InvalidInput:
+    """Return the error of a cell whose type nobody here can read."""
+    error = InvalidInput(
+        f"the cell holds a {type(cell).__name__} that cannot be read",
+        advice="Cast the column to text in a sub-select: CAST(… AS VARCHAR)",
+        divisible=False,
+    )
+    error.__cause__ = cause
+    return error
+
+
 def plain(cell: Any, depth: int = DEEPEST) -> Any:
-    """Return a cell as something JSON knows.
+    """Return a cell as JSON-ready Python objects: arrays of any library become lists.
 
     Raises:
         InvalidInput: it is nested deeper than ``depth``.
     """
+    if isinstance(cell, (str, bool, int)) and type(cell) in _JSON_SCALARS:
+        return cell
     if is_missing(cell):
         return None
-    if isinstance(cell, (str, bool, int)):
-        return cell
     if isinstance(cell, float):
-        return cell if math.isfinite(cell) else str(cell)
-    if hasattr(cell, "item"):
-        return plain(cell.item(), depth)
-    if depth <= 0 and isinstance(cell, (Mapping, list, tuple)):
+        return float(cell) if math.isfinite(cell) else str(cell)
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        return bytes(cell).decode("utf-8", "backslashreplace")
+    if isinstance(cell, (Mapping, list, tuple, set, frozenset)):
+        return _plain_container(cell, depth)
+    if isinstance(cell, (np.datetime64, np.timedelta64)):
+        return str(cell)  # as Python objects some of them are bare numbers
+    if isinstance(cell, (np.ndarray, pd.Series, pd.Index, pd.api.extensions.ExtensionArray)) and np.ndim(cell):
+        return _plain_container(list(cell), depth)
+    if hasattr(cell, "tolist"):  # numpy's scalars, and arrays of other libraries
+        value = cell.tolist()
+        return str(cell) if value is cell else plain(value, depth)
+    if hasattr(cell, "to_pylist"):  # Arrow
+        return _plain_container(cell.to_pylist(), depth)
+    return str(cell)
+
+
+_JSON_SCALARS = (str, bool, int)
+
+
+def _plain_container(cell: Any, depth: int) -> Any:
+    if depth <= 0:
         raise InvalidInput(f"the cell is nested deeper than {DEEPEST} levels", divisible=False)
     if isinstance(cell, Mapping):
         return {str(key): plain(value, depth - 1) for key, value in cell.items()}
-    if isinstance(cell, (list, tuple)):
-        return [plain(value, depth - 1) for value in cell]
-    return str(cell)
+    if isinstance(cell, (set, frozenset)):
+        cell = sorted(cell, key=repr)  # a set has no order of its own, and equal sets are one input
+    return [plain(value, depth - 1) for value in cell]
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            "the cell holds bytes that are not UTF-8 text",
+            advice="Use a text column, or a task that reads images, audio or video",
+            divisible=False,
+        ) from error

@@ -14,13 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..arguments import Execution
+from ..arguments.template import Prompt
 from ..cache import Cache
 from ..errors import HuggingFaceError, ServiceTimeout
 from ..media import loading
-from ..net.memory_limit import ROOM
+from ..net.memory_limit import MEMORY
 from ..net.transport import Transport
 from ..protocols.detect import Endpoint
-from ..protocols.hf_inference import InferenceAPI
+from ..protocols.hf_inference import InferenceAPI, answer_of
 from ..scheduling.batches import Item
 from ..scheduling.progress import Progress, duration, left
 from ..scheduling.worker_pool import BatchResult, RowResult
@@ -83,7 +84,7 @@ class RequestExecutor:
         self._has_media = any(kind.is_media for kind in self._media)
 
     def __call__(self, items: Sequence[Item], timeout: float) -> BatchResult:
-        with ROOM.lane():
+        with MEMORY.request():
             try:
                 return self._sent(items, timeout)
             except HuggingFaceError as error:
@@ -91,7 +92,9 @@ class RequestExecutor:
                 raise
 
     def _sent(self, items: Sequence[Item], timeout: float) -> BatchResult:
-        rows = [item.payload for item in items]
+        rows = [
+            tuple(value.render() if isinstance(value, Prompt) else value for value in item.payload) for item in items
+        ]
         if self._has_media:
             rows = [self._loaded(row, timeout) for row in rows]
         server = self.endpoint.server()
@@ -101,8 +104,8 @@ class RequestExecutor:
         reply = self.client.ask(
             self.task, call, timeout=timeout, url=self.endpoint.url(server), model=self.endpoint.model_of(server)
         )
-        with ROOM.unpacking(len(reply.content)):
-            answer = reply.answer()
+        with MEMORY.parsing(len(reply.content)):
+            answer = answer_of(reply)
             link = media_link(answer) if call.accept != "application/json" and reply.is_json else None
             answers = [] if link is not None else self.task.read(answer, len(items), arguments)
         if link is not None:  # somebody else's address: no token goes there
@@ -123,7 +126,7 @@ class RequestExecutor:
             for value, kind, column in zip(row, self._media, self._columns, strict=True)
         )
         try:
-            ROOM.take(sum(len(one.data) for one in loaded if isinstance(one, Media)), timeout)
+            MEMORY.acquire(sum(len(one.data) for one in loaded if isinstance(one, Media)), timeout)
         except TimeoutError as error:
             raise ServiceTimeout(
                 "other rows' media hold as much memory as they may", advice="Lower max_concurrency, or raise timeout"

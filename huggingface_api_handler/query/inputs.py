@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from ..arguments import EngineSettings, ModelSettings
-from ..arguments.template import parse_template
-from ..errors import HuggingFaceError
+from ..arguments.template import Prompt, Template, parse_template
+from ..errors import HuggingFaceError, PayloadTooLarge
 from ..media import loading
 from ..scheduling.batches import Item
 from ..tasks.encoders import cell_text
@@ -22,6 +22,12 @@ from . import cells as cell_values
 
 #: A change of what an answer in the store means changes every key.
 _KEY_VERSION = "1"
+
+#: What follows the target and ``_`` in the names of the other columns that a model may fill.
+OUTPUT_SUFFIXES = ("explain", "error", "error_type", "retryable", "meta", "plan")
+
+#: Characters of one rendered prompt.
+MAX_PROMPT = 16 * 2**20
 
 #: Places of rows that have no item.
 NO_INPUT = -1
@@ -48,6 +54,12 @@ class Caller:
     name: str
     target: str
     key: str | None = None
+
+    @property
+    def output_columns(self) -> tuple[str, ...]:
+        """The names in lower case of all columns that the model may fill."""
+        target = self.target.lower()
+        return (target, *(f"{target}_{suffix}" for suffix in OUTPUT_SUFFIXES))
 
     @property
     def scope(self) -> str:
@@ -80,6 +92,11 @@ class CollectedInputs:
     refused: dict[int, HuggingFaceError]
     first_row: array[int]
 
+    @classmethod
+    def of_no_rows(cls) -> CollectedInputs:
+        """What an empty frame asks for."""
+        return cls([], array("q"), {}, array("q"))
+
 
 def ask(
     frame: pd.DataFrame, task: Task, model: ModelSettings, key: Callable[[Any], str], *, each: bool = False
@@ -100,7 +117,8 @@ def ask(
     has_media = any(one.kind.is_media for one in task.inputs)
     # To Python 1, 1.0 and True are equal; to a model they need not be.
     has_numbers = any(one.kind is Kind.RECORD for one in task.inputs)
-    asked = CollectedInputs([], array("q"), {}, array("q"))
+    has_prompts = model.prompt_template is not None and any(one.template for one in task.inputs)
+    asked = CollectedInputs.of_no_rows()
     columns = column_names(task, model)
     seen: dict[Any, int] = {}
     for row, values in enumerate(zip(*inputs, strict=True)):
@@ -120,6 +138,11 @@ def ask(
             payload = tuple(value[1] if isinstance(value, _Cell) else value for value in values)
         if has_numbers:
             identity = (_canonical(values),)
+        name: str | None = None
+        if has_prompts:
+            # The text itself is not kept: what tells two prompts apart is their key.
+            name = key(tuple(value.render() if isinstance(value, Prompt) else value for value in identity))
+            identity = (name,)
         if each:
             identity = (*identity, row)
         place = seen.get(identity)
@@ -127,7 +150,9 @@ def ask(
             place = len(asked.items)
             seen[identity] = place
             group = identity[0] if grouped else None
-            asked.items.append(Item(place, key(identity), payload, group, _size(payload)))
+            asked.items.append(
+                Item(place, key(identity) if each else name or key(identity), payload, group, _size(payload))
+            )
             asked.first_row.append(row)
         asked.places.append(place)
     return asked
@@ -151,7 +176,7 @@ class _Cell(tuple[Any, Any]):
 
 
 def _size(payload: tuple[Any, ...]) -> int:
-    return sum(len(part) if isinstance(part, (str, bytes)) else 64 for part in payload)
+    return sum(len(part) if isinstance(part, (str, bytes, Prompt)) else 64 for part in payload)
 
 
 def _input_cells(frame: pd.DataFrame, task: Task, model: ModelSettings) -> list[Sequence[Any]]:
@@ -161,7 +186,7 @@ def _input_cells(frame: pd.DataFrame, task: Task, model: ModelSettings) -> list[
 
 def _one_input(frame: pd.DataFrame, one: Input, model: ModelSettings) -> Sequence[Any]:
     if one.template and model.prompt_template:
-        return _rendered(frame, model.prompt_template)
+        return _prompts(frame, model.prompt_template)
     column = model.columns.get(one.argument)
     if one.kind is Kind.RECORD:
         return _records(frame, column, one.argument)
@@ -191,21 +216,34 @@ def _media_cell(cell: Any, kind: Kind, roots: tuple[str, ...]) -> Any:
     return identity if isinstance(identity, HuggingFaceError) else _Cell((identity, cell))
 
 
-def _rendered(frame: pd.DataFrame, source: str) -> list[Any]:
-    """Return each row's prompt, ``None``, or the error of one of its cells."""
+def _prompts(frame: pd.DataFrame, source: str) -> list[Any]:
+    """Return each row's prompt, ``None`` where all its cells are NULL, or the row's error."""
     template = parse_template(source)
-    columns = {
-        name: cell_values.as_texts(
+    columns = [
+        cell_values.as_texts(
             cell_values.column_cells(frame, cell_values.find_column(frame.columns, name, "prompt_template"))
         )
         for name in template.columns
-    }
-    rendered: list[Any] = []
-    for row in range(len(frame)):
-        values: dict[str, Any] = {name: texts[row] for name, texts in columns.items()}
-        error = next((value for value in values.values() if isinstance(value, HuggingFaceError)), None)
-        rendered.append(error or template.render(values))
-    return rendered
+    ]
+    if not columns:
+        return [Prompt(template, ())] * len(frame)
+    return [_prompt(template, cells) for cells in zip(*columns, strict=True)]
+
+
+def _prompt(template: Template, cells: tuple[Any, ...]) -> Prompt | HuggingFaceError | None:
+    error = next((cell for cell in cells if isinstance(cell, HuggingFaceError)), None)
+    if error is not None:
+        return error
+    if all(cell is None for cell in cells):
+        return None
+    prompt = Prompt(template, cells)
+    if len(prompt) > MAX_PROMPT:
+        return PayloadTooLarge(
+            f"the prompt would have {len(prompt):,} characters, and {MAX_PROMPT:,} is the most",
+            advice="Shorten the cells in a sub-select, or name each column once in prompt_template",
+            divisible=False,
+        )
+    return prompt
 
 
 def _own_columns(frame: pd.DataFrame) -> list[int]:
@@ -243,25 +281,28 @@ def _records(frame: pd.DataFrame, chosen: Any, argument: str) -> list[Any]:
 
 
 def _or_error(read: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what ``read`` makes of a cell, or the cell's error."""
+    """Return what ``read`` makes of a cell, its first argument, or the cell's error."""
     try:
         return read(*arguments)
     except HuggingFaceError as error:
         return error
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return cell_values.unreadable(arguments[0], error)
 
 
 def _hashable(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
 
 
-def _whole_table(frame: pd.DataFrame) -> str:
-    """Return the query's own rows as one table, ``{column: [cells as text]}``."""
-    table = {
-        str(frame.columns[place]): [
-            cell_text(cell_values.plain(value)) for value in cell_values.column_cells(frame, place)
-        ]
-        for place in _different(frame, _own_columns(frame))
-    }
+def _whole_table(frame: pd.DataFrame) -> str | HuggingFaceError:
+    """Return the query's own rows as one table, ``{column: [cells as text]}``, or the error of one of its cells."""
+    table: dict[str, list[str]] = {}
+    for place in _different(frame, _own_columns(frame)):
+        cells = [_or_error(cell_values.plain, cell) for cell in cell_values.column_cells(frame, place)]
+        error = next((cell for cell in cells if isinstance(cell, HuggingFaceError)), None)
+        if error is not None:
+            return error
+        table[str(frame.columns[place])] = [cell_text(cell) for cell in cells]
     return json.dumps(table, ensure_ascii=False)
 
 
@@ -271,7 +312,8 @@ def _table(cell: Any) -> Any:
 
     if cell_values.is_missing(cell) or (isinstance(cell, str) and not cell.strip()):
         return None
-    return _or_error(canonical_table, cell)
+    table = cell if isinstance(cell, str) else _or_error(cell_values.plain, cell)
+    return table if isinstance(table, HuggingFaceError) else _or_error(canonical_table, table)
 
 
 # --- keys ------------------------------------------------------------------------------------

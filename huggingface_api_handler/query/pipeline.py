@@ -26,6 +26,7 @@ from ..scheduling.retry import RetryPolicy
 from ..scheduling.worker_pool import Limits, RowResult, WorkerPool
 from ..tasks import TASKS
 from ..tasks.task import Task
+from . import cells as cell_values
 from .advice import Adviser
 from .cells import HOST_COLUMNS
 from .execution import RequestExecutor, ResultCollector, unpack
@@ -63,7 +64,10 @@ class Prediction:
         task = TASKS[self.model.task]
         self._refuse_filters(frame)
         each = not self.model.execution.use_cache and task.samples(self.model.arguments())
-        asked = ask(frame, task, self.model, key_maker(self.model, self.engine, self.caller), each=each)
+        if len(frame):
+            asked = ask(frame, task, self.model, key_maker(self.model, self.engine, self.caller), each=each)
+        else:  # MindsDB drops the columns of an empty frame
+            asked = CollectedInputs.of_no_rows()
         if self.model.execution.dry_run:
             return self._plan(frame, task, asked)
         results = self._results(task, asked)
@@ -74,28 +78,17 @@ class Prediction:
     def _refuse_filters(self, frame: pd.DataFrame) -> None:
         """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
 
-        MindsDB takes it for an input, adds a column of that value, and drops the condition. In a JOIN all
-        rows would come back, though some were asked for; there the target itself is let be, and who carries
-        another model's answers along has their target among the columns too. In a SELECT from the model
-        alone, which gives one row without a number, the value would be shown for the answer.
+        MindsDB takes the condition for an input: it adds a column with that value and drops the condition. A frame
+        with row numbers comes from a table, whose columns are data whatever their names are; there MindsDB's own
+        statement is looked at instead (``host``).
         """
-        target = self.caller.target.lower()
-        names = {str(name).lower(): str(name) for name in frame.columns}
+        names = {cell_values.unquoted(str(name)).lower(): str(name) for name in frame.columns}
+        if any(name in names for name in HOST_COLUMNS):
+            return
         read = {str(name).lower() for name in column_names(TASKS[self.model.task], self.model)}
-        alone = len(frame) == 1 and not any(name in names for name in HOST_COLUMNS)
-        if target in names and not alone:
-            return
-        suffixes = ("explain", "error", "error_type", "retryable", "meta", "plan")
-        ours = [target, *(f"{target}_{suffix}" for suffix in suffixes)]
-        name = next((names[one] for one in ours if one in names and one not in read), None)
-        if name is None:
-            return
-        would = "show its value for the answer" if alone else "return all rows"
-        ways = f"{name} IS TRUE, {name} IN ('…') or {name} IS NULL, or filter" if not alone else "the condition"
-        raise SettingsError(
-            f"MindsDB takes = on {name} in WHERE for an input of the model, and would {would}",
-            advice=f"Write {ways} in an outer SELECT",
-        )
+        name = next((names[one] for one in self.caller.output_columns if one in names and one not in read), None)
+        if name is not None and _is_constant(frame[name]):
+            raise equals_on_an_output(name, alone=len(frame) == 1)
 
     # looking up and sending
 
@@ -139,8 +132,8 @@ class Prediction:
         given_by: TokenOf = (
             "model" if self.model.token else "engine" if self.engine.token_source == "engine" else "server"
         )
-        egress = UrlPolicy((self.engine.base_url,), self.engine.allowed_hosts, given_by)
-        transport = self.runtime.transport(egress)
+        policy = UrlPolicy((self.engine.base_url,), self.engine.allowed_hosts, given_by)
+        transport = self.runtime.transport(policy)
         token = _revealed(self.model.token) or _revealed(self.engine.token)
         client = provider_api.client(
             transport,
@@ -324,6 +317,28 @@ class Prediction:
             },
             ensure_ascii=False,
         )
+
+
+def equals_on_an_output(name: str, *, alone: bool) -> SettingsError:
+    """Return the refusal of ``WHERE <name> = …`` on a column that the model fills.
+
+    Args:
+        alone: the query reads from the model alone, without a table.
+    """
+    would = "show its value for the answer" if alone else "return all rows"
+    ways = "the condition" if alone else f"{name} IS TRUE, {name} IN ('…') or {name} IS NULL, or filter"
+    return SettingsError(
+        f"MindsDB takes = on {name} in WHERE for an input of the model, and would {would}",
+        advice=f"Write {ways} in an outer SELECT",
+    )
+
+
+def _is_constant(column: pd.Series) -> bool:
+    """Whether a column has one value in every row, as MindsDB gives it for a condition in WHERE."""
+    if isinstance(column, pd.DataFrame):  # two columns of that name: no condition gives that
+        return False
+    cells = column.tolist()
+    return bool(cells) and all(isinstance(cell, (str, int, float, bool)) and cell == cells[0] for cell in cells)
 
 
 def _dtype(values: Sequence[Any]) -> Any:

@@ -38,11 +38,11 @@ class Runtime:
             held: T = self._held[key]
             return held
 
-    def transport(self, egress: UrlPolicy) -> Transport:
+    def transport(self, policy: UrlPolicy) -> Transport:
         """Return the transport of one engine's reach; its connections are reused."""
         from ..net.transport import Transport
 
-        return self._hold(("transport", egress), lambda: Transport(egress))
+        return self._hold(("transport", policy), lambda: Transport(policy))
 
     def lanes(self, service: Hashable) -> ServiceState:
         """Return what was learnt of ``service``: its pace, its cost, whether it takes lists."""

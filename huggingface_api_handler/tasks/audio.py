@@ -8,13 +8,13 @@ from .generation import PROMPT
 from .task import Batching, Example, Input, Kind, Task
 from .text import LABELS
 
-AUDIO = Input("input_column", Kind.AUDIO, "the sound", aliases=("audio_column", "column"))
+AUDIO = Input("input_column", Kind.AUDIO, "the audio", aliases=("audio_column", "column"))
 TONES = ((samples.tone(b"one"),), (samples.tone(b"two", 0.1),))
 
 AUTOMATIC_SPEECH_RECOGNITION = Task(
     name="automatic-speech-recognition",
-    answer="the text",
-    explain="chunks with their times, where return_timestamps asks for them",
+    answer="the transcript",
+    explain="chunks with timestamps, if return_timestamps is set",
     inputs=(AUDIO,),
     parameters="AutomaticSpeechRecognitionParameters",
     encode=media_encoder(),
@@ -27,8 +27,8 @@ AUTOMATIC_SPEECH_RECOGNITION = Task(
 
 AUDIO_CLASSIFICATION = Task(
     name="audio-classification",
-    answer="the label with the best score",
-    explain="all labels given, with their scores",
+    answer="the label with the highest score",
+    explain="all returned labels with their scores",
     inputs=(AUDIO,),
     arguments=(LABELS,),
     parameters="AudioClassificationParameters",
@@ -55,9 +55,9 @@ AUDIO_TO_AUDIO = Task(
 TEXT_TO_SPEECH = Task(
     name="text-to-speech",
     aliases=("text-to-audio",),
-    answer="data URI of the sound, or with output_dir the path of the file",
+    answer="data URI of the audio, or a file path if output_dir is set",
     makes=Kind.AUDIO,
-    explain="media type, bytes",
+    explain="media type and size in bytes",
     inputs=(PROMPT,),
     parameters="TextToSpeechParameters",
     encode=text_encoder(accept="*/*"),

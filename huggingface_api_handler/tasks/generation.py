@@ -18,11 +18,11 @@ PROMPT = Input("input_column", Kind.TEXT, "the prompt", aliases=("column",), tem
 def lengths(minimum: str | None, maximum: str) -> tuple[Argument, ...]:
     """Return the arguments for lengths of output, which each task's service calls by other names."""
     longest = Argument(
-        "max_output_length", "integer", "tokens that the output may have at most", aliases=("max_length",), wire=maximum
+        "max_output_length", "integer", "maximum number of output tokens", aliases=("max_length",), wire=maximum
     )
     if minimum is None:
         return (longest,)
-    return Argument("min_output_length", "integer", "tokens that the output has at least", wire=minimum), longest
+    return Argument("min_output_length", "integer", "minimum number of output tokens", wire=minimum), longest
 
 
 # --- summarization, translation --------------------------------------------------------------
@@ -56,8 +56,8 @@ SUMMARIZATION = Task(
 )
 
 LANGUAGES = (
-    Argument("lang_input", "text", "language of the text, as the model calls it: en, en_XX, eng_Latn"),
-    Argument("lang_output", "text", "language of the translation, as the model calls it: fr, fr_XX, fra_Latn"),
+    Argument("lang_input", "text", "source language, in the model's notation: en, en_XX, eng_Latn"),
+    Argument("lang_output", "text", "target language, in the model's notation: fr, fr_XX, fra_Latn"),
 )
 
 
@@ -137,7 +137,7 @@ TEXT_GENERATION = Task(
     name="text-generation",
     aliases=("text2text-generation",),
     answer="the generated text",
-    explain="why it ended and how many tokens it has, where the service says so",
+    explain="finish reason and number of tokens, if the service reports them",
     inputs=(PROMPT,),
     arguments=OUTPUT_LENGTHS,
     parameters="TextGenerationInputGenerateParameters",
@@ -166,11 +166,11 @@ def chat_samples(args: Arguments) -> bool:
 CHAT_COMPLETION = Task(
     name="chat-completion",
     aliases=("conversational",),
-    answer="what the model says; with response_format its JSON",
-    explain="why it ended, tokens used, tools called",
+    answer="the model's reply, which is JSON if response_format asks for it",
+    explain="finish reason, tokens used and tool calls",
     inputs=(
         replace(PROMPT, constant="prompt"),
-        Input("image_column", Kind.IMAGE, "an image to talk about", required=False),
+        Input("image_column", Kind.IMAGE, "an image to send with the prompt", required=False),
     ),
     arguments=CHAT_LENGTHS,
     parameters="ChatCompletionInput",

@@ -72,13 +72,13 @@ def encode_table_question(rows: Sequence[Row], args: Arguments) -> Call:
 TABLE_QUESTION_ANSWERING = Task(
     name="table-question-answering",
     answer="the answer",
-    explain="coordinates, cells and aggregator that it rests on",
+    explain="the coordinates, cells and aggregator behind the answer",
     inputs=(
         Input("input_column", Kind.TEXT, "the question", aliases=("question_column", "column"), constant="question"),
         Input(
             "table_column",
             Kind.TABLE,
-            "the table as JSON; with question = '…' and no columns, the query's own rows are the table",
+            "the table as JSON; with question = '…' and no columns, the rows of the query are the table",
         ),
     ),
     parameters="TableQuestionAnsweringParameters",
@@ -134,12 +134,12 @@ def _rows(answer: Any, n: int) -> list[Any]:
 read_classes = whole_answer(lambda answer, n, args: [_class(value) for value in _rows(answer, n)])
 read_amounts = whole_answer(lambda answer, n, args: [_amount(value) for value in _rows(answer, n)])
 
-RECORD = Input("input_columns", Kind.RECORD, "the columns to read; default: all of the query's")
+RECORD = Input("input_columns", Kind.RECORD, "the columns to read; default: all columns of the query")
 FLATS = (((("rooms", 2), ("metres", 50)),), ((("rooms", 3), ("metres", 80)),), ((("rooms", 1), ("metres", 20)),))
 
 TABULAR_CLASSIFICATION = Task(
     name="tabular-classification",
-    answer="the row's class",
+    answer="the class of the row",
     inputs=(RECORD,),
     encode=encode_rows,
     read=read_classes,
@@ -150,7 +150,7 @@ TABULAR_CLASSIFICATION = Task(
 
 TABULAR_REGRESSION = Task(
     name="tabular-regression",
-    answer="the row's number",
+    answer="the predicted number",
     inputs=(RECORD,),
     encode=encode_rows,
     read=read_amounts,

@@ -13,12 +13,12 @@ from .vectors import read_vectors
 
 TEXT = Input("input_column", Kind.TEXT, "the text", aliases=("column",))
 CANDIDATES = Argument(
-    "candidate_labels", "list", "the labels to choose from: a list, or text with commas", required=True,
+    "candidate_labels", "list", "the labels to choose from, as a list or comma-separated text", required=True,
     wire="candidate_labels",
 )  # fmt: skip
 LABELS = Argument(
-    "labels", "list", "your names for the model's labels, in the model's order: they replace LABEL_0, LABEL_1, … and "
-    "the names of the model's config",
+    "labels", "list", "your names for the model's labels, in the model's order; they replace LABEL_0, LABEL_1, … "
+    "and the names in the model's config",
 )  # fmt: skip
 
 #: More labels than most models have, so that all of them come.
@@ -50,7 +50,7 @@ def encode_classification(rows: Sequence[Row], args: Arguments) -> Call:
 TEXT_CLASSIFICATION = Task(
     name="text-classification",
     aliases=("sentiment-analysis",),
-    answer="the label with the best score",
+    answer="the label with the highest score",
     explain="all labels with their scores",
     inputs=(TEXT,),
     arguments=(LABELS,),
@@ -68,7 +68,7 @@ TOKEN_CLASSIFICATION = Task(
     name="token-classification",
     aliases=("ner",),
     answer="JSON list of the entities found",
-    explain="the words of each kind of entity",
+    explain="the words found for each entity type",
     inputs=(TEXT,),
     parameters="TokenClassificationParameters",
     encode=text_encoder(aggregation_strategy="simple"),
@@ -94,9 +94,9 @@ def encode_question(rows: Sequence[Row], args: Arguments) -> Call:
 
 QUESTION_ANSWERING = Task(
     name="question-answering",
-    answer="the answer, as it stands in the context",
-    explain="score, and where the answer starts and ends in the context",
-    inputs=(QUESTION, Input("context_column", Kind.TEXT, "the text that holds the answer", constant="context")),
+    answer="the answer, a span of the context",
+    explain="score, and start and end position in the context",
+    inputs=(QUESTION, Input("context_column", Kind.TEXT, "the text that contains the answer", constant="context")),
     parameters="QuestionAnsweringParameters",
     encode=encode_question,
     read=answers.read_spans,
@@ -113,7 +113,7 @@ QUESTION_ANSWERING = Task(
 
 ZERO_SHOT_CLASSIFICATION = Task(
     name="zero-shot-classification",
-    answer="the label with the best score",
+    answer="the label with the highest score",
     explain="all candidate labels with their scores",
     inputs=(TEXT,),
     arguments=(CANDIDATES,),
@@ -155,9 +155,9 @@ def encode_masked(rows: Sequence[Row], args: Arguments) -> Call:
 
 FILL_MASK = Task(
     name="fill-mask",
-    answer="the sentence, completed with the likeliest word",
-    explain="the completed sentences with their scores",
-    inputs=(Input("input_column", Kind.TEXT, "a text with [MASK] for the missing word", aliases=("column",)),),
+    answer="the sentence, completed with the most likely word",
+    explain="candidate sentences with their scores",
+    inputs=(Input("input_column", Kind.TEXT, "a text with [MASK] in place of the missing word", aliases=("column",)),),
     parameters="FillMaskParameters",
     encode=encode_masked,
     read=answers.read_fillings,
@@ -170,10 +170,12 @@ FILL_MASK = Task(
 # --- vectors, likeness, ranks ----------------------------------------------------------------
 
 POOLING = Argument(
-    "pooling", "text", "how the vectors of a text's tokens become one: mean, the first (cls), or not at all (none)",
+    "pooling", "text", "how token vectors are combined into one: mean, cls (the first token) or none",
     choices=("mean", "cls", "none"),
 )  # fmt: skip
-DIMENSIONS = Argument("dimensions", "integer", "shorten vectors to this length, where the model can", wire="dimensions")
+DIMENSIONS = Argument(
+    "dimensions", "integer", "shorten vectors to this length, if the model supports it", wire="dimensions"
+)
 
 
 def encode_vectors(rows: Sequence[Row], args: Arguments) -> Call:
@@ -188,8 +190,8 @@ def encode_vectors(rows: Sequence[Row], args: Arguments) -> Call:
 FEATURE_EXTRACTION = Task(
     name="feature-extraction",
     large=True,
-    answer="JSON list of numbers: the text's vector",
-    explain="how many dimensions the vector has",
+    answer="JSON list of numbers, the embedding of the text",
+    explain="number of dimensions",
     inputs=(TEXT,),
     arguments=(POOLING, DIMENSIONS),
     parameters="FeatureExtractionInput",
@@ -213,10 +215,10 @@ def encode_similarity(rows: Sequence[Row], args: Arguments) -> Call:
 
 SENTENCE_SIMILARITY = Task(
     name="sentence-similarity",
-    answer="a number: how alike the two texts are, 1 for the same",
+    answer="similarity of the two texts as a number; 1 means identical",
     inputs=(
-        Input("input_column", Kind.TEXT, "the text to compare with", aliases=("column",), constant="source_sentence"),
-        Input("input_column2", Kind.TEXT, "the text that is compared"),
+        Input("input_column", Kind.TEXT, "the reference text", aliases=("column",), constant="source_sentence"),
+        Input("input_column2", Kind.TEXT, "the text to compare with it"),
     ),
     encode=encode_similarity,
     read=answers.read_numbers,
@@ -229,8 +231,10 @@ SENTENCE_SIMILARITY = Task(
     example=Example((("a red apple", "a green apple"), ("a red apple", "stock market"), ("hello", "hello there"))),
 )
 
-TRUNCATE = Argument("truncate", "boolean", "cut texts that are too long for the model", wire="truncate")
-RAW_SCORES = Argument("raw_scores", "boolean", "give the model's own scores, not ones from 0 to 1", wire="raw_scores")
+TRUNCATE = Argument("truncate", "boolean", "truncate texts that are too long for the model", wire="truncate")
+RAW_SCORES = Argument(
+    "raw_scores", "boolean", "return the model's raw scores instead of scores from 0 to 1", wire="raw_scores"
+)
 
 
 def encode_ranking(rows: Sequence[Row], args: Arguments) -> Call:
@@ -247,7 +251,7 @@ def encode_ranking(rows: Sequence[Row], args: Arguments) -> Call:
 
 TEXT_RANKING = Task(
     name="text-ranking",
-    answer="a number: how well the document answers the query",
+    answer="relevance of the document to the query, as a number",
     inputs=(
         Input("input_column", Kind.TEXT, "the query", aliases=("column",), constant="query"),
         Input("input_column2", Kind.TEXT, "the document"),

@@ -12,7 +12,7 @@ from .text import CANDIDATES, LABELS
 
 IMAGE = Input("input_column", Kind.IMAGE, "the image", aliases=("image_column", "column"))
 VIDEO = Input("input_column", Kind.VIDEO, "the video", aliases=("column",))
-WISH = Input("prompt_column", Kind.TEXT, "what to make of it", required=False, constant="prompt")
+WISH = Input("prompt_column", Kind.TEXT, "a description of the result", required=False, constant="prompt")
 ASKED = Input("question_column", Kind.TEXT, "the question", constant="question")
 
 PICTURES = ((samples.png(b"one"),), (samples.png(b"two"),))
@@ -30,8 +30,8 @@ def makes_another(args: Arguments) -> bool:
 
 IMAGE_CLASSIFICATION = Task(
     name="image-classification",
-    answer="the label with the best score",
-    explain="all labels given, with their scores",
+    answer="the label with the highest score",
+    explain="all returned labels with their scores",
     inputs=(IMAGE,),
     arguments=(LABELS,),
     parameters="ImageClassificationParameters",
@@ -45,8 +45,8 @@ IMAGE_CLASSIFICATION = Task(
 
 OBJECT_DETECTION = Task(
     name="object-detection",
-    answer="JSON list of label, score and box, best first",
-    explain="how many there are of each label",
+    answer="JSON list of label, score and box, highest score first",
+    explain="number of objects per label",
     inputs=(IMAGE,),
     parameters="ObjectDetectionParameters",
     encode=media_encoder(),
@@ -59,8 +59,8 @@ OBJECT_DETECTION = Task(
 
 ZERO_SHOT_OBJECT_DETECTION = Task(
     name="zero-shot-object-detection",
-    answer="JSON list of label, score and box, best first",
-    explain="how many there are of each label",
+    answer="JSON list of label, score and box, highest score first",
+    explain="number of objects per label",
     inputs=(IMAGE,),
     arguments=(CANDIDATES,),
     parameters="ZeroShotObjectDetectionParameters",
@@ -75,7 +75,7 @@ IMAGE_SEGMENTATION = Task(
     name="image-segmentation",
     large=True,
     answer="JSON list of label, score and mask (a data URI)",
-    explain="how many there are of each label",
+    explain="number of segments per label",
     inputs=(IMAGE,),
     parameters="ImageSegmentationParameters",
     encode=media_encoder(),
@@ -101,7 +101,7 @@ IMAGE_TO_TEXT = Task(
 
 ZERO_SHOT_IMAGE_CLASSIFICATION = Task(
     name="zero-shot-image-classification",
-    answer="the label with the best score",
+    answer="the label with the highest score",
     explain="all candidate labels with their scores",
     inputs=(IMAGE,),
     arguments=(CANDIDATES,),
@@ -115,8 +115,8 @@ ZERO_SHOT_IMAGE_CLASSIFICATION = Task(
 
 VIDEO_CLASSIFICATION = Task(
     name="video-classification",
-    answer="the label with the best score",
-    explain="all labels given, with their scores",
+    answer="the label with the highest score",
+    explain="all returned labels with their scores",
     inputs=(VIDEO,),
     arguments=(LABELS,),
     parameters="VideoClassificationParameters",
@@ -139,7 +139,7 @@ def encode_asked(rows: Sequence[Row], args: Arguments) -> Call:
 
 VISUAL_QUESTION_ANSWERING = Task(
     name="visual-question-answering",
-    answer="the answer with the best score",
+    answer="the answer with the highest score",
     explain="all answers with their scores",
     inputs=(IMAGE, ASKED),
     parameters="VisualQuestionAnsweringParameters",
@@ -153,7 +153,7 @@ VISUAL_QUESTION_ANSWERING = Task(
 
 DOCUMENT_QUESTION_ANSWERING = Task(
     name="document-question-answering",
-    answer="the answer with the best score",
+    answer="the answer with the highest score",
     explain="all answers with their scores",
     inputs=(IMAGE, ASKED),
     parameters="DocumentQuestionAnsweringParameters",
@@ -195,9 +195,9 @@ IMAGE_TO_IMAGE = Task(
 
 TEXT_TO_IMAGE = Task(
     name="text-to-image",
-    answer="data URI of the image, or with output_dir the path of the file",
+    answer="data URI of the image, or a file path if output_dir is set",
     makes=Kind.IMAGE,
-    explain="media type, bytes",
+    explain="media type and size in bytes",
     inputs=(PROMPT,),
     parameters="TextToImageParameters",
     encode=text_encoder(accept="image/png"),
@@ -210,9 +210,9 @@ TEXT_TO_IMAGE = Task(
 
 TEXT_TO_VIDEO = Task(
     name="text-to-video",
-    answer="data URI of the video, or with output_dir the path of the file",
+    answer="data URI of the video, or a file path if output_dir is set",
     makes=Kind.VIDEO,
-    explain="media type, bytes",
+    explain="media type and size in bytes",
     inputs=(PROMPT,),
     parameters="TextToVideoParameters",
     encode=text_encoder(accept="*/*"),
@@ -225,9 +225,9 @@ TEXT_TO_VIDEO = Task(
 
 IMAGE_TO_VIDEO = Task(
     name="image-to-video",
-    answer="data URI of the video, or with output_dir the path of the file",
+    answer="data URI of the video, or a file path if output_dir is set",
     makes=Kind.VIDEO,
-    explain="media type, bytes",
+    explain="media type and size in bytes",
     inputs=(IMAGE, WISH),
     parameters="ImageToVideoParameters",
     encode=media_encoder(prompt="prompt", accept="*/*"),

@@ -26,8 +26,10 @@ from huggingface_api_handler.arguments.template import parse_template
 from huggingface_api_handler.errors import HuggingFaceError
 from huggingface_api_handler.media import loading
 from huggingface_api_handler.net import error_mapping
-from huggingface_api_handler.net.transport import Reply, Transport
-from huggingface_api_handler.net.url_policy import UrlPolicy, is_public, locate, shown
+from huggingface_api_handler.net.addresses import is_public
+from huggingface_api_handler.net.request import Response
+from huggingface_api_handler.net.transport import Transport
+from huggingface_api_handler.net.url_policy import UrlPolicy, parse_url, redacted_url
 from huggingface_api_handler.query.execution import pack, unpack
 from huggingface_api_handler.query.inputs import ask, key_maker
 from huggingface_api_handler.query.pipeline import Caller
@@ -97,19 +99,19 @@ def query_arguments(draw: Draw) -> None:
 
 def urls(draw: Draw) -> None:
     url = draw.text() if draw.byte() % 2 else draw.rest().decode("utf-8", "surrogateescape")
-    shown(url)
-    egress = UrlPolicy(("http://127.0.0.1:9/x",), ("named.example", "10.0.0.1:80"), resolver=_refuse)
+    redacted_url(url)
+    policy = UrlPolicy(("http://127.0.0.1:9/x",), ("named.example", "10.0.0.1:80"), resolver=_refuse)
     for purpose in ("service", "media", "link"):
         try:
-            place = egress.place(url, purpose=purpose)  # type: ignore[arg-type]
+            place = policy.parse(url, purpose=purpose)  # type: ignore[arg-type]
         except HuggingFaceError:
             continue
-        assert locate(place.url) == place
+        assert parse_url(place.url) == place
         try:
             assert is_public(place.host) or place.host in ("127.0.0.1", "10.0.0.1")
         except ValueError:
             pass  # a name
-    egress.may_carry_token(url)
+    policy.may_carry_token(url)
 
 
 def templates(draw: Draw) -> None:
@@ -168,7 +170,7 @@ def bodies(draw: Draw) -> None:
     task = TASKS[draw.one(NAMES)]
     kind = draw.one(BODY_TYPES)
     headers = {"content-type": kind, "x-request-id": draw.text(), "x-compute-time": draw.text()}
-    reply = Reply(200, headers, draw.rest(), kind, 0.1)
+    reply = Response(200, headers, draw.rest(), kind, 0.1)
     assert reply.request_id is None or len(reply.request_id) < 1000
     _ = reply.compute_seconds
     answer = reply.json() if reply.is_json else Media(reply.content, reply.media_type)
@@ -204,8 +206,8 @@ def kept(draw: Draw) -> None:
         ModelSettings.from_dict(value)
 
 
-Target = Callable[[Draw], None]
-TARGETS: tuple[Target, ...] = (
+ResolvedUrl = Callable[[Draw], None]
+TARGETS: tuple[ResolvedUrl, ...] = (
     engine_arguments, model_arguments, query_arguments, urls, templates, cells, answers, bodies, refusals, kept,
     answers, cells,
 )  # fmt: skip

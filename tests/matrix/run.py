@@ -284,7 +284,7 @@ def main(arguments: list[str] | None = None) -> int:
         trials = [Trial(cell, work / cell.name, {"mindsdb": cell.mindsdb, "code": code}) for cell in todo]
         trials.sort(key=lambda trial: not (trial.folder / MADE).exists())
         bad = _run(trials, found, wheel, given)
-    print(f"{len(todo) - bad} of {len(todo)} cells work; python docs/tables.py writes them into the README.")
+    print(f"{len(todo) - bad} of {len(todo)} cells work; python docs/tables.py writes them into docs/measurements.md.")
     if missing:
         print(f"NOT TRIED, for want of a Python: {', '.join(cell.name for cell in missing)}")
     return 1 if bad or missing else 0

@@ -1,4 +1,4 @@
-"""What the compatibility matrix says, what is declared, and what the README shows agree."""
+"""What the compatibility matrix says, what is declared, and what docs/measurements.md shows agree."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOUND = cells.results()
 WORKS = [cell for cell in cells.CELLS if FOUND.get(cell.name, {}).get("verdict") == "works"]
 
 
-#: What was tried; of the others the README's table says so.
+#: What was tried; the table in docs/measurements.md marks the others.
 TRIED = [cell for cell in cells.CELLS if cell.name in FOUND]
 
 

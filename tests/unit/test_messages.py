@@ -740,8 +740,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "bytes for a text": (
         Query(cells={"text": [b"\xff\xfe\xfa"]}),
-        "the cell holds bytes that are no UTF-8 text (task text-classification, model org/name, row 1, column "
-        "text). Give this task a text column, or choose a task for images or sound. To go past rows that fail, "
+        "the cell holds bytes that are not UTF-8 text (task text-classification, model org/name, row 1, column "
+        "text). Use a text column, or a task that reads images, audio or video. To go past rows that fail, "
         "and see which, write USING on_error = 'null'.",
     ),
     "a table that is none": (

@@ -1,4 +1,4 @@
-"""Every promise of SECURITY.md names tests that are there."""
+"""Every promise of SECURITY.md names tests that exist."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_promises_name_tests_that_exist() -> None:
 
 
 def test_every_promise_names_one() -> None:
-    promises = PAGE.split("## What is promised")[1].split("\n\n`make audit`")[0]
+    promises = PAGE.split("## Promises and their tests")[1].split("\n\n`make audit`")[0]
     rows = [line for line in promises.splitlines() if line.startswith("| ")][1:]
     assert len(rows) >= 12
     assert [row for row in rows if "::test_" not in row] == []

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from ...errors import InvalidAnswer
-from ...net.transport import Reply
+from ...net.request import Response
 from ...tasks.media_answers import is_link, media_link
 
 #: Fetches a link of an answer, without the token.
-Fetch: TypeAlias = Callable[[str], Reply]
+Fetch: TypeAlias = Callable[[str], Response]
 
 
 def _spoken(body: Any, fetch: Fetch) -> Any:
@@ -33,7 +33,7 @@ def _spoken(body: Any, fetch: Fetch) -> Any:
     return body if text is None else {**output, "text": text}
 
 
-def _utf8(reply: Reply) -> str:
+def _utf8(reply: Response) -> str:
     try:
         return reply.content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

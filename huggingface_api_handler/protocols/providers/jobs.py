@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from ...errors import InvalidAnswer, InvalidInput, one_line
-from ...net.transport import Reply
+from ...net.request import Response
 from ...net.url_policy import Purpose
 
 #: Providers that queue whatever they are asked, …
@@ -111,7 +111,7 @@ def state(body: Any) -> str:
     return told.lower() if isinstance(told, str) else ""
 
 
-def failed(provider: str, body: Any, reply: Reply) -> InvalidInput:
+def failed(provider: str, body: Any, reply: Response) -> InvalidInput:
     """Return the error of a job that failed, with the provider's reason."""
     inner = body.get("data") if isinstance(body.get("data"), Mapping) else body
     reason = (inner or {}).get("error") or body.get("error") or body.get("message") or ""

@@ -30,7 +30,8 @@ from ...errors import (
 )
 from ...hub import facts, provider_registry
 from ...net import error_mapping
-from ...net.transport import Reply, Transport
+from ...net.request import Response
+from ...net.transport import Transport
 from ...net.url_policy import Purpose
 from ...tasks.generation import completions_fields
 from ...tasks.media_answers import media_link
@@ -88,7 +89,9 @@ class ProviderAPI(InferenceAPI):
         # Providers speak OpenAI's API, or take one input in their own.
         return task.travels(Dialect.OPENAI) is Batching.ONE
 
-    def ask(self, task: Task, call: Call, *, timeout: float, url: str | None = None, model: str | None = None) -> Reply:
+    def ask(
+        self, task: Task, call: Call, *, timeout: float, url: str | None = None, model: str | None = None
+    ) -> Response:
         """Make one request, wait for its result where it is queued, and fetch it where it is linked.
 
         Raises:
@@ -142,14 +145,14 @@ class ProviderAPI(InferenceAPI):
         return f"{self._base_url.removesuffix('/hf-inference')}/{quote(provider, safe='')}"
 
     def _bill_header(self, url: str) -> dict[str, str]:
-        home = self._bill_to and self._transport.egress.is_home(url)
+        home = self._bill_to and self._transport.policy.is_primary(url)
         return {"X-HF-Bill-To": str(self._bill_to)} if home else {}
 
     # -- queued work
 
     def _begun(
         self, provider: str, url: str, headers: Mapping[str, str], body: Mapping[str, Any], timeout: float, most: int
-    ) -> Reply:
+    ) -> Response:
         """Send a request that begins queued work.
 
         A failing status, or no connection, means that nothing was begun: those are for the caller to try again. An
@@ -181,7 +184,7 @@ class ProviderAPI(InferenceAPI):
 
     def _finished(
         self,
-        reply: Reply,
+        reply: Response,
         provider: str,
         base: str,
         url: str,
@@ -189,7 +192,7 @@ class ProviderAPI(InferenceAPI):
         deadline: float,
         timeout: float,
         most: int,
-    ) -> Reply:
+    ) -> Response:
         """Return ``reply``, or where it announces queued work, the answer with the work's result."""
         if not _is_document(reply):
             return reply
@@ -225,7 +228,7 @@ class ProviderAPI(InferenceAPI):
         *,
         is_json: bool = True,
         most: int | None = None,
-    ) -> Reply:
+    ) -> Response:
         """Fetch something of work that has begun; what fails in passing is fetched again.
 
         Never left to the caller's retries: those would start, and bill, the work a second time.
@@ -272,12 +275,12 @@ class ProviderAPI(InferenceAPI):
 
     # -- what was made
 
-    def _fetched(self, reply: Reply, pair: tuple[str, str], call: Call, deadline: float, timeout: float) -> Reply:
+    def _fetched(self, reply: Response, pair: tuple[str, str], call: Call, deadline: float, timeout: float) -> Response:
         """Return ``reply`` in the task's own form, or the medium behind the link in it."""
         if not _is_document(reply):
             return _as_file(reply)
 
-        def fetch(link: str) -> Reply:
+        def fetch(link: str) -> Response:
             return self._got(link, "link", {}, deadline, timeout, pair[0], "done", is_json=False)
 
         form = FORMS.get(pair)
@@ -293,13 +296,13 @@ class ProviderAPI(InferenceAPI):
         return replace(made, headers={**made.headers, **reply.headers}, elapsed=reply.elapsed, url=link)
 
 
-def _is_document(reply: Reply) -> bool:
+def _is_document(reply: Response) -> bool:
     """Say whether an answer is to be read as JSON: by its type, or by its beginning where the type says nothing."""
     told = reply.media_type
     return reply.is_json and ("json" in told or told.startswith("text/") or reply.content[:1] in (b"{", b"[", b'"'))
 
 
-def _as_file(reply: Reply) -> Reply:
+def _as_file(reply: Response) -> Response:
     """Return an answer whose bytes are what was made, whatever their server calls them."""
     return replace(reply, media_type="application/octet-stream") if reply.is_json else reply
 

@@ -82,6 +82,13 @@ def test_an_engine_refuses_one_too(using: dict[str, Any]) -> None:
     assert "s" * 10 not in said
 
 
+def test_an_endless_nesting_is_refused_for_that() -> None:
+    nested: list[Any] = []
+    for _ in range(5000):
+        nested = [nested]
+    assert "nested deeper" in refusal(created, {"parameters": {"x": nested}})
+
+
 def test_the_hub_is_not_asked_for_a_model_that_is_a_token() -> None:
     ASKED.clear()
     assert "looks like a token" in refusal(created, {"model_name": TOKEN})

@@ -53,8 +53,8 @@ CLOSED = UrlPolicy()
 
 
 def take(cell: Any, kind: Kind = Kind.IMAGE, **options: Any) -> Media:
-    egress = options.pop("egress", CLOSED)
-    options.setdefault("transport", Transport(egress))
+    policy = options.pop("policy", CLOSED)
+    options.setdefault("transport", Transport(policy))
     return load(cell, kind, timeout=options.pop("timeout", 5), **options)
 
 
@@ -198,8 +198,8 @@ def test_a_url_is_fetched_without_credentials(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_" + "z" * 34)
     server.speak = answer(PNG, content_type="text/plain")
-    egress = UrlPolicy((server.url,), (f"127.0.0.1:{server.port}",))
-    assert take(f" {server.url}/cat?size=big ", egress=egress) == Media(PNG, "image/png")
+    policy = UrlPolicy((server.url,), (f"127.0.0.1:{server.port}",))
+    assert take(f" {server.url}/cat?size=big ", policy=policy) == Media(PNG, "image/png")
     heard = server.heard[0]
     assert (heard.method, heard.target) == ("GET", "/cat?size=big")
     assert "authorization" not in heard.headers
@@ -208,14 +208,14 @@ def test_a_url_is_fetched_without_credentials(
 
 def test_urls_of_one_transport_share_connections(server: Loopback) -> None:
     server.speak = answer(PNG, content_type="image/png")
-    egress = UrlPolicy((), (f"127.0.0.1:{server.port}",))
-    with_own = Transport(egress)
+    policy = UrlPolicy((), (f"127.0.0.1:{server.port}",))
+    with_own = Transport(policy)
     for _ in range(5):
-        take(f"{server.url}/a", egress=egress, transport=with_own)
+        take(f"{server.url}/a", policy=policy, transport=with_own)
     assert server.connections == 1
-    another = Transport(egress)
+    another = Transport(policy)
     for _ in range(5):
-        take(f"{server.url}/a", egress=egress, transport=another)
+        take(f"{server.url}/a", policy=policy, transport=another)
     assert server.connections == 2
 
 
@@ -234,7 +234,7 @@ def test_a_redirect_to_the_inside_is_not_followed(server: Loopback) -> None:
     with Loopback(answer(PNG)) as inside:
         server.speak = answer(b"", 302, Location=f"{inside.url}/admin")
         with pytest.raises(BlockedAddress):
-            take(f"{server.url}/a.png", egress=UrlPolicy((), (f"127.0.0.1:{server.port}",)))
+            take(f"{server.url}/a.png", policy=UrlPolicy((), (f"127.0.0.1:{server.port}",)))
         assert inside.heard == []
 
 
@@ -254,23 +254,23 @@ def test_a_redirect_to_the_inside_is_not_followed(server: Loopback) -> None:
 def test_what_a_url_leads_to(server: Loopback, speak: Any, kind: type[HuggingFaceError]) -> None:
     server.speak = speak
     with pytest.raises(HuggingFaceError) as caught:
-        take(f"{server.url}/a.png?signature=s3cret", egress=UrlPolicy((), (f"127.0.0.1:{server.port}",)))
+        take(f"{server.url}/a.png?signature=s3cret", policy=UrlPolicy((), (f"127.0.0.1:{server.port}",)))
     assert type(caught.value) is kind
     assert not caught.value.fatal
     assert "s3cret" not in str(caught.value)
 
 
 def test_a_url_has_its_limits(server: Loopback) -> None:
-    egress = UrlPolicy((), (f"127.0.0.1:{server.port}",))
+    policy = UrlPolicy((), (f"127.0.0.1:{server.port}",))
     server.speak = answer(PNG + b"\0" * 5000, content_type="image/png")
     with pytest.raises(PayloadTooLarge):
-        take(f"{server.url}/a.png", egress=egress, max_bytes=1000)
+        take(f"{server.url}/a.png", policy=policy, max_bytes=1000)
     server.speak = lambda heard, sock: server.wait(20)
     with pytest.raises(ServiceTimeout):
-        take(f"{server.url}/a.png", egress=egress, timeout=0.3)
+        take(f"{server.url}/a.png", policy=policy, timeout=0.3)
     server.close()
     with pytest.raises(ConnectionFailed):
-        take(f"{server.url}/b.png", egress=egress)
+        take(f"{server.url}/b.png", policy=policy)
 
 
 # --- files ----------------------------------------------------------------------------------------

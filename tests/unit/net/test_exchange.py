@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from huggingface_api_handler.cache.sqlite import SqliteCache
 from huggingface_api_handler.errors import ConnectionFailed, HuggingFaceError, InvalidAnswer, Unavailable
 from huggingface_api_handler.net import transport as transport_module
-from huggingface_api_handler.net.transport import MAX_INTERIM, Reply, Transport
+from huggingface_api_handler.net.request import Response
+from huggingface_api_handler.net.transport import MAX_INTERIM, Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from tests.unit.loopback import Heard, Loopback, Speak, answer, certificate, raw
 from tests.unit.street import CALLER, engine, model, predict
@@ -60,11 +61,11 @@ class Script:
         self.sock: socket.socket | None = None
         self._played = threading.Event()
 
-    def post(self, *pieces: bytes, close: bool = False) -> Reply:
+    def post(self, *pieces: bytes, close: bool = False) -> Response:
         """Send a request, to which the server responds with ``pieces``, each in a write of its own."""
         return self._ask("POST", pieces, close)
 
-    def get(self, *pieces: bytes, close: bool = False) -> Reply:
+    def get(self, *pieces: bytes, close: bool = False) -> Response:
         return self._ask("GET", pieces, close)
 
     def say(self, data: bytes, close: bool = False) -> None:
@@ -77,7 +78,7 @@ class Script:
         except OSError:  # the client has closed it
             pass
 
-    def _ask(self, method: str, pieces: tuple[bytes, ...], close: bool) -> Reply:
+    def _ask(self, method: str, pieces: tuple[bytes, ...], close: bool) -> Response:
         self._played.clear()
 
         def speak(heard: Heard, sock: socket.socket) -> None:

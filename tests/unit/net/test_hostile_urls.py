@@ -18,8 +18,9 @@ import pytest
 from huggingface_api_handler.errors import BlockedAddress, HuggingFaceError, SettingsError
 from huggingface_api_handler.hub import facts
 from huggingface_api_handler.hub.facts import Served
+from huggingface_api_handler.net.addresses import _binds_anything, is_own
 from huggingface_api_handler.net.transport import MEDIA_ORIGINS, MEDIA_POOL
-from huggingface_api_handler.net.url_policy import UrlPolicy, _binds_anything, is_own
+from huggingface_api_handler.net.url_policy import UrlPolicy
 from huggingface_api_handler.protocols.providers import provider_api
 from huggingface_api_handler.query.runtime import Runtime
 from tests.unit.loopback import Heard, Loopback, Speak, answer
@@ -174,10 +175,10 @@ def test_this_machines_own_public_address_is_not_reached(battery: Battery) -> No
     """Past the firewall that stands before it, all that listens here would answer."""
     battery.wire.known["self.example"] = [[PUBLIC]]
     urls = [f"http://{PUBLIC}/", "http://self.example/", f"http://[::ffff:{PUBLIC}]/", f"http://[64:ff9b::{PUBLIC}]/"]
-    egress = UrlPolicy(own=lambda address: address.endswith(PUBLIC) or "5db8:d822" in address)
+    policy = UrlPolicy(own=lambda address: address.endswith(PUBLIC) or "5db8:d822" in address)
     for url in urls:
         with pytest.raises(BlockedAddress, match="does not lead to a public address"):
-            egress.check(url, purpose="media")
+            policy.check(url, purpose="media")
         assert UrlPolicy(own=lambda address: False).check(url, purpose="media").addresses
     # Its owner may open it, as any other.
     opened = UrlPolicy(allowed_hosts=("self.example", PUBLIC), own=lambda address: True)

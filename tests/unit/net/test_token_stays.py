@@ -304,8 +304,8 @@ def test_what_holds_it_does_not_show_it() -> None:
     transport = Transport(UrlPolicy((at.base_url,)))
     client = InferenceAPI(transport, token=at.token, base_url=at.base_url, endpoint=None, model="org/name")
     runtime = Runtime()
-    runtime.transport(transport.egress)
-    for one in (at, of, transport, transport.egress, client, client.service, runtime, Prediction, of.to_dict()):
+    runtime.transport(transport.policy)
+    for one in (at, of, transport, transport.policy, client, client.service, runtime, Prediction, of.to_dict()):
         nowhere(TOKEN, repr(one), str(one), f"{one}")
     nowhere(TOKEN, json.dumps(of.to_dict()))
 

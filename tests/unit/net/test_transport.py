@@ -32,10 +32,12 @@ from huggingface_api_handler.errors import (
     Unauthorized,
     Unavailable,
 )
+from huggingface_api_handler.net import addresses
 from huggingface_api_handler.net import transport as transport_module
-from huggingface_api_handler.net import url_policy as egress_module
-from huggingface_api_handler.net.transport import Reply, Transport
+from huggingface_api_handler.net.request import Response
+from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
+from huggingface_api_handler.protocols.hf_inference import answer_of
 from tests.unit.loopback import Heard, Loopback, Speak, answer, certificate, raw
 
 TOKEN = "hf_" + "t" * 34
@@ -63,7 +65,7 @@ def transport(*servers: Loopback, allowed: tuple[str, ...] = (), **options: Any)
     return Transport(UrlPolicy(tuple(one.url for one in servers), allowed), **options)
 
 
-def post(server: Loopback, speak: Speak | None = None, *, timeout: float = 5, **options: Any) -> Reply:
+def post(server: Loopback, speak: Speak | None = None, *, timeout: float = 5, **options: Any) -> Response:
     if speak is not None:
         server.speak = speak
     return transport(server, **options).post(
@@ -173,13 +175,13 @@ def test_tls_through_a_proxy_is_verified(tmp_path: Path) -> None:
     context, trusted = certificate(tmp_path, "safe.example")
     with Loopback(answer({"n": 1}), context) as server, Loopback() as proxy:
         proxy.speak = _tunnel(server.port)
-        egress = UrlPolicy((f"https://safe.example:{server.port}",), resolver=_unknown)
-        one = Transport(egress, proxy=proxy.url, ca_bundle=trusted)
+        policy = UrlPolicy((f"https://safe.example:{server.port}",), resolver=_unknown)
+        one = Transport(policy, proxy=proxy.url, ca_bundle=trusted)
         assert one.post(f"https://safe.example:{server.port}/x", token=TOKEN, json={}, timeout=5).json() == {"n": 1}
         assert proxy.heard[0].method == "CONNECT"
         assert "authorization" not in proxy.heard[0].headers
         with pytest.raises(ConnectionFailed):
-            Transport(egress, proxy=proxy.url).post(f"https://safe.example:{server.port}/x", json={}, timeout=5)
+            Transport(policy, proxy=proxy.url).post(f"https://safe.example:{server.port}/x", json={}, timeout=5)
 
 
 def _unknown(host: str, port: int) -> list[str]:
@@ -233,12 +235,12 @@ def test_addresses_are_tried_in_turn(server: Loopback) -> None:
 
 
 def test_a_redirect_to_the_inside_is_refused(server: Loopback, other: Loopback) -> None:
-    egress = UrlPolicy((), (f"127.0.0.1:{server.port}",))
+    policy = UrlPolicy((), (f"127.0.0.1:{server.port}",))
     for location in (other.url, "http://169.254.169.254/latest/meta-data/", "http://[::1]/", "file:///etc/passwd",
                      "//127.0.0.1:1/", "http://2130706433/"):  # fmt: skip
         server.speak = answer(b"", 302, Location=location)
         with pytest.raises(BlockedAddress):
-            Transport(egress).get(f"{server.url}/cat.png", purpose="media", timeout=5)
+            Transport(policy).get(f"{server.url}/cat.png", purpose="media", timeout=5)
     assert other.heard == []
 
 
@@ -247,8 +249,8 @@ def test_a_service_connection_is_not_open_to_media(server: Loopback) -> None:
     found = [["127.0.0.1"]]
     now = [0.0]
     base = f"http://own.example:{server.port}"
-    egress = UrlPolicy((base,), resolver=lambda host, port: found[0], clock=lambda: now[0])
-    one = Transport(egress)
+    policy = UrlPolicy((base,), resolver=lambda host, port: found[0], clock=lambda: now[0])
+    one = Transport(policy)
     one.post(base, json={}, timeout=5)
     assert ("http", "own.example", server.port) in one._adapter._pools
     assert one._adapter._media == {}
@@ -279,10 +281,10 @@ def test_tls_checks_the_name_not_the_address(tmp_path: Path) -> None:
         def base(host: str) -> str:
             return f"https://{host}:{server.port}/"
 
-        egress = UrlPolicy(
+        policy = UrlPolicy(
             (base("safe.example"), base("wrong.example"), base("127.0.0.1")), resolver=lambda *_: ["127.0.0.1"]
         )
-        one = Transport(egress, ca_bundle=trusted)
+        one = Transport(policy, ca_bundle=trusted)
         assert one.post(base("safe.example"), token=TOKEN, json={}, timeout=5).json() == {"n": 1}
         assert names == ["safe.example"]
         assert server.heard[0].headers["host"] == f"safe.example:{server.port}"
@@ -291,7 +293,7 @@ def test_tls_checks_the_name_not_the_address(tmp_path: Path) -> None:
                 one.post(base(host), token=TOKEN, json={}, timeout=5)
             assert not caught.value.retryable
         with pytest.raises(ConnectionFailed, match="certificate"):
-            Transport(egress).post(base("safe.example"), token=TOKEN, json={}, timeout=5)
+            Transport(policy).post(base("safe.example"), token=TOKEN, json={}, timeout=5)
         assert len(server.heard) == 1
 
 
@@ -797,22 +799,22 @@ def test_it_works_after_close(server: Loopback) -> None:
      ({"x-inference-time": "1500"}, 1.5), ({"x-total-time": "20"}, 0.02)],
 )  # fmt: skip
 def test_seconds_of_computing(headers: dict[str, str], seconds: float | None) -> None:
-    assert Reply(200, headers, b"", "", 0.7).compute_seconds == seconds
+    assert Response(200, headers, b"", "", 0.7).compute_seconds == seconds
 
 
 def test_which_id_a_request_has() -> None:
     headers = {"x-amz-cf-id": "c", "x-amzn-trace-id": "b", "x-request-id": "a"}
-    assert Reply(200, headers, b"", "", 0).request_id == "a"
+    assert Response(200, headers, b"", "", 0).request_id == "a"
     del headers["x-request-id"]
-    assert Reply(200, headers, b"", "", 0).request_id == "b"
-    assert Reply(200, {}, b"", "", 0).request_id is None
+    assert Response(200, headers, b"", "", 0).request_id == "b"
+    assert Response(200, {}, b"", "", 0).request_id is None
 
 
 def test_answers_that_are_media() -> None:
-    made = Reply(200, {}, b"PNG", "image/png", 0)
+    made = Response(200, {}, b"PNG", "image/png", 0)
     assert not made.is_json
-    assert (made.answer().data, made.answer().type) == (b"PNG", "image/png")
-    assert Reply(200, {}, b"[1]", "", 0).answer() == [1]
+    assert (answer_of(made).data, answer_of(made).type) == (b"PNG", "image/png")
+    assert answer_of(Response(200, {}, b"[1]", "", 0)) == [1]
 
 
 @responses.activate  # type: ignore[misc, untyped-decorator, unused-ignore]
@@ -847,11 +849,11 @@ def test_importing_it_is_cheap() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_names_of_hosts_come_from_egress_alone() -> None:
+def test_names_of_hosts_are_resolved_by_the_url_policy_alone() -> None:
     """Nothing in the transport resolves names itself, but for a proxy's own."""
     source = Path(transport_module.__file__).read_text()
     assert source.count("getaddrinfo") == 1
-    assert "getaddrinfo" in Path(egress_module.__file__).read_text()
+    assert "getaddrinfo" in Path(addresses.__file__).read_text()
 
 
 @pytest.mark.parametrize(("size", "writes"), [(0, 1), (1000, 1), (60_000, 1), (300_000, 2)])

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huggingface_api_handler.errors import BlockedAddress, ConnectionFailed, InvalidInput, SettingsError
-from huggingface_api_handler.net.url_policy import LOOKUP_TTL, Target, UrlPolicy, is_public, locate, shown
+from huggingface_api_handler.net.addresses import is_public
+from huggingface_api_handler.net.url_policy import LOOKUP_TTL, ResolvedUrl, UrlPolicy, parse_url, redacted_url
 
 PUBLIC = "93.184.216.34"
 ROUTER = "https://router.huggingface.co/hf-inference"
@@ -59,16 +60,16 @@ class Anything(Names):
 @pytest.mark.parametrize("address", INSIDE)
 def test_addresses_that_are_not_everybodys(address: str) -> None:
     assert not is_public(address)
-    egress = UrlPolicy(resolver=Names(evil_example=[address]))
+    policy = UrlPolicy(resolver=Names(evil_example=[address]))
     with pytest.raises(BlockedAddress):
-        egress.check("https://evil.example/cat.png", purpose="media")
+        policy.check("https://evil.example/cat.png", purpose="media")
 
 
 @pytest.mark.parametrize("address", OUTSIDE)
 def test_public_addresses(address: str) -> None:
     assert is_public(address)
-    egress = UrlPolicy(resolver=Names(good_example=[address]))
-    assert egress.check("https://good.example/cat.png", purpose="media").address == address
+    policy = UrlPolicy(resolver=Names(good_example=[address]))
+    assert policy.check("https://good.example/cat.png", purpose="media").address == address
 
 
 @given(st.ip_addresses(v=4))
@@ -86,9 +87,9 @@ def test_no_ipv6_is_public_that_python_calls_private(address: ipaddress.IPv6Addr
 
 
 def test_one_bad_address_among_good_ones_is_enough() -> None:
-    egress = UrlPolicy(resolver=Names(two_example=[PUBLIC, "10.0.0.1"]))
+    policy = UrlPolicy(resolver=Names(two_example=[PUBLIC, "10.0.0.1"]))
     with pytest.raises(BlockedAddress):
-        egress.check("https://two.example/", purpose="media")
+        policy.check("https://two.example/", purpose="media")
 
 
 @pytest.mark.parametrize(
@@ -141,8 +142,8 @@ def test_spellings_that_are_refused(url: str) -> None:
     ],
 )
 def test_spellings_that_are_made_one(url: str, expected: str) -> None:
-    assert locate(url).url == expected
-    assert locate(expected).url == expected
+    assert parse_url(url).url == expected
+    assert parse_url(expected).url == expected
 
 
 @given(st.text(max_size=60))
@@ -175,10 +176,10 @@ def test_whatever_is_written_is_judged_or_refused(text: str) -> None:
     ],
 )
 def test_hugging_face_may_be_asked_and_gets_the_token(url: str) -> None:
-    egress = UrlPolicy((ROUTER,), resolver=Anything())
-    assert egress.check(url, purpose="service").address == PUBLIC
-    assert egress.may_carry_token(url)
-    assert egress.is_home(url)
+    policy = UrlPolicy((ROUTER,), resolver=Anything())
+    assert policy.check(url, purpose="service").address == PUBLIC
+    assert policy.may_carry_token(url)
+    assert policy.is_primary(url)
 
 
 @pytest.mark.parametrize(
@@ -192,17 +193,17 @@ def test_hugging_face_may_be_asked_and_gets_the_token(url: str) -> None:
     ],
 )  # fmt: skip
 def test_what_only_looks_like_hugging_face(url: str) -> None:
-    egress = UrlPolicy((ROUTER,), resolver=Anything())
+    policy = UrlPolicy((ROUTER,), resolver=Anything())
     with pytest.raises(SettingsError):
-        egress.check(url, purpose="service")
-    assert not egress.may_carry_token(url)
-    assert not egress.is_home(url)
+        policy.check(url, purpose="service")
+    assert not policy.may_carry_token(url)
+    assert not policy.is_primary(url)
 
 
 def test_an_endpoint_of_some_customer_may_be_asked_and_gets_only_the_models_own_token() -> None:
     url = "https://x1.eu-west-1.aws.endpoints.huggingface.cloud/"
     host = "x1.eu-west-1.aws.endpoints.huggingface.cloud"
-    for egress, gets in (
+    for policy, gets in (
         (UrlPolicy((ROUTER,), resolver=Anything()), False),
         (UrlPolicy((ROUTER,), (), "server", resolver=Anything()), False),
         (UrlPolicy((ROUTER,), (), "model", resolver=Anything()), True),
@@ -211,9 +212,9 @@ def test_an_endpoint_of_some_customer_may_be_asked_and_gets_only_the_models_own_
         (UrlPolicy((ROUTER,), (f"x{host}",), resolver=Anything()), False),
         (UrlPolicy((url,), resolver=Anything()), True),
     ):
-        assert egress.check(url, purpose="service").address == PUBLIC
-        assert egress.may_carry_token(url) is gets
-    assert not UrlPolicy((ROUTER,)).is_home(url)
+        assert policy.check(url, purpose="service").address == PUBLIC
+        assert policy.may_carry_token(url) is gets
+    assert not UrlPolicy((ROUTER,)).is_primary(url)
 
 
 @pytest.mark.parametrize(
@@ -230,43 +231,43 @@ def test_an_endpoint_of_some_customer_may_be_asked_and_gets_only_the_models_own_
 )
 def test_whose_token_goes_where(url: str, engine: bool, model: bool, server: bool) -> None:
     hosts = ("named.example", "10.0.0.5:8080")
-    egress = [UrlPolicy(("http://base.example:81/x",), hosts, of) for of in ("engine", "model", "server")]  # type: ignore[arg-type]
-    assert [one.may_carry_token(url) for one in egress] == [engine, model, server]
+    policy = [UrlPolicy(("http://base.example:81/x",), hosts, of) for of in ("engine", "model", "server")]  # type: ignore[arg-type]
+    assert [one.may_carry_token(url) for one in policy] == [engine, model, server]
 
 
 def test_rows_do_not_reach_a_base_url() -> None:
-    egress = UrlPolicy(("http://127.0.0.1:9000/hf",))
+    policy = UrlPolicy(("http://127.0.0.1:9000/hf",))
     with pytest.raises(BlockedAddress):
-        egress.check("http://127.0.0.1:9000/metrics", purpose="media")
-    assert egress.check("http://127.0.0.1:9000/made.png", purpose="link").address == "127.0.0.1"
+        policy.check("http://127.0.0.1:9000/metrics", purpose="media")
+    assert policy.check("http://127.0.0.1:9000/made.png", purpose="link").address == "127.0.0.1"
 
 
 def test_a_base_url_is_its_origin_and_no_more() -> None:
     names = Names(gateway_example=["10.1.2.3"], gateway=["10.1.2.3"])
-    egress = UrlPolicy(("http://gateway.example:8080/hf", "https://gateway/x"), resolver=names)
-    assert egress.check("http://gateway.example:8080/other", purpose="service").address == "10.1.2.3"
-    assert egress.check("https://gateway/", purpose="service").addresses == ("10.1.2.3",)
+    policy = UrlPolicy(("http://gateway.example:8080/hf", "https://gateway/x"), resolver=names)
+    assert policy.check("http://gateway.example:8080/other", purpose="service").address == "10.1.2.3"
+    assert policy.check("https://gateway/", purpose="service").addresses == ("10.1.2.3",)
     for url in ("https://gateway.example:8080/", "http://gateway.example/", "http://gateway.example:8081/"):
-        assert not egress.may_carry_token(url)
+        assert not policy.may_carry_token(url)
         with pytest.raises(SettingsError):
-            egress.check(url, purpose="service")
+            policy.check(url, purpose="service")
 
 
 def test_an_entry_opens_exactly_that() -> None:
     names = Anything(tgi_example=["10.0.0.7"], files_example=["192.168.0.9"])
-    egress = UrlPolicy((), ("tgi.example:8080", "files.example", "10.9.9.9:80", "[fd00::5]:80", "::1"), resolver=names)
-    assert egress.check("http://tgi.example:8080/", purpose="service").address == "10.0.0.7"
-    assert egress.check("http://files.example/a.png", purpose="media").address == "192.168.0.9"
-    assert egress.check("https://files.example:444/a.png", purpose="media").address == "192.168.0.9"
-    assert egress.check("http://10.9.9.9/", purpose="service").address == "10.9.9.9"
-    assert egress.check("http://[fd00::5]/", purpose="service").address == "fd00::5"
-    assert egress.check("http://[::1]:9/", purpose="media").address == "::1"
-    assert not egress.is_home("http://files.example/")
+    policy = UrlPolicy((), ("tgi.example:8080", "files.example", "10.9.9.9:80", "[fd00::5]:80", "::1"), resolver=names)
+    assert policy.check("http://tgi.example:8080/", purpose="service").address == "10.0.0.7"
+    assert policy.check("http://files.example/a.png", purpose="media").address == "192.168.0.9"
+    assert policy.check("https://files.example:444/a.png", purpose="media").address == "192.168.0.9"
+    assert policy.check("http://10.9.9.9/", purpose="service").address == "10.9.9.9"
+    assert policy.check("http://[fd00::5]/", purpose="service").address == "fd00::5"
+    assert policy.check("http://[::1]:9/", purpose="media").address == "::1"
+    assert not policy.is_primary("http://files.example/")
     for url in ("http://tgi.example/", "http://10.9.9.9:81/", "http://sub.files.example/", "http://[fd00::6]/"):
         with pytest.raises(SettingsError):
-            egress.check(url, purpose="service")
+            policy.check(url, purpose="service")
     with pytest.raises(BlockedAddress):
-        egress.check("http://tgi.example:8081/a.png", purpose="media")
+        policy.check("http://tgi.example:8081/a.png", purpose="media")
     # A name that leads to an allowed address is not the allowed address.
     with pytest.raises(BlockedAddress):
         UrlPolicy((), ("10.9.9.9",), resolver=Names(x_example=["10.9.9.9"])).check("http://x.example/", purpose="media")
@@ -276,21 +277,21 @@ def test_an_entry_opens_exactly_that() -> None:
     "address", ["169.254.169.254", "fd00:ec2::254", "::ffff:169.254.169.254", "0.0.0.0", "ff02::1"]
 )
 def test_a_name_never_opens_metadata(address: str) -> None:
-    egress = UrlPolicy(("http://own.example/",), ("files.example",), resolver=Anything(own_example=[address],
+    policy = UrlPolicy(("http://own.example/",), ("files.example",), resolver=Anything(own_example=[address],
     files_example=[address]))  # fmt: skip
     with pytest.raises(SettingsError):
-        egress.check("http://own.example/", purpose="service")
+        policy.check("http://own.example/", purpose="service")
     with pytest.raises(BlockedAddress):
-        egress.check("http://files.example/", purpose="media")
+        policy.check("http://files.example/", purpose="media")
 
 
 def test_a_literal_entry_opens_itself() -> None:
-    egress = UrlPolicy((), ("127.0.0.1:8080",))
-    assert egress.check("http://127.0.0.1:8080/", purpose="media").address == "127.0.0.1"
+    policy = UrlPolicy((), ("127.0.0.1:8080",))
+    assert policy.check("http://127.0.0.1:8080/", purpose="media").address == "127.0.0.1"
     with pytest.raises(BlockedAddress):
-        egress.check("http://127.0.0.1:8081/", purpose="media")
+        policy.check("http://127.0.0.1:8081/", purpose="media")
     with pytest.raises(BlockedAddress):
-        egress.check("http://localhost:8080/", purpose="media")
+        policy.check("http://localhost:8080/", purpose="media")
 
 
 @pytest.mark.parametrize(
@@ -313,9 +314,9 @@ def test_all_faults_at_once() -> None:
 
 def test_a_refusal_does_not_map_the_inside() -> None:
     for address in ("10.11.12.13", "127.0.0.1", "169.254.169.254"):
-        egress = UrlPolicy(resolver=Names(intranet_example=[address]))
+        policy = UrlPolicy(resolver=Names(intranet_example=[address]))
         with pytest.raises(BlockedAddress) as caught:
-            egress.check("http://intranet.example/secret?token=abc", purpose="media")
+            policy.check("http://intranet.example/secret?token=abc", purpose="media")
         text = str(caught.value)
         assert address not in text
         assert "abc" not in text
@@ -333,16 +334,16 @@ def test_passwords_in_urls_are_not_repeated() -> None:
         UrlPolicy().check("https://user:hunter2@good.example/a?sig=s3cret", purpose="media")
     assert "hunter2" not in str(caught.value)
     assert "s3cret" not in str(caught.value)
-    assert shown("https://user:hunter2@good.example/a?sig=s3cret#x") == "https://good.example/a"
+    assert redacted_url("https://user:hunter2@good.example/a?sig=s3cret#x") == "https://good.example/a"
 
 
 def test_names_without_an_address() -> None:
-    egress = UrlPolicy((ROUTER,), resolver=Names())
+    policy = UrlPolicy((ROUTER,), resolver=Names())
     with pytest.raises(ConnectionFailed) as service:
-        egress.check(ROUTER, purpose="service")
+        policy.check(ROUTER, purpose="service")
     assert service.value.retryable
     with pytest.raises(InvalidInput):
-        egress.check("https://nobody.example/", purpose="media")
+        policy.check("https://nobody.example/", purpose="media")
 
 
 # --- looking up -----------------------------------------------------------------------------------
@@ -351,32 +352,32 @@ def test_names_without_an_address() -> None:
 def test_a_name_is_looked_up_once_for_a_while() -> None:
     now = [0.0]
     names = Anything()
-    egress = UrlPolicy((ROUTER,), resolver=names, clock=lambda: now[0])
+    policy = UrlPolicy((ROUTER,), resolver=names, clock=lambda: now[0])
     for path in range(1000):
-        egress.check(f"{ROUTER}/models/m{path}", purpose="service")
+        policy.check(f"{ROUTER}/models/m{path}", purpose="service")
     assert len(names.asked) == 1
     now[0] = LOOKUP_TTL + 1
-    egress.check(ROUTER, purpose="service")
+    policy.check(ROUTER, purpose="service")
     assert len(names.asked) == 2
 
 
 def test_what_was_public_once_is_judged_again() -> None:
     now = [0.0]
     names = Names(flip_example=[PUBLIC])
-    egress = UrlPolicy(resolver=names, clock=lambda: now[0])
-    egress.check("https://flip.example/", purpose="media")
+    policy = UrlPolicy(resolver=names, clock=lambda: now[0])
+    policy.check("https://flip.example/", purpose="media")
     names.known["flip.example"] = ["127.0.0.1"]
-    assert egress.check("https://flip.example/", purpose="media").address == PUBLIC
+    assert policy.check("https://flip.example/", purpose="media").address == PUBLIC
     now[0] = LOOKUP_TTL + 1
     with pytest.raises(BlockedAddress):
-        egress.check("https://flip.example/", purpose="media")
+        policy.check("https://flip.example/", purpose="media")
 
 
 def test_an_allowed_port_does_not_open_the_others_by_the_cache() -> None:
-    egress = UrlPolicy((), ("files.example:8080",), resolver=Names(files_example=["10.0.0.1"]))
-    egress.check("http://files.example:8080/", purpose="media")
+    policy = UrlPolicy((), ("files.example:8080",), resolver=Names(files_example=["10.0.0.1"]))
+    policy.check("http://files.example:8080/", purpose="media")
     with pytest.raises(BlockedAddress):
-        egress.check("http://files.example/", purpose="media")
+        policy.check("http://files.example/", purpose="media")
 
 
 def test_egresses_of_the_same_rules_are_equal_and_hashable() -> None:
@@ -387,5 +388,5 @@ def test_target_is_whole() -> None:
     target = UrlPolicy(resolver=Names(good_example=[PUBLIC, "1.1.1.1"])).check(
         "http://good.example:81/x", purpose="link"
     )
-    assert target == Target("http://good.example:81/x", "http", "good.example", 81, (PUBLIC, "1.1.1.1"))
+    assert target == ResolvedUrl("http://good.example:81/x", "http", "good.example", 81, (PUBLIC, "1.1.1.1"))
     assert target.authority == "good.example:81"

@@ -69,8 +69,8 @@ METHODS: list[tuple[str, str, Call]] = [
 def client(**options: Any) -> InferenceAPI:
     options = {"token": TOKEN, "base_url": None, "endpoint": None, "model": "org/name", **options}
     bases = tuple(filter(None, (options["base_url"],))) or (ROUTER,)
-    egress = UrlPolicy(bases, ("own.example",), resolver=lambda *_: [PUBLIC])
-    return InferenceAPI(Transport(egress), **options)
+    policy = UrlPolicy(bases, ("own.example",), resolver=lambda *_: [PUBLIC])
+    return InferenceAPI(Transport(policy), **options)
 
 
 def asked(call: Call = Call("x"), of: Task = TEXT, body: Any = None, **options: Any) -> Any:  # noqa: B008
@@ -275,8 +275,8 @@ def test_the_token_goes_to_whom_the_owner_trusts() -> None:
 def test_one_request_means_one_request() -> None:
     """No retry, no sleep, no look-up of the model, nothing read twice."""
     with Loopback(answer({"error": "x"}, 503)) as server:
-        egress = UrlPolicy((server.url,))
-        one = InferenceAPI(Transport(egress), token=TOKEN, base_url=server.url, endpoint=None, model="org/name")
+        policy = UrlPolicy((server.url,))
+        one = InferenceAPI(Transport(policy), token=TOKEN, base_url=server.url, endpoint=None, model="org/name")
         for of, call in ((TEXT, Call("x")), (IMAGE, Call(media=Media(b"x", "image/png")))):
             with pytest.raises(Unavailable):
                 one.ask(of, call, timeout=5)

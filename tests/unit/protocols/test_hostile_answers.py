@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from huggingface_api_handler.net.memory_limit import AT_ONCE, LARGE, Room
+from huggingface_api_handler.net.memory_limit import LARGE, MAX_LARGE, MemoryLimit
 from huggingface_api_handler.net.transport import MAX_ANSWER_BYTES
 from huggingface_api_handler.tasks.task import LARGE_ANSWER, SMALL_ANSWER
 from tests.unit.loopback import Heard, Loopback, Speak, answer, raw
@@ -194,35 +194,35 @@ def test_media_in_many_rows_are_held_by_a_few_lanes_at_a_time() -> None:
     grown, codes = _grown("image-classification", lanes, server, f"[f'{{server.url}}/{{n}}' for n in range({lanes})]")
     assert codes == ["None"]
     # Each of a few lanes has it as it is handed on and as it is sent, and the server, in the same process, as it comes.
-    assert grown < AT_ONCE * 3 * size + 80
+    assert grown < MAX_LARGE * 3 * size + 80
 
 
-def test_a_lane_that_finds_no_room_ends_in_its_own_time() -> None:
-    room = Room()
-    let_in = threading.Barrier(AT_ONCE + 1)
+def test_a_request_that_waits_for_memory_ends_within_its_own_timeout() -> None:
+    memory = MemoryLimit()
+    let_in = threading.Barrier(MAX_LARGE + 1)
     ended = threading.Event()
 
     def hold() -> None:
-        with room.lane():
-            room.take(LARGE + 1, 1.0)
-            room.take(1 << 30, 0.0)  # a second time for nothing
+        with memory.request():
+            memory.acquire(LARGE + 1, 1.0)
+            memory.acquire(1 << 30, 0.0)  # a second time for nothing
             let_in.wait()
             ended.wait()
 
-    holders = [threading.Thread(target=hold) for _ in range(AT_ONCE)]
+    holders = [threading.Thread(target=hold) for _ in range(MAX_LARGE)]
     for one in holders:
         one.start()
     let_in.wait()
-    with room.lane():
-        room.take(LARGE, 0.0)
+    with memory.request():
+        memory.acquire(LARGE, 0.0)
         with pytest.raises(TimeoutError):
-            room.take(LARGE + 1, 0.05)
+            memory.acquire(LARGE + 1, 0.05)
     ended.set()
     for one in holders:
         one.join()
-    with room.lane():
-        room.take(1 << 30, 0.0)
-    room.take(1 << 30, 0.0)  # whoever is no lane is not counted
+    with memory.request():
+        memory.acquire(1 << 30, 0.0)
+    memory.acquire(1 << 30, 0.0)  # outside of a request nothing is counted
 
 
 def test_a_medium_behind_a_url_has_the_same_limits(server: Loopback) -> None:

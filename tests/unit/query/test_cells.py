@@ -54,6 +54,60 @@ def test_text_of_a_cell(cell: Any, text: str) -> None:
     assert as_text(cell) == text
 
 
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (np.array(["alpha", "beta"]), '["alpha", "beta"]'),
+        (np.array([[1, 2], [3, 4]]), "[[1, 2], [3, 4]]"),
+        (np.array([1.5, np.nan]), "[1.5, null]"),
+        (np.array(["a", None, np.array([1])], dtype=object), '["a", null, [1]]'),
+        (np.array([], dtype=float), "[]"),
+        (np.array(3), "3"),
+        (np.bool_(True), "True"),
+        (np.datetime64("2026-01-02T03:04:05", "ns"), "2026-01-02T03:04:05.000000000"),
+        (np.array(["2026-01-02"], dtype="datetime64[ns]"), '["2026-01-02T00:00:00.000000000"]'),
+        (pd.array([1, None], dtype="Int64"), "[1, null]"),
+        (pd.array(["a", pd.NA], dtype="string"), '["a", null]'),
+        (pd.Series([1, 2]), "[1, 2]"),
+        ({"tags": np.array(["x", "y"]), "n": np.int32(2)}, '{"tags": ["x", "y"], "n": 2}'),
+        ((1, (2, np.float32(0.5))), "[1, [2, 0.5]]"),
+        ({3, 1, 2}, "[1, 2, 3]"),
+    ],
+)
+def test_text_of_an_array_or_a_struct_is_json(cell: Any, text: str) -> None:
+    assert as_text(cell) == text
+
+
+def test_long_arrays_are_written_whole() -> None:
+    one, other = np.arange(2000), np.arange(2000)
+    other[1000] = -1
+    texts = as_texts([one, other])
+    assert [json.loads(str(text)) for text in texts] == [one.tolist(), other.tolist()]
+
+
+def test_a_cell_of_an_unreadable_type_is_that_cells_error() -> None:
+    class Odd:
+        def __str__(self) -> str:
+            raise ValueError("no text")
+
+    good, bad = as_texts(["a", Odd()])
+    assert good == "a"
+    assert isinstance(bad, InvalidInput)
+    assert "Odd" in str(bad) and "CAST" in str(bad)
+
+
+@pytest.mark.parametrize("number", [float(2**53), 9.223372036854775e18, -(2.0**60)])
+def test_a_whole_number_that_lost_digits_is_that_cells_error(number: float) -> None:
+    (found,) = as_texts([number])
+    assert isinstance(found, InvalidInput)
+    assert "CAST" in str(found)
+
+
+def test_back_ticks_around_a_name_do_not_count() -> None:
+    assert find_column(["id", "`My Text`"], "My Text", "input_column") == 1
+    assert find_column(["id", "My Text"], "`my text`", "input_column") == 1
+
+
 def test_bytes_that_are_no_text_are_that_cells_error() -> None:
     texts = as_texts(["a", b"\xff\xfe\x00", None])
     assert texts[0] == "a" and texts[2] is None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -392,3 +393,77 @@ def test_whatever_happens_each_row_has_its_own_answer(
             while isinstance(vector[0], list):
                 vector = vector[0]
             assert json.loads(found) == pytest.approx(vector)
+
+
+def _listed(inputs: Any) -> list[Any]:
+    return inputs if isinstance(inputs, list) else [inputs]
+
+
+def test_arrays_that_differ_in_the_middle_are_two_inputs(sandbox: Sandbox) -> None:
+    bench = Bench(sandbox, "text-classification")
+    one, other = np.arange(2000), np.arange(2000)
+    other[1000] = -1
+    frame = pd.DataFrame({"in0": pd.Series([one, other, one], dtype=object)})
+    bench.predict(frame)
+    sent = [text for request in sandbox.inference_requests() for text in _listed(request.inputs)]
+    assert sorted(json.loads(text) for text in sent) == sorted([one.tolist(), other.tolist()])
+
+
+@pytest.mark.parametrize(
+    "cell", [np.array([1, 2]), {"a": np.array([1.5, None], dtype=object)}, [np.array(["x"])], pd.array([1, None])]
+)
+def test_a_table_task_reads_arrays(sandbox: Sandbox, cell: Any) -> None:
+    bench = Bench(sandbox, "tabular-classification")
+    frame = bench.frame([0, 1])
+    frame["tags"] = pd.Series([cell, cell], dtype=object)
+    assert bench.predict(frame)["y"].notna().all()
+
+
+def test_a_table_of_the_querys_rows_may_hold_arrays(sandbox: Sandbox) -> None:
+    bench = Bench(
+        sandbox, "table-question-answering", input_column=None, table_column=None, question="How tall is Ana?"
+    )
+    frame = pd.DataFrame({"name": ["Ana", "Ben"], "tall": ["170", "182"], "tags": [np.array([1, 2]), np.array([])]})
+    result = bench.predict(frame)
+    assert result["y"].notna().all()
+
+
+def test_a_prompt_too_large_to_render_is_its_rows_error(sandbox: Sandbox) -> None:
+    bench = Bench(sandbox, "text-generation", input_column=None, prompt_template="{{big}}" * 100)
+    frame = pd.DataFrame({"big": ["x" * 10, "y" * 1_000_000]})
+    result = bench.predict(frame, on_error="null")
+    assert pd.notna(result["y"][0])
+    assert result["y_error_type"][1] == "payload_too_large"
+    assert "100,000,000 characters" in result["y_error"][1]
+
+
+def test_templates_with_equal_texts_are_sent_once(sandbox: Sandbox) -> None:
+    bench = Bench(sandbox, "text-generation", input_column=None, prompt_template="{{a}}{{b}}")
+    bench.predict(pd.DataFrame({"a": ["x", "xy"], "b": ["yz", "z"]}))
+    assert [text for request in sandbox.inference_requests() for text in _listed(request.inputs)] == ["xyz"]
+
+
+@pytest.mark.parametrize("using", [{}, {"dry_run": True}, {"on_error": "null", "include_meta": True}])
+def test_an_empty_frame_is_an_empty_result(sandbox: Sandbox, using: dict[str, Any]) -> None:
+    bench = Bench(sandbox, "text-classification")
+    for frame in (pd.DataFrame(), pd.DataFrame({"in0": []}), pd.DataFrame({"other": []})):
+        result = bench.predict(frame, **using)
+        assert len(result) == 0
+        assert "y" in result.columns
+
+
+@pytest.mark.parametrize("answers", [["POSITIVE", "NEGATIVE"], ["POSITIVE", "POSITIVE"], [None, None]])
+def test_columns_of_a_table_that_are_named_like_the_models_are_data(sandbox: Sandbox, answers: list[Any]) -> None:
+    """The table may hold an earlier query's result."""
+    bench = Bench(sandbox, "text-classification")
+    frame = bench.frame([0, 1])
+    for name in ("y", "y_explain", "y_error", "y_error_type", "y_retryable"):
+        frame[name] = answers
+    frame["__mindsdb_row_id"] = [1, 2]
+    assert bench.predict(frame)["y"].notna().all()
+
+
+def test_back_ticks_of_where_do_not_count(sandbox: Sandbox) -> None:
+    bench = Bench(sandbox, "text-classification", input_column="My Text")
+    result = bench.predict(pd.DataFrame({"`My Text`": ["I like you"]}))
+    assert result["y"].tolist() == ["POSITIVE"]

@@ -230,7 +230,7 @@ class TestRetries:
         _, outcomes, _ = play(items(5000), Service(0.05, fault=fault), limits)
         assert by_index(outcomes)[30].attempts == 1 + times * retries
         told = next(form.meaning for form in EXECUTION if form.name == "max_retries")
-        assert "while others pass up to twice that, after 429 six times that" in told
+        assert "up to twice as many while other requests succeed, six times as many after 429" in told
 
     @pytest.mark.parametrize("bad", [0, 31, 77])
     def test_a_row_that_breaks_the_service_does_not_take_others_with_it(self, bad: int) -> None:
@@ -255,7 +255,6 @@ class TestRetries:
         assert codes(outcomes) == {"ok": 400}
         assert set(order[-4:]) == first
         assert sum(at < 2.0 for at in service.arrivals) >= 400
-
 
     def test_a_kept_connection_that_closed_is_retried_at_once(self) -> None:
         """It says nothing of the service's load, but the retry is a request like any other."""

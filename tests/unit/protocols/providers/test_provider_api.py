@@ -14,7 +14,7 @@ from huggingface_api_handler.hub import facts, provider_registry
 from huggingface_api_handler.hub.facts import Served
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
-from huggingface_api_handler.protocols.hf_inference import InferenceAPI
+from huggingface_api_handler.protocols.hf_inference import InferenceAPI, answer_of
 from huggingface_api_handler.protocols.providers import provider_api
 from huggingface_api_handler.protocols.providers.provider_api import ProviderAPI, client
 from huggingface_api_handler.tasks import TASKS
@@ -57,7 +57,7 @@ def test_a_body_that_holds_the_medium(service: Service, monkeypatch: pytest.Monk
     assert heard.json() == {"prompt": "a hut", "response_format": "base64", "steps": 3, "model": "flux/x"}
     assert heard.headers["authorization"] == f"Bearer {TOKEN}"
     assert heard.headers["x-hf-bill-to"] == "acme"
-    assert task.read(reply.answer(), 1, Arguments())[0].media == Media(PNG, "image/png")
+    assert task.read(answer_of(reply), 1, Arguments())[0].media == Media(PNG, "image/png")
 
 
 def test_a_link_is_fetched_without_the_token(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_a_link_is_fetched_without_the_token(service: Service, monkeypatch: pyte
         service.routes["/fal-ai/fal-ai/flux"] = answer({"images": [{"url": f"{cdn.url}/y.png"}]}, X_Request_Id="r-1")
         one = make(service, "fal-ai", (f"127.0.0.1:{cdn.port}",))
         reply = one.ask(TASKS["text-to-image"], Call("a", accept="image/png"), timeout=5)
-        assert reply.answer() == Media(PNG, "image/png")
+        assert answer_of(reply) == Media(PNG, "image/png")
         assert reply.request_id == "r-1"
         assert "authorization" not in cdn.heard[0].headers
 
@@ -105,7 +105,7 @@ def test_embeddings(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     task = TASKS["feature-extraction"]
     reply = make(service, "scaleway").ask(task, Call(["a", "b"]), timeout=5)
     assert service.heard[0].json() == {"input": ["a", "b"], "model": "bge"}
-    assert [one.value for one in task.read(reply.answer(), 2, Arguments())] == ["[1.0]", "[2.0]"]
+    assert [one.value for one in task.read(answer_of(reply), 2, Arguments())] == ["[1.0]", "[2.0]"]
 
 
 def test_auto_takes_the_first_that_can(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def test_auto_takes_the_first_that_can(service: Service, monkeypatch: pytest.Mon
     )  # fmt: skip
     service.routes["/hf-inference/models/org/name"] = answer(PNG, content_type="image/png")
     reply = make(service, "auto").ask(TASKS["text-to-image"], Call("a", accept="image/png"), timeout=5)
-    assert reply.answer() == Media(PNG, "image/png")
+    assert answer_of(reply) == Media(PNG, "image/png")
 
 
 def test_nobody_serves_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,9 +246,9 @@ def test_what_models_of_speech_on_replicate_say(
         assert service.heard[0].json()["version"] == "7"
         if text is None:
             with pytest.raises(InvalidAnswer):
-                task.read(reply.answer(), 1, Arguments())
+                task.read(answer_of(reply), 1, Arguments())
         else:
-            (found,) = task.read(reply.answer(), 1, Arguments())
+            (found,) = task.read(answer_of(reply), 1, Arguments())
             assert found.value == text
         assert not any("authorization" in heard.headers for heard in store.heard)
 
@@ -259,7 +259,7 @@ def test_sound_that_is_called_something_else(service: Service, monkeypatch: pyte
     service.routes["/together/v1/audio/speech"] = answer(b"ID3\x04....", content_type=told)
     task = TASKS["text-to-speech"]
     reply = make(service, "together").ask(task, Call("hello", accept="*/*"), timeout=5)
-    assert task.read(reply.answer(), 1, Arguments())[0].media == Media(b"ID3\x04....", "audio/mpeg")
+    assert task.read(answer_of(reply), 1, Arguments())[0].media == Media(b"ID3\x04....", "audio/mpeg")
 
 
 def test_a_mask_behind_a_link(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,10 +275,10 @@ def test_a_mask_behind_a_link(service: Service, monkeypatch: pytest.MonkeyPatch)
     with Loopback(answer(PNG, content_type="image/png")) as store:
         one = make(service, "fal-ai", (f"127.0.0.1:{store.port}",))
         service.routes[f"{path}?_subdomain=queue"] = {"image": {"url": f"{store.url}/mask.png"}}
-        (found,) = task.read(one.ask(task, call, timeout=5).answer(), 1, Arguments())
+        (found,) = task.read(answer_of(one.ask(task, call, timeout=5)), 1, Arguments())
         assert base64.b64encode(PNG).decode() in str(found.value)
         assert "authorization" not in store.heard[0].headers
         for strange in ({"image": None}, {"images": []}, {"image": {"url": 7}}, {"image": {"url": "data:,x"}}):
             service.routes[f"{path}?_subdomain=queue"] = answer(strange)
             with pytest.raises(InvalidAnswer):
-                task.read(one.ask(task, call, timeout=5).answer(), 1, Arguments())
+                task.read(answer_of(one.ask(task, call, timeout=5)), 1, Arguments())

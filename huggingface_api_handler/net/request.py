@@ -1,0 +1,152 @@
+"""One HTTP request, and its response: what the transport takes and what it returns."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import InvalidAnswer, InvalidInput
+from . import error_mapping
+from .memory_limit import MEMORY
+from .url_policy import Purpose
+
+#: Bytes that the Python objects of one JSON body may take.
+MAX_OBJECT_BYTES = 512 * 2**20
+#: Bodies shorter than this never take as much.
+_SMALL_BODY = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One HTTP request.
+
+    Attributes:
+        url: checked by the URL policy for its ``purpose``.
+        purpose: ``service``, ``media`` (a URL in a cell) or ``link`` (a URL in a response).
+        token: text or a pydantic ``SecretStr``; sent only where the URL policy allows it.
+        headers: in addition to those that the transport and the attributes here imply.
+        body: bytes of the ``content_type``; ``None`` for a GET.
+        timeout: seconds for the whole request, from connecting to the last byte of the body, redirects included.
+        max_bytes: longest body of the response, decompressed; the transport's own limit holds as well for a service.
+        begins_paid_work: what it asks for continues, and is billed, when the response is lost. It is sent on a new
+            connection, once, and JSON with an ``error`` in a response of status 200 is left to the caller.
+    """
+
+    method: Literal["GET", "POST"]
+    url: str
+    timeout: float
+    purpose: Purpose = "service"
+    token: Any = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    content_type: str | None = None
+    accept: str = "application/json"
+    max_bytes: int | None = None
+    begins_paid_work: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A successful response, read to its end.
+
+    Attributes:
+        headers: with lower-case names.
+        content: the body, decompressed.
+        media_type: of the body, lower case, without parameters; empty if the server does not name one.
+        elapsed: seconds from the request's start to the body's last byte.
+        url: of the request, after redirects.
+        secret: the token of the request, which no error may show.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes = field(repr=False)
+    media_type: str
+    elapsed: float
+    url: str = ""
+    secret: str | None = field(default=None, repr=False)
+
+    def json(self) -> Any:
+        """Return the body as JSON.
+
+        Raises:
+            InvalidAnswer: it is none, or was cut off (retryable), or would fill the memory.
+        """
+        if _objects_of(self.content) > MAX_OBJECT_BYTES:
+            raise InvalidAnswer(
+                "the service's answer holds more values than fit into memory", advice="Lower max_batch_size"
+            )
+        try:
+            with MEMORY.parsing(len(self.content)):
+                # UTF-8 only, as JSON is sent: in another encoding the token would not have been found in it.
+                return jsonlib.loads(self.content.decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            is_page = self.media_type == "text/html" or self.content[:1] == b"<"
+            title = error_mapping.title_of(self.content, self.secret) if is_page else ""
+            what = "a web page" + (f" titled '{title}'" if title else "") if is_page else "no JSON"
+            what = what if self.content else "nothing"
+            raise InvalidAnswer(
+                f"the service sent {what} for an answer",
+                advice="Something between MindsDB and the model may have answered, such as a proxy or a network's "
+                "login page: look at base_url, endpoint and the server's network, then run the query again"
+                if is_page
+                else "Look at base_url and endpoint; where they are right, run the query again",
+                status=self.status,
+                request_id=self.request_id,
+                retryable=True,
+                divisible=False,
+            ) from error
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the body is to be parsed as JSON: unless the server calls it an image, audio, video or binary."""
+        return not self.media_type.startswith(("image/", "audio/", "video/", "application/octet-stream"))
+
+    @property
+    def request_id(self) -> str | None:
+        return error_mapping.request_id(self.headers, self.secret)
+
+    @property
+    def compute_seconds(self) -> float | None:
+        """Seconds of computing that the service reports, if it does."""
+        seconds = _number(self.headers.get("x-compute-time"))
+        if seconds is not None:
+            # Some servers report milliseconds here; nothing computes for longer than the request took.
+            return seconds / 1000 if seconds > self.elapsed + 1 else seconds
+        milliseconds = _number(self.headers.get("x-inference-time") or self.headers.get("x-total-time"))
+        return None if milliseconds is None else milliseconds / 1000
+
+
+def encode_json(body: Any) -> bytes:
+    """Return ``body`` as JSON in UTF-8.
+
+    Raises:
+        InvalidInput: it has no form in JSON.
+    """
+    try:
+        return jsonlib.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidInput("the text holds half of a character (a lone surrogate)") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(
+            "the input cannot be written as JSON", advice="NaN and infinite numbers, for one, have no form in it"
+        ) from error
+
+
+def _objects_of(content: bytes) -> int:
+    """Return how many bytes the Python objects of a JSON body take at most, estimated from its punctuation."""
+    if len(content) < _SMALL_BODY:
+        return 0
+    text = len(content) if content.isascii() else 4 * len(content)
+    per_sign = ((b",", 32), (b"[", 64), (b"{", 256), (b'"', 24))
+    return text + sum(content.count(sign) * size for sign, size in per_sign)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text else -1.0
+    except ValueError:
+        return None
+    return value if 0 <= value < 1e9 else None

@@ -12,6 +12,7 @@ from mindsdb.integrations.libs.base import BaseMLEngine
 from mindsdb.interfaces.storage.model_fs import HandlerStorage
 
 from .arguments import EngineSettings, ModelSettings, engine_settings, model_settings, query_settings
+from .arguments.forms import query_form
 from .arguments.template import parse_template
 from .errors import SettingsError
 from .host import patches
@@ -35,6 +36,11 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
     def __init__(self, model_storage: Any, engine_storage: Any, **kwargs: Any) -> None:
         super().__init__(model_storage, engine_storage, **kwargs)
         self.generative = True  # the PREDICT column need not stand in a training set
+
+    @classmethod
+    def prediction_args(cls) -> list[dict[str, Any]]:
+        """Return what SELECT … USING accepts, for MindsDB's own interface."""
+        return query_form()
 
     def create_engine(self, connection_args: dict[str, Any]) -> None:
         """Check the engine's arguments and put its token away.

@@ -15,25 +15,34 @@ from ..net.url_policy import is_router
 from .coercion import BadValue, check_token
 from .models import EngineSettings
 from .parsing import ABSENT, Reader
-from .specs import API_KEY, BASE_URL, ENGINE, EXECUTION, ROUTER, ArgumentSpec
-from .validators import check_base_url, check_bill_to, check_folders, check_hosts
+from .specs import (
+    ALLOWED_HOSTS,
+    API_KEY,
+    BASE_URL,
+    BILL_TO,
+    ENGINE,
+    EXECUTION,
+    MEDIA_ROOTS,
+    ROUTER,
+)
+from .task_specs import all_names
+from .validators import check_base_url
 
 log = logging.getLogger(__name__)
 
 BASE_URL_VARIABLE = "HUGGINGFACE_API_BASE_URL"
 TOKEN_VARIABLES = ("HUGGINGFACE_API_API_KEY", "HF_TOKEN")
 
-_FORMS: Mapping[str, ArgumentSpec] = {form.name: form for form in ENGINE}
-_DEFAULTS = tuple(form.name for form in EXECUTION if form.name in _FORMS)
+_EXECUTION_NAMES = frozenset(spec.name for spec in EXECUTION)
 
 
 def hub_login() -> str | None:
-    """Return the token that ``hf auth login`` left on this machine, if there is one."""
+    """Return the token of ``hf auth login`` on this machine, if there is one."""
     from huggingface_hub import get_token
 
     try:
         return get_token()
-    except Exception as error:  # it may ask an identity service, with errors of its own
+    except Exception as error:  # it may call an identity service, with errors of its own
         log.warning("the Hub login could not be read: %s", type(error).__name__)
         return None
 
@@ -46,36 +55,35 @@ def engine_settings(
     configured_token: str | None = None,
     login: Callable[[], str | None] = hub_login,
 ) -> EngineSettings:
-    """Return what an engine's arguments amount to.
+    """Return the settings of an engine.
 
     Args:
         raw: the arguments of CREATE ML_ENGINE; a masked token (``******``) counts as none.
         environ: the server's environment variables.
-        token: the token of USING, where it has been put away apart from ``raw``. Every other
-            is the server's, and does not go to a ``base_url`` of USING.
+        token: the token of USING, if it is stored apart from ``raw``. Every other token is the
+            server's, and is not sent to a ``base_url`` of USING.
         configured_token: the token of MindsDB's configuration file.
-        login: asked last of all for a token.
+        login: returns the last token to try.
 
     Raises:
-        SettingsError: with all that is wrong.
+        SettingsError: with every fault.
     """
     reader = Reader(raw)
-    given = {form.name: reader.take(form) for form in ENGINE if form.name in _DEFAULTS}
+    given = {spec.name: reader.take(spec) for spec in ENGINE if spec.name in _EXECUTION_NAMES}
     key = take_token(reader)
     base_url = reader.take(BASE_URL, check_base_url)
     is_own = base_url not in (ABSENT, None)
     if not is_own:
         base_url = _base_url_of(environ, reader)
-    hosts = reader.take(_FORMS["allowed_hosts"], check_hosts)
-    folders = reader.take(_FORMS["media_roots"], check_folders)
-    bill_to = reader.take(_FORMS["bill_to"], check_bill_to)
+    hosts = reader.take(ALLOWED_HOSTS)
+    folders = reader.take(MEDIA_ROOTS)
+    bill_to = reader.take(BILL_TO)
     secret, source = _first_token(key, token, environ, configured_token, login, reader)
     if is_own and source != "engine" and not is_router(base_url):
-        # The server's token is its administrator's; who may create engines may not have it sent to any address.
+        # The server's token is its administrator's: people who may create engines may not send it anywhere they like.
         secret, source = None, "anonymous"
-    known = [name for form in ENGINE for name in (form.name, *form.aliases)]
     for name in reader.left():
-        reader.unknown(name, known, f": an engine takes {', '.join(form.name for form in ENGINE)}")
+        reader.unknown(name, all_names(ENGINE), f": an engine accepts {', '.join(spec.name for spec in ENGINE)}")
     reader.finish()
     return EngineSettings(
         token=secret,
@@ -89,8 +97,8 @@ def engine_settings(
 
 
 def take_token(reader: Reader) -> SecretStr | None:
-    """Return the token that a statement itself gives; a masked one, as RETRAIN hands on, is none."""
-    for name in (API_KEY.name, *API_KEY.aliases):
+    """Return the token of a statement; a masked one, as RETRAIN passes on, counts as none."""
+    for name in API_KEY.names:
         value = reader.given.get(name)
         if isinstance(value, str) and not value.strip():
             reader.fault(f"{name} is empty: write {name} = 'hf_…', or leave it out")
@@ -102,17 +110,17 @@ def take_token(reader: Reader) -> SecretStr | None:
 
 def _first_token(
     key: SecretStr | None,
-    kept: str | None,
+    stored: str | None,
     environ: Mapping[str, str],
     configured: str | None,
     login: Callable[[], str | None],
     reader: Reader,
 ) -> tuple[SecretStr | None, str]:
-    """Return the first token there is, and where it was found."""
+    """Return the first token found, and where it was found."""
     if key is not None:
         return key, "engine"
     sources: list[tuple[str, str, Callable[[], str | None]]] = [
-        ("engine", "the engine's api_key", lambda: kept),
+        ("engine", "the engine's api_key", lambda: stored),
         *((name, f"the environment variable {name}", partial(environ.get, name)) for name in TOKEN_VARIABLES),
         ("MindsDB's configuration", "the api_key of MindsDB's configuration", lambda: configured),
         ("Hub login", "the Hub's login file", login),
@@ -123,7 +131,7 @@ def _first_token(
             try:
                 return SecretStr(check_token(token)), source
             except BadValue as fault:
-                reader.fault(f"{described} {fault}: copy it anew")
+                reader.fault(f"{described} {fault}: copy it again")
                 return None, "anonymous"
     return None, "anonymous"
 

@@ -1,4 +1,4 @@
-"""What an engine, a model and a query are told, once it has been validated."""
+"""The validated settings of an engine, a model and a query."""
 
 from __future__ import annotations
 
@@ -10,56 +10,23 @@ from pydantic import SecretStr
 
 from ..errors import SettingsError
 from ..tasks.task import Arguments, Dialect, ModelFacts
-from .specs import ROUTER
+from .specs import ROUTER, Execution
 
-#: Raised when what ``ModelSettings.to_dict`` returns changes its meaning.
+#: Incremented when the meaning of what ``ModelSettings.to_dict`` returns changes.
 FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Execution:
-    """How many requests, when, and again.
-
-    Attributes:
-        on_error: ``raise`` ends the query with the first lasting error, ``null`` leaves the row NULL.
-        use_cache: read answers from the cache and keep them there.
-        cache_ttl: seconds an answer is kept.
-        max_batch_size: rows in one request.
-        max_concurrency: requests under way at once.
-        requests_per_minute: requests started in a minute, by all workers together; ``None``: as many as go.
-        timeout: seconds one request may take.
-        max_retries: how often a failed request is sent again.
-        deadline: seconds a query may take; ``None``: as long as it takes.
-        max_requests: requests a query may make; ``None``: as many as it needs.
-        include_meta: add a column on how each answer came about.
-        dry_run: send nothing, say what would be sent.
-    """
-
-    on_error: str = "raise"
-    use_cache: bool = True
-    cache_ttl: int = 86_400
-    max_batch_size: int = 32
-    max_concurrency: int = 16
-    requests_per_minute: float | None = None
-    timeout: float = 60
-    max_retries: int = 5
-    deadline: float | None = None
-    max_requests: int | None = None
-    include_meta: bool = False
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What CREATE ML_ENGINE settled.
+    """The arguments of CREATE ML_ENGINE.
 
     Attributes:
-        token: the Hugging Face token; ``None``: calls are anonymous.
+        token: the Hugging Face token; ``None``: requests are anonymous.
         token_source: where the token was found, in words.
         base_url: where requests go, without a slash at its end.
-        allowed_hosts: ``host`` or ``host:port`` that may be reached beside the defaults.
+        allowed_hosts: additional ``host`` or ``host:port`` that may be reached.
         media_roots: folders from which media files may be read.
-        bill_to: organisation that is billed.
+        bill_to: organization to bill.
         execution: defaults for the engine's models, only those that were given.
     """
 
@@ -74,12 +41,13 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """What CREATE MODEL settled, or what it amounts to for one query.
+    """The arguments of CREATE MODEL, and for one query with those of its USING.
 
     Attributes:
         task: the Hub's name of the task.
-        model: the model's id on the Hub, or what its endpoint calls it.
-        provider: the Inference Provider.
+        model: the model's ID on the Hub, or what its endpoint calls it.
+        provider: an Inference Provider, several in order of preference, ``auto`` or one of the router's policies,
+            as it is stored: see ``providers``.
         base_url: replaces the engine's.
         endpoint: URL of a server that serves this one model.
         columns: USING argument → column; a tuple of columns for ``input_columns``.
@@ -88,8 +56,8 @@ class ModelSettings:
         values: the task's own arguments and constants.
         parameters: fields of the request's ``parameters``.
         options: fields of the request's ``options``.
-        execution: how many, when, and again.
-        facts: what the Hub says of the model.
+        execution: how requests are made, retried, limited and cached.
+        facts: the Hub's record of the model.
         sources: argument → ``model``, ``engine``, ``query`` or ``default``.
         media_roots: the engine's, for this query.
         token: the model's own token; never part of ``to_dict``.
@@ -106,7 +74,7 @@ class ModelSettings:
     values: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
-    execution: Execution = Execution()
+    execution: Execution = field(default_factory=Execution)
     facts: ModelFacts = field(default_factory=ModelFacts)
     sources: Mapping[str, str] = field(default_factory=dict)
     media_roots: tuple[str, ...] = ()
@@ -114,38 +82,43 @@ class ModelSettings:
 
     @property
     def system_prompt(self) -> str | None:
-        """What the model is told before the prompt."""
+        """The system message, sent before the prompt."""
         return self.values.get("system_prompt")
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The providers in order of preference; ``auto`` or a policy is alone."""
+        return tuple(self.provider.split(", "))
+
     def arguments(self, dialect: Dialect = Dialect.INFERENCE) -> Arguments:
-        """Return what the task's ``encode`` and ``read`` are called with."""
+        """Return the arguments of the task's ``encode`` and ``read``."""
         return Arguments(self.values, self.parameters, self.options, self.facts, dialect)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the token and the engine's folders, ready for JSON."""
-        kept = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _NOT_KEPT}
-        kept["columns"] = {name: _listed(column) for name, column in self.columns.items()}
-        kept["execution"] = asdict(self.execution)
-        kept["facts"] = {
+        stored = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _NOT_STORED}
+        stored["columns"] = {name: _listed(column) for name, column in self.columns.items()}
+        stored["execution"] = asdict(self.execution)
+        stored["facts"] = {
             "id": self.facts.id,
             "pipeline_tag": self.facts.pipeline_tag,
             "tags": list(self.facts.tags),
             "id2label": dict(self.facts.id2label),
             "mask_token": self.facts.mask_token,
         }
-        return {"format": FORMAT, **{name: _plain(value) for name, value in kept.items()}}
+        return {"format": FORMAT, **{name: _plain(value) for name, value in stored.items()}}
 
     @classmethod
-    def from_dict(cls, kept: Mapping[str, Any], *, token: str | SecretStr | None = None) -> ModelSettings:
-        """Return the settings that ``to_dict`` gave.
+    def from_dict(cls, stored: Mapping[str, Any], *, token: str | SecretStr | None = None) -> ModelSettings:
+        """Return the settings that ``to_dict`` returned; arguments added since then have their defaults.
 
         Raises:
-            SettingsError: for what another version of this package kept.
+            SettingsError: another version of this package stored them, in another format.
         """
         try:
-            if kept["format"] != FORMAT:
-                raise ValueError(f"format {kept['format']}")
-            given = {name: value for name, value in kept.items() if name != "format"}
+            if stored["format"] != FORMAT:
+                raise ValueError(f"format {stored['format']}")
+            given = {name: value for name, value in stored.items() if name != "format"}
             given["columns"] = {
                 name: tuple(column) if isinstance(column, list) else column for name, column in given["columns"].items()
             }
@@ -156,15 +129,15 @@ class ModelSettings:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise SettingsError(
                 "this model was created by another version of the handler",
-                advice="RETRAIN it, or DROP MODEL and CREATE MODEL it again",
+                advice="RETRAIN it, or DROP MODEL it and CREATE MODEL it again",
             ) from error
 
 
-_NOT_KEPT = frozenset({"token", "media_roots"})
+_NOT_STORED = frozenset({"token", "media_roots"})
 
 
 def as_secret(token: str | SecretStr | None) -> SecretStr | None:
-    """Return ``token`` so that neither ``repr`` nor ``str`` shows it; ``None`` for an empty one."""
+    """Return ``token`` hidden from ``repr`` and ``str``; ``None`` for an empty one."""
     if isinstance(token, SecretStr):
         return token
     return SecretStr(token) if token else None

@@ -1,4 +1,4 @@
-"""Names that people type, and the known ones they may have meant."""
+"""Suggests the known name for a mistyped one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that ``name`` was most likely meant to be, if there is one."""
+    """Return the known name most similar to ``name``, if one is similar enough."""
     folded = _folded(name)
     by_folded: dict[str, str] = {}
     for one in known:

@@ -1,4 +1,4 @@
-"""A USING clause, read argument by argument; what is wrong with it is gathered, not raised."""
+"""Reads a USING clause argument by argument. Faults are collected, and raised together at the end."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from ..net.redaction import holds_token
 from .coercion import BadValue, read_value, shown
 from .names import nearest
 from .specs import API_KEY, HOST_PREFIX, ArgumentSpec
+from .validators import RULES
 
-#: How much of an error's text is spent on faults before the rest are only counted.
-_ROOM = 900
+#: Characters of an error's text for faults; those beyond are only counted.
+_MAX_TEXT = 900
 
 
 class _Absent:
-    """An argument that is not given, or that was refused."""
+    """The value of an argument that is not given, or not valid."""
 
     def __repr__(self) -> str:
         return "ABSENT"
@@ -30,8 +31,8 @@ class Reader:
 
     Args:
         raw: the arguments as they came.
-        host: MindsDB's own arguments; they are passed over.
-        prefix: takes what stands before a dot in a name; says whether it names this very model.
+        host: MindsDB's own arguments, which are ignored.
+        prefix: called with what precedes a dot in a name; returns whether it names this model.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Reader:
             if name in self.given:
                 self.fault(f"{name} is given twice")
             self.given[name] = value
-            if name not in (API_KEY.name, *API_KEY.aliases) and holds_token({name: value}):
+            if name not in API_KEY.names and holds_token({name: value}):
                 self._refused.add(name)
                 self.fault(
                     f"{hide_tokens(name)} holds what looks like a token: write it in api_key of CREATE ML_ENGINE "
@@ -65,61 +66,63 @@ class Reader:
                 )
 
     def fault(self, text: str) -> None:
-        """Note that something is wrong."""
+        """Record a fault of the statement."""
         if text not in self.faults:
             self.faults.append(text)
 
-    def has(self, form: ArgumentSpec) -> bool:
-        """Say whether an argument was given at all, good or bad, null excepted."""
-        return any(self.given.get(name) is not None for name in (form.name, *form.aliases))
+    def has(self, spec: ArgumentSpec) -> bool:
+        """Return whether an argument was given, valid or not; NULL does not count."""
+        return any(self.given.get(name) is not None for name in spec.names)
 
-    def take(self, form: ArgumentSpec, check: Callable[[Any], Any] | None = None) -> Any:
-        """Return an argument's value, ``None`` where null was written, ``ABSENT`` where nothing good was.
+    def take(self, spec: ArgumentSpec, check: Callable[[Any], Any] | None = None) -> Any:
+        """Return an argument's value, ``None`` for NULL, ``ABSENT`` if it is not given or not valid.
 
         Args:
-            check: a further rule; gets the value, returns it tidied or raises ``BadValue``.
+            check: a rule beyond the type: returns the value, normalised, or raises ``BadValue``. By default the
+                rule of this name in ``RULES``.
         """
-        names = [name for name in (form.name, *form.aliases) if name in self.given]
+        check = check or RULES.get(spec.name)
+        names = [name for name in spec.names if name in self.given]
         self._read.update(names)
         if not names:
             return ABSENT
         if len(names) > 1:
-            self.fault(f"{names[0]} and {names[1]} are the same argument: write {form.name} alone")
+            self.fault(f"{names[0]} and {names[1]} are the same argument: write only {spec.name}")
         value = self.given[names[0]]
         if not self._refused.isdisjoint(names):
             return ABSENT
-        if value is None and "null" in form.choices:
-            self.fault(f"{names[0]} is SQL's own NULL here: write {form.name} = 'null' in quotes")
+        if value is None and "null" in spec.choices:
+            self.fault(f"{names[0]} is the SQL value NULL: write {spec.name} = 'null', with quotes")
             return ABSENT
         if value is None:
             return None
         try:
-            value = read_value(form, value)
+            value = read_value(spec, value)
             return value if check is None else check(value)
         except BadValue as fault:
-            self.fault(f"{names[0]} {fault.with_example(form)}")
+            self.fault(f"{names[0]} {fault.with_example(spec)}")
             return ABSENT
 
     def left(self) -> list[str]:
-        """Return the names that nothing has asked for."""
+        """Return the names that nothing has read or refused."""
         return [name for name in self.given if name not in self._read | self._refused]
 
     def claim(self, name: str) -> Any:
-        """Return a value as it came, under the name as it was written."""
+        """Return a value as it was given, and count it as read."""
         self._read.add(name)
         return self.given[name]
 
     def unknown(self, name: str, known: Iterable[str], otherwise: str = "") -> None:
-        """Note an argument that there is not, with the nearest one that there is."""
+        """Record an unknown argument, with the nearest known one."""
         near = nearest(name, known)
         hint = f": did you mean '{near}'?" if near else otherwise
         self.fault(f"unknown argument {shown(name)}{hint}")
 
     def finish(self, cause: HuggingFaceError | None = None) -> None:
-        """Raise what was found, if anything.
+        """Raise the faults, if there are any.
 
         Args:
-            cause: what the Hub said of the model; alone it is raised as it is.
+            cause: the Hub's refusal of the model; without other faults it is raised as it is.
 
         Raises:
             SettingsError: all faults on one line.
@@ -134,10 +137,10 @@ class Reader:
 
 
 def joined(faults: list[str]) -> str:
-    """Return faults on one line; those beyond its room are counted."""
+    """Return faults on one line; those beyond ``_MAX_TEXT`` are counted."""
     told: list[str] = []
     for fault in faults:
-        if told and sum(len(one) + 2 for one in told) + len(fault) > _ROOM:
+        if told and sum(len(one) + 2 for one in told) + len(fault) > _MAX_TEXT:
             break
         told.append(fault)
     more = len(faults) - len(told)

@@ -1,32 +1,41 @@
-"""The arguments that every engine, or every model, knows: the tables that all else follows from.
+"""The table of arguments: what each is called, what it accepts, its default and where it may be given.
 
-``creation_args.py`` and ``model_using_args.py`` hold the same names as plain constants for
-MindsDB; the reference tables of the documentation are made from here.
+Validation, messages, MindsDB's forms (``creation_args.py``, ``model_using_args.py``) and the reference
+tables of the documentation follow from here. See the package's docstring for how to add an argument.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 #: Where requests go unless an engine or a model says otherwise.
 ROUTER = "https://router.huggingface.co/hf-inference"
 
+ENGINE_LEVEL, MODEL_LEVEL, QUERY_LEVEL = "engine", "model", "query"
+#: The statements that take most arguments: CREATE MODEL, and SELECT to override it.
+_MODEL_AND_QUERY = (MODEL_LEVEL, QUERY_LEVEL)
+_EVERYWHERE = (ENGINE_LEVEL, MODEL_LEVEL, QUERY_LEVEL)
+
 
 @dataclass(frozen=True, slots=True)
 class ArgumentSpec:
-    """One argument: its name and what may be written there.
+    """One argument: its name and what it accepts.
 
     Attributes:
-        type: ``text``, ``number``, ``integer``, ``boolean``, ``list``, ``object``, or one that
-            says more of a text: ``secret``, ``url``, ``column``, ``columns``, ``template``.
+        type: ``text``, ``number``, ``integer``, ``boolean``, ``list``, ``object``, ``any``, or a special kind
+            of text: ``secret``, ``url``, ``column``, ``columns``, ``template``. Alternatives are joined with
+            `` or ``: ``boolean or text``.
         meaning: what it is, for the documentation.
         aliases: other names of the same argument.
-        default: what holds where nobody gives it.
-        least, most: bounds of a number, both allowed themselves.
-        above: a bound that is not allowed itself.
-        choices: the values there are; others are refused.
-        example: how a good value is written in SQL, for messages.
+        default: the value if nobody gives one.
+        least, most: bounds of a number, both allowed.
+        above: an exclusive lower bound.
+        choices: the only texts that are accepted.
+        items: type of a list's items. ``name``: text without the white space around it, and not empty.
+        example: a good value in SQL, for messages.
+        levels: the statements that accept it: ``engine`` (CREATE ML_ENGINE), ``model`` (CREATE MODEL),
+            ``query`` (SELECT).
     """
 
     name: str
@@ -38,140 +47,183 @@ class ArgumentSpec:
     most: float | None = None
     above: float | None = None
     choices: tuple[str, ...] = ()
+    items: str = "name"
     example: str | None = None
+    levels: tuple[str, ...] = _MODEL_AND_QUERY
 
     @property
     def secret(self) -> bool:
         return self.type == "secret"
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name and its aliases."""
+        return self.name, *self.aliases
 
-API_KEY = ArgumentSpec(
-    "api_key", "secret", "Hugging Face token", aliases=("huggingface_api_api_key",), example="'hf_…'"
-)  # fmt: skip
-BASE_URL = ArgumentSpec(
-    "base_url", "url", "replaces the Hugging Face router's URL, for a gateway or the sandbox", example=f"'{ROUTER}'"
-)  # fmt: skip
+    @property
+    def label(self) -> str:
+        """The name for people: ``Base URL``."""
+        words = self.name.split("_")
+        return " ".join(_LABELS.get(word, word if at else word.capitalize()) for at, word in enumerate(words))
+
+
+_LABELS = {"api": "API", "url": "URL", "ttl": "TTL"}
+
+
+# --- how requests are made -------------------------------------------------------------------
 
 _DAY = 24 * 3600
 _YEAR = 365 * _DAY
 
-#: How many requests, when, and again: everything that ``Execution`` holds, in its order.
-EXECUTION: tuple[ArgumentSpec, ...] = (
-    ArgumentSpec(
-        "on_error",
-        "text",
-        "after an error that retries cannot fix: stop the query (raise), or set the row to NULL (null)",
-        default="raise",
-        choices=("raise", "null"),
-        example="'null'",
-    ),
-    ArgumentSpec(
-        "use_cache", "boolean", "read answers from the cache and store new ones in it", default=True, example="false"
-    ),
-    ArgumentSpec(
-        "cache_ttl",
-        "integer",
-        "seconds that a stored answer stays valid",
-        default=_DAY,
-        least=0,
-        most=10 * _YEAR,
-        example=f"{_DAY}",
-    ),
-    ArgumentSpec("max_batch_size", "integer", "maximum rows per request", default=32, least=1, most=1000, example="32"),
-    ArgumentSpec(
-        "max_concurrency", "integer", "maximum concurrent requests", default=16, least=1, most=256, example="16"
-    ),
-    ArgumentSpec(
-        "requests_per_minute",
-        "number",
-        "maximum requests per minute, for all workers together",
-        above=0,
-        most=1_000_000,
-        example="300",
-    ),
-    ArgumentSpec("timeout", "number", "maximum seconds per request", default=60, above=0, most=3600, example="60"),
-    ArgumentSpec(
-        "max_retries",
-        "integer",
+#: The type of an argument, by the annotation of its field in ``Execution``.
+_TYPES = {"bool": "boolean", "int": "integer", "float": "number", "str": "text"}
+
+
+def _argument(default: Any, meaning: str, **more: Any) -> Any:
+    """Return a field of ``Execution`` that is an argument; ``more`` are attributes of its ``ArgumentSpec``."""
+    return field(default=default, metadata={"meaning": meaning, **more})
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How requests are made, retried, limited and cached. Each field is an argument, with its only default.
+
+    ``None`` is no limit.
+    """
+
+    on_error: str = _argument(
+        "raise", "after an error that retries cannot fix: stop the query (raise), or set the row to NULL (null)",
+        choices=("raise", "null"), example="'null'",
+    )  # fmt: skip
+    use_cache: bool = _argument(True, "read answers from the cache and store new ones in it", example="false")
+    cache_ttl: int = _argument(
+        _DAY, "seconds that a stored answer stays valid",
+        least=0, most=10 * _YEAR, example=f"{_DAY}", levels=_EVERYWHERE,
+    )  # fmt: skip
+    max_batch_size: int = _argument(32, "maximum rows per request", least=1, most=1000, example="32")
+    max_concurrency: int = _argument(
+        16, "maximum concurrent requests", least=1, most=256, example="16", levels=_EVERYWHERE
+    )
+    requests_per_minute: float | None = _argument(
+        None, "maximum requests per minute, for all workers together",
+        above=0, most=1_000_000, example="300", levels=_EVERYWHERE,
+    )  # fmt: skip
+    timeout: float = _argument(
+        60, "maximum seconds per request", above=0, most=3600, example="60", levels=_EVERYWHERE
+    )
+    max_retries: int = _argument(
+        5,
         "retries of a failed request; up to twice as many while other requests succeed, six times as many after 429",
-        default=5,
-        least=0,
-        most=20,
-        example="5",
-    ),
-    ArgumentSpec("deadline", "number", "maximum seconds per query", above=0, most=7 * _DAY, example="600"),
-    ArgumentSpec("max_requests", "integer", "maximum requests per query", least=1, most=10**9, example="1000"),
+        least=0, most=20, example="5", levels=_EVERYWHERE,
+    )  # fmt: skip
+    deadline: float | None = _argument(None, "maximum seconds per query", above=0, most=7 * _DAY, example="600")
+    max_requests: int | None = _argument(None, "maximum requests per query", least=1, most=10**9, example="1000")
+    include_meta: bool = _argument(
+        False, "add a JSON column with the source, attempts and latency of each answer", example="true"
+    )
+    dry_run: bool = _argument(False, "send nothing and show what would be sent", example="true")
+
+
+#: The arguments that ``Execution`` holds, in its order.
+EXECUTION: tuple[ArgumentSpec, ...] = tuple(
     ArgumentSpec(
-        "include_meta",
-        "boolean",
-        "add a JSON column with the source, attempts and latency of each answer",
-        default=False,
-        example="true",
-    ),
-    ArgumentSpec("dry_run", "boolean", "send nothing and show what would be sent", default=False, example="true"),
+        one.name, _TYPES[str(one.type).removesuffix(" | None")], default=one.default, **one.metadata
+    )
+    for one in fields(Execution)
 )
 
-_EXECUTION = {form.name: form for form in EXECUTION}
 
-#: What CREATE ML_ENGINE takes.
-ENGINE: tuple[ArgumentSpec, ...] = (
-    API_KEY,
-    BASE_URL,
-    ArgumentSpec(
-        "allowed_hosts", "list", "additional hosts that models and media URLs may reach, as host or host:port",
-        example="'models.example.com, 10.0.0.5:8080'",
-    ),
-    ArgumentSpec(
-        "media_roots", "list", "folders where media files may be read and generated files written",
-        example="'/srv/media'",
-    ),
-    ArgumentSpec("bill_to", "text", "organization to bill", example="'my-org'"),
-    *(
-        replace(_EXECUTION[name], meaning=f"{_EXECUTION[name].meaning}; default for the engine's models")
-        for name in ("max_concurrency", "requests_per_minute", "timeout", "max_retries", "cache_ttl")
-    ),
+# --- which model, where ----------------------------------------------------------------------
+
+API_KEY = ArgumentSpec(
+    "api_key", "secret", "Hugging Face token",
+    aliases=("huggingface_api_api_key",), example="'hf_…'", levels=(ENGINE_LEVEL, MODEL_LEVEL),
 )  # fmt: skip
+BASE_URL = ArgumentSpec(
+    "base_url", "url", "replaces the Hugging Face router's URL, for a gateway or the sandbox",
+    example=f"'{ROUTER}'", levels=(ENGINE_LEVEL, MODEL_LEVEL),
+)  # fmt: skip
+TASK = ArgumentSpec(
+    "task", "text", "the task, by its name on the Hub", example="'text-classification'", levels=(MODEL_LEVEL,)
+)
+MODEL_NAME = ArgumentSpec(
+    "model_name", "text", "the model's ID on the Hub",
+    aliases=("model",), example="'org/name'", levels=(MODEL_LEVEL,),
+)  # fmt: skip
+PROVIDER = ArgumentSpec(
+    "provider", "list",
+    "the Inference Provider that runs the model; for chat-completion also fastest, cheapest or preferred",
+    default="hf-inference (chat-completion: auto)", example="'hf-inference'", levels=(MODEL_LEVEL,),
+)  # fmt: skip
+ENDPOINT = ArgumentSpec(
+    "endpoint", "url", "URL of a server that serves one model",
+    example="'https://my-endpoint.endpoints.huggingface.cloud'", levels=(MODEL_LEVEL,),
+)  # fmt: skip
+ALLOWED_HOSTS = ArgumentSpec(
+    "allowed_hosts", "list", "additional hosts that models and media URLs may reach, as host or host:port",
+    example="'models.example.com, 10.0.0.5:8080'", levels=(ENGINE_LEVEL,),
+)  # fmt: skip
+MEDIA_ROOTS = ArgumentSpec(
+    "media_roots", "list", "folders where media files may be read and generated files written",
+    example="'/srv/media'", levels=(ENGINE_LEVEL,),
+)  # fmt: skip
+BILL_TO = ArgumentSpec("bill_to", "text", "organization to bill", example="'my-org'", levels=(ENGINE_LEVEL,))
+PARAMETERS = ArgumentSpec(
+    "parameters", "object", "task parameters; each can also be written as an argument of its own",
+    example="{'top_k': 3}",
+)  # fmt: skip
+OPTIONS = ArgumentSpec(
+    "options", "object", "request options, such as wait_for_model", example="{'wait_for_model': true}"
+)
 
-#: What CREATE MODEL takes for every task; further ones depend on the task.
-MODEL: tuple[ArgumentSpec, ...] = (
-    ArgumentSpec("task", "text", "the task, by its name on the Hub", example="'text-classification'"),
-    ArgumentSpec("model_name", "text", "the model's ID on the Hub", aliases=("model",), example="'org/name'"),
-    ArgumentSpec(
-        "provider", "text", "the Inference Provider that runs the model",
-        default="hf-inference (chat-completion: auto)", example="'hf-inference'",
-    ),
-    ArgumentSpec(
-        "endpoint", "url", "URL of a server that serves one model",
-        example="'https://my-endpoint.endpoints.huggingface.cloud'",
-    ),
-    replace(BASE_URL, meaning="overrides the engine's base_url"),
-    replace(API_KEY, meaning="overrides the engine's api_key"),
-    ArgumentSpec(
-        "parameters", "object", "task parameters; each can also be written as an argument of its own",
-        example="{'top_k': 3}",
-    ),
-    ArgumentSpec("options", "object", "request options, such as wait_for_model", example="{'wait_for_model': true}"),
+#: All arguments that do not depend on the task.
+ARGUMENTS: tuple[ArgumentSpec, ...] = (
+    TASK, MODEL_NAME, PROVIDER, ENDPOINT, API_KEY, BASE_URL, ALLOWED_HOSTS, MEDIA_ROOTS, BILL_TO, PARAMETERS, OPTIONS,
     *EXECUTION,
 )  # fmt: skip
 
-#: A template stands in for a column where the task allows it.
+
+def _as_of_engine(spec: ArgumentSpec) -> ArgumentSpec:
+    is_default = QUERY_LEVEL in spec.levels
+    return replace(spec, meaning=f"{spec.meaning}; default for the engine's models") if is_default else spec
+
+
+def _as_of_model(spec: ArgumentSpec) -> ArgumentSpec:
+    overrides = ENGINE_LEVEL in spec.levels and QUERY_LEVEL not in spec.levels
+    return replace(spec, meaning=f"overrides the engine's {spec.name}") if overrides else spec
+
+
+#: What CREATE ML_ENGINE accepts.
+ENGINE: tuple[ArgumentSpec, ...] = tuple(_as_of_engine(spec) for spec in ARGUMENTS if ENGINE_LEVEL in spec.levels)
+#: What CREATE MODEL accepts for every task; others depend on the task (``task_specs``).
+MODEL: tuple[ArgumentSpec, ...] = tuple(_as_of_model(spec) for spec in ARGUMENTS if MODEL_LEVEL in spec.levels)
+#: What SELECT … USING accepts for every task.
+QUERY: tuple[ArgumentSpec, ...] = tuple(spec for spec in ARGUMENTS if QUERY_LEVEL in spec.levels)
+#: Names that CREATE MODEL settles: a query cannot change them.
+FIXED: frozenset[str] = frozenset(
+    name for spec in MODEL if QUERY_LEVEL not in spec.levels for name in spec.names
+) | {"engine"}
+
+
+# --- what some tasks accept ------------------------------------------------------------------
+
+#: Instead of a column, if the task allows it.
 PROMPT_TEMPLATE = ArgumentSpec(
     "prompt_template", "template", "the prompt, with column names in double braces", example="'Summarise: {{review}}'"
 )
-#: Where the task talks in messages.
+#: For tasks with messages.
 SYSTEM_PROMPT = ArgumentSpec(
     "system_prompt", "text", "the system message, sent before the prompt", example="'Answer in one word.'"
 )
-#: Where the task makes media.
+#: For tasks that generate media.
 OUTPUT_DIR = ArgumentSpec(
-    "output_dir", "text", "folder inside media_roots to write generated files to",
-    example="'/srv/media/out'",
-)  # fmt: skip
+    "output_dir", "text", "folder inside media_roots to write generated files to", example="'/srv/media/out'"
+)
 
-#: Settled when the model is created; a query cannot change them.
-FIXED: tuple[str, ...] = ("task", "model_name", "provider", "endpoint", "base_url", "api_key", "engine")
 
-#: MindsDB's own arguments, which may reach us.
+# --- what MindsDB passes along ---------------------------------------------------------------
+
+#: MindsDB's own arguments, which are ignored here.
 HOST_CREATE: frozenset[str] = frozenset({"engine", "tag", "active", "join_learn_process"})
 HOST_QUERY: frozenset[str] = frozenset({"batch_size", "track_column", "partition_size", "threads", "error"})
 HOST_PREFIX = "__mdb"

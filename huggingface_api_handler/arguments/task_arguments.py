@@ -1,4 +1,4 @@
-"""Which arguments a task takes beside those of every task, and what a statement says in them."""
+"""Reads the arguments that depend on the task, and those of every query, from a statement into a ``Draft``."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import one_line
 from ..tasks import TASKS
-from ..tasks.parameters import check_parameters, parameter_fields
-from ..tasks.task import Argument, Input, Kind, Task
-from .coercion import BadValue, as_sql, plain_json, read_value
+from ..tasks.task import Input, Kind, ModelFacts, Task
+from .coercion import BadValue, as_sql, read_value
+from .models import EngineSettings
 from .names import nearest
 from .parsing import ABSENT, Reader
-from .specs import EXECUTION, MODEL, OUTPUT_DIR, PROMPT_TEMPLATE, SYSTEM_PROMPT, ArgumentSpec
-from .validators import RULES, check_fields, check_output_dir
-
-_OBJECTS = {form.name: form for form in MODEL if form.type == "object"}
+from .specs import EXECUTION, OPTIONS, OUTPUT_DIR, PARAMETERS, PROMPT_TEMPLATE, SYSTEM_PROMPT, ArgumentSpec, Execution
+from .task_specs import all_names, argument_spec, column_spec, constant_spec, own_specs, parameter_specs
+from .validators import check_constant, check_labels, check_output_dir
 
 
 @dataclass(slots=True)
 class Draft:
-    """What statements have said of a task's arguments so far; ``sources`` says which of them did."""
+    """The arguments of one or more statements, the later over the earlier; ``sources`` says which gave each."""
 
     columns: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
@@ -32,86 +32,24 @@ class Draft:
     sources: dict[str, str] = field(default_factory=dict)
 
 
-# --- forms -----------------------------------------------------------------------------------
-
-
-def column_form(one: Input) -> ArgumentSpec:
-    """Return the form of the argument that names an input's column."""
-    many = one.kind is Kind.RECORD
-    example = "'age, height'" if many else f"'{_example_column(one)}'"
-    return ArgumentSpec(
-        one.argument, "columns" if many else "column", one.meaning, aliases=one.aliases, example=example
-    )
-
-
-def _example_column(one: Input) -> str:
-    if one.argument.startswith("input_column"):
-        return one.kind.value + one.argument.removeprefix("input_column")
-    return one.argument.removesuffix("_column")
-
-
-def constant_form(task: Task, one: Input) -> ArgumentSpec:
-    """Return the form of the argument that gives an input the same value in every row."""
-    name = str(one.constant)
-    return ArgumentSpec(name, "text", f"{one.meaning}, the same for every row", example=_example(task, name, "text"))
-
-
-def argument_form(task: Task, one: Argument) -> ArgumentSpec:
-    """Return the form of one of a task's own arguments."""
-    return ArgumentSpec(
-        one.name, one.type, one.meaning, aliases=one.aliases, choices=one.choices,
-        example=f"'{one.choices[0]}'" if one.choices else _example(task, one.name, one.type),
-    )  # fmt: skip
-
-
-_EXAMPLES = {
-    "text": "'…'", "number": "0.5", "integer": "100", "boolean": "true", "list": "'first, second'", "object": "{…}",
-}  # fmt: skip
-
-
-def _example(task: Task, name: str, kind: str) -> str:
-    if name in task.example.using:
-        return as_sql(task.example.using[name])
-    return _EXAMPLES.get(kind, "'…'")
-
-
-def own_forms(task: Task) -> tuple[ArgumentSpec, ...]:
-    """Return the forms of all that only this task, or tasks like it, take; parameters excepted."""
-    forms = [column_form(one) for one in task.inputs]
-    forms += [constant_form(task, one) for one in task.inputs if one.constant]
-    forms += [argument_form(task, one) for one in task.arguments]
-    if any(one.template for one in task.inputs):
-        forms.append(PROMPT_TEMPLATE)
-    if task.chat:
-        forms.append(SYSTEM_PROMPT)
-    if task.makes is not None:
-        forms.append(OUTPUT_DIR)
-    return tuple(forms)
-
-
-def form_names(forms: Iterable[ArgumentSpec]) -> list[str]:
-    """Return all names, aliases included."""
-    return [name for form in forms for name in (form.name, *form.aliases)]
-
-
 # --- reading ---------------------------------------------------------------------------------
 
 
 def read_arguments(reader: Reader, task: Task, draft: Draft, layer: str, roots: tuple[str, ...]) -> None:
-    """Lay what a statement says over ``draft``: what it does not name stays, null takes away.
+    """Read a statement over ``draft``: arguments that it does not name stay, NULL removes them.
 
     Args:
         layer: ``model`` or ``query``, for ``sources``.
         roots: the engine's ``media_roots``.
     """
-    given = _taken(reader, _OBJECTS["parameters"], draft, layer)
+    given = _taken(reader, PARAMETERS, draft, layer)
     _lift(reader, task, given)
     _read_inputs(reader, task, draft, layer)
     for one in task.arguments:
-        value = reader.take(argument_form(task, one), RULES.get(one.name))
-        _set(draft.values, one.name, value, draft, layer)
+        _set(draft.values, one.name, reader.take(argument_spec(task, one)), draft, layer)
     if task.chat:
-        _set(draft.values, SYSTEM_PROMPT.name, reader.take(SYSTEM_PROMPT), draft, layer)
+        text = reader.take(SYSTEM_PROMPT, lambda text: check_constant(text, "put the column into prompt_template"))
+        _set(draft.values, SYSTEM_PROMPT.name, text, draft, layer)
     if task.makes is not None:
         folder = reader.take(OUTPUT_DIR, lambda text: check_output_dir(text.strip(), roots))
         kept: dict[str, Any] = {} if draft.output_dir is None else {OUTPUT_DIR.name: draft.output_dir}
@@ -122,11 +60,12 @@ def read_arguments(reader: Reader, task: Task, draft: Draft, layer: str, roots: 
 
 
 def read_common(reader: Reader, draft: Draft, layer: str) -> None:
-    """Lay what a statement says of options and execution over ``draft``; it is the same for every task."""
-    options = _taken(reader, _OBJECTS["options"], draft, layer)
+    """Read options and ``Execution`` over ``draft``; they are the same for every task."""
+    options = _taken(reader, OPTIONS, draft, layer)
     draft.options = _without_nulls({**draft.options, **options})
-    for form in EXECUTION:
-        _set(draft.execution, form.name, reader.take(form), draft, layer)
+    for spec in EXECUTION:
+        if layer in spec.levels:
+            _set(draft.execution, spec.name, reader.take(spec), draft, layer)
 
 
 def _set(values: dict[str, Any], name: str, value: Any, draft: Draft, layer: str) -> None:
@@ -150,28 +89,28 @@ def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _taken(reader: Reader, form: ArgumentSpec, draft: Draft, layer: str) -> dict[str, Any]:
-    value = reader.take(form, check_fields)
+def _taken(reader: Reader, spec: ArgumentSpec, draft: Draft, layer: str) -> dict[str, Any]:
+    value = reader.take(spec)
     if value is ABSENT or value is None:
         return {}
-    _note(draft, form.name, layer, value)
+    _note(draft, spec.name, layer, value)
     return dict(value)
 
 
 def _lift(reader: Reader, task: Task, given: dict[str, Any]) -> None:
-    """Read the task's own arguments out of ``parameters`` as if they stood beside it."""
+    """Treat the task's own arguments inside ``parameters`` as if they were written beside it."""
     for one in task.arguments:
         if one.name in given and one.name not in reader.given:
             reader.given[one.name] = given.pop(one.name)
 
 
 def _read_inputs(reader: Reader, task: Task, draft: Draft, layer: str) -> None:
-    """Read columns, constants and the template; of each input's ways one may be given, and takes the others' place."""
+    """Read columns, constants and the template. Each input has one of them, and a new one replaces the old."""
     template = reader.take(PROMPT_TEMPLATE) if any(one.template for one in task.inputs) else ABSENT
     for one in task.inputs:
-        column_of = column_form(one)
+        column_of = column_spec(one)
         column = reader.take(column_of)
-        constant = reader.take(constant_form(task, one)) if one.constant else ABSENT
+        constant = _take_constant(reader, task, one) if one.constant else ABSENT
         ways = {
             column_of.name: column,
             **({one.constant: constant} if one.constant else {}),
@@ -179,7 +118,7 @@ def _read_inputs(reader: Reader, task: Task, draft: Draft, layer: str) -> None:
         }
         chosen = [name for name, value in ways.items() if value is not ABSENT and value is not None]
         if len(chosen) > 1:
-            reader.fault(f"{chosen[0]} and {chosen[1]} exclude each other: write one of them")
+            reader.fault(f"{chosen[0]} and {chosen[1]} are mutually exclusive: write only one of them")
         for name, value in ways.items():
             if value is None or (chosen and name not in chosen):
                 _drop(draft, one, name)
@@ -193,6 +132,17 @@ def _read_inputs(reader: Reader, task: Task, draft: Draft, layer: str) -> None:
             _note(draft, name, layer, name)
 
 
+def _take_constant(reader: Reader, task: Task, one: Input) -> Any:
+    def check(text: str) -> str:
+        if one.template:
+            instead = f"write {PROMPT_TEMPLATE.name} = {as_sql(one_line(text, 80))}"
+        else:
+            instead = f"build the text in a sub-select, and write {one.argument} = {column_spec(one).example}"
+        return check_constant(text, instead)
+
+    return reader.take(constant_spec(task, one), check)
+
+
 def _drop(draft: Draft, one: Input, name: str) -> None:
     draft.sources.pop(name, None)
     if name == one.argument:
@@ -204,59 +154,95 @@ def _drop(draft: Draft, one: Input, name: str) -> None:
 
 
 def _read_parameters(reader: Reader, task: Task, draft: Draft, layer: str, given: Mapping[str, Any]) -> None:
-    """Read the fields of the Hub's parameter type, out of ``parameters`` and flat."""
-    flat: dict[str, Any] = {}
+    """Read the parameters of the task, inside ``parameters`` and beside it; unknown ones only inside."""
     left = reader.left()
-    fields = {one.name.lower(): one for one in parameter_fields(task)} if left or given else {}
-    inside = {name.lower() for name in given}
-    for name in left:
-        if name not in fields:
-            continue
-        if name in inside:
-            reader.fault(f"{name} is given twice, beside parameters and inside: write one of them")
-        try:
-            flat[fields[name].name] = read_value(ArgumentSpec(name, "any", ""), reader.claim(name))
-        except BadValue as fault:
-            reader.fault(f"{name} {fault}")
-    if not given and not flat:  # most queries: huggingface_hub need not be imported
+    if not given and not left:  # most queries: huggingface_hub need not be imported
         return
-    values, faults = check_parameters(task, {**given, **flat}, keep_unknown=True)
-    for text in faults:
-        reader.fault(text)
+    known = {spec.name.lower(): spec for spec in parameter_specs(task)}
+    inside = {name.lower(): name for name in given}
+    values = dict(given)
+    for name in left:
+        if name in known:
+            if name in inside:
+                reader.fault(f"{name} is given twice, inside parameters and beside it: write it once")
+            values[inside.get(name, name)] = reader.claim(name)
     for name, value in values.items():
+        spec = known.get(name.lower(), ArgumentSpec(name, "any", ""))
+        _drop_parameter(draft, name)
+        if value is None:
+            continue
         try:
-            values[name] = plain_json(value)
+            draft.parameters[spec.name] = read_value(spec, value)
+            draft.sources[spec.name] = layer
         except BadValue as fault:
-            reader.fault(f"{name} {fault}")
-    gone = {name.lower() for name, value in {**given, **flat}.items() if value is None}
-    for name in [one for one in draft.parameters if one.lower() in gone]:
-        del draft.parameters[name]
-        draft.sources.pop(name, None)
-    draft.parameters.update(values)
-    draft.sources.update(dict.fromkeys(values, layer))
+            reader.fault(f"{spec.name} {fault.with_example(spec)}")
 
 
-# --- what is missing, what is too much -------------------------------------------------------
+def _drop_parameter(draft: Draft, name: str) -> None:
+    for one in [one for one in draft.parameters if one.lower() == name.lower()]:
+        del draft.parameters[one]
+        draft.sources.pop(one, None)
+
+
+# --- the whole -------------------------------------------------------------------------------
+
+
+def drafted(draft: Draft, engine: EngineSettings) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the fields of ``ModelSettings`` that a draft and its engine determine, and the sources of all arguments.
+
+    ``Execution`` is the draft's, over the engine's, over the defaults.
+    """
+    inherited = {
+        spec.name: "engine" if spec.name in engine.execution else "default"
+        for spec in EXECUTION
+        if spec.name not in draft.execution
+    }
+    shared = {
+        "columns": draft.columns,
+        "prompt_template": draft.prompt_template,
+        "output_dir": draft.output_dir,
+        "values": draft.values,
+        "parameters": draft.parameters,
+        "options": draft.options,
+        "execution": Execution(**{**engine.execution, **draft.execution}),
+        "media_roots": engine.media_roots,
+    }
+    return shared, {**inherited, **draft.sources}
+
+
+def note_labels(reader: Reader, facts: ModelFacts | None, draft: Draft, layer: str) -> None:
+    """Record ``labels`` that do not fit the labels of the model, if the Hub's record names those."""
+    names = draft.values.get("labels")
+    if not names or draft.sources.get("labels") != layer or facts is None or not facts.id2label:
+        return
+    own = [label for _, label in sorted(facts.id2label.items(), key=lambda item: int(item[0]))]
+    try:
+        check_labels(names, own, facts.id or "the model")
+    except BadValue as fault:
+        reader.fault(f"labels {fault}")
+
+
+# --- missing and unknown arguments -----------------------------------------------------------
 
 
 def note_missing(reader: Reader, task: Task, draft: Draft) -> None:
-    """Note inputs and arguments that the task cannot do without."""
+    """Record required inputs and arguments that are missing."""
     for one in task.inputs:
         if one.kind is Kind.RECORD or not one.required or _is_fed(one, draft) or _was_tried(reader, task, one):
             continue
         if one.kind is Kind.TABLE and not draft.columns:  # then the query's own rows are the table
             continue
-        form = column_form(one)
-        ways = [f"{form.name} = {form.example}"]
+        spec = column_spec(one)
+        ways = [f"{spec.name} = {spec.example}"]
         if one.constant:
-            ways.append(f"{one.constant} = {constant_form(task, one).example}")
+            ways.append(f"{one.constant} = {constant_spec(task, one).example}")
         if one.template:
             ways.append(f"{PROMPT_TEMPLATE.name} = {PROMPT_TEMPLATE.example}")
-        reader.fault(f"task '{task.name}' needs {form.name}: write {' or '.join(ways)}")
+        reader.fault(f"task '{task.name}' needs {spec.name}: write {' or '.join(ways)}")
     for argument in task.arguments:
-        form = argument_form(task, argument)
-        if argument.required and argument.name not in draft.values and not reader.has(form):
-            reader.fault(f"task '{task.name}' needs {form.name}: write {form.name} = {form.example}")
+        spec = argument_spec(task, argument)
+        if argument.required and argument.name not in draft.values and not reader.has(spec):
+            reader.fault(f"task '{task.name}' needs {spec.name}: write {spec.name} = {spec.example}")
 
 
 def _is_fed(one: Input, draft: Draft) -> bool:
@@ -266,51 +252,51 @@ def _is_fed(one: Input, draft: Draft) -> bool:
 
 
 def _was_tried(reader: Reader, task: Task, one: Input) -> bool:
-    """Say whether the statement names the input, if badly: that fault is enough."""
+    """Return whether the statement names the input, even if wrongly: then that fault is enough."""
     return (
-        reader.has(column_form(one))
-        or (one.constant is not None and reader.has(constant_form(task, one)))
+        reader.has(column_spec(one))
+        or (one.constant is not None and reader.has(constant_spec(task, one)))
         or (one.template and reader.has(PROMPT_TEMPLATE))
     )
 
 
 def note_unknown(reader: Reader, task: Task | None, generic: Iterable[ArgumentSpec]) -> None:
-    """Note the arguments that nothing has asked for, each with what may have been meant.
+    """Record the arguments that nothing has read, each with the one that may be meant.
 
     Args:
-        task: ``None`` where it is not known: then only what no task takes is noted.
+        task: ``None`` if it is unknown: then only what no task accepts is recorded.
     """
     left = reader.left()
     if not left:
         return
-    common = form_names(generic)
+    common = all_names(generic)
     if task is None:
         anywhere = common + [name for one in TASKS.values() for name in _names_of(one)]
         for name in left:
             if name not in anywhere:
                 reader.unknown(name, anywhere)
         return
-    own = form_names(own_forms(task))
-    fields = [one.name for one in parameter_fields(task)]
-    told = f": task '{task.name}' takes {_told(task, fields)}"
+    own = all_names(own_specs(task))
+    parameters = [spec.name for spec in parameter_specs(task)]
+    listed = f": task '{task.name}' accepts {_listed(task, parameters)}"
     for name in left:
-        elsewhere = [one.name for one in TASKS.values() if name in form_names(own_forms(one))]
-        near = nearest(name, [*own, *fields, *common])
+        elsewhere = [one.name for one in TASKS.values() if name in all_names(own_specs(one))]
+        near = nearest(name, [*own, *parameters, *common])
         if elsewhere and (near is None or near not in own):
-            reader.fault(f"{name} is not for task '{task.name}' but for {_some(elsewhere)}")
+            reader.fault(f"{name} is not an argument of task '{task.name}' but of {_some(elsewhere)}: remove it")
         else:
-            reader.unknown(name, [*own, *fields, *common], told)
-            told = told if near else ""  # once is enough
+            reader.unknown(name, [*own, *parameters, *common], listed)
+            listed = listed if near else ""  # once is enough
 
 
 def _names_of(task: Task) -> list[str]:
-    return [*form_names(own_forms(task)), *(one.name for one in parameter_fields(task))]
+    return all_names([*own_specs(task), *parameter_specs(task)])
 
 
-def _told(task: Task, fields: list[str]) -> str:
-    names = [*(form.name for form in own_forms(task)), *fields]
+def _listed(task: Task, parameters: list[str]) -> str:
+    names = [*(spec.name for spec in own_specs(task)), *parameters]
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-    return f"{shown}, and what its service knows beside them inside parameters = {{…}}"
+    return f"{shown}; write other fields of its server inside parameters = {{…}}"
 
 
 def _some(names: list[str]) -> str:

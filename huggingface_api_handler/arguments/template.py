@@ -1,6 +1,6 @@
 """``prompt_template``: text with ``{{column}}`` in it.
 
-A template is split once; a cell's text is put in as it stands and never read as a template.
+A template is parsed once. A cell's text is inserted as it is, and never parsed as a template.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A parsed template: literal texts and column names by turns, beginning and ending with a text."""
+    """A parsed template: literal texts and column names in turn; the first and last are texts."""
 
     parts: tuple[str, ...]
 
@@ -27,7 +27,7 @@ class Template:
         )
 
     def render(self, cells: Mapping[str, str | None]) -> str | None:
-        """Return the text for one row; a NULL is put in as nothing, but where all are NULL so is the text."""
+        """Return the text for one row: NULL cells become empty text, and if all are NULL the text is ``None``."""
         if self.columns and all(cells.get(name) is None for name in self.columns):
             return None
         return "".join(part if position % 2 == 0 else cells.get(part) or "" for position, part in enumerate(self.parts))
@@ -37,20 +37,20 @@ def parse_template(text: str) -> Template:
     """Split ``text`` into literals and column names.
 
     Raises:
-        ValueError: saying what is wrong with it.
+        ValueError: with what is wrong with it.
     """
-    # Each piece is looked at once: a pattern would look through all that follows for every '{{' left open.
+    # Linear time: a regular expression would scan the rest of the text for every unmatched '{{'.
     first, *pieces = text.split("{{")
     parts = [first]
     for piece in pieces:
         name, closed, literal = piece.partition("}}")
         if not closed:
-            raise ValueError("has a '{{' or '}}' without its partner")
+            raise ValueError("has an unmatched '{{' or '}}'")
         parts += [name.strip(), literal]
     if any("}}" in literal for literal in parts[0::2]):
-        raise ValueError("has a '{{' or '}}' without its partner")
+        raise ValueError("has an unmatched '{{' or '}}'")
     if any(not name or "{" in name or "}" in name for name in parts[1::2]):
-        raise ValueError("names no column between '{{' and '}}'")
+        raise ValueError("has no column name between '{{' and '}}'")
     return Template(tuple(parts))
 
 

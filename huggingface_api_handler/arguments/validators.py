@@ -1,16 +1,20 @@
-"""Names and addresses that end up in a URL, a header or a file path."""
+"""Rules beyond an argument's type: IDs, addresses, folders, labels, providers.
+
+What passes may be part of a URL, a header or a file path.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..errors import SettingsError
+from ..errors import SettingsError, one_line
+from ..hub import provider_registry
 from ..net.redaction import holds_token, names_secret
 from ..net.url_policy import DEAD_HOST, UrlPolicy, parse_url
-from .coercion import BadValue, shown
+from .coercion import BadValue, as_sql, check_unique, shown
 from .names import nearest
 from .specs import ROUTER
 
@@ -18,107 +22,115 @@ _HUB_HOST = re.compile(r"huggingface\.co|(?:[a-z0-9-]+\.)+huggingface\.(?:co|clo
 _SEGMENT = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 _MODEL_ID = re.compile(rf"(?:{_SEGMENT}/)?{_SEGMENT}")
 _HUB_PAGE = re.compile(rf"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/({_SEGMENT}/{_SEGMENT})/?(?:[?#].*)?")
-_ROUTED = re.compile(rf"({_SEGMENT}/{_SEGMENT}):([A-Za-z0-9-]+)")
+_WITH_PROVIDER = re.compile(rf"((?:{_SEGMENT}/)?{_SEGMENT}):([A-Za-z0-9-]+)")
 _PROVIDER = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
-_ORGANISATION = re.compile(r"(?=.{1,96}\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_ORGANIZATION = re.compile(r"(?=.{1,96}\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VISIBLE = re.compile(r"[!-~]{1,200}")
-#: Providers that need no look-up in huggingface_hub's list.
-_OWN_PROVIDERS = frozenset({"hf-inference", "auto"})
+_COLUMN_IN_BRACES = re.compile(r"\{\{[^{}]+\}\}")
+#: Ways in which Hugging Face's router itself chooses a provider for a chat.
+POLICIES = ("fastest", "cheapest", "preferred")
 
 
 def check_model_id(name: str) -> str:
-    """Return a model's id on the Hub: ``org/name``, or ``name`` as old ones have it.
+    """Return a model's ID on the Hub: ``org/name``, or ``name`` for old models.
 
     Raises:
-        BadValue: for anything else; ids become part of a URL's path.
+        BadValue: for anything else; IDs become part of a URL's path.
     """
     name = name.strip()
     page = _HUB_PAGE.fullmatch(name)
     if page:
-        raise BadValue(f"must be an id, not a URL: write model_name = '{page[1]}'")
-    routed = _ROUTED.fullmatch(name)
-    if routed:
-        raise BadValue(f"must be an id alone: write model_name = '{routed[1]}', provider = '{routed[2].lower()}'")
+        raise BadValue(f"must be an ID, not a URL: write model_name = '{page[1]}'")
     if not _MODEL_ID.fullmatch(name) or len(name) > 193 or any(len(part) > 96 for part in name.split("/")):
-        raise BadValue(f"must be the id of a model on the Hub, not {shown(name)}: write model_name = 'org/name'")
+        raise BadValue(f"must be the ID of a model on the Hub, not {shown(name)}: write model_name = 'org/name'")
     if "--" in name or ".." in name or name.endswith(".git"):
-        raise BadValue(f"cannot be {shown(name)}: ids on the Hub have no '--', no '..' and do not end in '.git'")
+        raise BadValue(f"cannot be {shown(name)}: IDs on the Hub contain no '--' or '..' and do not end in '.git'")
     return name
 
 
+def split_provider(name: str) -> tuple[str, str | None]:
+    """Split ``org/name:provider``, as Hugging Face's router takes it, into the model's ID and the provider.
+
+    Raises:
+        BadValue: as ``check_model_id`` and ``check_providers``.
+    """
+    found = _WITH_PROVIDER.fullmatch(name.strip())
+    if found is None:
+        return check_model_id(name), None
+    try:
+        provider = check_providers([found[2]])
+    except BadValue as fault:
+        raise BadValue(f"ends in ':{found[2]}', and provider {fault}", advised=fault.advised) from None
+    return check_model_id(found[1]), provider
+
+
 def check_served_name(name: str) -> str:
-    """Return what an endpoint calls its model: any short text on one line."""
+    """Return an endpoint's name for its model: any short text on one line."""
     name = name.strip()
     if not _VISIBLE.fullmatch(name):
         raise BadValue(f"must be at most 200 visible ASCII characters without spaces, not {shown(name)}")
     return name
 
 
-def check_provider(name: str) -> str:
-    """Return the name of an Inference Provider that huggingface_hub knows.
+def check_providers(names: list[str]) -> str:
+    """Return Inference Providers that huggingface_hub knows, in order of preference, joined with commas.
 
     Raises:
-        BadValue: for others, with the nearest one.
+        BadValue: for unknown ones, with the nearest known one.
     """
-    name = name.strip().lower()
-    if name in _OWN_PROVIDERS:
-        return name
-    known = _known_providers()
-    if not _PROVIDER.fullmatch(name) or (known and name not in known):
-        near = nearest(name, known)
-        hint = f"did you mean '{near}'?" if near else f"there are: {', '.join(known)}"
-        raise BadValue(f"{shown(name)} is unknown: {hint}", advised=True)
-    return name
-
-
-def _known_providers() -> tuple[str, ...]:
-    # The list stands in a module of huggingface_hub's own; where it moves, the service judges instead.
-    try:
-        from huggingface_hub.inference._providers import PROVIDERS
-    except ImportError:
-        return ()
-    return ("auto", *sorted(PROVIDERS))
+    folded = check_unique([name.strip().lower() for name in names])
+    known = ("auto", *POLICIES, *sorted(provider_registry.helpers()))
+    for name in folded:
+        is_own = name in provider_registry.OWN or name in POLICIES
+        # Without huggingface_hub's list, the service judges.
+        if not is_own and (not _PROVIDER.fullmatch(name) or (provider_registry.helpers() and name not in known)):
+            near = nearest(name, known)
+            hint = f"did you mean '{near}'?" if near else f"choose one of {', '.join(known)}"
+            raise BadValue(f"{shown(name)} is unknown: {hint}", advised=True)
+        if len(folded) > 1 and name in ("auto", *POLICIES):
+            raise BadValue(f"'{name}' chooses among all providers: write provider = '{name}' without other names")
+    return ", ".join(folded)
 
 
 def check_url(text: str, *, name: str) -> str:
     """Return an http(s) URL without user, password and fragment, as it was written.
 
     Raises:
-        BadValue: what it breaks; the URL itself is not repeated, it may hold a password.
+        BadValue: with the rule that it breaks; the URL is not repeated, since it may contain a password.
     """
     if "#" in text:
         raise BadValue("must not have a fragment (#…)")
     try:
         place = parse_url(text)
     except ValueError as error:
-        raise BadValue(f"is no URL that can be used: {error}") from None
+        raise BadValue(f"is not a usable URL: {error}") from None
     if place.host == DEAD_HOST:
-        rest = f"write base_url = '{ROUTER}' or leave it out" if name == "base_url" else "leave it out"
-        raise BadValue(f"names {DEAD_HOST}, which Hugging Face has switched off: {rest}")
+        rest = f"write base_url = '{ROUTER}', or remove it" if name == "base_url" else "remove it"
+        raise BadValue(f"names {DEAD_HOST}, which Hugging Face has shut down: {rest}", advised=True)
     if place.scheme == "http" and _HUB_HOST.fullmatch(place.host):
         raise BadValue(
-            f"must begin with https:// where it leads to Hugging Face: write {name} = 'https://{place.host}…'"
+            f"must begin with https:// for a host of Hugging Face: write {name} = 'https://{place.host}…'"
         )
     return text
 
 
 def check_base_url(text: str) -> str:
-    """Return a base URL without a slash at its end; ``/models/{id}`` is put behind it.
+    """Return a base URL without a slash at its end; ``/models/{id}`` is appended to it.
 
     Raises:
-        BadValue: as ``check_url``, and where it holds a query or ends in ``/models``.
+        BadValue: as ``check_url``, and if it has a query or ends in ``/models``.
     """
     text = check_url(text, name="base_url").rstrip("/")
     if "?" in text:
-        raise BadValue("must not have a query (?…), since paths are put behind it", advised=True)
+        raise BadValue("must not have a query (?…), because paths are appended to it: remove the query", advised=True)
     if text.endswith("/models"):
         shorter = text.removesuffix("/models")
-        raise BadValue(f"must end before /models, which is put behind it: write base_url = '{shorter}'")
+        raise BadValue(f"must end before /models, which is appended to it: write base_url = '{shorter}'")
     return text
 
 
 def check_service(text: str, *, name: str, policy: UrlPolicy) -> None:
-    """Refuse a URL whose host this engine may not ask.
+    """Refuse a URL whose host this engine may not reach.
 
     Raises:
         BadValue: with what the engine's owner can do about it.
@@ -131,38 +143,38 @@ def check_service(text: str, *, name: str, policy: UrlPolicy) -> None:
 
 
 def check_hosts(hosts: Iterable[str]) -> tuple[str, ...]:
-    """Return entries of ``allowed_hosts``. Raises ``BadValue`` for what is no host."""
+    """Return the entries of ``allowed_hosts``. Raises ``BadValue`` for anything but a host."""
     entries = tuple(dict.fromkeys(host.strip().lower() for host in hosts))
     for entry in entries:
         try:
             UrlPolicy(allowed_hosts=(entry,))
         except SettingsError:
             raise BadValue(
-                f"must hold hosts as 'host' or 'host:port', without https://, path or *; {shown(entry)} is none"
+                f"must list hosts as 'host' or 'host:port', without https://, path or *, not {shown(entry)}"
             ) from None
     return entries
 
 
 def check_folders(folders: Iterable[str]) -> tuple[str, ...]:
-    """Return absolute folders, tidied. Raises ``BadValue`` for relative ones."""
+    """Return normalised absolute folders. Raises ``BadValue`` for relative ones."""
     tidy = []
     for folder in folders:
         if not os.path.isabs(folder):
-            raise BadValue(f"must hold whole paths; {shown(folder)} does not begin at the root")
+            raise BadValue(f"must list absolute paths, not {shown(folder)}")
         tidy.append(os.path.normpath(folder))
     return tuple(dict.fromkeys(tidy))
 
 
 def check_output_dir(folder: str, roots: tuple[str, ...]) -> str:
-    """Return a folder that stands inside one of ``roots``, links followed.
+    """Return a folder that is inside one of ``roots``, after following links.
 
     Raises:
-        BadValue: where it does not, or there are no roots.
+        BadValue: it is not, or there are no roots.
     """
     if not roots:
-        raise BadValue("needs an engine that allows folders: CREATE ML_ENGINE … USING media_roots = '/srv/media'")
+        raise BadValue("needs an engine with media_roots: CREATE ML_ENGINE … USING media_roots = '/srv/media'")
     if not os.path.isabs(folder):
-        raise BadValue(f"must be a whole path, not {shown(folder)}")
+        raise BadValue(f"must be an absolute path, not {shown(folder)}")
     real = os.path.realpath(folder)
     for root in roots:
         base = os.path.realpath(root)
@@ -173,12 +185,12 @@ def check_output_dir(folder: str, roots: tuple[str, ...]) -> str:
 
 
 def check_bill_to(text: str) -> str:
-    """Return the name of an organisation on the Hub, which goes into a header. Raises ``BadValue``."""
+    """Return the name of an organization on the Hub, which goes into a header. Raises ``BadValue``."""
     text = text.strip()
     if re.match(r"(?:hf|api_org)_", text):
-        raise BadValue("must be the name of an organisation, not a token: write the token in api_key", advised=True)
-    if not _ORGANISATION.fullmatch(text) or "--" in text or ".." in text:
-        raise BadValue(f"must be the name of an organisation on the Hub, not {shown(text)}")
+        raise BadValue("must be the name of an organization, not a token: write the token in api_key", advised=True)
+    if not _ORGANIZATION.fullmatch(text) or "--" in text or ".." in text:
+        raise BadValue(f"must be the name of an organization on the Hub, not {shown(text)}")
     return text
 
 
@@ -248,17 +260,60 @@ def _folded(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def check_labels(labels: list[str]) -> list[str]:
-    """Return candidate labels. Raises ``BadValue`` for doubles, too many or too long ones."""
-    twice = next((label for label in labels if labels.count(label) > 1), None)
-    if twice is not None:
-        raise BadValue(f"names {shown(twice)} twice: write it once")
+def check_candidates(labels: list[str]) -> list[str]:
+    """Return candidate labels. Raises ``BadValue`` for repeated, too many or too long ones."""
+    check_unique(labels)
     if len(labels) > 1000:
-        raise BadValue(f"must name at most 1000 labels, not {len(labels)}")
+        raise BadValue(f"must list at most 1000 labels, not {len(labels)}")
     if any(len(label) > 1000 for label in labels):
         raise BadValue("must have labels of at most 1000 characters")
     return labels
 
 
-#: Rules that an argument of this name has beyond its type, whichever task it belongs to.
-RULES: Mapping[str, Any] = {"candidate_labels": check_labels}
+def check_labels(names: Sequence[str], own: Sequence[str], model: str) -> None:
+    """Refuse names for a model's labels that do not fit them.
+
+    Args:
+        own: the model's labels, in its order.
+
+    Raises:
+        BadValue: another number of names, or a label of the model in the place of another.
+    """
+    listed = one_line(", ".join(own), 200)
+    if len(names) != len(own):
+        raise BadValue(
+            f"must be {len(own)} names, one for each label of {model} in its order ({listed}), not {len(names)}: "
+            f"write labels = {one_line(as_sql(list(own)), 200)} with your own names"
+        )
+    places = {label.casefold(): place for place, label in enumerate(own)}
+    moved = next((name for place, name in enumerate(names) if places.get(name.casefold(), place) != place), None)
+    if moved is not None:
+        raise BadValue(
+            f"gives the name {shown(moved)} to another label of {model}: write the names in the order of its labels, "
+            f"{listed}"
+        )
+
+
+def check_constant(text: str, instead: str) -> str:
+    """Return a text that is sent as it is written. Raises ``BadValue`` if it names columns in braces.
+
+    Args:
+        instead: how to write a text with columns.
+    """
+    found = _COLUMN_IN_BRACES.search(text)
+    if found is not None:
+        raise BadValue(f"is sent as it is written, and {shown(found[0])} is not replaced: {instead}", advised=True)
+    return text
+
+
+#: Rules that hold wherever an argument of this name occurs.
+RULES: Mapping[str, Callable[[Any], Any]] = {
+    "allowed_hosts": check_hosts,
+    "bill_to": check_bill_to,
+    "candidate_labels": check_candidates,
+    "labels": check_unique,
+    "media_roots": check_folders,
+    "options": check_fields,
+    "parameters": check_fields,
+    "provider": check_providers,
+}

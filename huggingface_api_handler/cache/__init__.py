@@ -1,9 +1,10 @@
-"""The answer stores: a file, a Redis, none."""
+"""What outlives a query: in a file, in Redis, or nowhere."""
 
 from __future__ import annotations
 
-from .base import Cache, NoCache, Run
+from .base import Cache, NoCache
 from .redis import RedisCache
+from .runs import Run
 from .sqlite import SqliteCache
 
 __all__ = ["Cache", "NoCache", "RedisCache", "Run", "SqliteCache"]

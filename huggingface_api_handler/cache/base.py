@@ -1,250 +1,175 @@
-"""What is kept between queries, whatever keeps it: answers, counters, and how far runs are."""
+"""What every cache does, and what becomes of a cache that fails."""
 
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import TypeVar
+
+from .runs import Run
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Seconds between two notes of how far a run is.
-NOTE_EVERY = 1.0
-#: Seconds for which a store that failed is left alone.
-LEAVE_ALONE = 30.0
-#: Answers that wait at the most for a store that cannot be written to.
-PENDING = 20_000
-#: Runs of one scope that are remembered, and for how many seconds.
-RUNS_KEPT = 100
-RUNS_KEPT_FOR = 30 * 86400.0
-
-#: Seconds of a pace that a worker who has been idle may make up for.
+#: Seconds for which a cache that failed is left alone.
+PAUSE = 30.0
+#: Seconds of a rate that a worker who has been idle may catch up on.
 CREDIT = 0.05
-#: Workers that can wait for a turn at the same time. A turn that is further away than all of theirs
-#: was noted before a clock was set back.
+#: Workers that can wait for their next request at the same time. A time that is further away than all of theirs
+#: was written before a clock was set back.
 WAITING = 256
 
-RUNNING = "running"
-#: State of a run whose process has gone without saying so.
-LOST = "lost"
 
+class Cache:
+    """Keeps what outlives a query; this one keeps nothing.
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """How far a prediction is.
-
-    Attributes:
-        run: its id.
-        scope: whose it is, as in the counters.
-        rows: inputs to send; ``done`` of them have an answer or an error, ``errors`` an error.
-        started, updated: seconds since 1970.
-        state: ``running``, ``lost``, or what it ended in.
-        pid, host: the process that does, or did, it.
-        rate: inputs a second of late, as the process last said; 0: it has not.
+    Keys are opaque text of the caller's, values are bytes. A cache never raises when it fails: queries go on
+    without it. All methods may be called from several threads and several processes at once.
     """
 
-    run: str
-    scope: str
-    model: str
-    task: str
-    rows: int
-    done: int = 0
-    errors: int = 0
-    started: float = 0.0
-    updated: float = 0.0
-    state: str = RUNNING
-    pid: int = 0
-    host: str = ""
-    rate: float = 0.0
-
-
-class Cache(Protocol):
-    """Keeps what should outlive a query. It never raises for what befalls it: without it all goes on.
-
-    Keys are opaque text of the caller's; values are bytes. All of it may be called from several
-    threads and several processes at once.
-    """
+    # Answers
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """The values of those of ``keys`` that are there and have not expired."""
-        ...
+        """The values of those of ``keys`` that are there, intact, and have not expired."""
+        return {}
 
-    def put_many(self, values: Mapping[str, bytes], ttl: float | None = None) -> None:
-        """Keep ``values`` for ``ttl`` seconds; once it returns they outlive this process."""
-        ...
+    def put_many(self, values: Mapping[str, bytes], ttl: float | None = None, *, scope: str = "") -> None:
+        """Keep ``values`` for ``ttl`` seconds; once it returns they outlive this process.
+
+        While the cache cannot be written to, they wait in memory, where ``get_many`` finds them.
+
+        Args:
+            scope: whose they are, as in the counters.
+        """
+
+    # Counters
 
     def count(self, scope: str, counts: Mapping[str, float]) -> None:
         """Add ``counts`` to the counters of ``scope``."""
-        ...
 
     def usage(self, scope: str) -> dict[str, float]:
         """The counters of ``scope``, over all processes."""
-        ...
+        return {}
+
+    # Runs
 
     def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int, pid: int | None = None) -> None:
-        """Note that a run has begun."""
-        ...
+        """Record that a run has started."""
 
     def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0) -> None:
-        """Note how far a run is, and how fast of late; at most once a second is it written."""
-        ...
+        """Record the progress of a run and its recent rate; written once a second at most."""
 
     def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:
-        """Note that a run has ended."""
-        ...
+        """Record that a run has ended; answers that wait in memory are written, if that is possible by now."""
 
     def runs(self, scope: str) -> list[Run]:
         """Running and recent runs of ``scope``, newest first."""
-        ...
-
-    def claim(self, pace: str, gap: float, count: int = 1) -> float | None:
-        """Take the next ``count`` turns, ``gap`` seconds apart, of those that all who name ``pace`` share.
-
-        Returns:
-            seconds until the first of them; ``None`` where nobody keeps turns: each is on its own.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of files and connections."""
-        ...
-
-
-class NoCache:
-    """Keeps nothing."""
-
-    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        return {}
-
-    def put_many(self, values: Mapping[str, bytes], ttl: float | None = None) -> None:
-        return
-
-    def count(self, scope: str, counts: Mapping[str, float]) -> None:
-        return
-
-    def usage(self, scope: str) -> dict[str, float]:
-        return {}
-
-    def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int, pid: int | None = None) -> None:
-        return
-
-    def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0) -> None:
-        return
-
-    def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:
-        return
-
-    def runs(self, scope: str) -> list[Run]:
         return []
 
-    def claim(self, pace: str, gap: float, count: int = 1) -> float | None:
+    # Rates
+
+    def reserve_requests(self, rate: str, interval: float, count: int = 1) -> float | None:
+        """Reserve the next ``count`` requests, ``interval`` seconds apart, of the rate that all workers share.
+
+        Returns:
+            seconds until the first of them; ``None``: the rate is not shared, each worker keeps its own.
+        """
         return None
 
     def close(self) -> None:
-        return
+        """Release files and connections."""
 
 
-def furthest(gap: float, count: int) -> float:
-    """Seconds that a turn can be away, if all who may wait have one."""
-    return WAITING * gap * count
-
-
-def pace_trouble(name: str) -> CircuitBreaker:
-    """Where turns cannot be shared."""
-    return CircuitBreaker(name, without="requests_per_minute holds for each worker by itself")
-
-
-def portions(values: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Cut ``values`` into lists of at most ``size``."""
-    rest = iter(values)
-    while portion := list(islice(rest, size)):
-        yield portion
-
-
-def this_process(pid: int | None) -> tuple[int, str]:
-    """Process id and host that a run is noted under."""
-    return (os.getpid() if pid is None else pid), socket.gethostname()
-
-
-def seen_from_here(run: Run, now: float) -> Run:
-    """``run``, or what has become of it if its process went without a word."""
-    if run.state != RUNNING or not run.pid:
-        return run
-    if run.host == socket.gethostname():
-        try:
-            os.kill(run.pid, 0)
-        except ProcessLookupError:
-            return replace(run, state=LOST)
-        except OSError:
-            pass
-        return run
-    # On another host there is only its silence to go by.
-    return replace(run, state=LOST) if now - run.updated > 3600.0 else run
-
-
-class Throttle:
-    """Lets one note of each run through every ``NOTE_EVERY`` seconds."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._last: dict[str, float] = {}
-
-    def start(self, run: str) -> None:
-        with self._lock:
-            self._last[run] = self._clock()
-
-    def may_pass(self, run: str) -> bool:
-        now = self._clock()
-        with self._lock:
-            if now - self._last.get(run, float("-inf")) < NOTE_EVERY:
-                return False
-            self._last[run] = now
-            return True
-
-    def end(self, run: str) -> None:
-        with self._lock:
-            self._last.pop(run, None)
+class NoCache(Cache):
+    """Keeps nothing."""
 
 
 class CircuitBreaker:
-    """Remembers that a store has failed: it is warned of once and left alone for a while."""
+    """Leaves a cache alone for a while after it failed, and warns of it once.
+
+    Args:
+        name: of the cache, for the log.
+        clock: seconds that only grow.
+        consequence: what holds while the cache is left alone, for the log.
+    """
 
     def __init__(
         self,
         name: str,
         clock: Callable[[], float] = time.monotonic,
         *,
-        without: str = "predictions go on without it",
+        consequence: str = "predictions continue without it",
     ) -> None:
         self._name = name
-        self._without = without
+        self._consequence = consequence
         self._clock = clock
-        self._until = float("-inf")
+        self._open_until = float("-inf")
+        self._failures = 0
         self._warned = False
 
     @property
-    def lasts(self) -> bool:
-        """Whether the store is to be left alone."""
-        return self._clock() < self._until
+    def is_open(self) -> bool:
+        """Whether the cache is to be left alone."""
+        return self._clock() < self._open_until
 
-    def met(self, why: object) -> None:
-        """The store has just failed."""
-        self._until = self._clock() + LEAVE_ALONE
-        if not self._warned:
+    def record_failure(self, error: object, *, transient: bool = False) -> None:
+        """Leave the cache alone from now on. A ``transient`` failure is worth a warning when it happens again."""
+        self._open_until = self._clock() + PAUSE
+        self._failures += 1
+        if not self._warned and (not transient or self._failures > 1):
             self._warned = True
-            log.warning("%s cannot be used, %s: %s", self._name, self._without, why)
+            log.warning("%s cannot be used, %s: %s", self._name, self._consequence, error)
 
-    def over(self) -> None:
-        """The store has just worked."""
+    def record_success(self) -> None:
+        """Use the cache again."""
+        self._open_until = float("-inf")
+        self._failures = 0
         if self._warned:
             self._warned = False
             log.warning("%s can be used again", self._name)
+
+
+def longest_wait(interval: float, count: int) -> float:
+    """Seconds until a reserved request, if all workers that may wait have reserved theirs before."""
+    return WAITING * interval * count
+
+
+def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Cut ``values`` into lists of at most ``size``."""
+    rest = iter(values)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+class Throttle:
+    """Lets an event of each key pass once every ``interval`` seconds of ``clock``, which may be set back."""
+
+    def __init__(self, interval: float, clock: Callable[[], float]) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last: dict[str, float] = {}
+
+    def start(self, key: str) -> None:
+        """Count the interval of ``key`` from now."""
+        with self._lock:
+            self._last[key] = self._clock()
+
+    def passes(self, key: str) -> bool:
+        """Whether the event of ``key`` that happens now may pass."""
+        now = self._clock()
+        with self._lock:
+            last = self._last.get(key)
+            if last is not None and abs(now - last) < self._interval:
+                return False
+            self._last[key] = now
+            return True
+
+    def end(self, key: str) -> None:
+        """Forget ``key``."""
+        with self._lock:
+            self._last.pop(key, None)

@@ -1,58 +1,46 @@
-"""A store in a Redis that the processes of several machines share."""
+"""A cache in a Redis that the processes of several machines share."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from .base import (
-    CREDIT,
-    PENDING,
-    RUNNING,
-    RUNS_KEPT,
-    RUNS_KEPT_FOR,
-    CircuitBreaker,
-    Run,
-    Throttle,
-    furthest,
-    pace_trouble,
-    portions,
-    seen_from_here,
-    this_process,
-)
+from .base import CREDIT, CircuitBreaker, batched, longest_wait
+from .persistent import NEVER, PersistentCache
+from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, this_process, with_state
 
 T = TypeVar("T")
 
 #: Keys in one command.
-PORTION = 1000
-#: Seconds for a connection, and for an answer, where the settings name none.
-CONNECT_TIMEOUT, TIMEOUT = 2.0, 10.0
+KEYS_AT_ONCE = 1000
+#: Seconds for a connection, and for a response, where the settings name none.
+CONNECT_TIMEOUT, TIMEOUT = 2.0, 3.0
 #: What MindsDB's own client takes beside the connection's arguments.
 _NOT_OURS = ("script_dir",)
 
-#: Takes turns by the clock of the server, which is the same for everybody. Kept is when the next one
-#: is, in seconds since 1970. In: key; gap, count, credit, the furthest a turn can be away.
-_CLAIM = """
+#: Reserves requests by the clock of the server, which is the same for everybody. Stored is the time of the next
+#: one, in seconds since 1970. In: key; interval, count, credit, the longest wait.
+_RESERVE_REQUESTS = """
 local told = redis.call('TIME')
 local now = tonumber(told[1]) + tonumber(told[2]) / 1000000
-local gap, count = tonumber(ARGV[1]), tonumber(ARGV[2])
-local turn = tonumber(redis.call('GET', KEYS[1]) or '0')
-if turn > now + tonumber(ARGV[4]) then turn = 0 end
-turn = math.max(turn, now - tonumber(ARGV[3]))
-local after = turn + gap * count
+local interval, count = tonumber(ARGV[1]), tonumber(ARGV[2])
+local at = tonumber(redis.call('GET', KEYS[1]) or '0')
+if at > now + tonumber(ARGV[4]) then at = 0 end
+at = math.max(at, now - tonumber(ARGV[3]))
+local after = at + interval * count
 redis.call('SET', KEYS[1], string.format('%.6f', after), 'PX', math.ceil((after - now) * 1000) + 60000)
-return string.format('%.6f', turn - now)
+return string.format('%.6f', at - now)
 """
 
 
-class RedisCache:
-    """Answers, counters, runs and paces in Redis. While it cannot be reached, all goes on without it.
+class RedisCache(PersistentCache):
+    """Answers, counters, runs and rates in Redis.
 
     Args:
         connection: a URL (``redis://…``) or the arguments of ``redis.Redis``.
-        prefix: stands before every key.
+        prefix: of every key.
         clock: seconds since 1970.
     """
 
@@ -63,155 +51,148 @@ class RedisCache:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__(clock)
         self._connection = connection
         self._prefix = prefix
-        self._clock = clock
         self._client: Any = None
         self._lock = threading.Lock()
-        self._throttle = Throttle()
-        #: Answers that wait for Redis, and when they expire.
-        self._pending: dict[str, tuple[bytes, float | None]] = {}
-        self._trouble = CircuitBreaker("the answer store in Redis")
-        # Apart from the store's: a Redis may refuse scripts and keep answers all the same.
-        self._pacing = pace_trouble("the pace in Redis")
+        self._breaker = CircuitBreaker("the answer cache in Redis")
+        # Apart from the other: a Redis may refuse scripts and keep answers all the same.
+        self._scripts = CircuitBreaker(
+            "the rate limit in Redis", consequence="requests_per_minute holds for each worker by itself"
+        )
 
-    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """See ``Store``."""
+    # Answers
 
+    def _read_answers(self, keys: list[str]) -> Mapping[str, bytes]:
         def read(client: Any) -> dict[str, bytes]:
             found: dict[str, bytes] = {}
-            for some in portions(keys, PORTION):
+            for some in batched(keys, KEYS_AT_ONCE):
                 values = client.mget([self._answer(key) for key in some])
                 found.update((key, value) for key, value in zip(some, values, strict=True) if value is not None)
             return found
 
-        keys = list(keys)
-        return (self._work(read) or {}) if keys else {}
+        return self._run(read) or {}
 
-    def put_many(self, values: Mapping[str, bytes], ttl: float | None = None) -> None:
-        """See ``Store``."""
-        ends = None if ttl is None else self._clock() + ttl
-        with self._lock:
-            self._pending.update((key, (value, ends)) for key, value in values.items())
-            taken, self._pending = self._pending, {}
+    def _write_pending(self, *, probe: bool = False) -> bool:
+        if self._breaker.is_open and not probe:
+            return False
+        taken = self._pending.take()
 
         def write(client: Any) -> bool:
             now = self._clock()
-            for some in portions(taken.items(), PORTION):
+            for some in batched(taken.items(), KEYS_AT_ONCE):
                 pipeline = client.pipeline(transaction=False)
-                for key, (value, until) in some:
-                    pipeline.set(
-                        self._answer(key), value, px=None if until is None else max(1, round((until - now) * 1000))
-                    )
+                for key, (value, expires) in some:
+                    left = None if expires >= NEVER else max(1, round((expires - now) * 1000))
+                    pipeline.set(self._answer(key), value, px=left)
                 pipeline.execute()
             return True
 
-        if taken and not self._work(write):
-            with self._lock:
-                # They wait for the next write: a Redis that is started anew costs no answers.
-                self._pending = dict([*taken.items(), *self._pending.items()][-PENDING:])
+        if not taken or self._run(write, probe=probe):
+            return True
+        self._pending.give_back(taken)
+        return False
+
+    # Counters
 
     def count(self, scope: str, counts: Mapping[str, float]) -> None:
-        """See ``Store``."""
-
         def write(client: Any) -> None:
             pipeline = client.pipeline(transaction=False)
             for name, value in counts.items():
                 if value:
-                    pipeline.hincrbyfloat(f"{self._prefix}:usage:{scope}", name, value)
+                    pipeline.hincrbyfloat(self._key("usage", scope), name, value)
             pipeline.execute()
 
         if any(counts.values()):
-            self._work(write)
+            self._run(write)
 
     def usage(self, scope: str) -> dict[str, float]:
-        """See ``Store``."""
-        found = self._work(lambda client: client.hgetall(f"{self._prefix}:usage:{scope}")) or {}
+        found = self._run(lambda client: client.hgetall(self._key("usage", scope))) or {}
         return {_text(name): float(value) for name, value in found.items()}
 
+    # Runs
+
     def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int, pid: int | None = None) -> None:
-        """See ``Store``."""
         now = self._clock()
-        self._throttle.start(run)
+        self._updates.start(run)
         own_pid, host = this_process(pid)
-        note = {
+        fields = {
             "scope": scope, "model": model, "task": task, "rows": rows, "done": 0, "errors": 0,
             "started": repr(now), "updated": repr(now), "state": RUNNING, "pid": own_pid, "host": host,
         }  # fmt: skip
 
         def write(client: Any) -> None:
-            index = f"{self._prefix}:runs:{scope}"
+            key, index = self._key("run", run), self._key("runs", scope)
             pipeline = client.pipeline(transaction=False)
-            pipeline.hset(self._run(run), mapping=note)
-            pipeline.expire(self._run(run), int(RUNS_KEPT_FOR))
+            pipeline.hset(key, mapping=fields)
+            pipeline.expire(key, int(RUNS_KEPT_FOR))
             pipeline.zadd(index, {run: now})
             pipeline.zremrangebyrank(index, 0, -RUNS_KEPT - 1)
             pipeline.expire(index, int(RUNS_KEPT_FOR))
             pipeline.execute()
 
-        self._work(write)
+        self._run(write)
 
-    def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0) -> None:
-        """See ``Store``."""
-        if self._throttle.may_pass(run):
-            self._note(run, done, errors, RUNNING, rate)
-
-    def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:
-        """See ``Store``."""
-        self._throttle.end(run)
-        self.put_many({})  # what has been left waiting
-        self._note(run, done, errors, state)
-
-    def _note(self, run: str, done: int, errors: int, state: str, rate: float = 0.0) -> None:
-        note = {"done": done, "errors": errors, "state": state, "updated": repr(self._clock()), "rate": repr(rate)}
-        self._work(lambda client: client.hset(self._run(run), mapping=note))
+    def _record(self, run: str, done: int, errors: int, state: str, rate: float = 0.0) -> None:
+        fields = {"done": done, "errors": errors, "state": state, "updated": repr(self._clock()), "rate": repr(rate)}
+        self._run(lambda client: client.hset(self._key("run", run), mapping=fields))
 
     def runs(self, scope: str) -> list[Run]:
-        """See ``Store``."""
-
         def read(client: Any) -> list[Run]:
-            names = [_text(name) for name in client.zrevrange(f"{self._prefix}:runs:{scope}", 0, RUNS_KEPT - 1)]
+            names = [_text(name) for name in client.zrevrange(self._key("runs", scope), 0, RUNS_KEPT - 1)]
             pipeline = client.pipeline(transaction=False)
             for name in names:
-                pipeline.hgetall(self._run(name))
-            return [run for name, note in zip(names, pipeline.execute(), strict=True) if (run := _read_run(name, note))]
+                pipeline.hgetall(self._key("run", name))
+            found = zip(names, pipeline.execute(), strict=True)
+            return [run for name, fields in found if (run := _read_run(name, fields)) is not None]
 
         now = self._clock()
-        return [seen_from_here(run, now) for run in self._work(read) or []]
+        return [with_state(run, now) for run in self._run(read) or []]
 
-    def claim(self, pace: str, gap: float, count: int = 1) -> float | None:
-        """See ``Store``."""
-        key, given = f"{self._prefix}:pace:{pace}", (gap, count, CREDIT, furthest(gap, count))
-        # Its hash is sent, and the script itself only to a server that does not know it.
-        return self._work(lambda client: float(client.register_script(_CLAIM)([key], given)), self._pacing)
+    # Rates
+
+    def reserve_requests(self, rate: str, interval: float, count: int = 1) -> float | None:
+        return self._script(
+            _RESERVE_REQUESTS, [self._key("pace", rate)], interval, count, CREDIT, longest_wait(interval, count)
+        )
 
     def close(self) -> None:
-        """See ``Store``."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
             client.close()
 
+    # The connection
+
+    def _key(self, kind: str, name: str) -> str:
+        return f"{self._prefix}:{kind}:{name}"
+
     def _answer(self, key: str) -> str:
         return f"{self._prefix}:answer:{key}"
 
-    def _run(self, run: str) -> str:
-        return f"{self._prefix}:run:{run}"
+    def _script(self, script: str, keys: list[str], *arguments: Any) -> float | None:
+        # Its hash is sent, and the script itself only to a server that does not know it.
+        return self._run(lambda client: float(client.register_script(script)(keys, arguments)), self._scripts)
 
-    def _work(self, work: Callable[[Any], T], trouble: CircuitBreaker | None = None) -> T | None:
-        """Do ``work``; ``None`` where Redis cannot be reached or refuses."""
+    def _run(self, work: Callable[[Any], T], breaker: CircuitBreaker | None = None, *, probe: bool = False) -> T | None:
+        """The result of ``work``; ``None`` if Redis cannot be reached or refuses.
+
+        Args:
+            probe: try it even while Redis is left alone.
+        """
         import redis
 
-        trouble = trouble or self._trouble
-        if trouble.lasts:
+        breaker = breaker or self._breaker
+        if breaker.is_open and not probe:
             return None
         try:
             done = work(self._connected())
         except (redis.RedisError, OSError, TypeError, ValueError) as error:
             # The last two: arguments of the connection that the client does not know.
-            trouble.met(type(error).__name__ if isinstance(error, (TypeError, ValueError)) else error)
+            breaker.record_failure(type(error).__name__ if isinstance(error, (TypeError, ValueError)) else error)
             return None
-        trouble.over()
+        breaker.record_success()
         return done
 
     def _connected(self) -> Any:
@@ -233,8 +214,8 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _read_run(name: str, note: Mapping[Any, Any]) -> Run | None:
-    told = {_text(field): _text(value) for field, value in note.items()}
+def _read_run(name: str, fields: Mapping[Any, Any]) -> Run | None:
+    told = {_text(field): _text(value) for field, value in fields.items()}
     try:
         return Run(
             run=name,

@@ -1,107 +1,48 @@
-"""A store in one SQLite file that all processes of a machine share."""
+"""A cache in one SQLite file that all processes of a machine share."""
 
 from __future__ import annotations
 
-import fcntl
-import logging
 import os
 import sqlite3
-import threading
 import time
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from .base import (
-    CREDIT,
-    PENDING,
-    RUNNING,
-    RUNS_KEPT,
-    RUNS_KEPT_FOR,
-    CircuitBreaker,
-    Run,
-    Throttle,
-    furthest,
-    pace_trouble,
-    portions,
-    seen_from_here,
-    this_process,
-)
+from .base import CREDIT, batched, longest_wait
+from .persistent import PersistentCache
+from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, this_process, with_state
+from .sqlite_file import SqliteFile
 
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-#: A change of the tables gets a new number; a file with another one is set aside.
-SCHEMA = 2
-TABLES = f"""
-CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS counters (
-    scope TEXT, name TEXT, value REAL NOT NULL, PRIMARY KEY (scope, name)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS runs (
-    run TEXT PRIMARY KEY, scope TEXT, model TEXT, task TEXT, rows INTEGER, done INTEGER, errors INTEGER,
-    started REAL, updated REAL, state TEXT, pid INTEGER, host TEXT,
-    rate REAL NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS runs_by_scope ON runs (scope, started);
-PRAGMA user_version = {SCHEMA};
-"""
-#: What makes a file of an older format one of the next.
-RENEWALS = {1: ("ALTER TABLE runs ADD COLUMN rate REAL NOT NULL DEFAULT 0", "PRAGMA user_version = 2")}
-#: Made when first needed: files from before it are good as they are.
-PACES = "CREATE TABLE IF NOT EXISTS paces (pace TEXT PRIMARY KEY, turn REAL NOT NULL) WITHOUT ROWID"
-#: Expiry, in seconds since 1970, of what never expires.
-NEVER = 1e12
-#: Keys looked up by one statement; every SQLite takes that many.
-LOOK_UP = 900
-
-# Primary result codes of SQLite (https://sqlite.org/rescode.html).
-BUSY, LOCKED, CORRUPT, NOT_A_DATABASE = 5, 6, 11, 26
-#: What the messages say on Pythons that do not hand the code on (before 3.11).
-_SAID = {
-    "database is locked": BUSY,
-    "database table is locked": LOCKED,
-    "malformed": CORRUPT,
-    "file is not a database": NOT_A_DATABASE,
+#: A new table needs no new version, and files of older versions of this package gain it when they are opened. A
+#: change of a table does; other versions of this package set the file aside.
+VERSION = 2
+TABLES = {
+    "answers": "(key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL)",
+    "counters": "(scope TEXT, name TEXT, value REAL NOT NULL, PRIMARY KEY (scope, name)) WITHOUT ROWID",
+    "runs": (
+        "(run TEXT PRIMARY KEY, scope TEXT, model TEXT, task TEXT, rows INTEGER, done INTEGER, errors INTEGER,"
+        " started REAL, updated REAL, state TEXT, pid INTEGER, host TEXT, rate REAL NOT NULL DEFAULT 0) WITHOUT ROWID"
+    ),
+    "paces": "(pace TEXT PRIMARY KEY, turn REAL NOT NULL) WITHOUT ROWID",
 }
+INDEXES = ("CREATE INDEX IF NOT EXISTS runs_by_scope ON runs (scope, started)",)
+#: Statements that bring a file of a version to the next.
+UPGRADES = {1: ("ALTER TABLE runs ADD COLUMN rate REAL NOT NULL DEFAULT 0",)}
+
+#: Keys in one statement; every SQLite takes that many.
+KEYS_AT_ONCE = 900
 
 
-#: The stores of this process, which let go of their files while it forks.
-_OPEN: weakref.WeakSet[SqliteCache] = weakref.WeakSet()
+class SqliteCache(PersistentCache):
+    """Answers, counters, runs and rates in one file.
 
-
-#: Seconds between tries where SQLite says busy at once, as while another process opens the file.
-BUSY_WAITS = (0.02, 0.1, 0.4)
-
-
-class _Foreign(Exception):
-    """The file has been made by another version of this package."""
-
-
-def _code(error: sqlite3.Error) -> int:
-    code = getattr(error, "sqlite_errorcode", None)
-    if isinstance(code, int):
-        return code & 0xFF
-    return next((code for text, code in _SAID.items() if text in str(error)), 0)
-
-
-def _is_busy(error: Exception) -> bool:
-    return isinstance(error, sqlite3.Error) and _code(error) in (BUSY, LOCKED)
-
-
-class SqliteCache:
-    """Answers, counters, runs and paces in one file.
-
-    Writers of several processes wait for each other; readers never wait. The file is readable for
-    its owner alone. It holds answers under opaque keys: no inputs, no tokens, no addresses.
+    Writers of several processes wait for each other; readers never wait. Only the file's owner may read it. It
+    holds answers under opaque keys: no inputs, no tokens, no URLs.
 
     Args:
         path: the file; folders on the way are made.
         max_bytes: beyond this the oldest answers are dropped.
-        busy_timeout: seconds to wait for another process's write.
+        busy_timeout: seconds to wait for another process's write; after that the file is left alone for a while.
         clock: seconds since 1970.
     """
 
@@ -110,34 +51,26 @@ class SqliteCache:
         path: str | os.PathLike[str],
         *,
         max_bytes: int = 2 * 1024**3,
-        busy_timeout: float = 15.0,
+        busy_timeout: float = 2.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.path = Path(path)
+        super().__init__(clock)
+        self.file = SqliteFile(
+            path, TABLES, indexes=INDEXES, version=VERSION, upgrades=UPGRADES, busy_timeout=busy_timeout
+        )
+        self.path = self.file.path
         self._max_bytes = max_bytes
-        self._busy_timeout = busy_timeout
-        self._clock = clock
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
-        self._inode: int | None = None
-        self._throttle = Throttle()
-        self._reading = CircuitBreaker(f"the answer store {self.path}")
-        self._writing = CircuitBreaker(f"the answer store {self.path}")
-        self._pacing = pace_trouble(f"the pace in {self.path}")
-        self._pending: list[tuple[str, bytes, float]] = []
-        self._pending_lock = threading.Lock()
-        self._written = 0
-        _OPEN.add(self)
+        #: Bytes written since there was last room made; ``None`` until the size of the file is known.
+        self._written: int | None = None
 
-    # What a store can do
+    # Answers
 
-    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """See ``Store``."""
+    def _read_answers(self, keys: list[str]) -> Mapping[str, bytes]:
         now = self._clock()
 
         def read(connection: sqlite3.Connection) -> dict[str, bytes]:
             found: dict[str, bytes] = {}
-            for some in portions(keys, LOOK_UP):
+            for some in batched(keys, KEYS_AT_ONCE):
                 marks = ",".join("?" * len(some))
                 found.update(
                     connection.execute(
@@ -146,259 +79,36 @@ class SqliteCache:
                 )
             return found
 
-        keys = list(keys)
-        return self._read(read) or {}
+        return self.file.read(read) or {}
 
-    def put_many(self, values: Mapping[str, bytes], ttl: float | None = None) -> None:
-        """See ``Store``. Lanes that come while another writes share its successor's transaction."""
-        expires = NEVER if ttl is None else self._clock() + ttl
-        rows = [(key, value, expires) for key, value in values.items()]
-        with self._pending_lock:
-            self._pending += rows
+    def _write_pending(self, *, probe: bool = False) -> bool:
+        """Threads that come while another one writes share the transaction of the next."""
 
         def write(connection: sqlite3.Connection) -> None:
-            with self._pending_lock:
-                taken, self._pending = self._pending, []
+            taken = self._pending.take()
             if not taken:
                 return
+            rows = [(key, value, expires) for key, (value, expires) in taken.items()]
             try:
-                connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", taken)
+                connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
                 connection.execute("COMMIT")
             except sqlite3.Error:
-                with self._pending_lock:
-                    self._pending = taken + self._pending
+                self._pending.give_back(taken)
                 raise
-            self._written += sum(len(value) for _, value, _ in taken)
-            if self._written * 16 > self._max_bytes:
-                self._written = 0
-                connection.execute("BEGIN IMMEDIATE")
-                self._prune(connection)
+            self._make_room(connection, sum(len(value) for _, value, _ in rows))
 
-        if not self._write(write):
-            with self._pending_lock:
-                # They wait for the next write: a lock that lasts too long costs no answers.
-                del self._pending[:-PENDING]
+        return self.file.write(write, probe=probe)
 
-    def count(self, scope: str, counts: Mapping[str, float]) -> None:
-        """See ``Store``."""
-        rows = [(scope, name, value) for name, value in counts.items() if value]
-        if rows:
-            self._write(
-                lambda connection: connection.executemany(
-                    "INSERT INTO counters VALUES (?, ?, ?)"
-                    " ON CONFLICT (scope, name) DO UPDATE SET value = value + excluded.value",
-                    rows,
-                )
-            )
-
-    def usage(self, scope: str) -> dict[str, float]:
-        """See ``Store``."""
-        return (
-            self._read(
-                lambda connection: dict(
-                    connection.execute("SELECT name, value FROM counters WHERE scope = ?", (scope,)).fetchall()
-                )
-            )
-            or {}
-        )
-
-    def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int, pid: int | None = None) -> None:
-        """See ``Store``."""
-        now = self._clock()
-        self._throttle.start(run)
-        own = (run, scope, model, task, rows, 0, 0, now, now, RUNNING, *this_process(pid), 0.0)
-
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute(f"INSERT OR REPLACE INTO runs VALUES ({','.join('?' * len(own))})", own)
-            connection.execute("DELETE FROM runs WHERE updated < ?", (now - RUNS_KEPT_FOR,))
-            connection.execute(
-                "DELETE FROM runs WHERE run IN"
-                " (SELECT run FROM runs WHERE scope = ? ORDER BY started DESC LIMIT -1 OFFSET ?)",
-                (scope, RUNS_KEPT),
-            )
-
-        self._write(write)
-
-    def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0) -> None:
-        """See ``Store``."""
-        if self._throttle.may_pass(run):
-            self._note(run, done, errors, RUNNING, rate)
-
-    def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:
-        """See ``Store``."""
-        self._throttle.end(run)
-        self.put_many({})  # what a busy file has left waiting
-        self._note(run, done, errors, state)
-
-    def _note(self, run: str, done: int, errors: int, state: str, rate: float = 0.0) -> None:
-        own = (done, errors, state, self._clock(), rate, run)
-        self._write(
-            lambda connection: connection.execute(
-                "UPDATE runs SET done = ?, errors = ?, state = ?, updated = ?, rate = ? WHERE run = ?", own
-            )
-        )
-
-    def runs(self, scope: str) -> list[Run]:
-        """See ``Store``."""
-        found = self._read(
-            lambda connection: connection.execute(
-                "SELECT * FROM runs WHERE scope = ? ORDER BY started DESC, run", (scope,)
-            ).fetchall()
-        )
-        now = self._clock()
-        return [seen_from_here(Run(*row), now) for row in found or []]
-
-    def claim(self, pace: str, gap: float, count: int = 1) -> float | None:
-        """See ``Store``."""
-        waits: list[float] = []
-
-        def write(connection: sqlite3.Connection) -> None:
-            connection.execute(PACES)
-            now = self._clock()
-            kept = connection.execute("SELECT turn FROM paces WHERE pace = ?", (pace,)).fetchone()
-            turn = now - CREDIT
-            if kept is not None and kept[0] <= now + furthest(gap, count):
-                turn = max(turn, kept[0])
-            connection.execute("INSERT OR REPLACE INTO paces VALUES (?, ?)", (pace, turn + gap * count))
-            waits.append(turn - now)
-
-        return waits[-1] if self._write(write, self._pacing) else None
-
-    def close(self) -> None:
-        """See ``Store``."""
-        with self._lock:
-            self._drop()
-
-    # The file
-
-    def _read(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        return self._work(work, self._reading)
-
-    def _write(self, work: Callable[[sqlite3.Connection], object], trouble: CircuitBreaker | None = None) -> bool:
-        def transaction(connection: sqlite3.Connection) -> bool:
+    def _make_room(self, connection: sqlite3.Connection, written: int) -> None:
+        """Keep the file within its size, after ``written`` more bytes."""
+        if self._written is None:
+            full = self.path.stat().st_size > self._max_bytes * 0.9
+            self._written = self._max_bytes if full else 0  # whoever filled it
+        self._written += written
+        if self._written * 16 > self._max_bytes:
+            self._written = 0
             connection.execute("BEGIN IMMEDIATE")
-            try:
-                work(connection)
-                if connection.in_transaction:
-                    connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-            return True
-
-        return bool(self._work(transaction, trouble or self._writing))
-
-    def _work(self, work: Callable[[sqlite3.Connection], T], trouble: CircuitBreaker) -> T | None:
-        """Do ``work``; ``None`` where the file cannot be used."""
-        with self._lock:
-            if trouble.lasts:
-                return None
-            mended = False
-            waits = iter(BUSY_WAITS)
-            while True:
-                try:
-                    done = work(self._open())
-                except (sqlite3.Error, OSError, _Foreign) as error:
-                    if _is_busy(error):
-                        wait = next(waits, None)
-                        if wait is None:  # another process's write ends; there is nothing to be warned of
-                            return None
-                        time.sleep(wait)
-                        continue
-                    if mended or not self._mend(error):
-                        trouble.met(error)
-                        return None
-                    mended = True
-                else:
-                    trouble.over()
-                    return done
-
-    def _mend(self, error: Exception) -> bool:
-        """Make the store usable again, if it can be made; whether to try once more."""
-        if _is_busy(error):
-            return False
-        damaged = isinstance(error, sqlite3.Error) and _code(error) in (CORRUPT, NOT_A_DATABASE)
-        inode = self._inode
-        self._drop()
-        if not damaged and not isinstance(error, _Foreign):
-            return False
-        try:
-            with self._alone():
-                # Another process may have met the same and begun a new file already.
-                if inode is None or inode == _inode(self.path):
-                    self._set_aside("damaged" if damaged else "made by another version", error)
-            return True
-        except OSError:
-            return False
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                connection.close()
-            except sqlite3.Error:
-                pass
-
-    def _set_aside(self, why: str, error: Exception) -> None:
-        aside = self.path.with_name(f"{self.path.name}.aside-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
-        if not self.path.exists():
-            return
-        self.path.rename(aside)
-        for end in ("-wal", "-shm"):
-            try:
-                Path(f"{self.path}{end}").rename(f"{aside}{end}")
-            except FileNotFoundError:
-                pass
-        log.warning("the answer store %s is %s (%s); it is set aside as %s", self.path, why, error, aside.name)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other processes from setting aside and opening at the same time."""
-        handle = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is not None:
-            return self._connection
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Made with this mode, never widened: SQLite gives the files beside it the same.
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            facts = os.fstat(handle)
-            if facts.st_mode & 0o077 and facts.st_uid == os.geteuid():  # copied, or restored, without its mode
-                os.fchmod(handle, 0o600)
-        finally:
-            os.close(handle)
-        self._inode = _inode(self.path)
-        connection = sqlite3.connect(
-            self.path, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False
-        )
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            # Survives a killed process; a power cut may cost the last answers, never the file.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA wal_autocheckpoint = 4000")
-            connection.execute("PRAGMA journal_size_limit = 67108864")
-            connection.execute("PRAGMA cache_size = -16384")
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, SCHEMA, *RENEWALS):
-                raise _Foreign(f"its format is {version}, not {SCHEMA}")
-            if version == 0:
-                connection.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
-            elif version != SCHEMA:
-                _renew(connection)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection = connection
-        if self.path.stat().st_size > self._max_bytes * 0.9:
-            self._written = self._max_bytes  # the next write makes room, whoever filled it
-        return connection
+            self._prune(connection)
 
     def _prune(self, connection: sqlite3.Connection) -> None:
         """Drop what has expired and, while the file is too big, the oldest."""
@@ -416,46 +126,72 @@ class SqliteCache:
             if not dropped:
                 return
 
+    # Counters
 
-def _renew(connection: sqlite3.Connection) -> None:
-    """Make a file of an older format one of this; of several processes that come to it, the first does."""
-    connection.execute("BEGIN IMMEDIATE")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    for statement in RENEWALS.get(version, ()):
-        connection.execute(statement)
-    connection.execute("COMMIT")
+    def count(self, scope: str, counts: Mapping[str, float]) -> None:
+        rows = [(scope, name, value) for name, value in counts.items() if value]
+        if rows:
+            self.file.write(
+                lambda connection: connection.executemany(
+                    "INSERT INTO counters VALUES (?, ?, ?)"
+                    " ON CONFLICT (scope, name) DO UPDATE SET value = value + excluded.value",
+                    rows,
+                )
+            )
 
+    def usage(self, scope: str) -> dict[str, float]:
+        return dict(self._select("SELECT name, value FROM counters WHERE scope = ?", scope))
 
-def _inode(path: Path) -> int | None:
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return None
+    # Runs
 
+    def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int, pid: int | None = None) -> None:
+        now = self._clock()
+        self._updates.start(run)
+        own = (run, scope, model, task, rows, 0, 0, now, now, RUNNING, *this_process(pid), 0.0)
 
-# SQLite's locks belong to the process that took them, so no connection may be carried across a fork
-# (https://sqlite.org/howtocorrupt.html, "carrying an open database file across a fork").
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(f"INSERT OR REPLACE INTO runs VALUES ({','.join('?' * len(own))})", own)
+            connection.execute("DELETE FROM runs WHERE updated < ?", (now - RUNS_KEPT_FOR,))
+            connection.execute(
+                "DELETE FROM runs WHERE run IN"
+                " (SELECT run FROM runs WHERE scope = ? ORDER BY started DESC LIMIT -1 OFFSET ?)",
+                (scope, RUNS_KEPT),
+            )
 
+        self.file.write(write)
 
-def _before_fork() -> None:
-    for store in list(_OPEN):
-        store._lock.acquire()
-        store._drop()
+    def _record(self, run: str, done: int, errors: int, state: str, rate: float = 0.0) -> None:
+        own = (done, errors, state, self._clock(), rate, run)
+        self.file.write(
+            lambda connection: connection.execute(
+                "UPDATE runs SET done = ?, errors = ?, state = ?, updated = ?, rate = ? WHERE run = ?", own
+            )
+        )
 
+    def runs(self, scope: str) -> list[Run]:
+        now = self._clock()
+        found = self._select("SELECT * FROM runs WHERE scope = ? ORDER BY started DESC, run", scope)
+        return [with_state(Run(*row), now) for row in found]
 
-def _after_fork_in_parent() -> None:
-    for store in list(_OPEN):
-        try:
-            store._lock.release()
-        except RuntimeError:
-            pass  # made by another thread since
+    # Rates
 
+    def reserve_requests(self, rate: str, interval: float, count: int = 1) -> float | None:
+        waits: list[float] = []
 
-def _after_fork_in_child() -> None:
-    for store in list(_OPEN):
-        store._lock = threading.RLock()
-        store._pending_lock = threading.Lock()
-        store._pending = []
+        def write(connection: sqlite3.Connection) -> None:
+            now = self._clock()
+            kept = connection.execute("SELECT turn FROM paces WHERE pace = ?", (rate,)).fetchone()
+            at = now - CREDIT
+            if kept is not None and kept[0] <= now + longest_wait(interval, count):
+                at = max(at, kept[0])
+            connection.execute("INSERT OR REPLACE INTO paces VALUES (?, ?)", (rate, at + interval * count))
+            waits.append(at - now)
 
+        return waits[-1] if self.file.write(write) else None
 
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+    def close(self) -> None:
+        self.file.close()
+
+    def _select(self, statement: str, *values: Any) -> list[Any]:
+        """The rows that a statement finds; none if the file cannot be read."""
+        return self.file.read(lambda connection: connection.execute(statement, values).fetchall()) or []

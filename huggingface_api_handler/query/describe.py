@@ -13,13 +13,13 @@ import pandas as pd
 
 from ..arguments import EngineSettings, ModelSettings
 from ..arguments.coercion import as_sql
+from ..arguments.task_specs import parameter_specs
 from ..arguments.template import parse_template
 from ..cache import Cache
 from ..errors import SettingsError
 from ..scheduling.progress import left
 from ..scheduling.results import quantile
 from ..tasks import TASKS, samples
-from ..tasks.parameters import parameter_fields
 from ..tasks.task import Input, Kind, Task
 from .pipeline import Caller
 from .usage import COUNTERS, ERROR, LATENCY
@@ -76,7 +76,7 @@ def task_table(about: Description) -> pd.DataFrame:
     for argument in task.arguments:
         meaning = argument.meaning + _choices(argument.choices)
         rows.append(("argument", argument.name, argument.type, meaning, "required" if argument.required else None))
-    for parameter in parameter_fields(task):
+    for parameter in parameter_specs(task):
         meaning = parameter.meaning + _choices(parameter.choices)
         rows.append(("parameter", parameter.name, parameter.type, meaning, _shown(parameter.default)))
     return _table(("kind", "name", "type", "meaning", "default"), rows)

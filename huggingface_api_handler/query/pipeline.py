@@ -142,7 +142,7 @@ class Prediction:
             endpoint=self.model.endpoint,
             model=self.model.model,
             bill_to=self.engine.bill_to,
-            provider=self.model.provider,
+            provider=self.model.providers[0],
             timeout=execution.timeout,
         )
         service = (client.service, self.caller.engine)
@@ -166,7 +166,8 @@ class Prediction:
         inbox.begin()
         state = "failed"
         try:
-            dispatcher = WorkerPool(limits, state=lanes, retry=self.retry, claim=partial(self.store.claim, pace))
+            reserve = partial(self.store.reserve_requests, pace)
+            dispatcher = WorkerPool(limits, state=lanes, retry=self.retry, claim=reserve)
             summary = dispatcher.run(missing, sender, inbox.deliver, stop_on_error=execution.on_error == "raise")
             state = "stopped" if summary.stopped or inbox.done < inbox.total else "done"
             self._advise(results, token)

@@ -12,13 +12,18 @@ It serves every task of the registry. Its fake models answer in a simple, determ
 value reached the right row, and say nothing about any real model. ``python -m huggingface_api_handler.sandbox`` runs
 one.
 
-Beside the Inference API (``/hf-inference/models/{id}``, ``/models/{id}``, ``/v1/chat/completions``), one route of one
-Inference Provider (``/together/v1/images/generations``) and the Hub (``/api/models/{id}``, ``/api/whoami-v2``,
-``/api/tasks``) there are servers of a single model, such as people deploy themselves, at ``/endpoints/{dialect}/{id}``
-with the dialects of ``tasks.task.Dialect``.
+Its routes are those of
 
-Over HTTP it is steered with ``PUT /sandbox/faults`` (see ``faults.Faults``); ``GET`` and ``DELETE /sandbox/requests``
-show and clear the log.
+- hf-inference: ``/hf-inference/models/{id}``, ``/models/{id}``,
+- the router: ``/v1/chat/completions``, ``/v1/models``, ``/v1/models/{id}``,
+- an Inference Provider: ``/together/v1/images/generations``,
+- the Hub: ``/api/models/{id}``, ``/api/whoami-v2``, ``/api/tasks``, ``/api/settings/billing/…``,
+- servers of one model, such as people deploy themselves: ``/endpoints/{kind}/{id}``, see ``server_kinds.ServerKind``.
+
+Its code for these protocols is its own: it imports none of the product's, so that a test against it proves something.
+
+Over HTTP it is controlled with ``PUT /sandbox/faults`` (see ``faults.Faults``); ``GET`` and ``DELETE
+/sandbox/requests`` show and clear the log, ``GET /sandbox/usage`` counts requests, tokens and costs.
 """
 
 from __future__ import annotations

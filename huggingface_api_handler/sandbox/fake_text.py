@@ -24,14 +24,14 @@ def words(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(text)]
 
 
-_GOOD = frozenset(
+GOOD_WORDS = frozenset(
     words(
         "amazing awesome best brilliant delicious easy enjoy excellent fantastic fast favourite fine friendly "
         "fun glad good great happy helpful joy kind like liked love loved lovely nice perfect pleasant recommend "
         "beautiful superb sweet thank thanks useful well wonderful"
     )
 )
-_BAD = frozenset(
+BAD_WORDS = frozenset(
     words(
         "angry annoying awful bad boring broke broken cold cost defect dirty disappointed disappointing dull expensive "
         "fail failed fault hate hated horrible late lost mess never noisy not poor rude sad scam slow sorry stale "
@@ -71,7 +71,7 @@ def shares(weights: Mapping[str, float]) -> dict[str, float]:
 
 def _sentiment(text: Any, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = words(str(text))
-    balance = sum(word in _GOOD for word in found) - sum(word in _BAD for word in found)
+    balance = sum(word in GOOD_WORDS for word in found) - sum(word in BAD_WORDS for word in found)
     positive = round(1 / (1 + math.exp(-1.5 * balance - 0.1)), 6)
     return ranked({"POSITIVE": positive, "NEGATIVE": round(1 - positive, 6)}, parameters.get("top_k"))
 

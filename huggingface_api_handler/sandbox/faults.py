@@ -1,13 +1,14 @@
-"""What goes wrong in the sandbox, and how slow it is: settings that can be changed while it runs.
+"""How the sandbox behaves: its faults, its speed and its prices. All can be changed while it runs.
 
 ::
 
     {"latency": 0.05, "slots": 8,
      "rules": [{"kind": "status", "status": 503, "body": {"error": "loading", "estimated_time": 1}, "probability": 0.1},
                {"kind": "reset", "next": 2},
-               {"kind": "status", "status": 400, "contains": "BAD ROW"}]}
+               {"kind": "status", "status": 400, "contains": "BAD ROW"},
+               {"kind": "status", "status": 429, "provider": "groq", "probability": 0.5}]}
 
-Rules hold for inference requests, not for the Hub. The first rule that applies is the one that happens.
+Rules apply to inference requests, not to the Hub. The first rule that matches a request is the one that happens.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import random
 from collections import deque
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from .chat_faults import STYLES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,7 +32,7 @@ T = TypeVar("T")
 #: What constructors take: ``Faults``, or its fields.
 FaultsLike: TypeAlias = "Faults | Mapping[str, Any] | None"
 
-#: Kinds of rules, and what each makes of a request.
+#: Kinds of rules, and what each does to a request.
 KINDS: Mapping[str, str] = {
     "status": "answers with `status`, `body` and `headers`",
     "reset": "resets the connection before any answer",
@@ -41,6 +44,8 @@ KINDS: Mapping[str, str] = {
     "empty": "answers with nothing and status 200",
     "wrong_count": "leaves the last answer of a list out",
     "shuffle": "puts the results of a ranking in another order (each carries its index)",
+    "packed": f"spoils the answers to rows that share a prompt; `style`: {', '.join(STYLES['packed'])}",
+    "reasoning": f"leaves the reasoning in the content of a chat; `style`: {', '.join(STYLES['reasoning'])}",
 }
 
 
@@ -50,7 +55,7 @@ class BadFaults(ValueError):
 
 def _typed(kind: type[T], given: Mapping[str, Any]) -> T:
     """Build a dataclass out of JSON, refusing names it does not know."""
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(given) - known)
     if unknown:
         raise BadFaults(f"unknown: {', '.join(unknown)}; known are {', '.join(sorted(known))}")
@@ -71,8 +76,10 @@ class Rule:
         contains: only to requests whose body holds this text.
         lists: only to requests with several inputs (true) or with one (false).
         model: only to requests for this model.
-        status, body, headers: of the answer. A text body travels as ``text/plain``.
+        provider: only to requests that this Inference Provider answers (``hf-inference`` is one).
+        status, body, headers: of the answer. A text body is sent as ``text/plain``.
         seconds: of hanging, or between the bytes of a trickle.
+        style: what exactly goes wrong, for the kinds that have styles; the first one if empty.
     """
 
     kind: str = "status"
@@ -81,23 +88,50 @@ class Rule:
     contains: str | None = None
     lists: bool | None = None
     model: str | None = None
+    provider: str | None = None
     status: int = 500
     body: Any = None
     headers: Mapping[str, str] | None = None
     seconds: float = 3600.0
+    style: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise BadFaults(f"unknown kind {self.kind!r}; known are {', '.join(KINDS)}")
         if not 0 <= self.probability <= 1:
             raise BadFaults(f"probability {self.probability} is not between 0 and 1")
+        styles = STYLES.get(self.kind, ())
+        if self.style and self.style not in styles:
+            raise BadFaults(f"{self.kind} has no style {self.style!r} but {', '.join(styles) or 'none'}")
+        if styles and not self.style:
+            object.__setattr__(self, "style", styles[0])
 
-    def concerns(self, body: str, has_several: bool, model: str) -> bool:
+    def matches(self, target: Target) -> bool:
         return (
-            (self.contains is None or self.contains in body)
-            and (self.lists is None or self.lists == has_several)
-            and (self.model is None or self.model == model)
+            (self.contains is None or self.contains in target.body)
+            and (self.lists is None or self.lists == target.has_several)
+            and (self.model is None or self.model == target.model)
+            and (self.provider is None or self.provider == target.provider)
+            and (self.kind != "packed" or (target.is_chat and target.has_several))
+            and (self.kind != "reasoning" or target.is_chat)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a rule sees of a request.
+
+    Attributes:
+        body: the text of the body, empty for a raw file.
+        has_several: whether it has several inputs, or a prompt with several rows.
+        provider: who answers; empty at a server of one's own.
+    """
+
+    body: str
+    has_several: bool
+    model: str
+    provider: str = ""
+    is_chat: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,16 +141,24 @@ class Faults:
     Attributes:
         latency: seconds that an inference request takes.
         latency_per_item: further seconds for each of its inputs.
-        slots: requests worked on at a time; the others wait. ``None``: no limit.
+        slots: requests processed at a time; the others wait. ``None``: no limit.
         requests_per_second: more are answered with 429. ``None``: no limit.
-        retry_after: what the 429 says of waiting: true the seconds it really takes, a number that many
-            seconds, false nothing.
+        retry_after: ``Retry-After`` of the 429: true for the seconds it really takes, a number for that many
+            seconds, false for none.
         max_items: inputs in one list; more are answered with 422.
         max_bytes: size of a body; larger ones are answered with 413.
         fused_lists: answer a list of texts to classify without ``top_k`` in one inner list, as the service did
             until the middle of 2026.
-        seed: of the chances.
+        seed: of the random choices.
         rules: see ``Rule``.
+        providers: provider → fields of its entry in ``GET /v1/models`` that replace those of ``prices.PROVIDERS``,
+            or ``None`` to remove it: ``{"groq": {"status": "error"}, "novita": None}``.
+        preferred: the user's order of providers, for the policy ``:preferred``.
+        cost_field: field of a chat's ``usage`` that holds its cost in USD, such as ``estimated_cost`` or ``cost``;
+            ``None``: costs are not reported.
+        bill_delay: reads of the bill in which no session appears yet.
+        bill_missing: sessions never appear on the bill.
+        bill_status: status of a read of the bill, such as 403.
     """
 
     latency: float = 0.0
@@ -129,6 +171,12 @@ class Faults:
     fused_lists: bool = True
     seed: int = 0
     rules: tuple[Rule, ...] = ()
+    providers: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    preferred: tuple[str, ...] = ("together", "groq", "novita")
+    cost_field: str | None = None
+    bill_delay: int = 0
+    bill_missing: bool = False
+    bill_status: int = 200
 
     @classmethod
     def of(cls, given: FaultsLike) -> Faults:
@@ -143,16 +191,17 @@ class Faults:
         if not isinstance(rules, (list, tuple)):
             raise BadFaults("rules must be a list")
         read = tuple(rule if isinstance(rule, Rule) else _typed(Rule, rule) for rule in rules)
-        return _typed(cls, {**given, "rules": read})
+        preferred = {"preferred": tuple(given["preferred"])} if "preferred" in given else {}
+        return _typed(cls, {**given, **preferred, "rules": read})
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
 class Behaviour:
-    """``Faults`` at work: what is left of each rule, who waits for a slot, how many came this second.
+    """``Faults`` with their state: uses left of each rule, slots taken, requests of the last second, bills read.
 
-    It lives in the server's event loop; its methods are not for other threads.
+    It belongs to the server's event loop; its methods are not for other threads.
     """
 
     def __init__(self, faults: Faults) -> None:
@@ -161,22 +210,32 @@ class Behaviour:
         self._random = random.Random(faults.seed)
         self._slots = asyncio.Semaphore(faults.slots) if faults.slots else None
         self._recent: deque[float] = deque()
+        self._bills_read = 0
 
-    def pick(self, body: str, has_several: bool, model: str) -> Rule | None:
+    def pick(self, target: Target) -> Rule | None:
         """Return the rule that happens to a request, and count it."""
-        for place, rule in enumerate(self.faults.rules):
-            if self._left[place] == 0 or not rule.concerns(body, has_several, model):
+        for index, rule in enumerate(self.faults.rules):
+            if self._left[index] == 0 or not rule.matches(target):
                 continue
             if rule.probability < 1 and self._random.random() >= rule.probability:
                 continue
-            left = self._left[place]
+            left = self._left[index]
             if left is not None:
-                self._left[place] = left - 1
+                self._left[index] = left - 1
             return rule
         return None
 
+    def bill_is_ready(self) -> bool:
+        """Count a read of the bill; tell whether sessions appear on it."""
+        self._bills_read += 1
+        return self._bills_read > self.faults.bill_delay and not self.faults.bill_missing
+
+    def compute_seconds(self, items: int) -> float:
+        """Return the seconds of compute that a request takes, which hf-inference reports and bills."""
+        return max(0.001, round(self.faults.latency + self.faults.latency_per_item * items, 6))
+
     def throttle(self, now: float) -> float | None:
-        """Return the seconds to wait where the rate is exceeded, else ``None`` and count the request."""
+        """Return the seconds to wait if the rate limit is exceeded; else count the request and return ``None``."""
         rate = self.faults.requests_per_second
         if rate is None:
             return None
@@ -190,14 +249,14 @@ class Behaviour:
         return None
 
     def retry_header(self, wait: float) -> str | None:
-        """Return the value of ``Retry-After``, or ``None`` where nothing is to be said."""
+        """Return the value of ``Retry-After``, or ``None`` if it is not sent."""
         if self.faults.retry_after is False:
             return None
         return str(math.ceil(wait) if self.faults.retry_after is True else self.faults.retry_after)
 
     @asynccontextmanager
     async def work(self, items: int) -> AsyncIterator[None]:
-        """Take as long as a request with so many inputs takes, in a slot where they are counted."""
+        """Take as long as a request with so many inputs takes, in a slot if slots are limited."""
         if self._slots is not None:
             await self._slots.acquire()
         try:

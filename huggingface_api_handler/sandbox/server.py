@@ -21,8 +21,9 @@ from starlette.applications import Starlette
 
 from .fault_responses import Wire
 from .faults import Behaviour, Faults, FaultsLike, Rule
-from .record import Record, fingerprint
-from .routes import Service, routes
+from .record import Record, Usage, fingerprint, usage_by_model
+from .routes import routes
+from .state import State
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -37,11 +38,11 @@ def app(
     gated: Iterable[str] = (),
 ) -> ASGIApp:
     """Return the sandbox as an ASGI application; see ``Sandbox`` for what it takes."""
-    return _application(Service(faults, bad_tokens, private, gated))
+    return _application(State(faults, bad_tokens, private, gated))
 
 
-def _application(service: Service) -> ASGIApp:
-    return Wire(Starlette(routes=routes(service)))
+def _application(state: State) -> ASGIApp:
+    return Wire(Starlette(routes=routes(state)))
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -94,17 +95,21 @@ class Steered(abc.ABC):
     def url(self) -> str:
         return f"{self.hub_url}/hf-inference"
 
-    def endpoint(self, dialect: str, model: str) -> str:
-        """Return the URL of a server of one model, of the kind that ``dialect`` names."""
-        return f"{self.hub_url}/endpoints/{dialect}/{model}"
+    def endpoint(self, kind: str, model: str) -> str:
+        """Return the URL of a server of one model; ``kind`` is a value of ``ServerKind``."""
+        return f"{self.hub_url}/endpoints/{kind}/{model}"
 
     def inference_requests(self) -> list[Record]:
         """Return those requests that were sent to a model's routes, refused ones too."""
         return [record for record in self.requests if record.is_inference]
 
     def sent(self) -> int:
-        """Return how many inputs were sent to models and read."""
+        """Return the number of inputs that were sent to models and parsed."""
         return sum(record.items for record in self.requests)
+
+    def usage(self) -> dict[str, Usage]:
+        """Return model → requests, inputs, tokens and cost that were answered."""
+        return usage_by_model(self.requests)
 
     def fail_on(self, text: str, *, status: int = 400, body: Any = None, next: int | None = None) -> None:
         """Refuse requests that hold ``text``, for ever or the next so many, beside what goes wrong already."""
@@ -142,7 +147,7 @@ class Sandbox(Steered):
         self._address = (host, port)
         self._given = Faults.of(faults)
         self._bad_tokens = frozenset(bad_tokens)
-        self._service = Service(self._given, self._bad_tokens, private, gated)
+        self._state = State(self._given, self._bad_tokens, private, gated)
         self._thread: threading.Thread | None = None
         self._server: Any = None
         self.port = port
@@ -160,7 +165,7 @@ class Sandbox(Steered):
         listener = _listener(*self._address)
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
-            _application(self._service),
+            _application(self._state),
             lifespan="off",
             log_config=None,
             log_level="critical",
@@ -187,25 +192,25 @@ class Sandbox(Steered):
 
     @property
     def requests(self) -> list[Record]:
-        return self._service.log.all()
+        return self._state.log.all()
 
     @property
     def faults(self) -> Faults:
-        return self._service.behaviour.faults
+        return self._state.behaviour.faults
 
     @faults.setter
     def faults(self, faults: FaultsLike) -> None:
         # One assignment: requests under way keep the behaviour that they came under.
-        self._service.behaviour = Behaviour(Faults.of(faults))
+        self._state.behaviour = Behaviour(Faults.of(faults))
 
     def refuse(self, *tokens: str) -> None:
         """Refuse these tokens from now on, until ``reset``."""
-        self._service.bad_tokens |= set(tokens)
+        self._state.bad_tokens |= set(tokens)
 
     def reset(self) -> None:
         """Forget the requests, and behave again as at the start."""
-        self._service.log.clear()
-        self._service.bad_tokens = self._bad_tokens
+        self._state.log.clear()
+        self._state.bad_tokens = self._bad_tokens
         self.faults = self._given
 
 

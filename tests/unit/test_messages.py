@@ -805,7 +805,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "another task in a query": (
         Query(using={"task": "fill-mask"}),
-        "task cannot be changed in a query, it was settled by CREATE MODEL: leave it out, or create another model",
+        "task cannot be changed in a query: remove it, or create another model with CREATE MODEL",
     ),
     "requests used up": (
         Query(using={"max_requests": 1}),

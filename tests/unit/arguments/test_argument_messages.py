@@ -25,6 +25,7 @@ class Parameter:
 
 TAGS = {
     "org/classifier": ("text-classification", ()),
+    "org/polar": ("text-classification", ()),
     "org/chess": ("reinforcement-learning", ()),
     "org/writer": ("text-generation", ("conversational",)),
 }
@@ -36,7 +37,8 @@ def hub(model_id: str, token: str | None) -> ModelFacts | None:
     if model_id == "org/away":
         return None
     tag, tags = TAGS.get(model_id, (None, ()))
-    return ModelFacts(id=model_id, pipeline_tag=tag, tags=tags)
+    labels = {"1": "POSITIVE", "0": "NEGATIVE"} if model_id == "org/polar" else {}
+    return ModelFacts(id=model_id, pipeline_tag=tag, tags=tags, id2label=labels)
 
 
 def engine(**arguments: Any) -> EngineSettings:
@@ -46,6 +48,8 @@ def engine(**arguments: Any) -> EngineSettings:
 C = {"task": "text-classification", "input_column": "review"}
 S = {"task": "summarization", "input_column": "text"}
 Z = {"task": "zero-shot-classification", "input_column": "text", "candidate_labels": "a, b"}
+L = {"model_name": "org/polar", "input_column": "review"}
+X = {"task": "chat-completion", "input_column": "text"}
 G = {"task": "text-generation", "model_name": "org/writer"}
 HF = "https://x.endpoints.huggingface.cloud"
 TOO_DEEP = '{"x": ' + "[" * 40 + "]" * 40 + "}"
@@ -54,32 +58,51 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     # task and model
     (
         None,
-        "USING names neither task nor model_name: write task = 'text-classification', input_column = 'text' "
-        "(RETRAIN, too, takes all arguments anew)",
+        "USING has neither task nor model_name: write task = 'text-classification', input_column = 'text' "
+        "(RETRAIN needs all arguments again)",
     ),
-    ({**C, "task": Identifier("summarization")}, "task is a bare word: write it in quotes, task = 'summarization'"),
+    ({**C, "task": Identifier("summarization")}, "task needs quotes: write task = 'summarization'"),
     ({**C, "task": "sumarization"}, "unknown task 'sumarization': did you mean 'summarization'?"),
     ({**C, "task": "chat"}, "unknown task 'chat': did you mean 'chat-completion'?"),
     (
         {**C, "model": "a/b", "model_name": "a/c"},
-        "model_name and model are the same argument: write model_name alone",
+        "model_name and model are the same argument: write only model_name",
     ),
     (
         {**C, "model_name": "https://huggingface.co/org/name"},
-        "model_name must be an id, not a URL: write model_name = 'org/name'",
+        "model_name must be an ID, not a URL: write model_name = 'org/name'",
     ),
     (
         {**C, "model_name": "org/name:groq"},
-        "model_name must be an id alone: write model_name = 'org/name', provider = 'groq'",
+        "provider 'groq' does not serve text-classification but chat-completion; text-classification is "
+        "served by hf-inference",
     ),
     (
         {**C, "model_name": "../../etc/passwd"},
-        "model_name must be the id of a model on the Hub, not '../../etc/passwd': write model_name = 'org/name'",
+        "model_name must be the ID of a model on the Hub, not '../../etc/passwd': write model_name = 'org/name'",
     ),
     (
         {**C, "model_name": "a/b\r\nX: y"},
-        "model_name must be the id of a model on the Hub, not 'a/b X: y': write model_name = 'org/name'",
+        "model_name must be the ID of a model on the Hub, not 'a/b X: y': write model_name = 'org/name'",
     ),
+    (
+        {**X, "model_name": "org/writer:groq", "provider": "together"},
+        "model_name ends in ':groq' and provider is 'together': write only one of them",
+    ),
+    (
+        {**C, "model_name": "org/name:togeter"},
+        "model_name ends in ':togeter', and provider 'togeter' is unknown: did you mean 'together'?",
+    ),
+    (
+        {**C, "provider": "cheapest"},
+        "provider = 'cheapest' is for chat-completion only: write provider = 'auto', or a provider's name",
+    ),
+    (
+        {**X, "provider": "groq, auto"},
+        "provider 'auto' chooses among all providers: write provider = 'auto' without other names",
+    ),
+    ({**X, "provider": "groq, groq"}, "provider lists 'groq' twice: write it once"),
+    ({**X, "provider": 5}, "provider must be a list, or text with commas, not 5: write provider = 'hf-inference'"),
     ({**C, "provider": "togeter"}, "provider 'togeter' is unknown: did you mean 'together'?"),
     (
         {**C, "provider": "groq"},
@@ -104,22 +127,21 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ),
     (
         {"model_name": "org/unsaid", "input_column": "text"},
-        "the Hub does not say what org/unsaid is for: write task = '…' beside model_name",
+        "the Hub names no task for org/unsaid: write task = '…'",
     ),
     (
         {"model_name": "org/chess", "input_column": "text"},
-        "org/chess is for 'reinforcement-learning', which no task here does: write task = '…' beside model_name "
-        "if it can do another",
+        "org/chess is a 'reinforcement-learning' model, which is not supported: write task = '…' if it also "
+        "does another task",
     ),
     (
         {"model_name": "org/away", "input_column": "text"},
-        "the Hugging Face Hub cannot be reached, so the task of org/away is not known: "
-        "write task = '…' beside model_name",
+        "the Hugging Face Hub cannot be reached, so the task of org/away is unknown: write task = '…'",
     ),
     (
         {**S, "model_name": "org/classifier"},
-        "org/classifier is for text-classification, not summarization: write task = 'text-classification', "
-        "or a model for it: model_name = 'facebook/bart-large-cnn'",
+        "org/classifier is a text-classification model, not one for summarization: write task = 'text-"
+        "classification', or model_name = 'facebook/bart-large-cnn'",
     ),
     (
         {"task": "translation", "input_column": "text"},
@@ -127,7 +149,8 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ),
     (
         {"task": "text-generation", "input_column": "text"},
-        "task 'text-generation' needs a model: write model_name = 'org/name'",
+        "task 'text-generation' needs a model: write model_name = 'org/name', or task = 'chat-completion', "
+        "whose default model is meta-llama/Llama-3.1-8B-Instruct",
     ),
     # inputs
     (
@@ -150,16 +173,48 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ({**C, "input_column": " "}, "input_column must be the name of a column: write input_column = 'text'"),
     (
         {**G, "input_column": "a", "prompt_template": "{{a}}"},
-        "input_column and prompt_template exclude each other: write one of them",
+        "input_column and prompt_template are mutually exclusive: write only one of them",
     ),
     (
         {**G, "prompt_template": "Hello {{name"},
-        "prompt_template has a '{{' or '}}' without its partner: write prompt_template = 'Summarise: {{review}}'",
+        "prompt_template has an unmatched '{{' or '}}': write prompt_template = 'Summarise: {{review}}'",
     ),
     (
         {**G, "prompt_template": "Hello {name}"},
-        "prompt_template names no column in double braces: write prompt_template = '… {{name}}'",
+        "prompt_template contains no column in double braces: write prompt_template = '… {{name}}'",
     ),
+    (
+        {"task": "chat-completion", "prompt": "Summarise {{title}}"},
+        "prompt is sent as it is written, and '{{title}}' is not replaced: write prompt_template = "
+        "'Summarise {{title}}'",
+    ),
+    (
+        {"task": "question-answering", "question": "Who is {{ name }}?", "context_column": "c"},
+        "question is sent as it is written, and '{{ name }}' is not replaced: build the text in a sub-select, "
+        "and write input_column = 'text'",
+    ),
+    (
+        {**X, "system_prompt": "You are {{role}}."},
+        "system_prompt is sent as it is written, and '{{role}}' is not replaced: put the column into prompt_template",
+    ),
+    # labels that do not fit the model's
+    (
+        {**L, "labels": ["negative", "neutral", "positive"]},
+        "labels must be 2 names, one for each label of org/polar in its order (NEGATIVE, POSITIVE), not 3: "
+        "write labels = 'NEGATIVE, POSITIVE' with your own names",
+    ),
+    (
+        {**L, "labels": "good"},
+        "labels must be 2 names, one for each label of org/polar in its order (NEGATIVE, POSITIVE), not 1: "
+        "write labels = 'NEGATIVE, POSITIVE' with your own names",
+    ),
+    ({**L, "labels": "good, good"}, "labels lists 'good' twice: write it once"),
+    (
+        {**L, "labels": "positive, negative"},
+        "labels gives the name 'positive' to another label of org/polar: write the names in the order of its labels, "
+        "NEGATIVE, POSITIVE",
+    ),
+    ({**C, "labels": "good, good"}, "labels lists 'good' twice: write it once"),
     # the task's own arguments, and its parameters
     (
         {"task": "zero-shot-classification", "input_column": "text"},
@@ -169,11 +224,10 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
         {**Z, "candidate_labels": []},
         "candidate_labels must not be empty: write candidate_labels = 'food, billing, sports'",
     ),
-    ({**Z, "candidate_labels": "a, b, a"}, "candidate_labels names 'a' twice: write it once"),
+    ({**Z, "candidate_labels": "a, b, a"}, "candidate_labels lists 'a' twice: write it once"),
     (
         {**Z, "candidate_labels": '["a"'},
-        "candidate_labels holds JSON text that cannot be read, '[\"a\"': "
-        "write candidate_labels = 'food, billing, sports'",
+        "candidate_labels contains invalid JSON, '[\"a\"': write candidate_labels = 'food, billing, sports'",
     ),
     (
         {"task": "feature-extraction", "input_column": "text", "pooling": "men"},
@@ -182,22 +236,22 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ({**G, "input_column": "t", "temprature": 1}, "unknown argument 'temprature': did you mean 'temperature'?"),
     (
         {**C, "nonsense": 1},
-        "unknown argument 'nonsense': task 'text-classification' takes input_column, labels, function_to_apply, top_k, "
-        "and what its service knows beside them inside parameters = {…}",
+        "unknown argument 'nonsense': task 'text-classification' accepts input_column, labels, "
+        "function_to_apply, top_k; write other fields of its server inside parameters = {…}",
     ),
     (
         {**S, "candidate_labels": "a, b"},
-        "candidate_labels is not for task 'summarization' but for zero-shot-classification, "
-        "zero-shot-object-detection and others",
+        "candidate_labels is not an argument of task 'summarization' but of zero-shot-classification, zero-"
+        "shot-object-detection and others: remove it",
     ),
-    ({**C, "top_k": "many"}, "top_k must be a whole number, not 'many'"),
+    ({**C, "top_k": "many"}, "top_k must be a whole number of at least 1, not 'many': write top_k = 3"),
     (
         {**C, "parameters": {"top_k": 3}, "top_k": 4},
-        "top_k is given twice, beside parameters and inside: write one of them",
+        "top_k is given twice, inside parameters and beside it: write it once",
     ),
     (
         {**C, "parameters": '{"top_k": 1'},
-        "parameters holds JSON text that cannot be read, '{\"top_k\": 1': write parameters = {'top_k': 3}",
+        "parameters contains invalid JSON, '{\"top_k\": 1': write parameters = {'top_k': 3}",
     ),
     (
         {**C, "parameters": [1]},
@@ -209,9 +263,10 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ),
     (
         {**C, "parameters": {"x": float("inf")}},
-        "parameters holds a number that is not finite, or does not fit into 64 bits: write parameters = {'top_k': 3}",
+        "parameters contains a number that is not finite, or does not fit into 64 bits: write parameters = "
+        "{'top_k': 3}",
     ),
-    ({**C, "parameters": {"x": Identifier("y")}}, "parameters holds a bare word: write it in quotes"),
+    ({**C, "parameters": {"x": Identifier("y")}}, "parameters contains a word without quotes: write it in quotes"),
     # execution
     ({**C, "timeout": 0}, "timeout must be a number above 0, at most 3600, not 0: write timeout = 60"),
     (
@@ -230,7 +285,7 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ({**C, "deadline": float("nan")}, "deadline must be a finite number: write deadline = 600"),
     ({**C, "use_cache": "maybe"}, "use_cache must be true or false, not 'maybe': write use_cache = false"),
     ({**C, "on_error": "skip"}, "on_error must be 'raise' or 'null', not 'skip': write on_error = 'null'"),
-    ({**C, "on_error": None}, "on_error is SQL's own NULL here: write on_error = 'null' in quotes"),
+    ({**C, "on_error": None}, "on_error is the SQL value NULL: write on_error = 'null', with quotes"),
     ({**C, "Timeout": 1, "timeout": 2}, "timeout is given twice"),
     # addresses, folders, secrets
     (
@@ -240,26 +295,26 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ),
     (
         {**C, "endpoint": "https://user:password@x.endpoints.huggingface.cloud"},
-        "endpoint is no URL that can be used: no user name or password may stand in a URL: "
-        "write endpoint = 'https://my-endpoint.endpoints.huggingface.cloud'",
+        "endpoint is not a usable URL: no user name or password may stand in a URL: write endpoint = "
+        "'https://my-endpoint.endpoints.huggingface.cloud'",
     ),
     (
         {**C, "endpoint": HF, "provider": "groq"},
-        "endpoint and provider exclude each other: an endpoint is asked as it stands",
+        "endpoint and provider are mutually exclusive: write only one of them",
     ),
     (
         {"endpoint": HF, "input_column": "text"},
-        "an endpoint does not say what it does: write task = 'text-classification', or what it is for",
+        "an endpoint needs a task: write task = 'text-classification', or the task that it serves",
     ),
     (
         {**C, "base_url": "https://api-inference.huggingface.co/models"},
-        "base_url names api-inference.huggingface.co, which Hugging Face has switched off: "
-        "write base_url = 'https://router.huggingface.co/hf-inference' or leave it out",
+        "base_url names api-inference.huggingface.co, which Hugging Face has shut down: write base_url = "
+        "'https://router.huggingface.co/hf-inference', or remove it",
     ),
     (
         {**C, "base_url": "http://router.huggingface.co/x"},
-        "base_url must begin with https:// where it leads to Hugging Face: "
-        "write base_url = 'https://router.huggingface.co…'",
+        "base_url must begin with https:// for a host of Hugging Face: write base_url = "
+        "'https://router.huggingface.co…'",
     ),
     (
         {"task": "text-to-image", "input_column": "t", "output_dir": "/etc"},
@@ -267,15 +322,15 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ),
     (
         {**C, "api_key": "not\u201da token"},
-        "api_key holds spaces, quotes or other characters that no token has: write api_key = 'hf_…'",
+        "api_key contains spaces, quotes or other characters that a token cannot contain: write api_key = 'hf_…'",
     ),
-    ({**C, "api_key": Identifier("hf_" + "a" * 34)}, "api_key is a bare word: write it in quotes, api_key = 'hf_…'"),
+    ({**C, "api_key": Identifier("hf_" + "a" * 34)}, "api_key needs quotes: write api_key = 'hf_…'"),
     # many at once
     (
         {**C, "tmeout": 1, "max_batchsize": 2, "top_k": "x", "max_retries": "-1"},
-        "max_retries must be a whole number from 0 to 20, not '-1': write max_retries = 5; "
-        "top_k must be a whole number, not 'x'; unknown argument 'tmeout': did you mean 'timeout'?; "
-        "unknown argument 'max_batchsize': did you mean 'max_batch_size'?",
+        "max_retries must be a whole number from 0 to 20, not '-1': write max_retries = 5; top_k must be a "
+        "whole number of at least 1, not 'x': write top_k = 3; unknown argument 'tmeout': did you mean "
+        "'timeout'?; unknown argument 'max_batchsize': did you mean 'max_batch_size'?",
     ),
     (
         {"model_name": "org/gone", "input_column": "text", "timeout": 0},
@@ -302,7 +357,7 @@ def test_an_unlike_task_gets_the_whole_list() -> None:
     with pytest.raises(SettingsError) as refused:
         model_settings({"task": "poetry", "input_column": "text"}, engine(), hub=hub)
     line = str(refused.value)
-    assert line.startswith("unknown task 'poetry': there are: text-classification, ")
+    assert line.startswith("unknown task 'poetry': choose one of text-classification, ")
     assert line.endswith("tabular-regression")
 
 
@@ -310,8 +365,7 @@ QUERY: list[tuple[Mapping[str, Any], str]] = [
     *(
         (
             {name: "x"},
-            f"{name} cannot be changed in a query, it was settled by CREATE MODEL: "
-            "leave it out, or create another model",
+            f"{name} cannot be changed in a query: remove it, or create another model with CREATE MODEL",
         )
         for name in (
             "task",
@@ -326,10 +380,10 @@ QUERY: list[tuple[Mapping[str, Any], str]] = [
             "m.Task",
         )
     ),
-    ({"m.top_k": "x"}, "top_k must be a whole number, not 'x'"),
+    ({"m.top_k": "x"}, "top_k must be a whole number of at least 1, not 'x': write top_k = 3"),
     ({"top_k": 1, "M.Top_K": 2}, "top_k is given twice"),
     ({"m.tpo_k": 1}, "unknown argument 'tpo_k': did you mean 'top_k'?"),
-    ({"other.top_k": 1}, "other.top_k is not for this model: write top_k or m.top_k"),
+    ({"other.top_k": 1}, "other.top_k is not an argument of this model: write top_k or m.top_k"),
     ({"timeout": -1}, "timeout must be a number above 0, at most 3600, not -1: write timeout = 60"),
     ({"input_column": None}, "task 'text-classification' needs input_column: write input_column = 'text'"),
 ]
@@ -349,52 +403,53 @@ ENGINE: list[tuple[Mapping[str, Any], Mapping[str, str], str]] = [
     (
         {},
         {"HF_TOKEN": "a\u201d"},
-        "the environment variable HF_TOKEN holds spaces, quotes or other characters that no token has: copy it anew",
+        "the environment variable HF_TOKEN contains spaces, quotes or other characters that a token cannot "
+        "contain: copy it again",
     ),
     (
         {"allowed_hosts": "https://x/y"},
         {},
-        "allowed_hosts must hold hosts as 'host' or 'host:port', without https://, path or *; 'https://x/y' is none: "
-        "write allowed_hosts = 'models.example.com, 10.0.0.5:8080'",
+        "allowed_hosts must list hosts as 'host' or 'host:port', without https://, path or *, not "
+        "'https://x/y': write allowed_hosts = 'models.example.com, 10.0.0.5:8080'",
     ),
     (
         {"media_roots": "media"},
         {},
-        "media_roots must hold whole paths; 'media' does not begin at the root: write media_roots = '/srv/media'",
+        "media_roots must list absolute paths, not 'media': write media_roots = '/srv/media'",
     ),
     (
         {"bill_to": "a\r\nX-Evil: b"},
         {},
-        "bill_to must be the name of an organisation on the Hub, not 'a X-Evil: b': write bill_to = 'my-org'",
+        "bill_to must be the name of an organization on the Hub, not 'a X-Evil: b': write bill_to = 'my-org'",
     ),
     (
         {"base_url": "router.huggingface.co"},
         {},
-        "base_url is no URL that can be used: a URL begins with https:// or http:// and a host: "
-        "write base_url = 'https://router.huggingface.co/hf-inference'",
+        "base_url is not a usable URL: a URL begins with https:// or http:// and a host: write base_url = "
+        "'https://router.huggingface.co/hf-inference'",
     ),
     (
         {"base_url": "https://gateway.example/models"},
         {},
-        "base_url must end before /models, which is put behind it: write base_url = 'https://gateway.example'",
+        "base_url must end before /models, which is appended to it: write base_url = 'https://gateway.example'",
     ),
     (
         {"base_url": "https://gateway.example/?key=1"},
         {},
-        "base_url must not have a query (?…), since paths are put behind it",
+        "base_url must not have a query (?…), because paths are appended to it: remove the query",
     ),
     (
         {},
         {"HUGGINGFACE_API_BASE_URL": "nowhere"},
-        "the environment variable HUGGINGFACE_API_BASE_URL is no URL that can be used: "
-        "a URL begins with https:// or http:// and a host",
+        "the environment variable HUGGINGFACE_API_BASE_URL is not a usable URL: a URL begins with https:// or"
+        " http:// and a host",
     ),
     (
         {"timeout": "x", "foo": 1},
         {},
-        "timeout must be a number above 0, at most 3600, not 'x': write timeout = 60; unknown argument 'foo': "
-        "an engine takes api_key, base_url, allowed_hosts, media_roots, bill_to, max_concurrency, requests_per_minute, "
-        "timeout, max_retries, cache_ttl",
+        "timeout must be a number above 0, at most 3600, not 'x': write timeout = 60; unknown argument 'foo':"
+        " an engine accepts api_key, base_url, allowed_hosts, media_roots, bill_to, cache_ttl, "
+        "max_concurrency, requests_per_minute, timeout, max_retries",
     ),
 ]
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from huggingface_api_handler.arguments import EngineSettings, engine_settings, model_settings, query_settings
+from huggingface_api_handler.arguments.task_specs import parameter_specs
 from huggingface_api_handler.arguments.validators import check_fields
 from huggingface_api_handler.errors import SettingsError
 from huggingface_api_handler.net.redaction import names_secret
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.parameters import parameter_fields
 
 TOKEN = "hf_" + "s" * 34
 ASKED: list[str] = []
@@ -152,14 +152,14 @@ def test_what_is_no_secret_and_reaches_nowhere_is_taken() -> None:
 
 def test_no_parameter_of_the_hubs_is_refused() -> None:
     for task in TASKS.values():
-        for field in parameter_fields(task):
+        for field in parameter_specs(task):
             assert check_fields({field.name: None}) == {field.name: None}
             assert not names_secret(field.name)
 
 
 @pytest.mark.parametrize("bad", ["hf_x", "../x", "a/b", "-a", "a-", "a--b", "a..b", "a b", "a" * 97, "ä"])
-def test_bill_to_is_the_name_of_an_organisation(bad: str) -> None:
-    assert refusal(engine, {"bill_to": bad}).startswith("bill_to must be the name of an organisation")
+def test_bill_to_is_the_name_of_an_organization(bad: str) -> None:
+    assert refusal(engine, {"bill_to": bad}).startswith("bill_to must be the name of an organization")
     assert "hf_x" not in refusal(engine, {"bill_to": bad})
 
 

@@ -29,9 +29,10 @@ from huggingface_api_handler.arguments import (
     query_settings,
 )
 from huggingface_api_handler.arguments.coercion import BadValue, plain_json, read_value
+from huggingface_api_handler.arguments.forms import engine_form, model_form, query_form
 from huggingface_api_handler.arguments.names import nearest
 from huggingface_api_handler.arguments.specs import EXECUTION, FIXED, HOST_CREATE, HOST_QUERY, ArgumentSpec
-from huggingface_api_handler.arguments.task_arguments import form_names, own_forms
+from huggingface_api_handler.arguments.task_specs import all_names, own_specs
 from huggingface_api_handler.errors import Forbidden, ServiceTimeout, SettingsError
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Kind, ModelFacts, Task
@@ -293,18 +294,18 @@ def test_the_nearest_name(typed: str, meant: str | None) -> None:
 
 def test_no_task_has_two_arguments_of_one_name() -> None:
     for task in TASKS.values():
-        names = [*form_names(own_forms(task)), *form_names(MODEL)]
+        names = [*all_names(own_specs(task)), *all_names(MODEL)]
         assert len(names) == len(set(names)), task.name
 
 
 def test_hosts_own_arguments_are_no_ones_else() -> None:
-    names = {name for task in TASKS.values() for name in form_names(own_forms(task))} | set(form_names(MODEL))
+    names = {name for task in TASKS.values() for name in all_names(own_specs(task))} | set(all_names(MODEL))
     assert not names & (HOST_QUERY | HOST_CREATE)
 
 
 def test_tasks_that_speak_of_output_dir_take_it() -> None:
     for task in TASKS.values():
-        assert ("output_dir" in task.answer) == ("output_dir" in form_names(own_forms(task))), task.name
+        assert ("output_dir" in task.answer) == ("output_dir" in all_names(own_specs(task))), task.name
 
 
 # --- engine: tokens --------------------------------------------------------------------------
@@ -604,6 +605,49 @@ def test_providers() -> None:
     assert model(task="chat-completion", input_column="t", provider="groq").sources["provider"] == "model"
 
 
+@pytest.mark.parametrize("policy", ["fastest", "cheapest", "preferred", "Cheapest "])
+def test_a_policy_is_written_as_provider_or_behind_the_model(policy: str) -> None:
+    chat = {"task": "chat-completion", "input_column": "t"}
+    by_provider = model(**chat, model_name="org/m", provider=policy)
+    by_model = model(**chat, model_name=f"org/m:{policy}")
+    assert by_provider == by_model
+    assert (by_model.model, by_model.providers) == ("org/m", (policy.strip().lower(),))
+    assert by_model.sources["provider"] == "model"
+    same = model(**chat, model_name=f"org/m:{policy}", provider=policy)
+    assert same == by_model
+
+
+def test_a_provider_behind_the_model_is_the_provider() -> None:
+    assert model(task="chat-completion", input_column="t", model_name="org/m:Groq").providers == ("groq",)
+    endpoint = "https://x.endpoints.huggingface.cloud/"
+    served = model(None, never, task="chat-completion", input_column="t", model_name="m:7b", endpoint=endpoint)
+    assert served.model == "m:7b"
+
+
+@pytest.mark.parametrize("written", ["groq, Together", ["groq", "together"], '["groq", "together"]'])
+def test_providers_in_order_of_preference(written: Any) -> None:
+    settings = model(task="chat-completion", input_column="t", provider=written)
+    assert settings.providers == ("groq", "together")
+    assert ModelSettings.from_dict(json.loads(json.dumps(settings.to_dict()))).providers == ("groq", "together")
+
+
+def test_the_hub_is_asked_about_each_provider_and_about_all_for_a_policy() -> None:
+    asked: list[str | None] = []
+
+    def unserved(task: Task, name: str, provider: str | None, token: str | None) -> str | None:
+        asked.append(provider)
+        return None if provider == "together" else f"{provider} does not serve {name}"
+
+    using = {"task": "chat-completion", "input_column": "t", "model_name": "org/m"}
+    hub = says("text-generation")
+    model_settings({**using, "provider": "groq, together"}, engine(), hub=hub, unserved=unserved)
+    with pytest.raises(SettingsError, match="groq does not serve org/m"):
+        model_settings({**using, "provider": "groq, cerebras"}, engine(), hub=hub, unserved=unserved)
+    with pytest.raises(SettingsError, match="None does not serve org/m"):
+        model_settings({**using, "provider": "cheapest"}, engine(), hub=hub, unserved=unserved)
+    assert asked == ["groq", "together", "groq", "cerebras", None]
+
+
 # --- inputs ----------------------------------------------------------------------------------
 
 
@@ -644,7 +688,7 @@ def test_every_example_that_a_message_gives_is_accepted() -> None:
     root = engine(media_roots="/srv/media")
     for task in TASKS.values():
         columns = {one.argument: one.argument for one in task.inputs if one.required and one.kind is not Kind.RECORD}
-        for form in [*own_forms(task), *EXECUTION]:
+        for form in [*own_specs(task), *EXECUTION]:
             if form.example is None or "…" in form.example:
                 continue
             written = ast.literal_eval(form.example.replace("true", "True").replace("false", "False"))
@@ -805,7 +849,7 @@ COLUMN = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max
 USING = st.fixed_dictionaries(
     {"input_column": COLUMN},
     optional={
-        "labels": st.lists(st.from_regex(r"[a-z]{1,8}", fullmatch=True), min_size=1, max_size=5),
+        "labels": st.lists(st.from_regex(r"[a-z]{4,8}", fullmatch=True), min_size=2, max_size=2, unique=True),
         "parameters": st.dictionaries(
             st.from_regex(r"x_[a-z]{1,8}", fullmatch=True),
             st.none()
@@ -843,6 +887,41 @@ def test_settings_survive_being_kept(using: dict[str, Any], named: bool) -> None
     assert pickle.loads(pickle.dumps(kept)) == copy.deepcopy(kept)
 
 
+#: What the first version stored of a model.
+STORED = {
+    "format": 1, "task": "text-classification", "model": "org/name", "provider": "groq", "base_url": None,
+    "endpoint": None, "columns": {"input_column": "review"}, "prompt_template": None, "output_dir": None,
+    "values": {"labels": ["a", "b", "c"]}, "parameters": {"top_k": 0}, "options": {},
+    "execution": {
+        "on_error": "raise", "use_cache": True, "cache_ttl": 86400, "max_batch_size": 8, "max_concurrency": 16,
+        "requests_per_minute": None, "timeout": 60, "max_retries": 5, "deadline": None, "max_requests": None,
+        "include_meta": False, "dry_run": False,
+    },
+    "facts": {
+        "id": "org/name", "pipeline_tag": "text-classification", "tags": ["x"],
+        "id2label": {"0": "NEG", "1": "POS"}, "mask_token": None,
+    },
+    "sources": {"max_batch_size": "model", "labels": "model", "top_k": "model", "timeout": "default"},
+}  # fmt: skip
+
+
+def test_a_model_of_the_version_before_works() -> None:
+    """Also where this version would refuse what it was created with."""
+    stored = ModelSettings.from_dict(json.loads(json.dumps(STORED)))
+    assert (stored.providers, stored.execution.max_batch_size, stored.facts.tags) == (("groq",), 8, ("x",))
+    asked = query_settings(stored, engine(), {"timeout": 30})
+    assert (asked.values, asked.parameters) == (STORED["values"], STORED["parameters"])
+    assert (asked.execution.max_batch_size, asked.execution.timeout) == (8, 30)
+    with pytest.raises(SettingsError, match="labels must be 2 names"):
+        query_settings(stored, engine(), {"labels": "a, b, c"})
+
+
+def test_an_argument_that_came_later_has_its_default_in_a_model_of_before() -> None:
+    execution = {name: value for name, value in STORED["execution"].items() if name != "dry_run"}
+    stored = ModelSettings.from_dict({**STORED, "execution": execution})
+    assert stored.execution.dry_run is False
+
+
 @pytest.mark.parametrize("kept", [{}, {"format": 0}, {"format": 1}, None, [], {"format": 1, "task": "x", "columns": 5}])
 def test_what_another_version_kept(kept: Any) -> None:
     with pytest.raises(SettingsError, match="created by another version"):
@@ -850,26 +929,6 @@ def test_what_another_version_kept(kept: Any) -> None:
 
 
 # --- what MindsDB reads ----------------------------------------------------------------------
-
-KINDS = {
-    "secret": "pwd",
-    "url": "url",
-    "list": "list",
-    "text": "str",
-    "integer": "int",
-    "number": "str",
-    "boolean": "bool",
-    "object": "dict",
-}
-
-
-def expected(form: ArgumentSpec, name: str, *, label: bool) -> dict[str, Any]:
-    described = form.meaning if name == form.name else f"the same as {form.name}"
-    entry: dict[str, Any] = {"type": KINDS[form.type], "description": described, "required": False}
-    if label:
-        entry["label"] = name
-    return {**entry, "secret": True} if form.secret else entry
-
 
 def read_like_mindsdb(path: Path, wanted: str) -> dict[str, Any]:
     """Return the keyword arguments of ``wanted = Something(key={...})``, read without importing."""
@@ -882,14 +941,34 @@ def read_like_mindsdb(path: Path, wanted: str) -> dict[str, Any]:
 
 def test_creation_args_are_the_engines_arguments() -> None:
     found = read_like_mindsdb(Path(huggingface_api_handler.__file__).parent / "creation_args.py", "creation_args")
-    assert found == {name: expected(form, name, label=True) for form in ENGINE for name in (form.name, *form.aliases)}
-    assert found == dict(huggingface_api_handler.creation_args)
+    assert found == engine_form() == dict(huggingface_api_handler.creation_args)
+    assert set(found) == set(all_names(ENGINE))
+    assert {name for name, entry in found.items() if entry.get("secret")} == {"api_key", "huggingface_api_api_key"}
+    assert found["timeout"]["description"] == "maximum seconds per request; default for the engine's models"
 
 
 def test_model_using_args_are_the_models_arguments() -> None:
-    assert huggingface_api_handler.model_using_args == {
-        name: expected(form, name, label=False) for form in MODEL for name in (form.name, *form.aliases)
-    }
+    found = huggingface_api_handler.model_using_args
+    assert found == model_form()
+    assert set(found) == set(all_names(MODEL))
+    assert {name for name, entry in found.items() if entry.get("secret")} == {"api_key", "huggingface_api_api_key"}
+
+
+def test_forms_have_labels_for_people_and_the_types_of_mindsdb() -> None:
+    from mindsdb.integrations.libs.const import HANDLER_CONNECTION_ARG_TYPE as TYPES
+
+    known = {getattr(TYPES, name) for name in dir(TYPES) if name.isupper()}
+    entries = {**engine_form(), **model_form(), **{entry["name"]: entry for entry in query_form()}}
+    assert {entry["type"] for entry in entries.values()} <= known
+    assert not any("_" in entry["label"] for entry in entries.values())
+    assert (entries["api_key"]["label"], entries["base_url"]["label"]) == ("API key", "Base URL")
+    assert entries["huggingface_api_api_key"]["label"] == "API key (older name)"
+
+
+def test_the_arguments_of_a_query_are_listed() -> None:
+    names = {entry["name"] for entry in query_form()}
+    assert names == {spec.name for spec in MODEL} - FIXED
+    assert {"timeout", "on_error", "dry_run", "parameters"} <= names
 
 
 @pytest.mark.parametrize("name", ["creation_args.py", "model_using_args.py"])

@@ -228,6 +228,7 @@ def test_falsy_inputs_are_inputs() -> None:
     ("options", "model"),
     [
         ({}, "org/name"), ({"provider": "groq"}, "org/name:groq"), ({"provider": "auto"}, "org/name"),
+        ({"provider": "cheapest"}, "org/name:cheapest"),
         ({"provider": "hf-inference"}, "org/name:hf-inference"), ({"model": "org/name:fastest", "provider": "groq"},
          "org/name:fastest"),
         ({"base_url": "https://own.example/hf", "provider": "groq"}, "org/name:groq"),

@@ -113,6 +113,50 @@ def test_every_default_model_is_known(sandbox: Sandbox, name: str) -> None:
     assert name in [found.get("pipeline_tag"), *found["tags"]]
 
 
+# --- models that are not in the catalogue ---
+
+
+def columns_of(task: str) -> dict[str, list[Any]]:
+    """The example rows of a task, as columns named after its inputs."""
+    required = [one for one in TASKS[task].inputs if one.required]
+    columns = zip(required, zip(*TASKS[task].example.rows, strict=True), strict=True)
+    return {one.argument: [cell.data if isinstance(cell, Media) else cell for cell in cells] for one, cells in columns}
+
+
+@pytest.mark.parametrize(("model_name", "task"), [
+    ("gpt2", "text-generation"), ("acme/thing", "text-classification"), ("acme/thing", "token-classification"),
+    ("acme/thing", "question-answering"), ("acme/thing", "zero-shot-classification"), ("acme/thing", "fill-mask"),
+    ("acme/thing", "chat-completion"), ("acme/thing", "feature-extraction"), ("acme/thing", "sentence-similarity"),
+    ("acme/thing", "text-ranking"), ("acme/thing", "text-to-image"), ("acme/thing", "automatic-speech-recognition"),
+    ("acme/thing", "zero-shot-image-classification"), ("acme/thing", "visual-question-answering"),
+    ("acme/some-bart", "summarization"), ("acme/vit-tiny", "image-classification"), ("acme/yolo", "object-detection"),
+])  # fmt: skip
+def test_any_model_answers_the_task_that_is_asked_of_it(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, token: str, model_name: str, task: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", sandbox.hub_url)
+    at = engine_settings({"base_url": sandbox.url, "api_key": token}, environ={}, login=lambda: None)
+    cells = columns_of(task)
+    using = {**TASKS[task].example.using, **{name: name for name in cells}}
+    expected = predict(at, model(at, task=task, model_name=f"sandbox/{task}", **using), cells)
+    found = predict(at, model(at, task=task, model_name=model_name, **using), cells)
+    assert found["y_error"].tolist() == [None] * len(found)
+    assert found["y"].tolist() == expected["y"].tolist()
+
+
+def test_the_hub_has_any_model_without_knowing_its_task(sandbox: Sandbox, http: requests.Session) -> None:
+    found = http.get(f"{sandbox.hub_url}/api/models/acme/thing", timeout=10).json()
+    assert found["id"] == "acme/thing"
+    assert "pipeline_tag" not in found
+    assert http.get(f"{sandbox.hub_url}/api/models/acme/th%20ing", timeout=10).status_code == 401
+
+
+def test_the_sandbox_says_so_if_nothing_tells_the_task(ask: Asker) -> None:
+    said = ask("acme/thing", {"inputs": "some text"}, status=404)["error"]
+    assert said.startswith("This is the sandbox, which has no model acme/thing")
+    assert "sandbox/" in said
+
+
 # --- shapes of lists ---
 
 

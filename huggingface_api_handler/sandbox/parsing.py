@@ -1,4 +1,4 @@
-"""From the bytes of a request to what it asks, as strictly as the services read: what they refuse is refused here."""
+"""Parse a request as strictly as the services do: what they refuse is refused here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from typing import Any, NoReturn
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from ..tasks.task import Batching, Dialect, Kind, Media, Task
+from ..tasks.task import Media
+from .fake_chat import packed_rows
+from .hub import CHAT
+from .server_kinds import ServerKind
 
 JSON = "application/json"
 OCTETS = "application/octet-stream"
@@ -23,10 +26,23 @@ MEDIA_TYPES = (
     *(f"video/{one}" for one in ("mp4", "webm", "x-msvideo", "avi", "quicktime", "x-matroska", "mpeg")),
 )
 
-#: Servers written in Rust, which answer malformed calls with plain text.
-_RUST = (Dialect.TEI, Dialect.TGI)
+#: Tasks whose input is a file.
+MEDIA_TASKS = frozenset({
+    "image-classification", "object-detection", "zero-shot-object-detection", "image-segmentation", "image-to-text",
+    "zero-shot-image-classification", "visual-question-answering", "document-question-answering", "depth-estimation",
+    "image-to-image", "video-classification", "automatic-speech-recognition", "audio-classification", "audio-to-audio",
+    "image-to-video",
+})  # fmt: skip
+#: Tasks that take a list of texts, and those whose single texts are refused in a list.
+LIST_TASKS = frozenset({
+    "text-classification", "token-classification", "zero-shot-classification", "fill-mask", "summarization",
+    "translation", "text-generation", "feature-extraction",
+})  # fmt: skip
+TEXT_TASKS = LIST_TASKS | {"text-to-image", "text-to-speech", "text-to-video"}
+#: Servers that take one prompt a request.
+ONE_PROMPT = (ServerKind.OPENAI, ServerKind.TGI)
 
-#: Fields that hold an input for each row, where ``inputs`` is an object or there is none.
+#: Fields that hold one input a row, if ``inputs`` is an object or missing.
 _LISTED = ("sentences", "texts", "question", "prompt", "input")
 
 #: Fields of a body that are neither inputs nor parameters.
@@ -34,7 +50,7 @@ _BESIDE = ("inputs", "parameters", "options", "model")
 
 
 class Refusal(Exception):
-    """An answer other than 2xx. A text body travels as ``text/plain``."""
+    """An answer other than 2xx. A text body is sent as ``text/plain``."""
 
     def __init__(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(status, body)
@@ -49,16 +65,17 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True)
-class Asked:
+class ParsedRequest:
     """What a request asks of a task.
 
     Attributes:
-        inputs: the JSON value of ``inputs``, ``Media`` where it came raw, or the whole body where it has no inputs.
-        items: inputs in it; 1 where it is no list.
-        is_list: whether it came as a list, be it of one.
+        task: name of the task.
+        inputs: the JSON value of ``inputs``, ``Media`` for raw bytes, or the whole body if it has no ``inputs``.
+        items: number of inputs; 1 if it is no list.
+        is_list: whether the inputs came as a list, even a list of one.
     """
 
-    task: Task
+    task: str
     inputs: Any
     parameters: Mapping[str, Any] = field(default_factory=dict)
     items: int = 1
@@ -69,8 +86,8 @@ class Asked:
         return self.inputs if isinstance(self.inputs, Media) else None
 
     @property
-    def shown(self) -> Any:
-        """The inputs as they stand in a record."""
+    def recorded(self) -> Any:
+        """The inputs as a record shows them."""
         return f"{len(self.media.data)} bytes of {self.media.type}" if self.media else self.inputs
 
 
@@ -81,17 +98,17 @@ def _refuse(message: str | list[str], status: int = 400, **more: Any) -> NoRetur
 # --- the document ---
 
 
-def document(body: bytes, content_type: str | None, dialect: Dialect) -> Mapping[str, Any] | Media:
-    """Return a JSON object, or a medium that came raw."""
-    kind = _content_type(content_type, dialect)
-    if kind != JSON:
+def parse_body(body: bytes, content_type: str | None, kind: ServerKind) -> Mapping[str, Any] | Media:
+    """Return the JSON object or the raw file of a body."""
+    media_type = _content_type(content_type, kind)
+    if media_type != JSON:
         if not body:
             _refuse("The request has no body")
-        return Media(body, kind)
+        return Media(body, media_type)
     try:
         found = json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        if dialect in _RUST:
+        if kind.is_rust:
             raise Refusal(400, f"Failed to parse the request body as JSON: {error}") from None
         raise Refusal(400, {"error": f"The body is not JSON: {error}"}) from None
     if not isinstance(found, dict):
@@ -101,86 +118,88 @@ def document(body: bytes, content_type: str | None, dialect: Dialect) -> Mapping
     return found
 
 
-def _content_type(given: str | None, dialect: Dialect) -> str:
+def _content_type(given: str | None, kind: ServerKind) -> str:
     plain = (given or "").partition(";")[0].strip()
-    if dialect in _RUST or dialect is Dialect.OPENAI:
+    if kind.is_rust or kind is ServerKind.OPENAI:
         if plain != JSON:
             raise Refusal(415, "Expected request with `Content-Type: application/json`")
         return JSON
+    is_service = kind is ServerKind.HF_INFERENCE
     if not given:
         missing = "No content type provided and no default one configured."
-        _refuse(missing if dialect is Dialect.INFERENCE else 'Content type "None" not supported.')
-    # The container of dedicated endpoints compares the whole header; the service's own leaves parameters out.
-    kind = plain if dialect is Dialect.INFERENCE else given
-    accepted = (JSON, *MEDIA_TYPES, *((OCTETS,) if dialect is Dialect.INFERENCE else ()))
-    if kind not in accepted:
+        _refuse(missing if is_service else 'Content type "None" not supported.')
+    # The container of dedicated endpoints compares the whole header; hf-inference ignores its parameters.
+    media_type = plain if is_service else given
+    accepted = (JSON, *MEDIA_TYPES, *((OCTETS,) if is_service else ()))
+    if media_type not in accepted:
         _refuse(f'Content type "{given}" not supported. Supported content types are: {", ".join(accepted)}')
-    return kind
+    return media_type
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def named_model(found: Mapping[str, Any] | Media) -> str:
-    """Return the model that a body names, without the provider behind the colon of a chat's."""
-    name = found.get("model") if isinstance(found, Mapping) else None
+def named_model(document: Mapping[str, Any] | Media) -> tuple[str, str]:
+    """Return the model that a body names, and the policy or the provider behind its colon (``fastest`` without one)."""
+    name = document.get("model") if isinstance(document, Mapping) else None
     if not isinstance(name, str) or not name:
         _refuse("`model` is required")
-    return name.partition(":")[0]
+    model, _, suffix = name.partition(":")
+    return model, suffix or "fastest"
 
 
-# --- what it asks ---
+# --- the task's request ---
 
 
-def asked(task: Task, found: Mapping[str, Any] | Media, dialect: Dialect, max_items: int) -> Asked:
+def parse(task: str, document: Mapping[str, Any] | Media, kind: ServerKind, max_items: int) -> ParsedRequest:
     """Return what a request asks of ``task``, or refuse it as a service would."""
-    if isinstance(found, Media):
-        if not any(one.kind.is_media for one in task.inputs):
-            _refuse(f'Content type "{found.type}" not supported for {task.name}')
-        return Asked(task, found)
-    parameters = found.get("parameters", {})
+    if isinstance(document, Media):
+        if task not in MEDIA_TASKS:
+            _refuse(f'Content type "{document.type}" not supported for {task}')
+        return ParsedRequest(task, document)
+    parameters = document.get("parameters", {})
     if not isinstance(parameters, Mapping):
         _refuse(["Error in `parameters`: value is not a valid dict"])
-    if task.chat:
-        _check_messages(found)
-        return Asked(task, found)
-    if dialect is Dialect.OPENAI:
-        found = _BESIDE_OPENAI.get(task.name, dict)(found)
-    if "inputs" not in found:
-        if dialect is Dialect.INFERENCE or not any(name in found for name in _LISTED):
+    if task == CHAT:
+        _check_messages(document)
+        return ParsedRequest(task, document, items=len(packed_rows(document)) or 1)
+    if kind is ServerKind.OPENAI:
+        document = _OPENAI_FORMS.get(task, dict)(document)
+    if "inputs" not in document:
+        if kind is ServerKind.HF_INFERENCE or not any(name in document for name in _LISTED):
             _refuse(["Error in `inputs`: field required"])
-        inputs: Any = found
+        inputs: Any = document
     else:
-        inputs = found["inputs"]
-        parameters = {**{name: value for name, value in found.items() if name not in _BESIDE}, **parameters}
-    CHECKS.get(task.name, _check_inputs)(task, inputs, parameters, dialect)
+        inputs = document["inputs"]
+        parameters = {**{name: value for name, value in document.items() if name not in _BESIDE}, **parameters}
+    CHECKS.get(task, _check_inputs)(task, inputs, parameters, kind)
     listed = inputs if isinstance(inputs, list) else _rows(inputs)
     items = 1 if listed is None else len(listed)
     if items > max_items:
         _refuse(f"batch size {items} > maximum allowed batch size {max_items}", 422, error_type="Validation")
-    return Asked(task, inputs, parameters, items, listed is not None)
+    return ParsedRequest(task, inputs, parameters, items, listed is not None)
 
 
-def _reranked(found: Mapping[str, Any]) -> dict[str, Any]:
+def _rerank_form(found: Mapping[str, Any]) -> dict[str, Any]:
     return {"inputs": {"query": found.get("query"), "texts": found.get("documents")}}
 
 
-def _classified(found: Mapping[str, Any]) -> dict[str, Any]:
+def _classify_form(found: Mapping[str, Any]) -> dict[str, Any]:
     given = found.get("input")
     return {"inputs": [given] if isinstance(given, str) else given, "parameters": {"top_k": 100}}
 
 
-def _drawn(found: Mapping[str, Any]) -> dict[str, Any]:
+def _image_form(found: Mapping[str, Any]) -> dict[str, Any]:
     fields = {name: value for name, value in found.items() if name not in ("prompt", "response_format")}
     return {"inputs": found.get("prompt"), **fields}
 
 
-#: What servers of OpenAI's API are asked in a form of its own, or of none → ``inputs`` and ``parameters``.
-_BESIDE_OPENAI: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-    "text-ranking": _reranked,
-    "text-classification": _classified,
-    "text-to-image": _drawn,
+#: Bodies that servers with OpenAI's API take in another form → ``inputs`` and ``parameters``.
+_OPENAI_FORMS: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "text-ranking": _rerank_form,
+    "text-classification": _classify_form,
+    "text-to-image": _image_form,
 }
 
 
@@ -204,22 +223,21 @@ def _check_texts(value: Any, where: str) -> None:
         _check_text(one, where)
 
 
-def _check_inputs(task: Task, inputs: Any, parameters: Mapping[str, Any], dialect: Dialect) -> None:
-    """What holds for tasks without a rule of their own: a text, a list of texts where lists are taken, base64."""
+def _check_inputs(task: str, inputs: Any, parameters: Mapping[str, Any], kind: ServerKind) -> None:
+    """Check the inputs of tasks without a check of their own: a text, a list of texts, or base64."""
     if isinstance(inputs, Mapping) and "inputs" not in inputs and _rows(inputs) is not None:
         _check_texts(_rows(inputs), "inputs")
         return
     if isinstance(inputs, Mapping) and isinstance(inputs.get("prompt"), str):
         _check_text(inputs["prompt"], "prompt")
         return
-    kind = task.inputs[0].kind
-    if kind.is_media:
+    if task in MEDIA_TASKS:
         _check_media(inputs)
-    elif kind is Kind.TEXT and isinstance(inputs, list):
-        if task.travels(dialect) is not Batching.LIST:
+    elif task in TEXT_TASKS and isinstance(inputs, list):
+        if task not in LIST_TASKS or (task == "text-generation" and kind in ONE_PROMPT):
             _refuse(["Error in `inputs`: str type expected"])
         _check_texts(inputs, "inputs")
-    elif kind is Kind.TEXT:
+    elif task in TEXT_TASKS:
         _check_text(inputs, "inputs")
 
 
@@ -232,8 +250,8 @@ def _check_media(inputs: Any) -> None:
         _refuse("`inputs` is not base64")
 
 
-def _check_classified(task: Task, inputs: Any, parameters: Mapping[str, Any], dialect: Dialect) -> None:
-    if dialect is Dialect.TEI and isinstance(inputs, list):
+def _check_classified(task: str, inputs: Any, parameters: Mapping[str, Any], kind: ServerKind) -> None:
+    if kind is ServerKind.TEI and isinstance(inputs, list):
         if inputs and all(isinstance(one, list) for one in inputs):
             for one in inputs:
                 _check_texts(one, "inputs")
@@ -241,17 +259,17 @@ def _check_classified(task: Task, inputs: Any, parameters: Mapping[str, Any], di
         if len(inputs) != 2:
             # A bare list is one pair of texts, and a pair has two.
             raise Refusal(422, "Failed to deserialize the JSON body into the target type: inputs: expected a pair")
-    _check_inputs(task, inputs, parameters, dialect)
+    _check_inputs(task, inputs, parameters, kind)
 
 
-def _check_labels(task: Task, inputs: Any, parameters: Mapping[str, Any], dialect: Dialect) -> None:
+def _check_labels(task: str, inputs: Any, parameters: Mapping[str, Any], kind: ServerKind) -> None:
     if not parameters.get("candidate_labels"):
         _refuse(["Error in `parameters.candidate_labels`: field required"])
-    _check_inputs(task, inputs, parameters, dialect)
+    _check_inputs(task, inputs, parameters, kind)
 
 
-def _check_masked(task: Task, inputs: Any, parameters: Mapping[str, Any], dialect: Dialect) -> None:
-    _check_inputs(task, inputs, parameters, dialect)
+def _check_masked(task: str, inputs: Any, parameters: Mapping[str, Any], kind: ServerKind) -> None:
+    _check_inputs(task, inputs, parameters, kind)
     for text in inputs if isinstance(inputs, list) else [inputs]:
         if "[MASK]" not in text and "<mask>" not in text:
             _refuse("No mask_token ([MASK]) found on the input")
@@ -266,7 +284,7 @@ def _object(inputs: Any, *names: str) -> Mapping[str, Any]:
     return inputs
 
 
-def _check_questions(task: Task, inputs: Any, parameters: Mapping[str, Any], dialect: Dialect) -> None:
+def _check_questions(task: str, inputs: Any, parameters: Mapping[str, Any], kind: ServerKind) -> None:
     given = _object(inputs, "question", "context")
     for name in ("question", "context"):
         value = given[name]
@@ -276,7 +294,7 @@ def _check_questions(task: Task, inputs: Any, parameters: Mapping[str, Any], dia
         _refuse("Questions and contexts don't have the same lengths")
 
 
-def _check_table(task: Task, inputs: Any, parameters: Mapping[str, Any], dialect: Dialect) -> None:
+def _check_table(task: str, inputs: Any, parameters: Mapping[str, Any], kind: ServerKind) -> None:
     given = _object(inputs, "query" if "question" not in inputs else "question", "table")
     table = given["table"]
     if not isinstance(table, Mapping) or not table:
@@ -287,13 +305,13 @@ def _check_table(task: Task, inputs: Any, parameters: Mapping[str, Any], dialect
         _refuse("The table's cells must be texts")
 
 
-def _check_sentences(task: Task, inputs: Any, parameters: Mapping[str, Any], dialect: Dialect) -> None:
+def _check_sentences(task: str, inputs: Any, parameters: Mapping[str, Any], kind: ServerKind) -> None:
     given = _object(inputs, "source_sentence", "sentences")
     _check_text(given["source_sentence"], "inputs.source_sentence")
     _check_listed(given["sentences"], "inputs.sentences")
 
 
-def _check_ranking(task: Task, inputs: Any, parameters: Mapping[str, Any], dialect: Dialect) -> None:
+def _check_ranking(task: str, inputs: Any, parameters: Mapping[str, Any], kind: ServerKind) -> None:
     given = _object(inputs, "query", "texts")
     _check_text(given["query"], "inputs.query")
     _check_listed(given["texts"], "inputs.texts")
@@ -311,8 +329,8 @@ def _check_messages(found: Mapping[str, Any]) -> None:
         _refuse("`messages` must be a list of messages", 422)
 
 
-#: What a task's inputs must be, where that is more than a text, a list of texts or a medium.
-CHECKS: Mapping[str, Callable[[Task, Any, Mapping[str, Any], Dialect], None]] = {
+#: Tasks whose inputs are more than a text, a list of texts or a file → the check of their inputs.
+CHECKS: Mapping[str, Callable[[str, Any, Mapping[str, Any], ServerKind], None]] = {
     "text-classification": _check_classified,
     "zero-shot-classification": _check_labels,
     "fill-mask": _check_masked,

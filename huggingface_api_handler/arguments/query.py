@@ -1,0 +1,73 @@
+"""SELECT … USING → the ``ModelSettings`` of one query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from ..tasks import TASKS
+from .models import EngineSettings, ModelSettings
+from .parsing import Reader
+from .specs import FIXED, HOST_QUERY, QUERY
+from .task_arguments import Draft, drafted, note_labels, note_missing, note_unknown, read_arguments
+
+
+def query_settings(
+    model: ModelSettings, engine: EngineSettings, overrides: Mapping[str, Any] | None, *, alias: str | None = None
+) -> ModelSettings:
+    """Return a model's settings for one query.
+
+    Args:
+        overrides: the query's USING. Names are folded to lower case, and ``m.top_k`` is ``top_k``
+            if ``m`` is the model. Objects override the model's field by field; NULL removes what
+            the model has.
+        alias: the model's name in the query; ``None``: whatever precedes the dot is it.
+
+    Raises:
+        SettingsError: with every fault.
+    """
+    if not overrides:
+        return replace(model, media_roots=engine.media_roots)
+    own = None if alias is None else alias.strip("`").lower()
+    reader = Reader(overrides, host=HOST_QUERY, prefix=lambda before: own is None or before == own)
+    _note_fixed(reader)
+    _note_others(reader, own)
+    task = TASKS[model.task]
+    draft = _draft_of(model)
+    read_arguments(reader, task, draft, "query", engine.media_roots)
+    note_missing(reader, task, draft)
+    note_labels(reader, model.facts, draft, "query")
+    note_unknown(reader, task, QUERY)
+    reader.finish()
+    shared, sources = drafted(draft, engine)
+    return replace(model, **shared, sources=sources)
+
+
+def _note_fixed(reader: Reader) -> None:
+    for name in [one for one in reader.given if one in FIXED]:
+        reader.claim(name)
+        reader.fault(f"{name} cannot be changed in a query: remove it, or create another model with CREATE MODEL")
+
+
+def _note_others(reader: Reader, own: str | None) -> None:
+    for name in [one for one in reader.given if "." in one]:
+        reader.claim(name)
+        argument = name.rpartition(".")[2]
+        also = f" or {own}.{argument}" if own else ""
+        reader.fault(f"{name} is not an argument of this model: write {argument}{also}")
+
+
+def _draft_of(model: ModelSettings) -> Draft:
+    """Return the model's own arguments, for a query to override."""
+    execution = asdict(model.execution)
+    return Draft(
+        columns=dict(model.columns),
+        values=dict(model.values),
+        parameters=dict(model.parameters),
+        options=dict(model.options),
+        execution={name: value for name, value in execution.items() if model.sources.get(name) == "model"},
+        prompt_template=model.prompt_template,
+        output_dir=model.output_dir,
+        sources={name: source for name, source in model.sources.items() if source == "model"},
+    )

@@ -1,0 +1,82 @@
+"""What the caches in SQLite and in Redis have in common."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+
+from .answers import PendingAnswers, scope_id, seal, unseal_many
+from .base import Cache, Throttle
+from .runs import RUNNING, UPDATE_EVERY
+
+#: When something expires that never does, in seconds since 1970.
+NEVER = 1e12
+
+#: The caches of this process.
+_CACHES: weakref.WeakSet[PersistentCache] = weakref.WeakSet()
+
+
+class PersistentCache(Cache):
+    """Seals and opens answers, lets them wait while they cannot be written, and thins out the records of runs.
+
+    Args:
+        clock: seconds since 1970.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._pending = PendingAnswers()
+        self._updates = Throttle(UPDATE_EVERY, clock)
+        _CACHES.add(self)
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
+        keys = list(keys)
+        found = self._pending.get_many(keys, self._clock())
+        missing = [key for key in keys if key not in found] if found else keys
+        if missing:
+            found.update(self._read_answers(missing))
+        return unseal_many(found)
+
+    def put_many(self, values: Mapping[str, bytes], ttl: float | None = None, *, scope: str = "") -> None:
+        now = self._clock()
+        expires = NEVER if ttl is None else now + ttl
+        owner, written = scope_id(scope), int(now)
+        self._pending.add({key: (seal(key, value, owner, written), expires) for key, value in values.items()})
+        if not self._write_pending():
+            self._pending.trim()
+
+    def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0) -> None:
+        if self._updates.passes(run):
+            self._record(run, done, errors, RUNNING, rate)
+
+    def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:
+        self._updates.end(run)
+        if len(self._pending):
+            self._write_pending(probe=True)
+        self._record(run, done, errors, state)
+
+    def _read_answers(self, keys: list[str]) -> Mapping[str, bytes]:
+        """The sealed values of those of ``keys`` that are there and have not expired."""
+        raise NotImplementedError
+
+    def _write_pending(self, *, probe: bool = False) -> bool:
+        """Write the answers that wait; whether that worked.
+
+        Args:
+            probe: try it even while the cache is left alone, but without a wait.
+        """
+        raise NotImplementedError
+
+    def _record(self, run: str, done: int, errors: int, state: str, rate: float = 0.0) -> None:
+        raise NotImplementedError
+
+
+def _after_fork_in_child() -> None:
+    """Leave answers to the process that waits to write them, and locks to the threads that hold them."""
+    for cache in list(_CACHES):
+        cache._pending = PendingAnswers()
+        cache._updates = Throttle(UPDATE_EVERY, cache._clock)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,69 @@
+"""The progress of runs, as all workers see it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass, replace
+
+#: Seconds between two records of a run's progress.
+UPDATE_EVERY = 1.0
+#: Runs of one scope that are remembered, and for how many seconds.
+RUNS_KEPT = 100
+RUNS_KEPT_FOR = 30 * 86400.0
+#: Seconds without an update after which a run on another host is lost.
+SILENT_FOR = 3600.0
+
+RUNNING = "running"
+#: State of a run whose process has ended without recording it.
+LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The progress of one prediction.
+
+    Attributes:
+        run: its id.
+        scope: whose it is, as in the counters.
+        rows: inputs to send; ``done`` of them have an answer or an error, ``errors`` an error.
+        started, updated: seconds since 1970.
+        state: ``running``, ``lost``, or what it ended in.
+        pid, host: the process that does, or did, it.
+        rate: recent inputs a second, as the process last recorded it; 0: it has not.
+    """
+
+    run: str
+    scope: str
+    model: str
+    task: str
+    rows: int
+    done: int = 0
+    errors: int = 0
+    started: float = 0.0
+    updated: float = 0.0
+    state: str = RUNNING
+    pid: int = 0
+    host: str = ""
+    rate: float = 0.0
+
+
+def this_process(pid: int | None) -> tuple[int, str]:
+    """Process id and host that a run is recorded under."""
+    return (os.getpid() if pid is None else pid), socket.gethostname()
+
+
+def with_state(run: Run, now: float) -> Run:
+    """``run``, or a lost one if its process has ended without recording it."""
+    if run.state != RUNNING or not run.pid:
+        return run
+    if run.host == socket.gethostname():
+        try:
+            os.kill(run.pid, 0)
+        except ProcessLookupError:
+            return replace(run, state=LOST)
+        except OSError:
+            pass
+        return run
+    # Nothing is known of a process on another host but when it last wrote.
+    return replace(run, state=LOST) if now - run.updated > SILENT_FOR else run

@@ -1,0 +1,166 @@
+"""A Redis server for the tests, and the caches that the suite runs on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from huggingface_api_handler.cache import Cache, NoCache, RedisCache, SqliteCache
+
+MULTI = multiprocessing.get_context("spawn")
+
+
+class Clock:
+    """Seconds since 1970, set by the test."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """A Redis on a port of its own, which the test can stop and start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        program = shutil.which("redis-server")
+        if program is None:
+            pytest.skip("no redis-server on this machine")
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, cwd=self._folder)
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError("redis-server does not start")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(10)
+            self._process = None
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis that all tests share; each takes a prefix of its own."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis for one test."""
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@dataclass
+class Backend:
+    """One kind of cache.
+
+    Attributes:
+        kind: its name.
+        where, prefix: what ``open_cache`` needs in another process.
+        keeps: whether anything is kept.
+        clock: for the caches that go by this process's clock.
+        connection: a client of Redis, whose server keeps the time.
+    """
+
+    kind: str
+    where: str = ""
+    prefix: str = ""
+    clock: Clock = field(default_factory=Clock)
+    connection: Any = None
+
+    @property
+    def keeps(self) -> bool:
+        return self.kind != "none"
+
+    def open(self) -> Cache:
+        return open_cache(self.kind, self.where, self.prefix, self.clock)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.now += seconds
+        if self.connection is None:
+            return
+        for key in self.connection.scan_iter(f"{self.prefix}:*"):
+            left = self.connection.pttl(key)
+            if left >= 0:
+                # A time to live that is over deletes the key at once.
+                self.connection.pexpire(key, left - round(seconds * 1000))
+
+
+def open_cache(kind: str, where: str, prefix: str, clock: Callable[[], float] = time.time) -> Cache:
+    if kind == "sqlite":
+        return SqliteCache(where, clock=clock)
+    if kind == "redis":
+        return RedisCache(where, prefix, clock=clock)
+    return NoCache()
+
+
+def unreachable(backend: Backend) -> Cache:
+    """A cache of that kind that can be neither read nor written."""
+    if backend.kind == "redis":
+        return RedisCache({"host": "127.0.0.1", "port": free_port()}, clock=backend.clock)
+    folder = Path(backend.where).parent
+    folder.write_text("no folder")
+    return SqliteCache(backend.where, clock=backend.clock)
+
+
+def _backend(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    if kind == "redis":
+        import redis
+
+        url = request.getfixturevalue("redis_url")
+        return Backend(kind, url, f"test-{tmp_path.name}-{time.time_ns()}", connection=redis.Redis.from_url(url))
+    return Backend(kind, str(tmp_path / "cache" / "answers.sqlite"))
+
+
+@pytest.fixture(params=["sqlite", "redis", "none"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    """Every kind of cache."""
+    return _backend(request.param, request, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def keeping(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    """Every kind of cache that keeps something."""
+    return _backend(request.param, request, tmp_path)
+
+
+@pytest.fixture
+def cache(backend: Backend) -> Iterator[Cache]:
+    opened = backend.open()
+    yield opened
+    opened.close()

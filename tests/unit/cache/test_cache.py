@@ -1,0 +1,140 @@
+"""What every cache promises: what is kept is found again, by other processes too."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+
+import pytest
+
+from huggingface_api_handler.cache import Cache, base, runs
+
+from .conftest import Backend
+
+
+class TestAnswers:
+    def test_what_is_put_is_found(self, cache: Cache, backend: Backend) -> None:
+        cache.put_many({"a": b"1", "b": b"", "c": b"\x00\xff"}, ttl=60)
+        cache.put_many({"a": b"2"}, scope="s")
+        found = cache.get_many(["a", "b", "c", "d"])
+        assert found == ({"a": b"2", "b": b"", "c": b"\x00\xff"} if backend.keeps else {})
+        assert cache.get_many([]) == {}
+
+    def test_many_at_once(self, cache: Cache, backend: Backend) -> None:
+        values = {f"{n:064x}": str(n).encode() for n in range(5000)}
+        cache.put_many(values)
+        found = cache.get_many(iter([*values, *(f"x{n}" for n in range(5000))]))
+        assert found == (values if backend.keeps else {})
+
+    def test_what_has_expired_is_gone(self, keeping: Backend) -> None:
+        cache = keeping.open()
+        cache.put_many({"a": b"1"}, ttl=60)
+        assert cache.get_many(["a"]) == {"a": b"1"}
+        keeping.advance(61)
+        assert cache.get_many(["a"]) == {}
+        cache.close()
+
+    def test_threads_may_all_write_at_once(self, cache: Cache, backend: Backend) -> None:
+        def work(thread: int) -> None:
+            for n in range(50):
+                cache.put_many({f"{thread}-{n}": f"{thread}-{n}".encode()}, ttl=60)
+                cache.count("s", {"rows": 1})
+
+        threads = [threading.Thread(target=work, args=(thread,)) for thread in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        wanted = [f"{thread}-{n}" for thread in range(8) for n in range(50)]
+        assert cache.get_many(wanted) == ({key: key.encode() for key in wanted} if backend.keeps else {})
+        assert cache.usage("s") == ({"rows": 400.0} if backend.keeps else {})
+
+
+class TestCounters:
+    def test_counters_add_up_by_scope(self, cache: Cache, backend: Backend) -> None:
+        cache.count("one", {"rows": 2, "seconds": 0.25, "none": 0})
+        cache.count("one", {"rows": 3, "seconds": 0.5})
+        cache.count("two", {"rows": 1})
+        assert cache.usage("one") == ({"rows": 5.0, "seconds": 0.75} if backend.keeps else {})
+        assert cache.usage("three") == {}
+
+
+class TestRuns:
+    def test_runs_show_their_progress(self, keeping: Backend) -> None:
+        cache = keeping.open()
+        cache.run_start("r1", "scope", model="m", task="t", rows=10)
+        cache.run_end("r1", done=10, errors=1, state="done")
+        keeping.clock.now += 1
+        cache.run_start("r2", "scope", model="m", task="t", rows=20)
+        cache.run_start("r3", "elsewhere", model="m", task="t", rows=20)
+        second, first = cache.runs("scope")
+        assert (first.run, first.state, first.done, first.errors) == ("r1", "done", 10, 1)
+        assert (second.run, second.state, second.rows) == ("r2", "running", 20)
+        assert second.started <= second.updated <= keeping.clock.now
+        cache.close()
+
+    def test_a_run_is_not_written_at_every_answer(self, keeping: Backend) -> None:
+        cache = keeping.open()
+        cache.run_start("r", "scope", model="m", task="t", rows=100)
+        for done in range(100):
+            cache.run_update("r", done=done, errors=0)
+        assert cache.runs("scope")[0].done == 0
+        keeping.clock.now += runs.UPDATE_EVERY
+        cache.run_update("r", done=100, errors=0)
+        assert cache.runs("scope")[0].done == 100
+        cache.close()
+
+    def test_a_clock_that_is_set_back_does_not_hide_progress(self, keeping: Backend) -> None:
+        cache = keeping.open()
+        cache.run_start("r", "scope", model="m", task="t", rows=100)
+        keeping.clock.now -= 3600
+        cache.run_update("r", done=50, errors=0)
+        assert cache.runs("scope")[0].done == 50
+        cache.close()
+
+    def test_a_run_whose_process_has_ended_is_lost(self, keeping: Backend) -> None:
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        cache = keeping.open()
+        cache.run_start("r", "scope", model="m", task="t", rows=1, pid=ended.pid)
+        assert cache.runs("scope")[0].state == "lost"
+        cache.close()
+
+    def test_old_runs_are_forgotten(self, keeping: Backend) -> None:
+        cache = keeping.open()
+        for number in range(runs.RUNS_KEPT + 5):
+            cache.run_start(f"r{number:03}", "scope", model="m", task="t", rows=1)
+        assert len(cache.runs("scope")) == runs.RUNS_KEPT
+        cache.close()
+
+    def test_without_a_cache_no_run_is_known(self, cache: Cache, backend: Backend) -> None:
+        cache.run_start("r", "s", model="m", task="t", rows=1)
+        cache.run_update("r", done=1, errors=0)
+        cache.run_end("r", done=1, errors=0)
+        assert len(cache.runs("s")) == (1 if backend.keeps else 0)
+
+
+class TestRates:
+    def test_requests_are_spread_evenly(self, cache: Cache, backend: Backend) -> None:
+        waits = [cache.reserve_requests("p", 10.0, count) for count in (2, 1, 1)]
+        if backend.keeps:
+            assert waits == [pytest.approx(-base.CREDIT), pytest.approx(20.0, abs=1.0), pytest.approx(30.0, abs=1.0)]
+            assert cache.reserve_requests("another", 10.0) == pytest.approx(-base.CREDIT)
+        else:
+            assert waits == [None] * 3
+
+    def test_an_idle_rate_saves_nothing_up(self, keeping: Backend) -> None:
+        cache = keeping.open()
+        cache.reserve_requests("p", 0.001)
+        # Redis goes by its own clock: a moment is enough there.
+        time.sleep(0.2)
+        keeping.clock.now += 0.2
+        assert cache.reserve_requests("p", 0.001) == pytest.approx(-base.CREDIT)
+        cache.close()
+
+    def test_a_clock_that_was_set_back_stops_nobody(self, keeping: Backend) -> None:
+        cache = keeping.open()
+        cache.reserve_requests("p", 60.0, 2 * base.WAITING)  # nobody waits as long as that
+        assert cache.reserve_requests("p", 1.0) == pytest.approx(-base.CREDIT)
+        cache.close()

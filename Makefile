@@ -27,7 +27,7 @@ demo: $(VENV)/.ready ## start a MindsDB, run a few statements on it, stop it
 .PHONY: serve
 serve: $(VENV)/.ready ## run MindsDB and the sandbox until Ctrl-C
 	@mkdir -p $(VENV)/shop && $(RUN) examples/make_shop.py $(VENV)/shop/shop.duckdb >/dev/null
-	@$(RUN) -m huggingface_api_handler.sandbox.mindsdb_server --folder $(VENV)/shop $(ARGS)
+	@$(RUN) -m huggingface_api_handler.sandbox.serve --folder $(VENV)/shop $(ARGS)
 
 .PHONY: test
 test: $(VENV)/.ready ## run the tests

@@ -172,6 +172,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 # --- the forms that MindsDB reads ---
 
+
 def _literal(value: object, indent: int) -> str:
     """Return a constant as Python source; a long text in several lines."""
     if not isinstance(value, str):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import signal
 import sys
 import tempfile
 import textwrap
@@ -31,6 +30,7 @@ from huggingface_api_handler.sandbox.mindsdb_server import (
     SQLError,
     Table,
     service_environment,
+    stop_on_signals,
 )
 
 SHOWN_KEY = "hf_..."
@@ -252,11 +252,9 @@ def main() -> int:
     token = os.environ.get("HF_TOKEN", "")
     key = token or SANDBOX_KEY
     paper = Paper(key)
-    # A plain `kill`, or a terminal that is closed, cleans up like Ctrl-C, which some shells switch off.
-    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, signal.default_int_handler)
+    # The stack is closed after the signals are ignored: a second Ctrl-C does not interrupt the clean-up.
     try:
-        with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack, stop_on_signals():
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hf-demo-")))
             environ: dict[str, str | None] = {}
             if token:
@@ -265,7 +263,7 @@ def main() -> int:
                 sandbox = stack.enter_context(Sandbox())
                 environ = service_environment(sandbox.url, sandbox.hub_url)
                 paper.say(
-                    "No HF_TOKEN is set, so a sandbox on this machine stands in for Hugging Face.\n"
+                    "No HF_TOKEN is set, so a sandbox on this machine takes the place of Hugging Face.\n"
                     "Its fake models show how values travel, not what a real model would answer.\n",
                     "33",
                 )

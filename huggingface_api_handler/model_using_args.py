@@ -57,8 +57,7 @@ model_using_args = {
     "on_error": {
         "type": "str",
         "label": "On error",
-        "description": "after an error that retries cannot fix: stop the query (raise), or set the row to NULL "
-        "(null)",
+        "description": "after an error that retries cannot fix: stop the query (raise), or set the row to NULL (null)",
         "required": False,
     },
     "use_cache": {

@@ -108,9 +108,7 @@ class Execution:
         None, "maximum requests per minute, for all workers together",
         above=0, most=1_000_000, example="300", levels=_EVERYWHERE,
     )  # fmt: skip
-    timeout: float = _argument(
-        60, "maximum seconds per request", above=0, most=3600, example="60", levels=_EVERYWHERE
-    )
+    timeout: float = _argument(60, "maximum seconds per request", above=0, most=3600, example="60", levels=_EVERYWHERE)
     max_retries: int = _argument(
         5,
         "retries of a failed request; up to twice as many while other requests succeed, six times as many after 429",
@@ -126,9 +124,7 @@ class Execution:
 
 #: The arguments that ``Execution`` holds, in its order.
 EXECUTION: tuple[ArgumentSpec, ...] = tuple(
-    ArgumentSpec(
-        one.name, _TYPES[str(one.type).removesuffix(" | None")], default=one.default, **one.metadata
-    )
+    ArgumentSpec(one.name, _TYPES[str(one.type).removesuffix(" | None")], default=one.default, **one.metadata)
     for one in fields(Execution)
 )
 
@@ -200,9 +196,9 @@ MODEL: tuple[ArgumentSpec, ...] = tuple(_as_of_model(spec) for spec in ARGUMENTS
 #: What SELECT … USING accepts for every task.
 QUERY: tuple[ArgumentSpec, ...] = tuple(spec for spec in ARGUMENTS if QUERY_LEVEL in spec.levels)
 #: Names that CREATE MODEL settles: a query cannot change them.
-FIXED: frozenset[str] = frozenset(
-    name for spec in MODEL if QUERY_LEVEL not in spec.levels for name in spec.names
-) | {"engine"}
+FIXED: frozenset[str] = frozenset(name for spec in MODEL if QUERY_LEVEL not in spec.levels for name in spec.names) | {
+    "engine"
+}
 
 
 # --- what some tasks accept ------------------------------------------------------------------

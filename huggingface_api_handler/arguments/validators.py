@@ -108,9 +108,7 @@ def check_url(text: str, *, name: str) -> str:
         rest = f"write base_url = '{ROUTER}', or remove it" if name == "base_url" else "remove it"
         raise BadValue(f"names {DEAD_HOST}, which Hugging Face has shut down: {rest}", advised=True)
     if place.scheme == "http" and _HUB_HOST.fullmatch(place.host):
-        raise BadValue(
-            f"must begin with https:// for a host of Hugging Face: write {name} = 'https://{place.host}…'"
-        )
+        raise BadValue(f"must begin with https:// for a host of Hugging Face: write {name} = 'https://{place.host}…'")
     return text
 
 

@@ -1,4 +1,4 @@
-"""A MindsDB server of one's own on this machine: for the demo, the tests, the benchmarks and ``make serve``.
+"""A private MindsDB server on this machine: for the demo, the tests, the benchmarks and ``make serve``.
 
 ::
 
@@ -6,16 +6,14 @@
         server.sql("SHOW ML_ENGINES").rows
 
 It has its own storage folder, configuration, temporary files and free loopback ports, so that any
-number can run side by side and none touches the MindsDB that somebody uses for real. It fetches
-nothing from outside: no graphical interface, no community handlers. ``python -m
-huggingface_api_handler.sandbox.mindsdb_server`` runs one with the sandbox beside it until Ctrl-C.
+number can run side by side and none touches a MindsDB that is in use. It fetches nothing from
+outside: no graphical interface, no community handlers.
 
 MindsDB is started as a process, never imported.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
@@ -29,7 +27,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,12 +36,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 HOST = "127.0.0.1"
-GUARD = Path(__file__).with_name("supervisor.py")
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
-#: Settings of the surrounding environment that would reach into a server of our own.
-_FOREIGN = re.compile(r"MINDSDB_|LANGFUSE_|SENTRY_|OTEL_|FLASK_|PROMETHEUS_MULTIPROC_DIR$")
+#: Environment variables that configure other servers, and are not passed on.
+_OTHERS = re.compile(r"MINDSDB_|LANGFUSE_|SENTRY_|OTEL_|FLASK_|PROMETHEUS_MULTIPROC_DIR$")
 
-#: What keeps the server, and the libraries in it, from talking to anybody but those asked for in SQL.
+#: Keeps the server, and the libraries in it, from contacting any host that no SQL names.
 QUIET = {
     "MINDSDB_NO_STUDIO": "1",
     "MINDSDB_COMMUNITY_HANDLERS": "false",
@@ -53,7 +51,7 @@ QUIET = {
     "DO_NOT_TRACK": "1",
 }
 
-#: Requests to this machine pass by any proxy that the environment names.
+#: Requests to this machine bypass the proxies of the environment.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -67,7 +65,7 @@ class ServerFailed(Exception):
 
 @dataclass(frozen=True)
 class Table:
-    """The result of a statement; without columns where it has none.
+    """The result of a statement; without columns if it has none.
 
     Attributes:
         columns: names in the result's order; a name may occur twice.
@@ -97,14 +95,51 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _answers(port: int) -> bool:
+def answers_at(port: int) -> bool:
+    """Return whether somebody listens on a loopback port."""
     with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
         return True
     return False
 
 
+def _remove(folder: Path) -> None:
+    """Remove a folder, in which a process that is ending may still write."""
+    for _ in range(5):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` at the first SIGINT, SIGTERM or SIGHUP, and ignore all further ones.
+
+    They are ignored after the body, too: what the caller cleans up is then cleaned up to its end. A SIGHUP that is
+    ignored already, as under ``nohup``, stays ignored.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+
+    def ignore() -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+    def interrupt(*_: object) -> None:
+        ignore()
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        ignore()
+
+
 def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``below`` with ``above`` laid over it, objects merged."""
+    """Return ``below`` with the values of ``above``, objects merged."""
     merged = dict(below)
     for key, value in above.items():
         known = merged.get(key)
@@ -117,11 +152,11 @@ class MindsDBServer:
 
     Args:
         storage: folder for all that the server keeps; a temporary one, removed at the end, if not given.
-        folder: working folder, in which relative paths in SQL are looked for; ``storage`` if not given.
-        environ: environment variables laid over the current ones (``None`` takes one away).
+        folder: working folder, which relative paths in SQL start from; ``storage`` if not given.
+        environ: environment variables that replace the current ones (``None`` removes one).
         http_port, mysql_port: 0 picks free ones.
         jobs: run the processes for MindsDB's jobs and triggers too (each costs seconds and 200 MB).
-        config: laid over the server's configuration file.
+        config: overrides of the server's configuration file.
         python: the interpreter that has MindsDB.
 
     Attributes:
@@ -153,13 +188,13 @@ class MindsDBServer:
         self._jobs = jobs
         self._config = config or {}
         self._python = python
-        self._guard: subprocess.Popen[bytes] | None = None
-        self._consumers: list[subprocess.Popen[bytes]] = []
+        #: The server's supervisor first, then those of the consumers.
+        self._supervisors: list[subprocess.Popen[bytes]] = []
 
     # --- life ---
 
     def start(self, *, timeout: float = 180.0, progress: Callable[[float], None] | None = None) -> Self:
-        """Start the server and return when it answers over HTTP and MySQL.
+        """Start the server; return when it answers over HTTP and MySQL.
 
         Args:
             timeout: seconds to wait, 30 of which are usual on a machine that has just started.
@@ -171,8 +206,8 @@ class MindsDBServer:
         self.storage.mkdir(parents=True, exist_ok=True)
         settings = self.storage / "config.json"
         settings.write_text(json.dumps(self._settings(), indent=2), encoding="utf-8")
-        self._guard, self.pid = self._launch("mindsdb", "--api=http,mysql")
         try:
+            self.pid = self._launch("mindsdb", "--api=http,mysql")
             self._wait(timeout, progress)
         except BaseException:
             self.stop()
@@ -182,18 +217,16 @@ class MindsDBServer:
     def start_consumer(self) -> int:
         """Start a consumer of MindsDB's own task queue; return its process id. It ends with the server.
 
-        Only of use where the server was given a queue: ``MINDSDB_ML_QUEUE_TYPE=redis``.
+        Only useful if the server has a queue: ``MINDSDB_ML_QUEUE_TYPE=redis``.
         """
-        temporary = f"consumer-{len(self._consumers)}"
-        guard, pid = self._launch("huggingface_api_handler", "consumer", temporary=temporary)
-        self._consumers.append(guard)
-        return pid
+        temporary = f"consumer-{len(self._supervisors)}"
+        return self._launch("huggingface_api_handler", "consumer", temporary=temporary)
 
-    def _launch(self, *module: str, temporary: str = "temporary") -> tuple[subprocess.Popen[bytes], int]:
-        """Start a module under a guard; return the guard, and the process id of the module."""
+    def _launch(self, *module: str, temporary: str = "temporary") -> int:
+        """Start a module under a supervisor; return the process id of the module."""
         with self.log.open("ab") as log:
-            guard = subprocess.Popen(
-                [self._python, "-I", str(GUARD), self._python, "-m", *module],
+            supervisor = subprocess.Popen(
+                [self._python, "-I", str(SUPERVISOR), self._python, "-m", *module],
                 cwd=self.folder,
                 env=self._environment(self.storage / "config.json", temporary),
                 stdin=subprocess.PIPE,
@@ -201,22 +234,23 @@ class MindsDBServer:
                 stderr=log,
                 start_new_session=True,
             )
-        assert guard.stdout is not None
-        return guard, int(guard.stdout.readline() or 0)
+        # At once: if the next line is interrupted, ``stop`` still ends it.
+        self._supervisors.append(supervisor)
+        assert supervisor.stdout is not None
+        return int(supervisor.stdout.readline() or 0)
 
     def stop(self) -> None:
         """Stop the server and every process it started; a second call does nothing."""
-        guards = [*self._consumers, *filter(None, [self._guard])]
-        self._guard, self._consumers = None, []
-        for guard in guards:
-            for pipe in (guard.stdin, guard.stdout):
+        supervisors, self._supervisors = self._supervisors[::-1], []
+        for supervisor in supervisors:
+            for pipe in (supervisor.stdin, supervisor.stdout):
                 if pipe is not None:
                     with contextlib.suppress(OSError):
                         pipe.close()
-        for guard in guards:
-            guard.wait()
+        for supervisor in supervisors:
+            supervisor.wait()
         if self._own_storage:
-            shutil.rmtree(self.storage, ignore_errors=True)
+            _remove(self.storage)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -226,7 +260,7 @@ class MindsDBServer:
 
     @property
     def is_running(self) -> bool:
-        return self._guard is not None and self._guard.poll() is None
+        return bool(self._supervisors) and self._supervisors[0].poll() is None
 
     def log_text(self) -> str:
         """Return all that the server has printed."""
@@ -245,7 +279,7 @@ class MindsDBServer:
 
         Raises:
             SQLError: MindsDB refused it.
-            ServerFailed: the server is not there.
+            ServerFailed: the server does not run.
         """
         body = json.dumps({"query": statement, "context": dict(context or {"db": "mindsdb"})}).encode()
         request = urllib.request.Request(
@@ -261,14 +295,14 @@ class MindsDBServer:
         except OSError as error:
             if self.is_running:
                 raise
-            raise ServerFailed(self._obituary("has ended")) from error
+            raise ServerFailed(self._failure("has ended")) from error
         if result["type"] == "error":
             raise SQLError(str(result.get("error_message")))
         columns = tuple(result.get("column_names") or ())
         return Table(columns, tuple(tuple(row) for row in result.get("data") or ()))
 
     def wait_for_model(self, name: str, *, project: str = "mindsdb", timeout: float = 120.0) -> None:
-        """Return when a model that is being created or retrained is ready: its newest version, and in use.
+        """Return when the newest version of a model that is being created or retrained is ready and active.
 
         Raises:
             SQLError: its creation failed; the text is the model's error.
@@ -279,7 +313,7 @@ class MindsDBServer:
         while True:
             found = sorted(self.sql(query).rows, key=lambda row: int(row[0]))
             _, status, error, _ = found[-1] if found else (0, "missing", None, None)
-            # MindsDB takes a new version into use a moment before it puts the others out of it.
+            # MindsDB activates a new version a moment before it deactivates the others.
             if status == "complete" and [row for row in found if row[3]] == found[-1:]:
                 return
             if status == "error":
@@ -303,10 +337,10 @@ class MindsDBServer:
         return _merge(own, self._config)
 
     def _environment(self, settings: Path, temporary_name: str) -> dict[str, str]:
-        environ: dict[str, str | None] = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
+        environ: dict[str, str | None] = {name: value for name, value in os.environ.items() if not _OTHERS.match(name)}
         environ.update(QUIET)
-        # MindsDB marks its processes in the system's temporary folder and clears there, at its
-        # start, the marks of every other server.
+        # MindsDB keeps marks of its processes in the system's temporary folder, and deletes at its
+        # start those of every other server.
         temporary = self.storage / temporary_name
         temporary.mkdir(exist_ok=True)
         environ["TMPDIR"] = str(temporary)
@@ -324,28 +358,25 @@ class MindsDBServer:
             if progress is not None:
                 progress(waited)
             if not self.is_running:
-                raise ServerFailed(self._obituary("ended while starting"))
+                raise ServerFailed(self._failure("ended while starting"))
             if self._is_ready():
                 return
             if waited > timeout:
-                raise ServerFailed(self._obituary(f"did not answer within {timeout:.0f} seconds"))
+                raise ServerFailed(self._failure(f"did not answer within {timeout:.0f} seconds"))
             time.sleep(0.2)
 
     def _is_ready(self) -> bool:
         with contextlib.suppress(OSError), _DIRECT.open(f"{self.url}/api/util/ping", timeout=5):
-            return _answers(self.mysql_port)
+            return answers_at(self.mysql_port)
         return False
 
-    def _obituary(self, what: str) -> str:
+    def _failure(self, what: str) -> str:
         end = "\n".join(self.log_text().splitlines()[-25:])
         return f"MindsDB {what}. The end of its log:\n{end}"
 
 
-# --- make serve ---
-
-
 def service_environment(sandbox_url: str, hub_url: str) -> dict[str, str | None]:
-    """Return the environment variables that point a server at a sandbox in place of Hugging Face."""
+    """Return the environment variables that make a server use a sandbox instead of Hugging Face."""
     return {
         "HUGGINGFACE_API_BASE_URL": sandbox_url,
         "HF_ENDPOINT": hub_url,
@@ -353,82 +384,3 @@ def service_environment(sandbox_url: str, hub_url: str) -> dict[str, str | None]
         "HUGGING_FACE_HUB_TOKEN": None,
         "HUGGINGFACE_API_API_KEY": None,
     }
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m huggingface_api_handler.sandbox.mindsdb_server",
-        description="Run a MindsDB server with the sandbox beside it until Ctrl-C. "
-        "With HF_TOKEN set there is no sandbox, but the real service.",
-    )
-    parser.add_argument("--http-port", type=int, default=47334, help="0 picks a free one (default %(default)s)")
-    parser.add_argument("--mysql-port", type=int, default=47335, help="0 picks a free one (default %(default)s)")
-    parser.add_argument("--sandbox-port", type=int, default=8765, help="0 picks a free one (default %(default)s)")
-    parser.add_argument("--storage", help="folder to keep models and engines in (default: a temporary one)")
-    parser.add_argument("--folder", help="where relative paths in SQL are looked for (default: the storage)")
-    given = parser.parse_args(arguments)
-
-    for port in filter(None, (given.http_port, given.mysql_port, given.sandbox_port)):
-        if _answers(port):
-            free = "--http-port 0 --mysql-port 0 --sandbox-port 0"
-            print(
-                f"Port {port} is taken: stop what runs there, or have free ones picked: make serve ARGS='{free}'",
-                file=sys.stderr,
-            )
-            return 1
-    # A plain `kill`, or a terminal that is closed, cleans up like Ctrl-C.
-    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, signal.default_int_handler)
-    with contextlib.ExitStack() as stack:
-        try:
-            return _serve(stack, given)
-        except KeyboardInterrupt:
-            print("\nStopping.", flush=True)
-            return 0
-        except ServerFailed as error:
-            print(error, file=sys.stderr)
-            return 1
-
-
-def _serve(stack: contextlib.ExitStack, given: argparse.Namespace) -> int:
-    environ: dict[str, str | None] = {}
-    service = "https://huggingface.co, with your HF_TOKEN"
-    if not os.environ.get("HF_TOKEN"):
-        from . import Sandbox
-
-        sandbox = stack.enter_context(Sandbox(port=given.sandbox_port))
-        environ = service_environment(sandbox.url, sandbox.hub_url)
-        service = f"the sandbox at {sandbox.url} (fake models; set HF_TOKEN for the real service)"
-    server = MindsDBServer(
-        given.storage,
-        folder=given.folder,
-        environ=environ,
-        http_port=given.http_port,
-        mysql_port=given.mysql_port,
-        jobs=True,
-    )
-    stack.callback(server.stop)
-    print("Starting MindsDB, which takes about half a minute.", flush=True)
-    server.start()
-    print(
-        f"""
-MindsDB answers; Hugging Face is {service}.
-
-  HTTP    POST {server.url}/api/sql/query   {{"query": "SHOW ML_ENGINES"}}
-  MySQL   mysql -h {HOST} -P {server.mysql_port} -u mindsdb mindsdb
-  log     {server.log}
-
-  CREATE ML_ENGINE hf FROM huggingface_api;
-  CREATE MODEL sentiment PREDICT label USING engine = 'hf', task = 'text-classification', input_column = 'text';
-  SELECT label FROM sentiment WHERE text = 'I like you. I love you.';
-
-Ctrl-C stops everything.""",
-        flush=True,
-    )
-    while server.is_running:
-        time.sleep(0.5)
-    raise ServerFailed("MindsDB has ended by itself. The end of its log:\n" + server.log_text()[-3000:])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,14 +1,13 @@
-"""Run a command, and end it with everything it started when nobody wants it any more.
+"""Run a command, and end it with everything it started as soon as its parent no longer needs it.
 
 ::
 
-    python guard.py COMMAND [ARGUMENT...]
+    python supervisor.py COMMAND [ARGUMENT...]
 
-The command gets a session, and so a process group, of its own: a Ctrl-C meant for whoever
-asked for it does not reach it. The guard prints the command's process id and then reads its
-own standard input. When that ends, since the asker closed it or is gone (a SIGKILL counts),
-the whole group is told to stop, and after ``GRACE`` seconds made to. The guard's exit code is
-the command's. It is run as a file by its path and needs the standard library alone.
+The command gets a session, and so a process group, of its own: a Ctrl-C for the parent does not reach it. The
+supervisor prints the command's process id and then reads its own standard input. When that ends, because the parent
+closed it or is gone (a SIGKILL counts), the supervisor sends SIGTERM to the whole group, and SIGKILL ``GRACE``
+seconds later. Its exit code is the command's. It runs as a file by its path and needs the standard library only.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import sys
 import threading
 import time
 
-#: Seconds that processes have between being told to stop and being made to.
+#: Seconds between SIGTERM and SIGKILL.
 GRACE = 3.0
 
 
@@ -33,10 +32,10 @@ def _is_alive(group: int) -> bool:
     return True
 
 
-def _end(group: int, sign: signal.Signals, wait: float) -> bool:
-    """Send ``sign`` to a process group; tell whether it was gone within ``wait`` seconds."""
+def _end(group: int, number: signal.Signals, wait: float) -> bool:
+    """Send a signal to a process group; return whether the group was gone within ``wait`` seconds."""
     with contextlib.suppress(OSError):
-        os.killpg(group, sign)
+        os.killpg(group, number)
     until = time.monotonic() + wait
     while _is_alive(group):
         if time.monotonic() > until:
@@ -49,7 +48,7 @@ def _end(group: int, sign: signal.Signals, wait: float) -> bool:
 
 
 def _adopt_orphans() -> None:
-    """Let the command's orphans become our children, where Linux allows it, so that we see them end."""
+    """Make the command's orphans our children, if Linux allows it, so that we see them end."""
     import ctypes
 
     set_child_subreaper = 36
@@ -62,17 +61,17 @@ def main(command: list[str]) -> int:
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True)
     print(process.pid, flush=True)
 
-    def wait_for_the_asker() -> None:
+    def wait_for_the_parent() -> None:
         while os.read(0, 1024):
             pass
-        # The group's leader ends, and with it the wait below.
+        # The leader of the group ends, and with it the wait below.
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGTERM)
         time.sleep(GRACE)
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
 
-    threading.Thread(target=wait_for_the_asker, daemon=True).start()
+    threading.Thread(target=wait_for_the_parent, daemon=True).start()
     code = process.wait()
     if not _end(process.pid, signal.SIGTERM, GRACE):
         _end(process.pid, signal.SIGKILL, GRACE)

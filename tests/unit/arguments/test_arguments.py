@@ -930,6 +930,7 @@ def test_what_another_version_kept(kept: Any) -> None:
 
 # --- what MindsDB reads ----------------------------------------------------------------------
 
+
 def read_like_mindsdb(path: Path, wanted: str) -> dict[str, Any]:
     """Return the keyword arguments of ``wanted = Something(key={...})``, read without importing."""
     for item in ast.parse(path.read_text(encoding="utf-8")).body:

@@ -24,9 +24,7 @@ class TestRedis:
                 assert cache.runs("s") == []
         assert len(caplog.records) == 1
 
-    def test_it_is_used_again_later(
-        self, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_it_is_used_again_later(self, redis_server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
         redis_server.stop()
         cache = RedisCache(redis_server.url)
         with caplog.at_level(logging.WARNING):

@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
-from huggingface_api_handler.sandbox import mindsdb_server
-from huggingface_api_handler.sandbox.mindsdb_server import GUARD, MindsDBServer, SQLError, Table
+from huggingface_api_handler.sandbox import mindsdb_server, serve
+from huggingface_api_handler.sandbox.mindsdb_server import SUPERVISOR, MindsDBServer, SQLError, Table
+
+ROOT = Path(__file__).parents[3]
 
 #: A command that starts two more, as a server starts its workers; the last of them does not want to end.
 FAMILY = """
@@ -57,41 +59,41 @@ linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks a
 
 
 @linux
-def test_the_guard_ends_the_whole_family_when_its_input_ends(tmp_path: Path) -> None:
+def test_the_supervisor_ends_all_processes_when_its_input_ends(tmp_path: Path) -> None:
     script = tmp_path / "family.py"
     script.write_text(FAMILY)
-    command = [sys.executable, "-I", str(GUARD), sys.executable, str(script), str(tmp_path / "pids")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as guard:
-        assert guard.stdin is not None and guard.stdout is not None
+    command = [sys.executable, "-I", str(SUPERVISOR), sys.executable, str(script), str(tmp_path / "pids")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as supervisor:
+        assert supervisor.stdin is not None and supervisor.stdout is not None
         pids = _pids(tmp_path / "pids")
-        assert int(guard.stdout.readline()) == pids[0]
+        assert int(supervisor.stdout.readline()) == pids[0]
         assert all(map(_alive, pids))
-        guard.stdin.close()
-        guard.wait(15)
+        supervisor.stdin.close()
+        supervisor.wait(15)
     assert not any(map(_alive, pids))
 
 
 @linux
-def test_the_guard_ends_the_family_of_an_asker_that_was_killed(tmp_path: Path) -> None:
+def test_the_supervisor_ends_all_processes_of_a_parent_that_was_killed(tmp_path: Path) -> None:
     script = tmp_path / "family.py"
     script.write_text(FAMILY)
-    asker = textwrap.dedent(f"""
+    supervisor = [sys.executable, str(SUPERVISOR), sys.executable, str(script), str(tmp_path / "pids")]
+    parent = textwrap.dedent(f"""
         import subprocess, sys, time
-        subprocess.Popen([sys.executable, {str(GUARD)!r}, sys.executable, {str(script)!r}, {str(tmp_path / "pids")!r}],
-                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        subprocess.Popen({supervisor!r}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         time.sleep(60)
     """)
-    with subprocess.Popen([sys.executable, "-c", asker]) as process:
+    with subprocess.Popen([sys.executable, "-c", parent]) as process:
         pids = _pids(tmp_path / "pids")
         process.send_signal(signal.SIGKILL)
     assert _until(lambda: not any(map(_alive, pids)))
 
 
 @pytest.mark.parametrize(("script", "code"), [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 9)", 137)])
-def test_the_guard_ends_with_the_command(script: str, code: int) -> None:
-    command = [sys.executable, str(GUARD), sys.executable, "-c", script]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as guard:
-        assert guard.wait(15) == code
+def test_the_supervisor_ends_with_the_command(script: str, code: int) -> None:
+    command = [sys.executable, str(SUPERVISOR), sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as supervisor:
+        assert supervisor.wait(15) == code
 
 
 def _fake_mindsdb(folder: Path, script: str) -> None:
@@ -183,7 +185,7 @@ def test_a_server_that_is_gone(tmp_path: Path) -> None:
 
 
 def test_serving_says_which_port_is_taken(talking: MindsDBServer, capsys: pytest.CaptureFixture[str]) -> None:
-    assert mindsdb_server.main(["--http-port", str(talking.http_port)]) == 1
+    assert serve.main(["--http-port", str(talking.http_port)]) == 1
     assert f"Port {talking.http_port} is taken" in capsys.readouterr().err
 
 
@@ -192,3 +194,45 @@ def test_a_temporary_storage_goes_with_the_server() -> None:
     assert os.path.isdir(server.storage)
     server.stop()
     assert not os.path.exists(server.storage)
+
+
+#: A server that is told to stop, writes that down and goes on, so that the clean-up takes its time.
+STUBBORN = """
+import os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: open(os.environ["TOLD"], "w").close())
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@linux
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("command", [
+    ["-m", "huggingface_api_handler.sandbox.serve", "--http-port=0", "--mysql-port=0", "--sandbox-port=0"],
+    [str(ROOT / "examples" / "demo.py")],
+], ids=["serve", "demo"])  # fmt: skip
+def test_a_signal_during_the_clean_up_leaves_nothing_behind(
+    tmp_path: Path, command: list[str], first: signal.Signals
+) -> None:
+    temporary, told = tmp_path / "tmp", tmp_path / "told"
+    temporary.mkdir()
+    _fake_mindsdb(tmp_path, STUBBORN)
+    path = os.pathsep.join((str(tmp_path), str(ROOT)))
+    environ = {**os.environ, "TMPDIR": str(temporary), "TOLD": str(told), "PYTHONPATH": path}
+    with subprocess.Popen(
+        [sys.executable, *command],
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
+        assert _until(lambda: any("ready" in log.read_text() for log in temporary.rglob("server.log")), 60)
+        process.send_signal(first)
+        assert _until(told.exists)
+        for number in (first, signal.SIGINT, signal.SIGTERM):
+            process.send_signal(number)
+        assert process.stdout is not None
+        said = process.stdout.read().decode()
+    assert process.returncode == (0 if command[0] == "-m" else 130)
+    assert "Traceback" not in said
+    assert list(temporary.iterdir()) == []

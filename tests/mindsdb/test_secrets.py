@@ -202,7 +202,9 @@ def test_a_statement_with_broken_quotes_leaves_no_key_in_the_log(
 ) -> None:
     """MindsDB logs the parser's error, which quotes the statement, with its traceback."""
     if key == GATEWAY_KEY:  # nothing tells that it is a key but that it has been given as one
-        run(f"CREATE ML_ENGINE gateway FROM huggingface_api USING api_key = '{key}', base_url = 'http://127.0.0.1:9/v1'")
+        run(
+            f"CREATE ML_ENGINE gateway FROM huggingface_api USING api_key = '{key}', base_url = 'http://127.0.0.1:9/v1'"
+        )
         run("DROP ML_ENGINE gateway")
     run("DESCRIBE by_engine.task")  # MindsDB imports the package in this process
     before = len(keyed.server.log_text())

@@ -30,7 +30,7 @@ def main(storage: str, host: str, port: str, number: str) -> None:
     )
     from mindsdb.integrations.handlers.huggingface_api_handler.cli import doctor_queue
     from mindsdb.integrations.handlers.huggingface_api_handler.host import keys as host_keys
-    from mindsdb.integrations.handlers.huggingface_api_handler.host import patches as host
+    from mindsdb.integrations.handlers.huggingface_api_handler.host import patches
     from mindsdb.integrations.handlers.huggingface_api_handler.host import task_queue as host_queue
     from mindsdb.integrations.libs.ml_exec_base import BaseMLEngineExec
     from mindsdb.utilities.cache import RedisCache
@@ -40,7 +40,7 @@ def main(storage: str, host: str, port: str, number: str) -> None:
 
     found: dict[str, Any] = {}
 
-    host.protect()
+    patches.protect()
 
     # A consumer is mended by what it unpickles.
     before = consumer.MLTaskConsumer._listen

@@ -52,7 +52,7 @@ def main(storage: str, patched: str) -> None:
     found: dict[str, Any] = {}
     lines: list[str] = []
 
-    class Lines(host_log.StreamSanitizingHandler):
+    class Lines(host_log.StreamSanitizingHandler):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__(stream=self)
 

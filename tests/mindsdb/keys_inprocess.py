@@ -45,7 +45,7 @@ def main(storage: str, what: str, key: str = "") -> None:
         for moment in ("commit", "after_cursor_execute"):
             event.listen(db.engine, moment, look)
         event.listen(db.session, "after_commit", look)
-        BaseMLEngineExec.create_engine = killed  # type: ignore[method-assign]
+        BaseMLEngineExec.create_engine = killed
         session = SessionController()
         session.database = "mindsdb"
         using = f"USING api_key = '{key}', bill_to = 'acme'"

@@ -44,9 +44,11 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound="HuggingFaceError")
 
 # Also behind a letter or a digit: in a URL '%20' or '%3D' may stand before it.
-_TOKEN = re.compile(
-    r"(?:hf|api_org)_[A-Za-z0-9]{20,}|hf_(?:oauth|jwt)_[A-Za-z0-9_.-]{20,}"
-    r"|(?i:(?<=bearer )|(?<=bearer%20))[^\s\"',;&]+"
+_TOKEN = re.compile(r"(?:hf|api_org)_[A-Za-z0-9]{20,}|hf_(?:oauth|jwt)_[A-Za-z0-9_.-]{20,}")
+# Prose may follow the word as well ("Bearer authentication is not enabled."): a credential is long, or has a digit or
+# a sign inside.
+_BEARER = re.compile(
+    r"(?i:(?<=bearer )|(?<=bearer%20))(?=[^\s\"',;&]{20}|[^\s\"',;&]*(?:[0-9]|[._~+/=][A-Za-z0-9]))[^\s\"',;&]+"
 )
 #: White space, and what a terminal or a reader of the log takes for orders: control characters, turns of direction.
 _SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069]+")
@@ -54,7 +56,12 @@ MASK = "******"
 
 
 def redact(text: str, *secrets: str | None) -> str:
-    """Return ``text`` without anything that looks like a token, and without ``secrets``."""
+    """Return ``text`` without anything that looks like a token or a bearer credential, and without ``secrets``."""
+    return _BEARER.sub(MASK, hide_tokens(text, *secrets))
+
+
+def hide_tokens(text: str, *secrets: str | None) -> str:
+    """Return ``text`` without strings of the form of a Hugging Face token, and without ``secrets``."""
     for secret in secrets:
         if secret and len(secret) >= 4:
             text = text.replace(secret, MASK)

@@ -50,10 +50,12 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             Unauthorized: for a token that the Hub does not know.
         """
         record = patches.keep_engine(self.engine_storage, connection_args or {})
-        engine = _engine(record)
+        engine = engine_settings(
+            connection_args, token=record.token, configured_token=patches.configured_token()
+        )  # the key, too, as the statement gives it
         token = _token(engine)
         if token is None:
-            log.warning("engine without a token: calls are anonymous; give one with USING api_key = 'hf_…'")
+            log.warning("this engine has no token, so its requests are anonymous; CREATE ML_ENGINE takes it as api_key")
         elif token.startswith("hf_") and facts.whoami(token, timeout=10) is None:
             log.warning("the Hugging Face Hub could not be asked about the token; the engine is created all the same")
 

@@ -97,9 +97,11 @@ def engine_settings(
 
 
 def take_token(reader: Reader) -> SecretStr | None:
-    """Return the token of a statement; an empty or masked one counts as none."""
+    """Return the token of a statement; a masked one, as RETRAIN passes on, counts as none."""
     for name in API_KEY.names:
         value = reader.given.get(name)
+        if isinstance(value, str) and not value.strip():
+            reader.fault(f"{name} is empty: write {name} = 'hf_…', or leave it out")
         if isinstance(value, str) and not value.strip(" *\t\r\n"):
             reader.given[name] = None
     value = _given(reader.take(API_KEY))

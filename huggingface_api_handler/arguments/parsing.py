@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from ..errors import HuggingFaceError, SettingsError
+from ..errors import HuggingFaceError, SettingsError, hide_tokens
+from ..net.redaction import holds_token
 from .coercion import BadValue, read_value, shown
 from .names import nearest
-from .specs import HOST_PREFIX, ArgumentSpec
+from .specs import API_KEY, HOST_PREFIX, ArgumentSpec
 from .validators import RULES
 
 #: Characters of an error's text for faults; those beyond are only counted.
@@ -44,6 +45,7 @@ class Reader:
         self.faults: list[str] = []
         self.given: dict[str, Any] = {}
         self._read: set[str] = set()
+        self._refused: set[str] = set()
         ignored = frozenset(host)
         for written, value in (raw or {}).items():
             name = str(written).strip().lower()
@@ -56,6 +58,12 @@ class Reader:
             if name in self.given:
                 self.fault(f"{name} is given twice")
             self.given[name] = value
+            if name not in API_KEY.names and holds_token({name: value}):
+                self._refused.add(name)
+                self.fault(
+                    f"{hide_tokens(name)} holds what looks like a token: write it in api_key of CREATE ML_ENGINE "
+                    "or CREATE MODEL, and nowhere else"
+                )
 
     def fault(self, text: str) -> None:
         """Record a fault of the statement."""
@@ -81,6 +89,8 @@ class Reader:
         if len(names) > 1:
             self.fault(f"{names[0]} and {names[1]} are the same argument: write only {spec.name}")
         value = self.given[names[0]]
+        if not self._refused.isdisjoint(names):
+            return ABSENT
         if value is None and "null" in spec.choices:
             self.fault(f"{names[0]} is the SQL value NULL: write {spec.name} = 'null', with quotes")
             return ABSENT
@@ -94,8 +104,8 @@ class Reader:
             return ABSENT
 
     def left(self) -> list[str]:
-        """Return the names that nothing has read."""
-        return [name for name in self.given if name not in self._read]
+        """Return the names that nothing has read or refused."""
+        return [name for name in self.given if name not in self._read | self._refused]
 
     def claim(self, name: str) -> Any:
         """Return a value as it was given, and count it as read."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import SettingsError, one_line
 from ..hub import provider_registry
+from ..net.redaction import holds_token, names_secret
 from ..net.url_policy import DEAD_HOST, UrlPolicy, parse_url
 from .coercion import BadValue, as_sql, check_unique, shown
 from .names import nearest
@@ -23,6 +24,7 @@ _MODEL_ID = re.compile(rf"(?:{_SEGMENT}/)?{_SEGMENT}")
 _HUB_PAGE = re.compile(rf"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/({_SEGMENT}/{_SEGMENT})/?(?:[?#].*)?")
 _WITH_PROVIDER = re.compile(rf"((?:{_SEGMENT}/)?{_SEGMENT}):([A-Za-z0-9-]+)")
 _PROVIDER = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_ORGANIZATION = re.compile(r"(?=.{1,96}\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VISIBLE = re.compile(r"[!-~]{1,200}")
 _COLUMN_IN_BRACES = re.compile(r"\{\{[^{}]+\}\}")
 #: Ways in which Hugging Face's router itself chooses a provider for a chat.
@@ -181,11 +183,79 @@ def check_output_dir(folder: str, roots: tuple[str, ...]) -> str:
 
 
 def check_bill_to(text: str) -> str:
-    """Return an organization's name that a header can carry. Raises ``BadValue``."""
+    """Return the name of an organization on the Hub, which goes into a header. Raises ``BadValue``."""
     text = text.strip()
-    if not _VISIBLE.fullmatch(text):
-        raise BadValue(f"must be the name of an organization, without spaces, not {shown(text)}")
+    if re.match(r"(?:hf|api_org)_", text):
+        raise BadValue("must be the name of an organization, not a token: write the token in api_key", advised=True)
+    if not _ORGANIZATION.fullmatch(text) or "--" in text or ".." in text:
+        raise BadValue(f"must be the name of an organization on the Hub, not {shown(text)}")
     return text
+
+
+#: Fields that decide what is asked, where and for whose account, without signs and capitals, and what to write instead.
+#: ``user`` is none of them: it tells the service whose content it is, and changes neither model nor account.
+_REACHING: Mapping[str, tuple[str, ...]] = {
+    "model_name at CREATE MODEL": (
+        "model", "modelid", "modelname", "models", "fallbacks", "deployment", "deploymentid",
+    ),
+    "provider at CREATE MODEL": ("provider", "providers", "customllmprovider", "route"),
+    "endpoint or base_url at CREATE MODEL": (
+        "endpoint", "endpointurl", "baseurl", "apibase", "apiurl", "serverurl", "proxy", "proxies",
+    ),
+    "bill_to at CREATE ML_ENGINE": (
+        "billto", "xhfbillto", "organization", "organizationid", "organisation", "organisationid", "org", "orgid",
+        "account", "accountid", "tenant", "tenantid",
+    ),
+}  # fmt: skip
+_INSTEAD = {name: instead for instead, names in _REACHING.items() for name in names}
+#: Objects whose fields a gateway may lay beside the others.
+_WRAPPERS = frozenset({"parameters", "options", "extrabody", "extraquery", "extraheaders", "headers", "litellmparams"})
+#: In a JSON schema, the names below these are the user's own.
+_SCHEMA = frozenset({"properties", "patternproperties", "definitions", "defs"})
+
+
+def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return ``parameters`` or ``options``, which may hold neither secrets nor fields that reach beyond the request.
+
+    Raises:
+        BadValue: with the name of the field, never its value.
+    """
+    _check_reach(fields)
+    _check_secrets(fields)
+    return fields
+
+
+def _check_reach(fields: Mapping[str, Any]) -> None:
+    for name, value in fields.items():
+        folded = _folded(name)
+        if folded in _INSTEAD:
+            raise BadValue(f"must not hold {shown(name)}: write {_INSTEAD[folded]}")
+        if folded in _WRAPPERS and isinstance(value, Mapping):
+            _check_reach(value)
+
+
+def _check_secrets(value: Any, *, are_names: bool = True) -> None:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if are_names and names_secret(name):
+                raise BadValue(
+                    f"must not hold {shown(name)}: write a token in api_key of CREATE ML_ENGINE or CREATE MODEL"
+                )
+            if holds_token(name):
+                raise BadValue(_TOKEN_INSIDE)
+            _check_secrets(inner, are_names=_folded(name) not in _SCHEMA)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_secrets(inner)
+    elif holds_token(value):
+        raise BadValue(_TOKEN_INSIDE)
+
+
+_TOKEN_INSIDE = "holds what looks like a token: write it in api_key of CREATE ML_ENGINE or CREATE MODEL"
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def check_candidates(labels: list[str]) -> list[str]:
@@ -241,5 +311,7 @@ RULES: Mapping[str, Callable[[Any], Any]] = {
     "candidate_labels": check_candidates,
     "labels": check_unique,
     "media_roots": check_folders,
+    "options": check_fields,
+    "parameters": check_fields,
     "provider": check_providers,
 }

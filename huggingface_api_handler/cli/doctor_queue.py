@@ -21,6 +21,8 @@ from .install import Finding
 
 #: Redis keys under which set-ups are noted, and seconds for which they count.
 NOTES, NOTED_FOR = "huggingface_api:setup", 7 * 86400
+#: Redis key under which consumers that refuse to start are noted, and seconds for which they count.
+REFUSALS, REFUSED_FOR = "huggingface_api:refusals", 86400
 #: Seconds for a connection and an answer.
 TIMEOUT = 5.0
 
@@ -75,6 +77,24 @@ def note(client: Any, role: str) -> None:
     own = {**setup(), "role": role, "at": time.time(), "pid": os.getpid()}
     client.hset(NOTES, f"{socket.gethostname()}/{role}", json.dumps(own))
     client.expire(NOTES, NOTED_FOR)
+    if role == "consumer":
+        client.hdel(REFUSALS, socket.gethostname())
+
+
+def note_refusal(client: Any, reason: str) -> None:
+    """Note in Redis that a consumer on this machine refuses to start, for those who wait for one."""
+    client.hset(REFUSALS, socket.gethostname(), json.dumps({"reason": reason, "at": time.time()}))
+    client.expire(REFUSALS, REFUSED_FOR)
+
+
+def refusals(client: Any) -> dict[str, str]:
+    """Return why consumers refused to start, by machine; one that has started since is not among them."""
+    found = {}
+    for name, told in client.hgetall(REFUSALS).items():
+        read = json.loads(told)
+        if time.time() - float(read["at"]) < REFUSED_FOR:
+            found[name.decode() if isinstance(name, bytes) else str(name)] = str(read["reason"])
+    return found
 
 
 def connect(settings: Mapping[str, Any]) -> Any:
@@ -173,6 +193,13 @@ def _check_persistence(client: Any) -> Iterator[Finding]:
 def _check_consumers(client: Any) -> Iterator[Finding]:
     import redis
 
+    for machine, reason in sorted(refusals(client).items()):
+        yield Finding(
+            "problem",
+            "consumers",
+            f"the one on {machine} refuses to start: {reason}",
+            "follow that advice there, and start it again",
+        )
     try:
         number = str(client.connection_pool.connection_kwargs.get("db", 0))
         waiting = sum(one.get("cmd") == "xreadgroup" and one.get("db") == number for one in client.client_list())

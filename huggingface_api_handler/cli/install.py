@@ -8,11 +8,13 @@ stands beside it under a name that begins with ``__``, which MindsDB passes over
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -172,6 +174,29 @@ def _check_link() -> Iterator[Finding]:
         yield Finding("warning", "icon", "missing, MindsDB's page shows none", "install the package again")
 
 
+def _check_community_handlers() -> Iterator[Finding]:
+    """Look for a copy of the handler among MindsDB's community handlers: it takes this package's place by its name."""
+    if _version("mindsdb") is None:
+        return
+    from mindsdb.utilities.config import Config
+
+    folder = Path(Config()["paths"]["root"]) / "community_handlers"
+    is_on = os.environ.get("MINDSDB_COMMUNITY_HANDLERS", "").lower() in ("1", "true", "yes", "enabled")
+    for init in sorted(folder.glob("*/__init__.py")):
+        if init.parent.name.startswith(("__", ".")) or not _NAME.search(init.read_text("utf-8", "replace")):
+            continue
+        yield Finding(
+            "problem" if is_on else "warning",
+            "community handlers",
+            f"{init.parent} is a handler of the same name"
+            + (", and MindsDB takes it in this package's place" if is_on else ", for when community handlers are on"),
+            "remove that folder, or unset MINDSDB_COMMUNITY_HANDLERS; then restart MindsDB",
+        )
+
+
+#: How a handler's ``__init__.py`` names it to MindsDB, which reads it as text.
+_NAME = re.compile(r"^name\s*=\s*['\"]huggingface_api['\"]", re.MULTILINE)
+
 _WORKER_IMPORT = (
     "import importlib; m = importlib.import_module('mindsdb.integrations.handlers.huggingface_api_handler');"
     "e = m.import_error; print('fine' if e is None and m.Handler.name == 'huggingface_api' else repr(e))"
@@ -262,7 +287,10 @@ def _check_queue() -> Iterator[Finding]:
 def doctor() -> list[Finding]:
     """Look at everything that must be right, and say what to do where it is not."""
     findings: list[Finding] = []
-    for check in (_check_versions, _check_link, _check_worker, _check_service, _check_secret_key, _check_queue):
+    for check in (
+        _check_versions, _check_link, _check_community_handlers, _check_worker, _check_service, _check_secret_key,
+        _check_queue,
+    ):  # fmt: skip
         try:
             findings += check()
         except Exception as error:  # a check that breaks is a finding, not the end of the others
@@ -318,6 +346,24 @@ def _consume(arguments: list[str]) -> int:
             raise InstallError("MindsDB has no task queue: set MINDSDB_ML_QUEUE_TYPE=redis and MINDSDB_ML_QUEUE_HOST")
     except InstallError as error:
         print(f"not started: {error}", file=sys.stderr)
+        _note_refusal(str(error))
         return 1
     code: int = queue.consume(given.tasks)
     return code
+
+
+def _note_refusal(reason: str) -> None:
+    """Tell those who wait for a consumer, at other machines, why this one does not start."""
+    if _version("mindsdb") is None:
+        return
+    from ..host import patches
+    from . import doctor_queue
+
+    settings = patches.queue_settings()
+    if settings.get("type") != "redis":
+        return
+    try:
+        with contextlib.closing(doctor_queue.connect(settings)) as client:
+            doctor_queue.note_refusal(client, reason)
+    except Exception as error:  # there is nobody else to tell
+        print(f"this could not be noted in the queue's Redis: {type(error).__name__}", file=sys.stderr)

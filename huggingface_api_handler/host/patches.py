@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import glob
 import importlib
+import logging
 import multiprocessing
 import os
 import re
@@ -30,10 +31,12 @@ from mindsdb.utilities import cache as host_cache
 from mindsdb.utilities import log as host_log
 from mindsdb.utilities.config import Config
 from mindsdb.utilities.context import context as ctx
+from mindsdb.utilities.ml_task_queue.const import ML_TASK_TYPE
 from sqlalchemy import text
 from sqlalchemy.orm.attributes import flag_modified
 
-from ..errors import MASK, HuggingFaceError, redact
+from ..errors import MASK, HuggingFaceError, SettingsError, hide_tokens
+from ..net.redaction import MIN_LENGTH, encodings
 
 ENGINE = "huggingface_api"
 SECRETS = "huggingface_api_secrets"
@@ -51,8 +54,11 @@ _PREDICTION_KEY = re.compile(r"_(\d+)_[0-9a-f]{64}$")
 
 def protect() -> None:
     """Mend MindsDB in this process; a second call does nothing."""
-    _keep_out_of_prediction_cache(host_cache.FileCache, lambda cache: Path(cache.path))
-    _keep_out_of_prediction_cache(host_cache.RedisCache, lambda cache: cache.category)
+    from . import keys
+
+    keys.protect()
+    _keep_out_of_prediction_cache(host_cache.FileCache)
+    _keep_out_of_prediction_cache(host_cache.RedisCache)
     _share_cache_connections()
     _keep_error_texts_clean()
     _keep_tokens_out_of_logs()
@@ -61,7 +67,7 @@ def protect() -> None:
     _keep_queue_whole()
 
 
-def _mended(original: Callable[..., Any]) -> bool:
+def _mended(original: Callable[..., Any] | None) -> bool:
     return getattr(original, "_huggingface_api", False)
 
 
@@ -70,7 +76,17 @@ def _mark(wrapped: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def _keep_out_of_prediction_cache(kind: Any, category: Callable[[Any], object]) -> None:
+#: Models of this engine that this process has asked for predictions. MindsDB caches a prediction right after that.
+_our_models: set[int] = set()
+
+
+def note_model(task_type: Any, model_id: int, engine: str) -> None:
+    """Remember whose model is asked for a prediction; ids are used again after DROP."""
+    if task_type == ML_TASK_TYPE.PREDICT:
+        (_our_models.add if engine == ENGINE else _our_models.discard)(model_id)
+
+
+def _keep_out_of_prediction_cache(kind: Any) -> None:
     """Let no prediction of ours be stored in MindsDB's own cache.
 
     Its key is a hash of ``str(frame.values)``, which numpy shortens beyond 1,000 cells, and it
@@ -84,7 +100,7 @@ def _keep_out_of_prediction_cache(kind: Any, category: Callable[[Any], object]) 
     @functools.wraps(original)
     def set_unless_ours(self: Any, name: str, value: Any) -> Any:
         match = _PREDICTION_KEY.search(str(name))
-        if match and _is_ours(int(match.group(1))):
+        if match and int(match.group(1)) in _our_models:
             return None
         return original(self, name, value)
 
@@ -92,7 +108,7 @@ def _keep_out_of_prediction_cache(kind: Any, category: Callable[[Any], object]) 
 
 
 def _share_cache_connections() -> None:
-    """Have a process keep one set of connections to the Redis that MindsDB caches in.
+    """Have a process keep one set of connections to the Redis that MindsDB caches predictions in.
 
     MindsDB opens new ones for every prediction, and leaves it to the garbage collector to close them.
     """
@@ -104,6 +120,8 @@ def _share_cache_connections() -> None:
     @functools.wraps(original)
     def init(self: Any, *arguments: Any, **named: Any) -> None:
         original(self, *arguments, **named)  # connects when it is first used, and so never
+        if self.category != "predict":
+            return
         plain = {
             name: value
             for name, value in self.client.connection_pool.connection_kwargs.items()
@@ -113,14 +131,6 @@ def _share_cache_connections() -> None:
         self.client = clients.setdefault(at, self.client)
 
     host_cache.RedisCache.__init__ = _mark(init)
-
-
-def _is_ours(model_id: int) -> bool:
-    record = db.session.get(db.Predictor, model_id)
-    if record is None or record.integration_id is None:
-        return False
-    engine = db.session.get(db.Integration, record.integration_id)
-    return engine is not None and engine.engine == ENGINE
 
 
 def _keep_error_texts_clean() -> None:
@@ -138,7 +148,7 @@ def _keep_error_texts_clean() -> None:
             if isinstance(base_exception, HuggingFaceError):
                 self.message = _carried(str(base_exception))
             elif isinstance(getattr(self, "message", None), str):
-                self.message = redact(self.message)
+                self.message = without_keys(self.message)
 
         process_cache.MLProcessException.__init__ = _mark(init)
 
@@ -150,7 +160,7 @@ def _keep_error_texts_clean() -> None:
         def format_exception_error(exception: Exception) -> str:
             if isinstance(exception, HuggingFaceError):
                 return _carried(str(exception))
-            return redact(original_format(exception))
+            return without_keys(original_format(exception))
 
         learn.format_exception_error = _mark(format_exception_error)  # type: ignore[attr-defined]
 
@@ -166,17 +176,34 @@ def _carried(text: str) -> str:
     return text + " " * (len(text.encode("utf-8", "replace")) - len(text))
 
 
+#: Keys that this process has seen, which need not look like tokens.
+_known_keys: set[str] = set()
+
+
+def remember_key(key: Any) -> None:
+    """Have a key masked in this process's logs and error texts; a short one may occur in them by chance."""
+    if isinstance(key, str) and len(key) >= MIN_LENGTH and len(_known_keys) < 1000:
+        _known_keys.add(key)
+
+
+def without_keys(text: str) -> str:
+    """Return ``text`` without known keys and strings of the form of a token; all else stays as it is."""
+    return hide_tokens(text, *(text for key in tuple(_known_keys) for text in encodings(key)))
+
+
 def _keep_tokens_out_of_logs() -> None:
-    """Mask tokens in MindsDB's log: its own list of secret names lacks ours."""
-    original = host_log.LogSanitizer.sanitize_text
-    if _mended(original):
+    """Mask keys in MindsDB's log: in messages, tracebacks and the exceptions that they chain.
+
+    MindsDB's own list of secret names lacks ours, and it looks into messages alone. Logs are everybody's, so
+    nothing but tokens is masked.
+    """
+    if _mended(getattr(host_log.SanitizingMixin, "format", None)):
         return
 
-    @functools.wraps(original)
-    def sanitize_text(self: Any, line: str) -> str:
-        return redact(original(self, line))
+    def format_without_keys(self: Any, record: logging.LogRecord) -> str:
+        return without_keys(super(host_log.SanitizingMixin, self).format(record))
 
-    host_log.LogSanitizer.sanitize_text = _mark(sanitize_text)
+    host_log.SanitizingMixin.format = _mark(format_without_keys)
 
 
 def _replace_dead_workers() -> None:
@@ -191,7 +218,9 @@ def _replace_dead_workers() -> None:
 
     @functools.wraps(original)
     def apply_async(self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any = None) -> Any:
-        entry = self.cache.get(ENGINE) if payload["handler_meta"]["engine"] == ENGINE else None
+        engine = payload["handler_meta"]["engine"]
+        note_model(task_type, model_id, engine)
+        entry = self.cache.get(ENGINE) if engine == ENGINE else None
         if entry is not None:
             with self._lock:
                 entry["processes"] = [one for one in entry["processes"] if not getattr(one.pool, "_broken", False)]
@@ -373,6 +402,7 @@ def _split_key(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str | None
     for name, value in arguments.items():
         if str(name).lower() in KEY_ARGUMENTS and value:
             token = token or str(value)
+            remember_key(token)
             masked[name] = MASK
     return masked, token
 
@@ -383,6 +413,7 @@ def keep_engine(storage: HandlerStorage, arguments: Mapping[str, Any]) -> Engine
     The encrypted storage is always overwritten: DROP leaves it behind, and ids come again.
     """
     masked, token = _split_key(arguments)
+    token = None if token == MASK else token
     uid = uuid.uuid4().hex
     _forget_overwritten()
     storage.encrypted_json_set(SECRETS, {"token": token, "uid": uid})
@@ -395,8 +426,13 @@ def engine_record(storage: HandlerStorage) -> EngineRecord:
     arguments = storage.get_connection_args() or {}
     secrets = storage.encrypted_json_get(SECRETS)
     masked, plain = _split_key(arguments)
+    if secrets is None and plain == MASK:
+        raise SettingsError(
+            "the engine's key is lost", advice="DROP ML_ENGINE, and CREATE ML_ENGINE … USING api_key = 'hf_…' again"
+        )
     if secrets is None or (plain is not None and plain != MASK):
         return keep_engine(storage, arguments)
+    remember_key(secrets.get("token"))
     return EngineRecord(_without_keys(masked), secrets.get("token"), str(secrets["uid"]))
 
 
@@ -489,6 +525,7 @@ def model_key(storage: ModelStorage) -> ModelKey:
     secrets = storage.encrypted_json_get(SECRETS) or {}
     if not secrets.get("token"):
         return ModelKey()
+    remember_key(secrets["token"])
     return ModelKey(str(secrets["token"]), str(secrets["uid"]), tuple(secrets.get("place") or ()) or None)
 
 

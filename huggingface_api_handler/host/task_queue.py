@@ -5,7 +5,7 @@ is restarted, or the answer is read late, the query fails after a minute of sile
 What a consumer was asked may be asked again without harm: answers that have been paid for are in the
 answer store, so a prediction whose consumer is gone is put into the queue once more.
 
-All of this concerns tasks of this engine alone, but for the names of tasks, which must differ for everybody.
+All of this concerns tasks of this engine alone.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 import redis
-from cryptography.fernet import InvalidToken
-from mindsdb.utilities.config import Config
-from mindsdb.utilities.functions import decrypt, encrypt
+from mindsdb.integrations.libs import ml_exec_base
 from mindsdb.utilities.ml_task_queue import consumer as host_consumer
 from mindsdb.utilities.ml_task_queue import producer as host_producer
 from mindsdb.utilities.ml_task_queue.const import ML_TASK_STATUS, ML_TASK_TYPE, TASKS_STREAM_NAME
@@ -33,11 +32,10 @@ from mindsdb.utilities.ml_task_queue.task import Task
 from mindsdb.utilities.ml_task_queue.utils import RedisKey, from_bytes
 
 from ..errors import Unavailable
-from .patches import KEY_ARGUMENTS, _mark, _mended
+from .keys import sealed
+from .patches import ENGINE, _mark, _mended, note_model
 
 log = logging.getLogger(__name__)
-
-ENGINE = "huggingface_api"
 
 #: Seconds between two looks at a task of which nothing is heard.
 LOOK = 5.0
@@ -46,6 +44,8 @@ LOOK = 5.0
 SILENT, SILENT_AT_WORK = 60.0, 20.0
 #: Seconds for which a task may wait for a consumer to take it, and for Redis to come back.
 UNTAKEN, AWAY = 900.0, 180.0
+#: Seconds for which it may wait where a consumer is known to have refused to start.
+UNTAKEN_AFTER_REFUSAL = 120.0
 #: Consumers that a task may be lost with.
 TRIES = 6
 #: Seconds for which MindsDB keeps a task's rows; kept longer while the task waits.
@@ -66,8 +66,25 @@ def protect() -> None:
     _follow_tasks()
 
 
+@contextmanager
+def _for_us() -> Iterator[None]:
+    """Mark what this thread does with the queue as done for this engine: other engines' tasks stay as they are."""
+    _thread.is_ours = True
+    try:
+        yield
+    finally:
+        _thread.is_ours = False
+
+
+_thread = threading.local()
+
+
+def _is_for_us() -> bool:
+    return getattr(_thread, "is_ours", False)
+
+
 def _name_tasks_apart() -> None:
-    """Give every task a name of its own.
+    """Give every task of ours a name of its own.
 
     MindsDB names them by time and host: two processes of a server that ask within the same quarter of
     a microsecond would read each other's rows.
@@ -78,13 +95,14 @@ def _name_tasks_apart() -> None:
 
     @functools.wraps(original)
     def new() -> Any:
-        return RedisKey(original().base + b"-" + uuid.uuid4().hex.encode())
+        key = original()
+        return RedisKey(key.base + b"-" + uuid.uuid4().hex.encode()) if _is_for_us() else key
 
     RedisKey.new = staticmethod(_mark(new))
 
 
 def _share_connections() -> None:
-    """Have a process keep one set of connections to the queue.
+    """Have a process keep one set of connections to the queue for this engine.
 
     MindsDB opens new ones for every statement, and leaves it to the garbage collector to close them.
     """
@@ -92,17 +110,29 @@ def _share_connections() -> None:
     if _mended(original):
         return
     kept: dict[int, dict[str, Any]] = {}
-    lock = threading.Lock()
 
     @functools.wraps(original)
     def init(self: Any) -> None:
-        with lock:
-            if os.getpid() not in kept:
-                original(self)
-                kept[os.getpid()] = dict(vars(self))
+        if not _is_for_us():
+            original(self)
+            return
+        if os.getpid() not in kept:
+            original(self)  # waits for Redis, each caller for itself
+            kept.setdefault(os.getpid(), dict(vars(self)))
         vars(self).update(kept[os.getpid()])
 
     host_producer.MLTaskProducer.__init__ = _mark(init)
+    make = ml_exec_base.BaseMLEngineExec.__init__
+
+    @functools.wraps(make)
+    def make_engine(self: Any, name: str, integration_id: int, handler_module: Any) -> None:
+        if handler_module.name != ENGINE:
+            make(self, name, integration_id, handler_module)
+            return
+        with _for_us():
+            make(self, name, integration_id, handler_module)
+
+    ml_exec_base.BaseMLEngineExec.__init__ = _mark(make_engine)
 
 
 def _follow_tasks() -> None:
@@ -113,14 +143,17 @@ def _follow_tasks() -> None:
 
     @functools.wraps(original)
     def apply_async(self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any = None) -> Any:
-        if payload["handler_meta"]["engine"] != ENGINE:
+        engine = payload["handler_meta"]["engine"]
+        note_model(task_type, model_id, engine)
+        if engine != ENGINE:
             return original(self, task_type, model_id, payload, dataframe)
-        payload = {**_sealed(payload), "huggingface_api": Mends()}
+        payload = {**sealed(payload), "huggingface_api": Mends()}
 
         def submit() -> tuple[Task, Any]:
             producer = copy.copy(self)
             producer.stream = noted = _Noted(self.stream)
-            return original(producer, task_type, model_id, payload, dataframe), noted.entry
+            with _for_us():
+                return original(producer, task_type, model_id, payload, dataframe), noted.entry
 
         return Followed(submit, task_type)
 
@@ -144,40 +177,6 @@ class Mends:
 
     def __reduce__(self) -> Any:
         return mend_consumer, ()
-
-
-def _sealed(part: Any) -> Any:
-    """Return a copy of a task's part, with the keys that a statement gave it encrypted while it travels."""
-    if not isinstance(part, dict):
-        return part
-    return {
-        name: Sealed(value) if value and str(name).lower() in KEY_ARGUMENTS else _sealed(value)
-        for name, value in part.items()
-    }
-
-
-class Sealed:
-    """A key on its way: it unpickles as the text that it was, where MindsDB's ``secret_key`` is the same."""
-
-    def __init__(self, key: Any) -> None:
-        self._sealed = encrypt(str(key).encode(), secret_key())
-
-    def __reduce__(self) -> Any:
-        return unsealed, (self._sealed,)
-
-
-def unsealed(sealed: bytes) -> str:
-    """Return the key; where it cannot be read, a text that is refused as one."""
-    try:
-        return str(decrypt(sealed, secret_key()), "utf-8")
-    except InvalidToken:
-        log.error("the key in a task cannot be read: the server has another secret_key in its configuration")
-        return "cannot be read: this consumer has another secret_key"
-
-
-def secret_key() -> str:
-    """Return what MindsDB encrypts with."""
-    return str(Config().get("secret_key", "dummy-key"))
 
 
 def mend_consumer() -> None:
@@ -284,12 +283,7 @@ class Followed(Task):  # type: ignore[misc]
                     now = time.monotonic()
                     if not taken:
                         heard = now
-                        if now - began > UNTAKEN:
-                            raise Unavailable(
-                                f"no consumer of MindsDB's task queue took the query within {UNTAKEN:.0f} s",
-                                advice="start some: python -m huggingface_api_handler consumer; MindsDB's own takes "
-                                "nothing while its machine's CPUs are busier than 60 %",
-                            )
+                        self._check_wait(now - began)
                     elif now - heard > (SILENT_AT_WORK if at_work else SILENT):
                         raise _Lost(f"its consumer has been silent for {now - heard:.0f} s")
                     message = pubsub.get_message(ignore_subscribe_messages=True, timeout=LOOK)
@@ -309,6 +303,20 @@ class Followed(Task):  # type: ignore[misc]
                     pubsub.close()
                 except redis.RedisError:
                     pass
+
+    def _check_wait(self, waited: float) -> None:
+        """Raise when a task has waited too long for a consumer to take it."""
+        from ..cli import doctor_queue
+
+        refused = doctor_queue.refusals(self.db)
+        if waited <= (UNTAKEN_AFTER_REFUSAL if refused else UNTAKEN):
+            return
+        told = "".join(f"; the one on {machine} refuses to start: {reason}" for machine, reason in refused.items())
+        raise Unavailable(
+            f"no consumer of MindsDB's task queue took the query within {waited:.0f} s{told}",
+            advice="start some: python -m huggingface_api_handler consumer; MindsDB's own takes "
+            "nothing while its machine's CPUs are busier than 60 %",
+        )
 
     def _written(self) -> tuple[Any, bool]:
         """Return the status that stands written, and whether a consumer has taken the task."""

@@ -9,16 +9,49 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
-from ..errors import MASK, redact
+from ..errors import MASK, hide_tokens, redact
 
 #: Shorter tokens may occur in a response by chance.
 MIN_LENGTH = 16
 #: A shorter beginning of a token reveals nothing.
 _MIN_PREFIX = 4
+#: Levels of an argument that are searched for tokens.
+_MAX_DEPTH = 40
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
+
+
+#: Names of secrets, without signs and capitals; those of the second group also at the end of longer names.
+_SECRET_NAME = re.compile(
+    r"token|idtoken|auth|xauth|bearer|credentials?|passwd|pwd|secret|cookie|jwt"
+    r"|.*(?:apikey|(?:access|auth|bearer|refresh|session|hf|api|huggingface)token|authorization|password|passphrase"
+    r"|(?:client|api|app)secret|(?:secret|private|access|subscription)key)"
+)
+
+
+def names_secret(name: str) -> bool:
+    """Return whether ``name``, as ``X-Api-Key`` or ``access_token``, is one of a secret."""
+    return _SECRET_NAME.fullmatch(re.sub(r"[^a-z0-9]", "", name.lower())) is not None
+
+
+def holds_token(value: object, depth: int = 0) -> bool:
+    """Return whether a value, or one inside it, has the form of a Hugging Face token.
+
+    Args:
+        depth: of ``value`` in an argument; what is nested deeper than ``_MAX_DEPTH`` is refused for that anyway.
+    """
+    if isinstance(value, str):
+        return hide_tokens(value) != value
+    if isinstance(value, Mapping):
+        inner: list[object] = [one for pair in value.items() for one in pair]
+    elif isinstance(value, (list, tuple)):
+        inner = list(value)
+    else:  # a bare word and a quoted text arrive as syntax objects of MindsDB
+        inner = [getattr(value, name, None) for name in ("parts", "value")]
+    return depth < _MAX_DEPTH and any(holds_token(one, depth + 1) for one in inner if one is not None)
 
 
 @lru_cache(maxsize=64)

@@ -80,15 +80,22 @@ class Prediction:
     def _refuse_filters(self, frame: pd.DataFrame) -> None:
         """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
 
-        MindsDB takes the condition for an input: it adds a column with that value and drops the condition. A frame
-        with row numbers comes from a table, whose columns are data whatever their names are; there MindsDB's own
-        statement is looked at instead (``host``).
+        MindsDB takes the condition for an input: it adds a column with that value at the end, and drops the
+        condition. A table's own columns, whatever their names are, precede the row numbers; what another model of
+        the same query has answered follows them, and seldom is the same in every row and column.
         """
         names = {cell_values.unquoted(str(name)).lower(): str(name) for name in frame.columns}
-        if any(name in names for name in HOST_COLUMNS):
-            return
+        lowered = [cell_values.unquoted(str(name)).lower() for name in frame.columns]
+        numbered = [place for place, name in enumerate(lowered) if name in HOST_COLUMNS]
+        ours = [name for name in self.caller.output_columns if name in names]
+        if numbered:
+            # The target itself may be another model's, which feeds this one.
+            added = lowered[max(numbered) + 1 :]
+            ours = [name for name in ours if name in added and name != self.caller.target.lower()]
+            if len(frame) < 2 or not all(_is_constant(frame.iloc[:, -1 - place]) for place in range(len(added))):
+                return
         read = {str(name).lower() for name in column_names(TASKS[self.model.task], self.model)}
-        name = next((names[one] for one in self.caller.output_columns if one in names and one not in read), None)
+        name = next((names[one] for one in ours if one not in read), None)
         if name is not None and _is_constant(frame[name]):
             raise equals_on_an_output(name, alone=len(frame) == 1)
 

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -27,22 +28,19 @@ def main(storage: str, host: str, port: str, number: str) -> None:
         MINDSDB_ML_QUEUE_PORT=port,
         MINDSDB_ML_QUEUE_DB=number,
     )
+    from mindsdb.integrations.handlers.huggingface_api_handler.cli import doctor_queue
+    from mindsdb.integrations.handlers.huggingface_api_handler.host import keys as host_keys
     from mindsdb.integrations.handlers.huggingface_api_handler.host import patches
     from mindsdb.integrations.handlers.huggingface_api_handler.host import task_queue as host_queue
+    from mindsdb.integrations.libs.ml_exec_base import BaseMLEngineExec
     from mindsdb.utilities.cache import RedisCache
     from mindsdb.utilities.ml_task_queue import consumer, utils
     from mindsdb.utilities.ml_task_queue.const import ML_TASK_STATUS, ML_TASK_TYPE, TASKS_STREAM_NAME
-    from mindsdb.utilities.ml_task_queue.producer import MLTaskProducer
     from pandas import DataFrame
 
     found: dict[str, Any] = {}
 
-    # Two tasks of the same moment: MindsDB's own names, and ours.
-    real, utils.time.time = time.time, lambda: 1_700_000_000.25
-    found["same names without the mend"] = utils.RedisKey.new().base == utils.RedisKey.new().base
     patches.protect()
-    found["same names"] = utils.RedisKey.new().base == utils.RedisKey.new().base
-    utils.time.time = real
 
     # A consumer is mended by what it unpickles.
     before = consumer.MLTaskConsumer._listen
@@ -50,13 +48,27 @@ def main(storage: str, host: str, port: str, number: str) -> None:
     found["consumer mended"] = consumer.MLTaskConsumer._listen is not before
 
     host_queue.LOOK, host_queue.SILENT, host_queue.SILENT_AT_WORK, host_queue.UNTAKEN = 0.2, 1.5, 1.0, 15.0
-    producer = MLTaskProducer()
+    ours, another = SimpleNamespace(name="huggingface_api"), SimpleNamespace(name="another")
+    ask_ours, ask_again, ask_another = (BaseMLEngineExec("e", 1, one).base_ml_executor for one in (ours, ours, another))
+    producer = ask_ours
     caches = [RedisCache("predict", {"host": host, "port": int(port), "db": at}) for at in (1, 1, 2)]
-    found["connections shared"] = MLTaskProducer().db is producer.db and caches[0].client is caches[1].client
-    found["connections mixed up"] = caches[0].client is caches[2].client
+    found["connections shared"] = ask_again.db is ask_ours.db and caches[0].client is caches[1].client
+    found["connections mixed up"] = caches[0].client is caches[2].client or ask_another.db is ask_ours.db
     db, cache = producer.db, producer.cache
     payload = {"handler_meta": {"engine": "huggingface_api"}}
     rows, answer = DataFrame({"text": ["a"]}), DataFrame({"label": ["A"]})
+
+    # Two tasks of the same moment: of another engine, by MindsDB's own names, and of ours.
+    def named_alike(asked: Any, engine: str) -> bool:
+        of = {"handler_meta": {"engine": engine}}
+        first, second = (asked.apply_async(ML_TASK_TYPE.PREDICT, 1, of, rows).redis_key.base for _ in range(2))
+        db.delete(TASKS_STREAM_NAME)
+        return bool(first == second)
+
+    real, utils.time.time = time.time, lambda: 1_700_000_000.25
+    found["same names without the mend"] = named_alike(ask_another, "another")
+    found["same names"] = named_alike(ask_ours, "huggingface_api")
+    utils.time.time = real
 
     # Keys that a statement gives, in the task that carries it.
     key = "hf_" + "q" * 34
@@ -68,9 +80,9 @@ def main(storage: str, host: str, port: str, number: str) -> None:
         name = next(iter(part))
         found[f"key in the clear in {name}"] = key.encode() in message[b"payload"]
         found[f"key taken out of {name}"] = utils.from_bytes(message[b"payload"])[name] == part[name]
-        before_secret, host_queue.secret_key = host_queue.secret_key, lambda: "another"
+        before_secret, host_keys.secret_key = host_keys.secret_key, lambda: "another"
         read = json.dumps(utils.from_bytes(message[b"payload"])[name])
-        host_queue.secret_key = before_secret
+        host_keys.secret_key = before_secret
         found[f"key of another secret_key in {name}"] = read
 
     def taken() -> Any:
@@ -142,6 +154,9 @@ def main(storage: str, host: str, port: str, number: str) -> None:
     began = time.monotonic()
     ask("nobody takes it")
     found["waited"] = time.monotonic() - began
+    host_queue.UNTAKEN, host_queue.UNTAKEN_AFTER_REFUSAL = 900.0, 1.0
+    doctor_queue.note_refusal(db, "its link leads elsewhere")
+    ask("nobody takes it, and a consumer has refused to start")
     print("\n" + json.dumps(found))
     sys.stdout.flush()
     os._exit(0)

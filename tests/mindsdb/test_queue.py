@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ import pymysql
 import pytest
 import redis
 
+from huggingface_api_handler.cli.doctor_queue import refusals
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLError, service_environment
 
@@ -187,6 +189,8 @@ def test_a_task_that_cannot_be_done_says_why(tasks: dict[str, Any]) -> None:
         assert why in came
         assert puts == times
     assert tasks["waited"] >= 2.5
+    came, _ = tasks["nobody takes it, and a consumer has refused to start"]
+    assert f"the one on {socket.gethostname()} refuses to start: its link leads elsewhere" in came
 
 
 def test_a_worker_whose_parent_is_killed_ends_in_good_order(installed: None, tmp_path: Path) -> None:
@@ -240,6 +244,33 @@ def test_a_consumer_ends_when_it_is_told_to_and_the_doctor_knows_it(
             consumer.kill()
             consumer.wait()
             client.flushdb()
+
+
+def test_a_consumer_that_refuses_to_start_says_so_in_the_queue(installed: None, queue: int, tmp_path: Path) -> None:
+    number = (queue - 8 + 3) % 8 + 8
+    environ = {
+        **os.environ,
+        "MINDSDB_STORAGE_DIR": str(tmp_path),
+        "MINDSDB_ML_QUEUE_TYPE": "redis",
+        "MINDSDB_ML_QUEUE_HOST": HOST,
+        "MINDSDB_ML_QUEUE_PORT": str(PORT),
+        "MINDSDB_ML_QUEUE_DB": str(number),
+    }
+    # The link leads to another copy than the one that is run.
+    script = (
+        "import pathlib, sys; from huggingface_api_handler.cli import install; "
+        f"install.PACKAGE = pathlib.Path({str(tmp_path)!r}); sys.exit(install.main(['consumer']))"
+    )
+    with contextlib.closing(redis.Redis(HOST, PORT, db=number)) as client:
+        client.flushdb()
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=120, check=False
+        )
+        noted = refusals(client)
+        client.flushdb()
+    assert done.returncode == 1
+    assert "not started: MindsDB finds another handler of this name" in done.stderr
+    assert "MindsDB finds another handler of this name" in noted[socket.gethostname()]
 
 
 def _until(ready: Callable[[], bool], timeout: float = 60.0) -> None:

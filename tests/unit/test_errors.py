@@ -54,6 +54,15 @@ def test_no_text_shows_a_token() -> None:
     assert TOKEN not in shown
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["Bearer authentication is not enabled", "Use Bearer token-based access.", "bearer, then the key",
+     'WWW-Authenticate: Bearer realm="models"', "hf_inference and hf_hub_download"],
+)  # fmt: skip
+def test_redact_leaves_prose_as_it_is(text: str) -> None:
+    assert redact(text) == text
+
+
 def test_redact_takes_named_secrets_and_bearers() -> None:
     assert redact("key s3cret-value and Authorization: Bearer abc.def", "s3cret-value") == (
         "key ****** and Authorization: Bearer ******"

@@ -421,7 +421,7 @@ ENGINE: list[tuple[Mapping[str, Any], Mapping[str, str], str]] = [
     (
         {"bill_to": "a\r\nX-Evil: b"},
         {},
-        "bill_to must be the name of an organization, without spaces, not 'a X-Evil: b': write bill_to = 'my-org'",
+        "bill_to must be the name of an organization on the Hub, not 'a X-Evil: b': write bill_to = 'my-org'",
     ),
     (
         {"base_url": "router.huggingface.co"},

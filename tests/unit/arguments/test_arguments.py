@@ -357,11 +357,17 @@ def test_a_token_that_no_header_carries_is_refused_unseen(bad: str) -> None:
         assert "a\\n" not in repr(refused.value)
 
 
-@pytest.mark.parametrize("empty", ["", "  ", "\n", "******"])
-def test_an_empty_or_masked_token_is_none(empty: str) -> None:
-    assert engine(api_key=empty).token is None
-    assert engine({"HF_TOKEN": empty.strip("*")}).token is None
-    assert classifier(api_key=empty).token is None
+@pytest.mark.parametrize("empty", ["", "  ", "\n"])
+def test_an_empty_token_is_refused_in_a_statement_and_none_in_the_environment(empty: str) -> None:
+    for attempt in (lambda: engine(api_key=empty), lambda: classifier(huggingface_api_api_key=empty)):
+        with pytest.raises(SettingsError, match=r"api_key is empty: write (huggingface_api_)?api_key = 'hf_…'"):
+            attempt()
+    assert engine({"HF_TOKEN": empty}).token is None
+
+
+def test_a_masked_token_is_none() -> None:
+    assert engine(api_key="******").token is None
+    assert classifier(api_key="******").token is None
 
 
 def test_tokens_are_nowhere_to_be_seen() -> None:

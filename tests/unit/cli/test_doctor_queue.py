@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,7 +34,7 @@ def _own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A Redis of the tests' own, where the program is there."""
     program = shutil.which("redis-server")
     if program is None:
@@ -41,8 +42,9 @@ def client() -> Iterator[Any]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    folder = str(tmp_path_factory.mktemp("redis"))  # or it writes into the working folder
     server = subprocess.Popen(
-        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "no"],
         stdout=subprocess.DEVNULL,
     )
     connected = doctor_queue.connect({"host": "127.0.0.1", "port": port, "db": 1})
@@ -116,6 +118,7 @@ def test_a_note_holds_no_secret(client: Any) -> None:
 
 def test_a_redis_that_forgets_is_warned_of(client: Any) -> None:
     assert [one.subject for one in doctor_queue._check_persistence(client)] == ["Redis persistence"]
+    assert Path(client.config_get("dir")["dir"]) != Path.cwd()
     client.config_set("appendonly", "yes")
     client.config_set("maxmemory-policy", "allkeys-lru")
     assert [one.subject for one in doctor_queue._check_persistence(client)] == ["Redis memory"]
@@ -128,6 +131,19 @@ def test_no_consumer_is_warned_of(client: Any) -> None:
     (finding,) = doctor_queue._check_consumers(client)
     assert finding.level == "warning"
     assert "huggingface_api_handler consumer" in finding.advice
+
+
+def test_a_consumer_that_refused_to_start_is_a_problem_until_it_starts(client: Any) -> None:
+    doctor_queue.note_refusal(client, "MindsDB finds another handler of this name")
+    assert doctor_queue.refusals(client) == {socket.gethostname(): "MindsDB finds another handler of this name"}
+    problem = next(one for one in doctor_queue._check_consumers(client) if one.level == "problem")
+    assert socket.gethostname() in problem.found
+    assert "another handler of this name" in problem.found
+    doctor_queue.note(client, "doctor")
+    assert doctor_queue.refusals(client)
+    doctor_queue.note(client, "consumer")
+    assert doctor_queue.refusals(client) == {}
+    client.hdel(doctor_queue.NOTES, f"{socket.gethostname()}/consumer")
 
 
 def test_the_cache_is_looked_at(client: Any) -> None:

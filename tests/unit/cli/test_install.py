@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -38,6 +39,52 @@ def test_install_links_and_uninstall_restores_byte_for_byte(handlers: Path) -> N
     assert (handlers / FOLDER / "handler.py").exists()
     assert len(uninstall(handlers)) == 2
     assert snapshot(handlers) == before
+
+
+def test_a_mindsdb_without_a_bundled_handler_is_served(tmp_path: Path) -> None:
+    """Since 26.1 MindsDB moves handlers out of its package."""
+    handlers = tmp_path / "handlers"
+    (handlers / "other_handler").mkdir(parents=True)
+    assert install(handlers) == [f"linked {FOLDER} into {handlers}: restart MindsDB if it is running"]
+    assert is_installed(handlers)
+    assert (handlers / FOLDER / "handler.py").exists()
+    assert uninstall(handlers) == ["removed the link"]
+    assert [path.name for path in handlers.iterdir()] == ["other_handler"]
+
+
+def test_nor_is_one_missed_after_an_upgrade_that_drops_it(handlers: Path) -> None:
+    """The upgrade removes the link, as it replaces the folder; what was put aside stays."""
+    install(handlers)
+    (handlers / FOLDER).unlink()
+    install(handlers)
+    assert is_installed(handlers)
+    uninstall(handlers)
+    assert (handlers / FOLDER / "__init__.py").read_text() == "name = 'huggingface_api'\n"
+
+
+@pytest.mark.parametrize(
+    ("switch", "level"), [("true", "problem"), ("1", "problem"), ("false", "warning"), (None, "warning")]
+)
+def test_a_community_handler_of_our_name_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, switch: str | None, level: str
+) -> None:
+    for folder, name in (("huggingface_api_handler", "huggingface_api"), ("other_handler", "other"),
+                         ("__old_handler", "huggingface_api"), ("like_handler", "huggingface_api_like")):  # fmt: skip
+        (tmp_path / "community_handlers" / folder).mkdir(parents=True)
+        init = tmp_path / "community_handlers" / folder / "__init__.py"
+        init.write_text(f'from x import y\n\nname = "{name}"\n')
+    mindsdb = ModuleType("mindsdb.utilities.config")
+    mindsdb.Config = lambda: {"paths": {"root": str(tmp_path)}}  # type: ignore[attr-defined]
+    for module in ("mindsdb", "mindsdb.utilities"):
+        monkeypatch.setitem(sys.modules, module, ModuleType(module))
+    monkeypatch.setitem(sys.modules, "mindsdb.utilities.config", mindsdb)
+    monkeypatch.delenv("MINDSDB_COMMUNITY_HANDLERS", raising=False)
+    if switch is not None:
+        monkeypatch.setenv("MINDSDB_COMMUNITY_HANDLERS", switch)
+    (finding,) = installer._check_community_handlers()
+    assert finding.level == level
+    assert str(tmp_path / "community_handlers" / "huggingface_api_handler") in finding.found
+    assert "MINDSDB_COMMUNITY_HANDLERS" in finding.advice
 
 
 def test_both_may_be_said_twice(handlers: Path) -> None:
@@ -92,7 +139,7 @@ def test_a_check_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> No
     for name in checks:
         monkeypatch.setattr(installer, name, broken)
     findings = installer.doctor()
-    assert len(findings) == len(checks) == 6
+    assert len(findings) == len(checks) == 7
     assert all(finding.level == "problem" and "boom" in finding.found for finding in findings)
 
 

@@ -20,7 +20,7 @@ from ..errors import HuggingFaceError, ServiceTimeout
 from ..media import loading
 from ..net.memory_limit import MEMORY
 from ..net.transport import Transport
-from ..protocols.client import InferenceAPI, time_left
+from ..protocols.client import time_left
 from ..protocols.detect import Endpoint
 from ..scheduling.batches import Item
 from ..scheduling.progress import Progress, duration, left
@@ -67,7 +67,6 @@ class RequestExecutor:
         self,
         task: Task,
         arguments: Arguments,
-        client: InferenceAPI,
         transport: Transport,
         roots: tuple[str, ...],
         endpoint: Endpoint,
@@ -75,7 +74,6 @@ class RequestExecutor:
     ) -> None:
         self.task = task
         self.arguments = arguments
-        self.client = client
         self.transport = transport
         self.roots = roots
         self.endpoint = endpoint
@@ -94,9 +92,9 @@ class RequestExecutor:
                 raise error.advising(too_long_advice(self.task, error.advice)) from error
 
     def _sent(self, items: Sequence[Item], timeout: float) -> BatchResult:
-        rows = [
-            tuple(value.render() if isinstance(value, Prompt) else value for value in item.payload) for item in items
-        ]
+        rows = [item.payload for item in items]
+        if any(isinstance(value, Prompt) for value in rows[0]):  # all rows of a query are alike in this
+            rows = [tuple(value.render() if isinstance(value, Prompt) else value for value in row) for row in rows]
         ends = time.monotonic() + timeout
         if self._has_media:
             rows = [self._loaded(row, time_left(ends, time.monotonic())) for row in rows]

@@ -84,20 +84,19 @@ class Prediction:
         condition. A table's own columns, whatever their names are, precede the row numbers; what another model of
         the same query has answered follows them, and seldom is the same in every row and column.
         """
-        names = {cell_values.unquoted(str(name)).lower(): str(name) for name in frame.columns}
-        lowered = [cell_values.unquoted(str(name)).lower() for name in frame.columns]
-        numbered = [place for place, name in enumerate(lowered) if name in HOST_COLUMNS]
-        ours = [name for name in self.caller.output_columns if name in names]
-        if numbered:
-            # The target itself may be another model's, which feeds this one.
-            added = lowered[max(numbered) + 1 :]
-            ours = [name for name in ours if name in added and name != self.caller.target.lower()]
-            if len(frame) < 2 or not all(_is_constant(frame.iloc[:, -1 - place]) for place in range(len(added))):
-                return
+        columns = [cell_values.unquoted(str(name)).lower() for name in frame.columns]
         read = {str(name).lower() for name in column_names(TASKS[self.model.task], self.model)}
-        name = next((names[one] for one in ours if one not in read), None)
-        if name is not None and _is_constant(frame[name]):
-            raise equals_on_an_output(name, alone=len(frame) == 1)
+        ours = [name for name in self.caller.output_columns if name not in read and columns.count(name) == 1]
+        start = max((place for place, name in enumerate(columns) if name in HOST_COLUMNS), default=-1) + 1
+        if start:
+            # The target itself may be another model's, which feeds this one.
+            ours = [name for name in ours if name in columns[start:] and name != self.caller.target.lower()]
+        name = next((one for one in ours if one in columns), None)
+        if name is None or (start and len(frame) < 2):
+            return
+        place = columns.index(name)
+        if all(_is_constant(frame.iloc[:, one]) for one in (range(start, len(columns)) if start else [place])):
+            raise equals_on_an_output(str(frame.columns[place]), alone=len(frame) == 1)
 
     # looking up and sending
 
@@ -161,9 +160,7 @@ class Prediction:
             client, task, self.runtime.findings(service), min(execution.timeout, execution.deadline or math.inf)
         )
         columns = column_names(task, self.model)
-        sender = RequestExecutor(
-            task, self.model.arguments(), client, transport, self.model.media_roots, endpoint, columns
-        )
+        sender = RequestExecutor(task, self.model.arguments(), transport, self.model.media_roots, endpoint, columns)
         inbox = ResultCollector(self.caller, task, execution, self.store, len(missing), results)
         limits = Limits(
             max_batch_size=endpoint.batch_size(execution.max_batch_size),
@@ -349,8 +346,6 @@ def equals_on_an_output(name: str, *, alone: bool) -> SettingsError:
 
 def _is_constant(column: pd.Series) -> bool:
     """Whether a column has one value in every row, as MindsDB gives it for a condition in WHERE."""
-    if isinstance(column, pd.DataFrame):  # two columns of that name: no condition gives that
-        return False
     cells = column.tolist()
     return bool(cells) and all(isinstance(cell, (str, int, float, bool)) and cell == cells[0] for cell in cells)
 

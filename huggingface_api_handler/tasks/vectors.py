@@ -1,15 +1,4 @@
-"""Readers of embeddings: 1-D to 4-D lists, objects around them, OpenAI's form; one vector a row.
-
-====================================  =====================  ==========================
-server                                one text               N texts
-====================================  =====================  ==========================
-sentence-transformers                 dim, or 1 × dim        N × dim
-plain transformers                    tokens × dim, or       N × tokens × dim, or
-                                      1 × tokens × dim       N × 1 × tokens × dim
-Inference Endpoints                   {"embeddings": …} of the above
-OpenAI's form                         {"data": [{"index", "embedding"}, …]}
-====================================  =====================  ==========================
-"""
+"""Decoders of embeddings: one vector a row."""
 
 from __future__ import annotations
 

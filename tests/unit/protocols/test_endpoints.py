@@ -128,7 +128,7 @@ def sent_as_one(street: Street, rows: list[tuple[Any, ...]]) -> list[Any]:
     transport = street.runtime.transport(UrlPolicy((), ("127.0.0.1",)))
     client = InferenceAPI(transport, token=None, base_url=None, endpoint=street.model.endpoint, model=None)
     endpoint = Endpoint(client, street.task, Findings(), 10)
-    sender = RequestExecutor(street.task, street.model.arguments(), client, transport, (), endpoint)
+    sender = RequestExecutor(street.task, street.model.arguments(), transport, (), endpoint)
     items = [Item(place, str(place), row) for place, row in enumerate(rows)]
     return [answer.value for answer in sender(items, 10).answers]
 

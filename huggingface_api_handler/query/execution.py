@@ -1,4 +1,4 @@
-"""What happens to inputs on their way out and to answers on their way in; called from the lanes."""
+"""Sends requests and collects results; called from the workers of the pool."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from .inputs import Caller
 
 log = logging.getLogger(__name__)
 
-#: What may be a number beyond all, which JSON cannot be written with.
+#: What may be a number that is infinite as a float, which JSON cannot express.
 _HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
-#: Seconds between two lines in the log on how far a query is.
+#: Seconds between two lines in the log on a query's progress.
 TELL_EVERY = 30.0
 
 
 def pack(value: Any, explain: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> bytes:
-    """Return an answer as the store keeps it."""
+    """Return an answer as it is stored."""
     return json.dumps([value, explain, meta], ensure_ascii=True, allow_nan=False).encode()
 
 
@@ -61,7 +61,7 @@ def _refused(name: str) -> Any:
 
 
 class RequestExecutor:
-    """Sends one request for some items: load, encode, ask, read."""
+    """Sends one request for some items: loads media, sends, reads the answers."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ def _let_go(error: BaseException) -> None:
 
 
 class ResultCollector:
-    """Takes answers in as they arrive, from any lane: stores them, counts, tells how far it is."""
+    """Collects results as they arrive, from any worker: stores them, counts them and reports progress."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A frame's rows → the distinct inputs that they ask for, each with the key of its answer."""
+"""A frame's rows → distinct inputs, each with its cache key."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class Caller:
         """Names the counters and runs of this model for this tenant."""
         return _digest([self.tenant, self.engine, self.model])
 
-    def pace(self, service: tuple[str, str | None]) -> str:
-        """Name the pace at which all of the engine's models, in all workers, may ask ``service``."""
+    def rate(self, service: tuple[str, str | None]) -> str:
+        """Name the rate limit that all of the engine's models share, in all workers, for ``service``."""
         return _digest([self.tenant, self.engine, *service])
 
 
@@ -77,35 +77,35 @@ def tenant_of(company: Any, user: Any) -> str:
 
 
 @dataclass(slots=True)
-class CollectedInputs:
-    """What a frame asks, with equal rows as one.
+class DistinctInputs:
+    """The inputs of a frame, equal rows as one.
 
     Attributes:
         items: one for each distinct input.
-        places: for each row the index of its item; ``NO_INPUT`` or ``REFUSED`` where it has none.
+        row_to_item: for each row the index of its item; ``NO_INPUT`` or ``REFUSED`` where it has none.
         refused: errors of rows that cannot be sent, by row.
-        first_row: for each item the first row that asked for it.
+        first_row: for each item the first row with that input.
     """
 
     items: list[Item]
-    places: array[int]
+    row_to_item: array[int]
     refused: dict[int, HuggingFaceError]
     first_row: array[int]
 
     @classmethod
-    def of_no_rows(cls) -> CollectedInputs:
-        """What an empty frame asks for."""
+    def of_no_rows(cls) -> DistinctInputs:
+        """Return the inputs of an empty frame: none."""
         return cls([], array("q"), {}, array("q"))
 
 
-def ask(
+def collect_inputs(
     frame: pd.DataFrame, task: Task, model: ModelSettings, key: Callable[[Any], str], *, each: bool = False
-) -> CollectedInputs:
+) -> DistinctInputs:
     """Read the frame's rows into distinct items.
 
     Args:
         key: identity of a row → the item's key.
-        each: keep equal rows apart, since each is to have an answer of its own.
+        each: keep equal rows apart, because each gets an answer of its own.
 
     Raises:
         SettingsError: where a column that the model reads is missing or named twice.
@@ -118,19 +118,19 @@ def ask(
     # To Python 1, 1.0 and True are equal; to a model they need not be.
     has_numbers = any(one.kind is Kind.RECORD for one in task.inputs)
     has_prompts = model.prompt_template is not None and any(one.template for one in task.inputs)
-    asked = CollectedInputs.of_no_rows()
+    found = DistinctInputs.of_no_rows()
     columns = column_names(task, model)
     seen: dict[Any, int] = {}
     for row, values in enumerate(zip(*inputs, strict=True)):
         nothing_of_its_own = own and all(values[position] is None for position in own)
         if nothing_of_its_own or any(values[position] is None for position in needed):
-            asked.places.append(NO_INPUT)
+            found.row_to_item.append(NO_INPUT)
             continue
         at = next((at for at, value in enumerate(values) if isinstance(value, HuggingFaceError)), None)
         if at is not None:
             facts = {"row": row, "column": columns[at], "task": task.name, "model": model.model}
-            asked.refused[row] = values[at].with_facts(**facts)
-            asked.places.append(REFUSED)
+            found.refused[row] = values[at].with_facts(**facts)
+            found.row_to_item.append(REFUSED)
             continue
         identity = payload = values
         if has_media:
@@ -147,15 +147,15 @@ def ask(
             identity = (*identity, row)
         place = seen.get(identity)
         if place is None:
-            place = len(asked.items)
+            place = len(found.items)
             seen[identity] = place
             group = identity[0] if grouped else None
-            asked.items.append(
+            found.items.append(
                 Item(place, key(identity) if each else name or key(identity), payload, group, _size(payload))
             )
-            asked.first_row.append(row)
-        asked.places.append(place)
-    return asked
+            found.first_row.append(row)
+        found.row_to_item.append(place)
+    return found
 
 
 def column_names(task: Task, model: ModelSettings) -> list[str | None]:

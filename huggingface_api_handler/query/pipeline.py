@@ -1,7 +1,7 @@
-"""The street from an input frame to a frame of predictions.
+"""One query: from the frame of inputs to the frame of predictions.
 
-Rows → those without input set aside → equal ones become one → answers already paid for looked
-up → the rest sent → each answer stored as it comes and laid on every row that asked for it.
+Rows without input are set aside, equal rows become one input, stored answers are looked up, and the other inputs are
+sent. Each answer is stored as it arrives and assigned to every row with its input.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from . import cells as cell_values
 from .advice import Adviser
 from .cells import HOST_COLUMNS
 from .execution import RequestExecutor, ResultCollector, unpack
-from .inputs import NO_INPUT, REFUSED, Caller, CollectedInputs, ask, column_names, key_maker
+from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker
 from .runtime import Runtime
 from .usage import counters
 
 
 @dataclass
 class Prediction:
-    """One query's way down the street; made for one frame and then thrown away.
+    """One query; made for one frame.
 
     Args:
-        model: effective settings of this query.
+        model: settings of this query.
         engine: the engine's settings.
-        caller: on whose behalf.
-        runtime: what the process keeps.
-        store: where answers, counters and runs are kept.
-        retry: how long to wait between tries; by default as long as suits a real service.
+        caller: the tenant, engine and model that the query belongs to.
+        runtime: connections and what the process has learned of services.
+        store: the cache, with counters and runs.
+        retry: waits between retries; by default those of ``RetryPolicy``.
     """
 
     model: ModelSettings
@@ -61,21 +61,21 @@ class Prediction:
         """Return the prediction columns for ``frame``: same index, same order of rows.
 
         Raises:
-            HuggingFaceError: with ``on_error = 'raise'``, the first error that no retry mends.
+            HuggingFaceError: with ``on_error = 'raise'``, the first error that retries cannot fix.
         """
         task = TASKS[self.model.task]
         self._refuse_filters(frame)
         each = not self.model.execution.use_cache and task.samples(self.model.arguments())
         if len(frame):
-            asked = ask(frame, task, self.model, key_maker(self.model, self.engine, self.caller), each=each)
+            inputs = collect_inputs(frame, task, self.model, key_maker(self.model, self.engine, self.caller), each=each)
         else:  # MindsDB drops the columns of an empty frame
-            asked = CollectedInputs.of_no_rows()
+            inputs = DistinctInputs.of_no_rows()
         if self.model.execution.dry_run:
-            return self._plan(frame, task, asked)
-        results = self._results(task, asked)
+            return self._plan(frame, task, inputs)
+        results = self._results(task, inputs)
         if self.model.execution.on_error == "raise":
-            self._raise_first(asked, results)
-        return self._lay_out(frame, task, asked, results)
+            self._raise_first(inputs, results)
+        return self._frame_of(frame, task, inputs, results)
 
     def _refuse_filters(self, frame: pd.DataFrame) -> None:
         """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
@@ -98,18 +98,18 @@ class Prediction:
         if all(_is_constant(frame.iloc[:, one]) for one in (range(start, len(columns)) if start else [place])):
             raise equals_on_an_output(str(frame.columns[place]), alone=len(frame) == 1)
 
-    # looking up and sending
+    # Cache and requests
 
-    def _cached(self, asked: CollectedInputs) -> dict[str, bytes]:
-        if not self.model.execution.use_cache or not asked.items:
+    def _cached(self, inputs: DistinctInputs) -> dict[str, bytes]:
+        if not self.model.execution.use_cache or not inputs.items:
             return {}
-        return self.store.get_many([item.key for item in asked.items])
+        return self.store.get_many([item.key for item in inputs.items])
 
-    def _results(self, task: Task, asked: CollectedInputs) -> list[RowResult | None]:
-        results: list[RowResult | None] = [None] * len(asked.items)
-        cached = self._cached(asked)
+    def _results(self, task: Task, inputs: DistinctInputs) -> list[RowResult | None]:
+        results: list[RowResult | None] = [None] * len(inputs.items)
+        cached = self._cached(inputs)
         missing: list[Item] = []
-        for item in asked.items:
+        for item in inputs.items:
             found = unpack(cached[item.key]) if item.key in cached else None
             if found is None:
                 missing.append(item)
@@ -119,17 +119,17 @@ class Prediction:
                     value, explain, source="cache", request_id=meta.get("request_id"), item=item
                 )
         del cached
-        rows = len(asked.places)
+        rows = len(inputs.row_to_item)
         self.store.count(
             self.caller.scope,
             {
                 "rows": rows,
-                "cached": len(asked.items) - len(missing),
-                "duplicates": sum(1 for place in asked.places if place >= 0) - len(asked.items),
-                "nulls": sum(1 for place in asked.places if place == NO_INPUT),
+                "cached": len(inputs.items) - len(missing),
+                "duplicates": sum(1 for place in inputs.row_to_item if place >= 0) - len(inputs.items),
+                "nulls": sum(1 for place in inputs.row_to_item if place == NO_INPUT),
             },
         )
-        if asked.refused and self.model.execution.on_error == "raise":
+        if inputs.refused and self.model.execution.on_error == "raise":
             return results  # the query ends with that row's error: pay for nothing more
         if missing:
             self._send(task, missing, results)
@@ -155,13 +155,13 @@ class Prediction:
             timeout=execution.timeout,
         )
         service = (client.service, self.caller.engine)
-        pace = self.caller.pace(client.service)
+        rate = self.caller.rate(client.service)
         endpoint = Endpoint(
             client, task, self.runtime.findings(service), min(execution.timeout, execution.deadline or math.inf)
         )
         columns = column_names(task, self.model)
-        sender = RequestExecutor(task, self.model.arguments(), transport, self.model.media_roots, endpoint, columns)
-        inbox = ResultCollector(self.caller, task, execution, self.store, len(missing), results)
+        executor = RequestExecutor(task, self.model.arguments(), transport, self.model.media_roots, endpoint, columns)
+        collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results)
         limits = Limits(
             max_batch_size=endpoint.batch_size(execution.max_batch_size),
             max_concurrency=execution.max_concurrency,
@@ -172,21 +172,21 @@ class Prediction:
             timeout=execution.timeout,
         )
         service_state = self.runtime.service_state((*service, self.caller.tenant))
-        inbox.begin()
+        collector.begin()
         state = "failed"
         try:
-            reserve = partial(self.store.reserve_requests, pace)
+            reserve = partial(self.store.reserve_requests, rate)
             pool = WorkerPool(limits, state=service_state, retry=self.retry, reserve=reserve)
             stop = execution.on_error == "raise"
-            summary = pool.run(missing, sender, inbox.deliver, stop_on_error=stop, began=began)
-            state = "stopped" if summary.stopped or inbox.done < inbox.total else "done"
+            summary = pool.run(missing, executor, collector.deliver, stop_on_error=stop, began=began)
+            state = "stopped" if summary.stopped or collector.done < collector.total else "done"
             self._advise(results, token)
             self.store.count(self.caller.scope, counters(summary))
         finally:
-            inbox.end(state)
+            collector.end(state)
 
     def _advise(self, results: Sequence[RowResult | None], token: str | None) -> None:
-        """Say what to do about what every row meets: who serves the model, whom to ask for access."""
+        """Add to the errors of all rows what to do: which provider serves the model, where to request access."""
         adviser = Adviser(self.model, self.engine, token)
         for result in results:
             if result is not None and result.error is not None:
@@ -197,13 +197,13 @@ class Prediction:
         execution = self.model.execution
         return execution.use_cache and execution.cache_ttl > 0 and not isinstance(self.store, NoCache)
 
-    # errors
+    # Errors
 
-    def _raise_first(self, asked: CollectedInputs, results: Sequence[RowResult | None]) -> None:
-        errors = dict(asked.refused)
-        for item, result in zip(asked.items, results, strict=True):
+    def _raise_first(self, inputs: DistinctInputs, results: Sequence[RowResult | None]) -> None:
+        errors = dict(inputs.refused)
+        for item, result in zip(inputs.items, results, strict=True):
             if result is not None and result.error is not None:
-                row = asked.first_row[item.index]
+                row = inputs.first_row[item.index]
                 errors.setdefault(row, result.error)
         if not errors:
             return
@@ -215,7 +215,7 @@ class Prediction:
             past = "To go past rows that fail, and see which, write USING on_error = 'null'"
             advice = f"{advice}. {past}" if advice else past
         if answered and self._keeps:
-            kept = f"{answered} of {len(asked.items)} answers are kept: the same query again pays only for the rest"
+            kept = f"{answered} of {len(inputs.items)} answers are kept: the same query again pays only for the rest"
             advice = f"{advice}. {kept}" if advice else kept
         raise type(error)(
             error.message,
@@ -231,18 +231,18 @@ class Prediction:
             retryable=error.retryable,
         ) from error
 
-    # laying out
+    # The result
 
-    def _plan(self, frame: pd.DataFrame, task: Task, asked: CollectedInputs) -> pd.DataFrame:
-        cached = self._cached(asked)
-        source = ["cache" if item.key in cached else "request" for item in asked.items]
+    def _plan(self, frame: pd.DataFrame, task: Task, inputs: DistinctInputs) -> pd.DataFrame:
+        cached = self._cached(inputs)
+        source = ["cache" if item.key in cached else "request" for item in inputs.items]
         seen: set[int] = set()
         plan: list[str] = []
-        for row, place in enumerate(asked.places):
+        for row, place in enumerate(inputs.row_to_item):
             if place == NO_INPUT:
                 plan.append("null")
             elif place == REFUSED:
-                plan.append(asked.refused[row].code)
+                plan.append(inputs.refused[row].code)
             elif place in seen and source[place] == "request":
                 plan.append("duplicate")
             else:
@@ -266,20 +266,20 @@ class Prediction:
             names.append(f"{target}_meta")
         return names
 
-    def _lay_out(
-        self, frame: pd.DataFrame, task: Task, asked: CollectedInputs, results: Sequence[RowResult | None]
+    def _frame_of(
+        self, frame: pd.DataFrame, task: Task, inputs: DistinctInputs, results: Sequence[RowResult | None]
     ) -> pd.DataFrame:
         execution = self.model.execution
-        by_item = [self._finished(item, result) for item, result in zip(asked.items, results, strict=True)]
+        by_item = [self._finished(item, result) for item, result in zip(inputs.items, results, strict=True)]
         explained = [self._explained(task, result) for result in by_item]
         target = self.caller.target
         columns: dict[str, list[Any]] = {name: [] for name in self._columns(task)}
-        told: set[int] = set()
-        for row, place in enumerate(asked.places):
+        seen_in_meta: set[int] = set()
+        for row, place in enumerate(inputs.row_to_item):
             if place >= 0:
                 result = by_item[place]
             else:
-                result = RowResult(error=asked.refused.get(row), source="null")
+                result = RowResult(error=inputs.refused.get(row), source="null")
             columns[target].append(result.value)
             if task.explain:
                 columns[f"{target}_explain"].append(explained[place] if place >= 0 else None)
@@ -288,9 +288,9 @@ class Prediction:
                 columns[f"{target}_error_type"].append(result.error.code if result.error else None)
                 columns[f"{target}_retryable"].append(bool(result.error and result.error.retryable))
             if execution.include_meta:
-                source = "duplicate" if place in told and result.source == "request" else result.source
+                source = "duplicate" if place in seen_in_meta and result.source == "request" else result.source
                 if place >= 0:
-                    told.add(place)
+                    seen_in_meta.add(place)
                 columns[f"{target}_meta"].append(self._meta(result, source))
         return pd.DataFrame(
             {name: pd.Series(values, index=frame.index, dtype=_dtype(values)) for name, values in columns.items()},

@@ -32,7 +32,7 @@ from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy, parse_url, redacted_url
 from huggingface_api_handler.protocols import PROTOCOLS, Protocol, hf_inference
 from huggingface_api_handler.query.execution import pack, unpack
-from huggingface_api_handler.query.inputs import ask, key_maker
+from huggingface_api_handler.query.inputs import collect_inputs, key_maker
 from huggingface_api_handler.query.pipeline import Caller
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Kind, Media, ModelFacts, Task
@@ -134,8 +134,8 @@ def cells(draw: Draw) -> None:
     for place in range(max(len(task.inputs), 2)):
         columns[f"in{place}"] = [draw.raw(120) if draw.byte() % 4 == 0 else draw.value() for _ in range(rows)]
     model = _model(task.name)
-    asked = ask(pd.DataFrame(columns, dtype=object), task, model, key_maker(model, _engine(), CALLER))
-    assert len(asked.places) == rows
+    asked = collect_inputs(pd.DataFrame(columns, dtype=object), task, model, key_maker(model, _engine(), CALLER))
+    assert len(asked.row_to_item) == rows
     for item in asked.items:
         payload = tuple(
             loading.load(value, one.kind, transport=CLOSED, timeout=0.1)

@@ -160,10 +160,10 @@ def test_what_is_learnt_of_a_service_is_the_engines_own(server: Loopback, store:
     assert runtime.service_state((("url", "m"), "engine-1")) is not runtime.service_state((("url", "m"), "engine-2"))
 
 
-def test_a_pace_is_the_engines_and_the_services_whatever_the_model_or_its_key() -> None:
+def test_a_rate_limit_is_per_engine_and_service_whatever_the_model_or_its_key() -> None:
     service = ("https://example.org", "org/model")
-    pace = HERE.pace(service)
-    assert replace(HERE, model="model-2", name="n", target="z", key="key-1").pace(service) == pace
+    pace = HERE.rate(service)
+    assert replace(HERE, model="model-2", name="n", target="z", key="key-1").rate(service) == pace
     for who in ("company", "user", "nobody", "engine", "odd company"):
-        assert OTHERS[who].pace(service) != pace, who
-    assert HERE.pace(("https://example.org", "org/other")) != pace
+        assert OTHERS[who].rate(service) != pace, who
+    assert HERE.rate(("https://example.org", "org/other")) != pace

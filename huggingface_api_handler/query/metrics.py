@@ -58,7 +58,9 @@ class Metric:
     buckets: tuple[float, ...] = ()
 
 
-ROWS = Metric("huggingface_api_rows", "Rows with an answer, by where it comes from.", ("source",))
+ROWS = Metric(
+    "huggingface_api_rows", "Rows by source: request (those answered), cache, duplicate or null.", ("source",)
+)
 ERRORS = Metric("huggingface_api_errors", "Inputs that ended in an error, by its code.", ("code",))
 #: The counters of ``.usage`` that are rows by source.
 SOURCES = {"answered": "request", "cached": "cache", "duplicates": "duplicate", "nulls": "null"}
@@ -78,13 +80,13 @@ COUNTERS = {
 _GEN_AI = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 DURATION = Metric(
     "gen_ai_client_operation_duration_seconds",
-    "Time of a request; error_type is empty for an answer.",
+    "Time of a request.",
     (*_GEN_AI, "error_type"),
     tuple(0.01 * 2**step for step in range(14)),
 )
 TOKENS = Metric(
     "gen_ai_client_token_usage",
-    "Tokens of a request, by gen_ai_token_type: input or output.",
+    "Tokens of a request: gen_ai_token_type is input or output.",
     (*_GEN_AI, "gen_ai_token_type"),
     tuple(float(4**step) for step in range(14)),
 )

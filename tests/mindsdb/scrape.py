@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
-from collections import Counter
+from collections import defaultdict
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -21,7 +21,7 @@ def totals_of(server: MindsDBServer, model: str) -> dict[str, float]:
     """The sums of a model's counters, by the names of ``.usage``, and of its answered requests."""
     names = {f"{metric.name}_total": name for name, metric in metrics.COUNTERS.items()}
     sources = {source: name for name, source in metrics.SOURCES.items()}
-    sums: Counter[str] = Counter()
+    sums: defaultdict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(scraped(server)):
         for line in family.samples:
             if line.labels.get("model") != model:

@@ -51,7 +51,8 @@ def test_three_workers_add_up_to_usage_also_after_one_was_killed(world: World) -
     world.sandbox.faults = {"latency": 0.1}
     with ThreadPoolExecutor() as clients:
         doomed = clients.submit(
-            world.sql, "SELECT m.mood FROM duck.many AS r JOIN metered AS m ON m.text = r.review USING max_concurrency = 2"
+            world.sql,
+            "SELECT m.mood FROM duck.many AS r JOIN metered AS m ON m.text = r.review USING max_concurrency = 2",
         )
         until = time.monotonic() + 60
         sent = world.sandbox.sent()

@@ -24,7 +24,7 @@
     │   ├── ConnectionFailed   connection          no connection, or a broken one
     │   └── InvalidAnswer      invalid_answer      a response that cannot be trusted
     └── LimitReached           (the query's own limits)
-        ├── BudgetExceeded     budget_exceeded     max_requests
+        ├── BudgetExceeded     budget_exceeded     max_requests, max_cost or max_cost_per_day
         ├── DeadlineExceeded   deadline_exceeded   deadline
         └── NotAttempted       not_attempted       the query stopped before this row
 
@@ -103,6 +103,8 @@ class HuggingFaceError(Exception):
     fatal: ClassVar[bool] = False
     #: Requests made where this one ended: more than one, if earlier ones showed how the server wants them.
     requests: int = 1
+    #: USD that they cost; ``None``: not known.
+    cost: float | None = None
     #: A list of inputs may hold one that is to blame: halve it and ask again.
     divisible: bool = False
     concerns_content: bool = False
@@ -375,10 +377,10 @@ class LimitReached(HuggingFaceError):
 
 
 class BudgetExceeded(LimitReached):
-    """The query has made ``max_requests`` requests."""
+    """The query has made ``max_requests`` requests, or has spent ``max_cost`` or what is left of ``max_cost_per_day``."""
 
     code = "budget_exceeded"
-    remedy = "Run the query again to resume it, or raise `max_requests`"
+    remedy = "Run the query again to resume it, or raise the limit that the message names"
 
 
 class DeadlineExceeded(LimitReached):

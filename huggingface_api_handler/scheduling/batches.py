@@ -178,6 +178,15 @@ class Queue:
         self.waiting -= len(items)
         return Batch(items)
 
+    def give_back(self, batch: Batch) -> None:
+        """Put back what ``take`` or ``again`` has just returned, or its end."""
+        self.waiting += len(batch)
+        if batch.attempts:
+            self._ready.appendleft(batch)
+        else:  # the items before the next fresh one
+            self._at -= len(batch)
+            self.fresh += len(batch)
+
     def drain(self) -> list[Batch]:
         """Take everything out."""
         batches = [*self._ready, *(batch for _, _, batch in sorted(self._later))]

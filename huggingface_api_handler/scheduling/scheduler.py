@@ -24,7 +24,7 @@ from ..errors import (
 )
 from .batch_size import BatchSizer
 from .batches import Batch, Item, Queue
-from .budget import RequestBudget
+from .budget import Claim, CostBudget, Grant, RequestBudget, cost_of_failure
 from .refusals import Evidence, Fault, SameRefusals, fault_of, row_error, settings_error
 from .results import BatchResult, Limits, RowResult, Summary, latency_step
 from .retry import RetryPolicy
@@ -54,6 +54,7 @@ class Scheduler:
         retry: RetryPolicy | None = None,
         random: Callable[[], float] = _random.random,
         shared: bool = False,
+        costs: CostBudget | None = None,
     ) -> None:
         self.limits = limits
         self.state = state
@@ -64,6 +65,7 @@ class Scheduler:
         self._stop_on_error = stop_on_error
         self._queue = Queue(items)
         self._budget = RequestBudget(limits.max_requests)
+        self._costs = costs
         self._sizer = BatchSizer(limits, state.latency, state.batch_size)
         self._in_flight: set[Batch] = set()
         self._began = now
@@ -91,11 +93,12 @@ class Scheduler:
         waiting = self._queue.waiting
         return min(self.state.concurrency.limit(self.limits.max_concurrency), len(self._in_flight) + waiting)
 
-    def take(self, now: float) -> Batch | Reservation | float:
+    def take(self, now: float) -> Batch | Reservation | Claim | float:
         """Return the next step.
 
-        A batch is to be sent, a reservation to be made and reported to ``reserved``. A number is the time before
-        which there is nothing to do; infinity: not before something has returned.
+        A batch is to be sent, a reservation to be made and reported to ``reserved``, a claim to be made and reported
+        to ``granted``. A number is the time before which there is nothing to do; infinity: not before something has
+        returned.
         """
         if not self._queue.waiting or self._open or self._budget.is_spent or now >= self._deadline:
             return math.inf
@@ -108,12 +111,29 @@ class Scheduler:
         if reservation is not None:
             return reservation
         batch = self._next_batch(now)
+        if self._costs is not None:
+            rows = self._costs.rows_that_fit(batch.items, now)
+            if rows < len(batch):
+                self._queue.give_back(batch.part(rows, len(batch)) if rows else batch)
+                if not rows:
+                    step = self._costs.wait(batch.items, now)
+                    return step if isinstance(step, Claim) else min(step, self._deadline)
+                batch = batch.part(0, rows)
         self._sent(batch, now)
         return batch
 
     def reserved(self, reservation: Reservation, wait: float | None, now: float) -> None:
         """Report a reservation: seconds to wait for its first token; ``None``: it failed."""
         self.state.shared_rate.granted(now, reservation, wait)
+
+    def granted(self, claim: Claim, grant: Grant | None, now: float) -> None:
+        """Report what became of a claim; ``None``: it failed."""
+        if self._costs is not None and self._costs.daily is not None:
+            self._costs.daily.granted(claim, grant, now)
+
+    def report_costs(self, now: float, *, closes: bool = False) -> list[Claim]:
+        """Return the claims that report what was spent; all are to be made, and then reported to ``granted``."""
+        return [] if self._costs is None else self._costs.report(now, closes=closes)
 
     def timeout(self, now: float) -> float:
         """Return the seconds that a request sent now may take."""
@@ -159,6 +179,8 @@ class Scheduler:
     def _sent(self, batch: Batch, now: float) -> None:
         state, summary = self.state, self.summary
         self._budget.reserve(batch)
+        if self._costs is not None:
+            self._costs.reserve(batch, now)
         state.rate.sent(now)
         if self.limits.requests_per_minute:
             state.shared_rate.take(now, self.limits.requests_per_minute)
@@ -179,10 +201,10 @@ class Scheduler:
         """Report the answer to ``batch``."""
         answers, size = sent.answers, len(batch)
         if len(answers) != size:
-            return self.failed(
-                batch, InvalidAnswer(f"{size} inputs were sent and {len(answers)} answers came back"), now
-            )
-        self._returned(batch, sent, sent.requests)
+            error = InvalidAnswer(f"{size} inputs were sent and {len(answers)} answers came back")
+            error.cost = sent.cost
+            return self.failed(batch, error, now)
+        self._returned(batch, sent, sent.requests, sent.cost)
         seconds = now - batch.started
         summary = self.summary
         summary.compute_seconds += sent.compute_seconds or 0.0
@@ -197,13 +219,13 @@ class Scheduler:
                 results.append(sent.fill(answer, item, attempts, seconds))
         summary.rows += len(results)
         self._observe_success(batch, seconds, now)
-        for at, error in errors:
-            results += self._handle(batch.part(at, at + 1), error, now)
+        for at, one in errors:
+            results += self._handle(batch.part(at, at + 1), one, now)
         return self._finish(results, now)
 
     def failed(self, batch: Batch, error: HuggingFaceError, now: float) -> list[RowResult]:
         """Report that the request of ``batch`` ended in ``error``."""
-        self._returned(batch, None, error.requests)
+        self._returned(batch, None, error.requests, cost_of_failure(error))
         self._observe_failure(batch, error, now)
         cut_short = isinstance(error, ServiceTimeout) and batch.started + self.limits.timeout > self._deadline
         if cut_short and error.retryable:  # by the query's own deadline; paid work that has begun says so itself
@@ -225,13 +247,17 @@ class Scheduler:
         """Return the results of what waits, if nothing more may be sent."""
         return self._finish([], now)
 
-    def _returned(self, batch: Batch, sent: BatchResult | None, requests: int = 1) -> None:
+    def _returned(
+        self, batch: Batch, sent: BatchResult | None, requests: int = 1, cost: float | None = None
+    ) -> None:
         self._in_flight.remove(batch)
         more = requests - 1
         self.summary.requests += more
         self.summary.retries += more
         batch.attempts += more
         self._budget.settle(batch, sent, more)
+        if self._costs is not None:
+            self._costs.settle(batch, cost)
 
     # What it says about the service
 
@@ -415,7 +441,7 @@ class Scheduler:
                 f"the query has made as many requests as max_requests = {self._budget.limit} allows",
                 advice="Run the query again, or raise max_requests",
             )
-        return None
+        return self._costs.refusal if self._costs is not None else None
 
 
 def _chain(error: HuggingFaceError, cause: BaseException) -> HuggingFaceError:

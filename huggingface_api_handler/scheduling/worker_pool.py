@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ..errors import HuggingFaceError
 from .batches import Batch, Item
+from .budget import Claim, CostBudget, Grant
 from .results import BatchResult, Limits, RowResult, Summary, quantile
 from .retry import RetryPolicy
 from .scheduler import Scheduler
@@ -23,6 +24,9 @@ __all__ = [
     "RetryPolicy",
     "RowResult",
     "BatchResult",
+    "Claim",
+    "CostBudget",
+    "Grant",
     "Summary",
     "quantile",
 ]
@@ -30,6 +34,10 @@ __all__ = [
 Send = Callable[[Sequence[Item], float], BatchResult]
 Deliver = Callable[[list[RowResult]], None]
 Reserve = Callable[[float, int], "float | None"]
+Hold = Callable[[Claim], "Grant | None"]
+
+#: Seconds between two reports of what a run has spent.
+REPORT_EVERY = 1.0
 
 
 class WorkerPool:
@@ -46,6 +54,7 @@ class WorkerPool:
         reserve: (seconds between two tokens, how many) → seconds until the first of these tokens in the
             rate that all workers share, or ``None``; without it ``requests_per_minute`` holds for
             those who share ``state``.
+        hold: makes a claim on the budget of the day, which all workers share; ``None``: it failed.
     """
 
     def __init__(
@@ -58,6 +67,7 @@ class WorkerPool:
         sleep: Callable[[float], None] | None = None,
         random: Callable[[], float] = _random.random,
         reserve: Reserve | None = None,
+        hold: Hold | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.state = state or ServiceState()
@@ -66,6 +76,7 @@ class WorkerPool:
         self._sleep = sleep
         self._random = random
         self._reserve = reserve
+        self._hold = hold
 
     def run(
         self,
@@ -75,6 +86,7 @@ class WorkerPool:
         *,
         stop_on_error: bool = False,
         began: float | None = None,
+        costs: CostBudget | None = None,
     ) -> Summary:
         """Send all ``items`` and deliver the result of each, exactly once.
 
@@ -86,6 +98,7 @@ class WorkerPool:
                 threads at once.
             stop_on_error: send nothing more after the first error that retries cannot fix.
             began: when the query began, by the clock: its deadline counts from there; default: now.
+            costs: what the run may spend; ``None``: no such limit. One with a budget of the day needs ``hold``.
 
         Returns:
             the counts of the run; ``stopped`` says whether and why it ended early.
@@ -104,8 +117,9 @@ class WorkerPool:
                 retry=self._retry,
                 random=self._random,
                 shared=self._reserve is not None,
+                costs=costs,
             )
-        return _Run(scheduler, send, deliver, self._clock, self._sleep, self._reserve).wait()
+        return _Run(scheduler, send, deliver, self._clock, self._sleep, self._reserve, self._hold).wait()
 
 
 class _Run:
@@ -123,9 +137,11 @@ class _Run:
         clock: Callable[[], float],
         sleep: Callable[[float], None] | None,
         reserve: Reserve | None,
+        hold: Hold | None,
     ) -> None:
         self._scheduler = scheduler
         self._reserve = reserve
+        self._hold = hold
         self._send = send
         self._deliver = deliver
         self._clock = clock
@@ -149,7 +165,7 @@ class _Run:
         with self._lock:
             self._start_worker()
         try:
-            self._ended.wait()
+            self._wait_for_workers()
         except BaseException as exception:  # an interrupt of the waiting thread: end in good order, then pass it on
             interrupt = exception
             with self._lock:
@@ -157,14 +173,36 @@ class _Run:
                 rest = scheduler.sweep(self._clock())
                 self._woken.notify_all()
             self._hand_over(rest)
-            self._ended.wait()
+            self._wait_for_workers()
         for worker in self._workers:
             worker.join()
+        self._report_costs(closes=True)
         if interrupt is not None:
             raise interrupt
         if self._exception is not None:
             raise self._exception
         return scheduler.summary
+
+    def _wait_for_workers(self) -> None:
+        """Wait until all workers have ended; meanwhile report what is spent, which keeps what is held."""
+        while not self._ended.wait(None if self._hold is None else REPORT_EVERY):
+            self._report_costs()
+
+    def _report_costs(self, *, closes: bool = False) -> None:
+        with self._lock:
+            claims = self._scheduler.report_costs(self._clock(), closes=closes)
+        self._make_claims(claims)
+
+    def _make_claims(self, claims: Sequence[Claim]) -> None:
+        """Make claims. That may take a while, so it holds no lock."""
+        grants: list[Grant | None] = [None] * len(claims)
+        try:
+            if self._hold is not None:
+                grants = [self._hold(claim) for claim in claims]
+        finally:
+            with self._lock:
+                for claim, grant in zip(claims, grants, strict=True):
+                    self._scheduler.granted(claim, grant, self._clock())
 
     def _start_worker(self) -> None:
         name = f"huggingface-worker-{len(self._workers)}"
@@ -203,7 +241,7 @@ class _Run:
         """Wait for something to send; ``None``: there will be nothing more."""
         scheduler, woken = self._scheduler, self._woken
         while True:
-            reservation = None
+            first: Reservation | Claim | None = None
             with self._lock:
                 now = self._clock()
                 results = scheduler.sweep(now)
@@ -215,13 +253,15 @@ class _Run:
                     if isinstance(step, Batch):
                         self._wake_next()
                         return step
-                    if isinstance(step, Reservation):
-                        reservation = step
-                    else:
+                    if isinstance(step, (Reservation, Claim)):
+                        first = step
+                    elif step > now:
                         self._wait(step - now)
             self._hand_over(results)
-            if reservation is not None:
-                self._make(reservation)
+            if isinstance(first, Reservation):
+                self._make(first)
+            elif first is not None:
+                self._make_claims([first])
 
     def _make(self, reservation: Reservation) -> None:
         """Make a reservation. That may take a while, so it holds no lock."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from huggingface_api_handler.errors import HuggingFaceError, RateLimited
 from huggingface_api_handler.scheduling.batches import Batch, Item
+from huggingface_api_handler.scheduling.budget import Claim, CostBudget, Grant
 from huggingface_api_handler.scheduling.results import BatchResult, Limits, RowResult
 from huggingface_api_handler.scheduling.scheduler import Scheduler
 from huggingface_api_handler.scheduling.service_state import ServiceState
@@ -111,11 +112,13 @@ def play(
     watch: Callable[[float, Scheduler], None] = lambda now, scheduler: None,
     late: Callable[[], float] = lambda: 0.0,
     reserve: Callable[[float, int, float], float | None] | None = None,
+    costs: CostBudget | None = None,
+    hold: Callable[[Claim, float], Grant | None] = lambda claim, now: None,
 ) -> tuple[float, list[RowResult], Scheduler]:
     """Run it through: the seconds it took, the results in the order they came, and the scheduler.
 
     ``late``: how many seconds later than it meant to a waiting worker wakes. ``reserve``: (gap, count,
-    now) → seconds until the first token.
+    now) → seconds until the first token. ``hold``: (claim, now) → what became of it.
     """
     now = start
     scheduler = Scheduler(
@@ -126,6 +129,7 @@ def play(
         stop_on_error=stop_on_error,
         random=random.Random(seed).random,
         shared=reserve is not None,
+        costs=costs,
     )
     results: list[RowResult] = []
     events: list[tuple[float, int, Batch, Any]] = []
@@ -137,6 +141,8 @@ def play(
             if isinstance(step, Reservation):
                 assert reserve is not None
                 scheduler.reserved(step, reserve(step.gap, step.count, now), now)
+            elif isinstance(step, Claim):
+                scheduler.granted(step, hold(step, now), now)
             else:
                 count += 1
                 ends, result = service.ask(step, now)
@@ -155,4 +161,6 @@ def play(
                 results += scheduler.answered(batch, result, now)
         watch(now, scheduler)
     results += scheduler.sweep(now)
+    for claim in scheduler.report_costs(now, closes=True):
+        scheduler.granted(claim, hold(claim, now), now)
     return now - start, results, scheduler

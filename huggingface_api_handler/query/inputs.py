@@ -72,6 +72,10 @@ class Caller:
         """Name the rate limit that all of the engine's models share, in all workers, for ``service``."""
         return _digest([self.tenant, self.engine, *service])
 
+    def budget(self, day: str) -> str:
+        """Name the budget of a day that all of the engine's models share, in all workers, for whatever tenant."""
+        return _digest(["budget", self.engine, day])
+
 
 def tenant_of(company: Any, user: Any) -> str:
     """Return a text that names a company and its user; both may be texts of a request's headers."""

@@ -30,7 +30,9 @@ from ..tasks import TASKS
 from ..tasks.task import Task
 from . import cells as cell_values
 from .advice import Adviser
+from .budget import cost_budget, has_cap, hold
 from .cells import HOST_COLUMNS
+from .cost import own_price
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker
 from .metrics import query_metrics
@@ -170,6 +172,8 @@ class Prediction:
         )
         columns = column_names(task, self.model)
         executor = RequestExecutor(task, self.model.arguments(), transport, self.model.media_roots, endpoint, columns)
+        price = own_price(self.model, self.engine)
+        costs = cost_budget(self.model, self.engine, price, self.store) if has_cap(self.model) else None
         collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results)
         limits = Limits(
             max_batch_size=endpoint.batch_size(execution.max_batch_size),
@@ -185,9 +189,13 @@ class Prediction:
         state = "failed"
         try:
             reserve = partial(self.store.reserve_requests, rate)
-            pool = WorkerPool(limits, state=service_state, retry=self.retry, reserve=reserve)
+            per_day = execution.max_cost_per_day
+            holds = None if costs is None or per_day is None else hold(self.store, self.caller, per_day)
+            pool = WorkerPool(limits, state=service_state, retry=self.retry, reserve=reserve, hold=holds)
             stop = execution.on_error == "raise"
-            summary = pool.run(missing, usage.timed(executor), collector.deliver, stop_on_error=stop, began=began)
+            summary = pool.run(
+                missing, usage.timed(executor), collector.deliver, stop_on_error=stop, began=began, costs=costs
+            )
             state = "stopped" if summary.stopped or collector.done < collector.total else "done"
             self._advise(results, token)
             usage.add(counters(summary))

@@ -228,17 +228,26 @@ class CostBudget:
         at_most: the most USD that a request for some items may cost.
         max_cost: USD for the run.
         daily: the budget of the day, if there is one.
+        of_engine: whether ``max_cost`` is the engine's, for messages.
 
     Attributes:
         spent: USD, including the most that requests without a known cost may have cost.
         refusal: why nothing more may be sent.
     """
 
-    def __init__(self, at_most: AtMost, max_cost: float | None = None, daily: DailyBudget | None = None) -> None:
+    def __init__(
+        self,
+        at_most: AtMost,
+        max_cost: float | None = None,
+        daily: DailyBudget | None = None,
+        *,
+        of_engine: bool = False,
+    ) -> None:
         self.daily = daily
         self.spent = 0.0
         self.refusal: BudgetExceeded | None = None
         self._at_most = at_most
+        self._of_engine = " of the engine" if of_engine else ""
         self._limit = math.inf if max_cost is None else max_cost
         self._reserved: dict[Batch, tuple[float, _Account | None]] = {}
         #: What the requests that have returned might have cost at most.
@@ -315,12 +324,14 @@ class CostBudget:
 
     def _too_expensive(self, least: float) -> BudgetExceeded:
         message = (
-            f"the query has spent {dollars(self.spent)} of max_cost = {self._limit:g}, and the next request may cost "
-            f"up to {dollars(least)}"
+            f"the query has spent {dollars(self.spent)} of max_cost = {self._limit:g}{self._of_engine}, and the next "
+            f"request may cost up to {dollars(least)}"
         )
         if least <= self._limit:
-            return BudgetExceeded(message, advice="Run the query again for the rest, or raise max_cost")
-        return BudgetExceeded(message, advice=f"Write at least max_cost = {_rounded_up(least)}", retryable=False)
+            advice = f"Run the query again for the rest, or raise max_cost{self._of_engine}"
+            return BudgetExceeded(message, advice=advice)
+        advice = f"Raise max_cost{self._of_engine} to at least {_rounded_up(least)}"
+        return BudgetExceeded(message, advice=advice, retryable=False)
 
     def _day_is_spent(self, daily: DailyBudget, least: float) -> BudgetExceeded:
         last = daily.last
@@ -334,6 +345,9 @@ class CostBudget:
             f"the engine has spent {dollars(last.spent)} of max_cost_per_day = {daily.cap:g} today{held}, and the "
             f"next request may cost up to {dollars(least)}"
         )
+        if least > daily.cap:
+            advice = f"Raise max_cost_per_day of the engine to at least {_rounded_up(least)}"
+            return BudgetExceeded(message, advice=advice, retryable=False)
         advice = "Run the query again after midnight UTC for the rest, or raise max_cost_per_day of the engine"
         return BudgetExceeded(message, advice=advice)
 

@@ -247,9 +247,7 @@ class Scheduler:
         """Return the results of what waits, if nothing more may be sent."""
         return self._finish([], now)
 
-    def _returned(
-        self, batch: Batch, sent: BatchResult | None, requests: int = 1, cost: float | None = None
-    ) -> None:
+    def _returned(self, batch: Batch, sent: BatchResult | None, requests: int = 1, cost: float | None = None) -> None:
         self._in_flight.remove(batch)
         more = requests - 1
         self.summary.requests += more

@@ -277,8 +277,23 @@ class TestMaxCostPerDay:
         claim = costs.wait(items(1), 0.0)
         assert isinstance(claim, Claim)
         store.hold(99, Claim("day 0", 0.0, 0.0, 0.0, 0.6 * store.cap), 0.0)
+        assert costs.daily is not None
         costs.daily.granted(claim, store.hold(1, claim, 0.0), 0.0)
         assert store.held(0.0) == pytest.approx(0.6 * store.cap)
+
+    def test_nothing_is_sent_from_a_part_while_more_is_claimed(self) -> None:
+        store = Store(100.0)
+        costs = shared(store)
+        assert costs.daily is not None
+        first = costs.wait(items(1), 0.0)
+        assert isinstance(first, Claim)
+        costs.daily.granted(first, Grant(1.5 * at_most(items(1)), 0.0, 0.0), 0.0)
+        assert costs.rows_that_fit(items(1), 0.0) == 1
+        costs.daily.is_scarce = False
+        assert costs.rows_that_fit(items(2), 0.0) == 0
+        assert isinstance(costs.wait(items(2), 0.0), Claim)
+        # The claim tells the store that nothing is kept.
+        assert costs.rows_that_fit(items(1), 0.0) == 0
 
     def test_a_store_that_fails_ends_the_query(self) -> None:
         store = Store(100.0)
@@ -322,21 +337,30 @@ class Worker:
             items(count), limits, ServiceState(), now=now, costs=self.costs, random=random.Random(number).random
         )
         self.away: list[Batch] = []
+        #: Claims that the store has granted, and the run has not heard of yet.
+        self.grants: list[tuple[Claim, Grant | None]] = []
         self.at = now
         self.results: list[Any] = []
 
-    def tell(self, now: float, *, closes: bool = False) -> None:
+    def report(self, now: float, *, closes: bool = False) -> None:
         for claim in self.scheduler.report_costs(now, closes=closes):
-            self.scheduler.granted(claim, self.store.hold(self.number, claim, now), now)
+            self.grants.append((claim, self.store.hold(self.number, claim, now)))
+
+    def hear(self, now: float) -> None:
+        """Learn what became of claims."""
+        for claim, grant in self.grants:
+            self.scheduler.granted(claim, grant, now)
+        self.grants.clear()
 
     def send(self, now: float) -> Batch | None:
         """Send a request, if there is one to send."""
         self.results += self.scheduler.sweep(now)
         step = self.scheduler.take(now)
-        while isinstance(step, Claim):
-            self.scheduler.granted(step, self.store.hold(self.number, step, now), now)
-            step = self.scheduler.take(now)
         assert not isinstance(step, Reservation)
+        if isinstance(step, Claim):
+            self.grants.append((step, self.store.hold(self.number, step, now)))
+            self.at = now
+            return None
         if isinstance(step, Batch):
             self.away.append(step)
             return step
@@ -386,7 +410,8 @@ def test_spending_never_exceeds_a_limit(
     now = 0.0
     for step in range(5000):
         for worker in [one for one in living if one.scheduler.done]:
-            worker.tell(now, closes=True)
+            worker.hear(now)
+            worker.report(now, closes=True)
             living.remove(worker)
         if not living:
             break
@@ -396,7 +421,10 @@ def test_spending_never_exceeds_a_limit(
             reported = store.holders.get(("day 0", worker.number), (0.0,))[0]
             unknown += worker.costs.reserved + worker.costs.spent - reported
             continue
-        worker.tell(now)
+        if order.random() < 0.5:
+            worker.hear(now)
+        if order.random() < 0.1:
+            worker.report(now)
         if worker.send(now) is not None and order.random() < 0.5:
             continue
         if not worker.away:
@@ -435,7 +463,7 @@ def test_spending_never_exceeds_a_limit(
 
 @pytest.mark.parametrize(
     ("amount", "text"),
-    [(0, "$0.00"), (0.5, "$0.50"), (12.345, "$12.35"), (0.0123, "$0.012"), (0.000012, "$0.000012"), (1e-12, "$0.0000000000010")],
-)  # fmt: skip
+    [(0, "$0.00"), (0.5, "$0.50"), (12.345, "$12.35"), (0.0123, "$0.012"), (0.000012, "$0.000012")],
+)
 def test_dollars(amount: float, text: str) -> None:
     assert dollars(amount) == text

@@ -144,26 +144,16 @@ class Prediction:
         policy = UrlPolicy((self.engine.base_url,), self.engine.allowed_hosts, given_by)
         transport = self.runtime.transport(policy)
         token = _revealed(self.model.token) or _revealed(self.engine.token)
-        client = provider_api.client(
-            transport,
-            token=token,
-            base_url=self.model.base_url or self.engine.base_url,
-            endpoint=self.model.endpoint,
-            model=self.model.model,
-            bill_to=self.engine.bill_to,
-            provider=self.model.providers[0],
-            timeout=execution.timeout,
-        )
-        service = (client.service, self.caller.engine)
-        rate = self.caller.rate(client.service)
-        endpoint = Endpoint(
-            client, task, self.runtime.findings(service), min(execution.timeout, execution.deadline or math.inf)
-        )
-        columns = column_names(task, self.model)
-        executor = RequestExecutor(task, self.model.arguments(), transport, self.model.media_roots, endpoint, columns)
+        endpoints = [self._endpoint(task, transport, token, provider) for provider in self.model.providers]
+        executors = [
+            RequestExecutor(task, self.model.arguments(), transport, self.model.media_roots, endpoint, column_names(task, self.model))
+            for endpoint in endpoints
+        ]
+        services = [(endpoint.service, self.caller.engine, self.caller.tenant) for endpoint in endpoints]
+        rate = self.caller.rate(endpoints[0].service)
         collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results)
         limits = Limits(
-            max_batch_size=endpoint.batch_size(execution.max_batch_size),
+            max_batch_size=min(endpoint.batch_size(execution.max_batch_size) for endpoint in endpoints),
             max_concurrency=execution.max_concurrency,
             requests_per_minute=execution.requests_per_minute,
             deadline=execution.deadline,
@@ -171,14 +161,14 @@ class Prediction:
             max_retries=execution.max_retries,
             timeout=execution.timeout,
         )
-        service_state = self.runtime.service_state((*service, self.caller.tenant))
         collector.begin()
         state = "failed"
         try:
             reserve = partial(self.store.reserve_requests, rate)
-            pool = WorkerPool(limits, state=service_state, retry=self.retry, reserve=reserve)
+            states = [self.runtime.service_state(service) for service in services]
+            pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve)
             stop = execution.on_error == "raise"
-            summary = pool.run(missing, executor, collector.deliver, stop_on_error=stop, began=began)
+            summary = pool.run(missing, executors, collector.deliver, stop_on_error=stop, began=began)
             state = "stopped" if summary.stopped or collector.done < collector.total else "done"
             self._advise(results, token)
             self.store.count(self.caller.scope, counters(summary))

@@ -148,7 +148,8 @@ MODEL_NAME = ArgumentSpec(
 )  # fmt: skip
 PROVIDER = ArgumentSpec(
     "provider", "list",
-    "the Inference Provider that runs the model; for chat-completion also fastest, cheapest or preferred",
+    "the Inference Provider that runs the model, or several in order of preference; for chat-completion also fastest, "
+    "cheapest or preferred",
     default="hf-inference (chat-completion: auto)", example="'hf-inference'", levels=(MODEL_LEVEL,),
 )  # fmt: skip
 ENDPOINT = ArgumentSpec(
@@ -228,3 +229,5 @@ OUTPUT_DIR = ArgumentSpec(
 HOST_CREATE: frozenset[str] = frozenset({"engine", "tag", "active", "join_learn_process"})
 HOST_QUERY: frozenset[str] = frozenset({"batch_size", "track_column", "partition_size", "threads", "error"})
 HOST_PREFIX = "__mdb"
+#: What our patch of JOIN adds to USING: the columns that WHERE compares with ``=``.
+HOST_CONDITIONS = "__mdb_conditions"

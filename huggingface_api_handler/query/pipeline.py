@@ -33,8 +33,9 @@ from ..tasks.task import Task
 from . import cells as cell_values
 from .advice import Adviser
 from .cells import HOST_COLUMNS
-from .execution import RequestExecutor, ResultCollector, unpack
+from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker
+from .metrics import query_metrics
 from .runtime import Runtime
 from .usage import counters
 
@@ -50,6 +51,7 @@ class Prediction:
         runtime: connections and what the process has learned of services.
         store: the cache, with counters and runs.
         retry: waits between retries; by default those of ``RetryPolicy``.
+        conditions: names that WHERE compares with ``=``; ``None``: not known.
     """
 
     model: ModelSettings
@@ -58,6 +60,7 @@ class Prediction:
     runtime: Runtime
     store: Cache
     retry: RetryPolicy | None = None
+    conditions: Sequence[str] | None = None
 
     def run(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the prediction columns for ``frame``: same index, same order of rows.
@@ -83,11 +86,18 @@ class Prediction:
         """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
 
         MindsDB takes the condition for an input: it adds a column with that value at the end, and drops the
-        condition. A table's own columns, whatever their names are, precede the row numbers; what another model of
-        the same query has answered follows them, and seldom is the same in every row and column.
+        condition. Where the conditions are not known, the frame must show it: a table's own columns, whatever their
+        names are, precede the row numbers; what another model of the same query has answered follows them, and
+        seldom is the same in every row and column.
         """
         columns = [cell_values.unquoted(str(name)).lower() for name in frame.columns]
         read = {str(name).lower() for name in column_names(TASKS[self.model.task], self.model)}
+        if self.conditions is not None:
+            filled = set(self.caller.output_columns) - read
+            condition = next((str(name) for name in self.conditions if str(name).lower() in filled), None)
+            if condition is not None:
+                raise equals_on_an_output(condition, alone=False)
+            return
         ours = [name for name in self.caller.output_columns if name not in read and columns.count(name) == 1]
         start = max((place for place, name in enumerate(columns) if name in HOST_COLUMNS), default=-1) + 1
         if start:
@@ -121,23 +131,22 @@ class Prediction:
                     value, explain, source="cache", item=item, request_id=meta["request_id"], provider=meta["provider"]
                 )
         del cached
-        rows = len(inputs.row_to_item)
-        self.store.count(
-            self.caller.scope,
+        usage = UsageCounters(self.store, self.caller.scope, query_metrics(self.runtime, self.caller, self.model))
+        usage.add(
             {
-                "rows": rows,
+                "rows": len(inputs.row_to_item),
                 "cached": len(inputs.items) - len(missing),
                 "duplicates": sum(1 for place in inputs.row_to_item if place >= 0) - len(inputs.items),
                 "nulls": sum(1 for place in inputs.row_to_item if place == NO_INPUT),
-            },
+            }
         )
         if inputs.refused and self.model.execution.on_error == "raise":
             return results  # the query ends with that row's error: pay for nothing more
         if missing:
-            self._send(task, missing, results)
+            self._send(task, missing, results, usage)
         return results
 
-    def _send(self, task: Task, missing: list[Item], results: list[RowResult | None]) -> None:
+    def _send(self, task: Task, missing: list[Item], results: list[RowResult | None], usage: UsageCounters) -> None:
         execution = self.model.execution
         began = time.monotonic()
         given_by: TokenOf = (
@@ -177,10 +186,11 @@ class Prediction:
             states = [self.runtime.service_state((*service, self.caller.tenant)) for service in services]
             pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve)
             stop = execution.on_error == "raise"
-            summary = pool.run(missing, executors, collector.deliver, stop_on_error=stop, began=began)
+            sends = [usage.timed(executor) for executor in executors]
+            summary = pool.run(missing, sends, collector.deliver, stop_on_error=stop, began=began)
             state = "stopped" if summary.stopped or collector.done < collector.total else "done"
             self._advise(results, token)
-            self.store.count(self.caller.scope, counters(summary))
+            usage.add(counters(summary))
         finally:
             collector.end(state)
 

@@ -29,6 +29,7 @@ from mindsdb.utilities.ml_task_queue.const import ML_TASK_TYPE
 from sqlalchemy import event
 
 from ..errors import HuggingFaceError
+from . import joins
 from .keys import is_key, remember_key, sealed, without_keys, without_secrets
 from .patching import is_patched, mark_patched, patch
 from .settings import ENGINE, queue_settings, secret_key
@@ -40,6 +41,7 @@ _PREDICTION_KEY = re.compile(r"_(\d+)_[0-9a-f]{64}$")
 
 def apply_patches() -> None:
     """Patch MindsDB in this process; a second call does nothing."""
+    joins.on_and_where_are_passed_on(_is_ours)
     _keys_of_models_are_masked()
     _keys_of_engines_are_encrypted()
     _unquoted_keys_are_refused()
@@ -55,6 +57,12 @@ def apply_patches() -> None:
         from . import task_queue
 
         task_queue.apply_patches()
+
+
+def _is_ours(session: Any, project: str, model: str) -> bool:
+    """Return whether a model of a project belongs to this engine; takes two database statements."""
+    found = session.datahub.get(project).project.get_model(model)
+    return found is not None and found["metadata"]["engine"] == ENGINE
 
 
 # --- keys ------------------------------------------------------------------------------------

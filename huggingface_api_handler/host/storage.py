@@ -201,3 +201,9 @@ def engine_of(storage: ModelStorage) -> tuple[str, HandlerStorage]:
     if record is None or record.integration_id is None:
         raise LookupError(f"no model {storage.predictor_id}")
     return str(record.name), HandlerStorage(record.integration_id)
+
+
+def engine_name(storage: HandlerStorage) -> str:
+    """Return the engine's name in SQL, an empty string if it does not exist any more."""
+    record = db.session.get(db.Integration, storage.integration_id)
+    return "" if record is None else str(record.name)

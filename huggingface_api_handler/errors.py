@@ -377,7 +377,7 @@ class LimitReached(HuggingFaceError):
 
 
 class BudgetExceeded(LimitReached):
-    """The query has made ``max_requests`` requests, or has spent ``max_cost`` or what is left of ``max_cost_per_day``."""
+    """The query has made ``max_requests`` requests or spent ``max_cost``, or the engine ``max_cost_per_day``."""
 
     code = "budget_exceeded"
     remedy = "Run the query again to resume it, or raise the limit that the message names"

@@ -40,7 +40,8 @@ def cost_budget(model: ModelSettings, engine: EngineSettings, price: Price | Non
     if execution.max_cost_per_day is not None:
         if isinstance(store, NoCache):
             raise SettingsError(
-                "max_cost_per_day needs a cache, in which all workers count what they spend, and MindsDB's cache is off",
+                "max_cost_per_day needs a cache, in which all workers count what they spend, and MindsDB's cache is "
+                "off",
                 advice="Set the cache of MindsDB's configuration to local or redis, or create the engine with max_cost "
                 "in place of max_cost_per_day",
             )

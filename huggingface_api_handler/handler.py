@@ -13,6 +13,7 @@ from mindsdb.interfaces.storage.model_fs import HandlerStorage
 
 from .arguments import EngineSettings, ModelSettings, engine_settings, model_settings, query_settings
 from .arguments.forms import query_form
+from .arguments.specs import HOST_CONDITIONS
 from .arguments.template import parse_template
 from .errors import SettingsError
 from .host import patches
@@ -108,7 +109,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         model = query_settings(model, engine, overrides, alias=caller.name)
         store = open_store(RUNTIME, patches.cache_settings())
         with patches.at_work():
-            return Prediction(model, engine, caller, RUNTIME, store).run(df)
+            return Prediction(model, engine, caller, RUNTIME, store, conditions=overrides.get(HOST_CONDITIONS)).run(df)
 
     def finetune(self, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
         """Refuse: this engine asks models, it does not train them."""

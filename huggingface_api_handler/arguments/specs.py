@@ -228,3 +228,5 @@ OUTPUT_DIR = ArgumentSpec(
 HOST_CREATE: frozenset[str] = frozenset({"engine", "tag", "active", "join_learn_process"})
 HOST_QUERY: frozenset[str] = frozenset({"batch_size", "track_column", "partition_size", "threads", "error"})
 HOST_PREFIX = "__mdb"
+#: What our patch of JOIN adds to USING: the columns that WHERE compares with ``=``.
+HOST_CONDITIONS = "__mdb_conditions"

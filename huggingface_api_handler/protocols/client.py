@@ -101,6 +101,11 @@ class InferenceAPI:
         return self._model
 
     @property
+    def provider(self) -> str:
+        """Who is asked to serve the model: a provider, ``auto`` or a policy."""
+        return self._provider
+
+    @property
     def wakes(self) -> bool:
         """Whether the endpoint's proxy can hold a request until a server is up."""
         return bool(self._holds)

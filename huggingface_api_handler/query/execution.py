@@ -16,6 +16,7 @@ from typing import Any
 from ..arguments import Execution
 from ..arguments.template import Prompt
 from ..cache import Cache
+from ..cache.base import Throttle
 from ..errors import HuggingFaceError, ServiceTimeout
 from ..media import loading
 from ..net.memory_limit import MEMORY
@@ -24,15 +25,19 @@ from ..protocols.client import time_left
 from ..protocols.detect import Endpoint
 from ..scheduling.batches import Item
 from ..scheduling.progress import Progress, duration, left
-from ..scheduling.worker_pool import BatchResult, RowResult
+from ..scheduling.worker_pool import BatchResult, RowResult, Summary
 from ..tasks.task import Answer, Arguments, Kind, Media, Task
 from .advice import too_long_advice
+from .cost import PriceList
 from .inputs import Caller
+from .usage import counters, known_cost
 
 log = logging.getLogger(__name__)
 
 #: What may be a number that is infinite as a float, which JSON cannot express.
 _HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
+#: Seconds between two writes of the counts where no answers are stored.
+COUNT_EVERY = 1.0
 #: Seconds between two lines in the log on a query's progress.
 TELL_EVERY = 30.0
 
@@ -52,8 +57,9 @@ def unpack(stored: bytes) -> tuple[Any, Mapping[str, Any] | None, Mapping[str, A
         return None
     if not isinstance(value, (str, int, float, bool, type(None))) or not isinstance(explain, (dict, type(None))):
         return None
-    request_id = meta.get("request_id") if isinstance(meta, dict) else None
-    return value, explain, {"request_id": request_id if isinstance(request_id, str) else None}
+    told = meta if isinstance(meta, dict) else {}
+    texts = {name: told.get(name) for name in ("request_id", "provider")}
+    return value, explain, {name: text if isinstance(text, str) else None for name, text in texts.items()}
 
 
 def _refused(name: str) -> Any:
@@ -71,7 +77,10 @@ class RequestExecutor:
         roots: tuple[str, ...],
         endpoint: Endpoint,
         columns: Sequence[str | None] = (),
+        *,
+        prices: PriceList | None = None,
     ) -> None:
+        self.prices = prices or PriceList()
         self.task = task
         self.arguments = arguments
         self.transport = transport
@@ -87,6 +96,8 @@ class RequestExecutor:
                 return self._sent(items, timeout)
             except HuggingFaceError as error:
                 _let_go(error)
+                if error.usage is not None:
+                    error.cost = self.prices.cost(error.usage, self.endpoint.provider)[0]
                 if not error.is_too_long:
                     raise
                 raise error.advising(too_long_advice(self.task, error.advice)) from error
@@ -100,11 +111,19 @@ class RequestExecutor:
             rows = [self._loaded(row, time_left(ends, time.monotonic())) for row in rows]
         found = self.endpoint.ask(rows, self.arguments, time_left(ends, time.monotonic()))
         counted = [answer.tokens for answer in found.answers if answer.tokens is not None]
+        used, asked = found.usage, self.endpoint.provider
+        cost, cost_source = self.prices.cost(used, asked)
         return BatchResult(
             [_row_result(answer) for answer in found.answers],
             request_id=found.response.request_id,
             compute_seconds=found.response.compute_seconds,
+            seconds=used.seconds,
+            input_tokens=used.input_tokens,
+            output_tokens=used.output_tokens,
             tokens=sum(counted) if counted else None,
+            cost=cost,
+            cost_source=cost_source,
+            provider=used.provider or asked,
             requests=found.requests,
         )
 
@@ -155,6 +174,8 @@ class ResultCollector:
         total: int,
         results: list[RowResult | None],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        run: str | None = None,
     ) -> None:
         self.caller = caller
         self.task = task
@@ -164,7 +185,11 @@ class ResultCollector:
         self.results = results
         self.done = 0
         self.errors = 0
-        self.run = uuid.uuid4().hex
+        self.run = run or uuid.uuid4().hex
+        #: What was counted by the last request that has returned, and what of it is written.
+        self._counts: Mapping[str, float] = {}
+        self._written: Mapping[str, float] = {}
+        self._counted = Throttle(COUNT_EVERY, clock)
         self._lock = threading.Lock()
         self._clock = clock
         self._logged = clock()
@@ -176,6 +201,22 @@ class ResultCollector:
             self.run, self.caller.scope, model=self.caller.name, task=self.task.name, rows=self.total, pid=os.getpid()
         )
 
+    @property
+    def cost(self) -> float | None:
+        """USD that the run has cost; ``None``: not known."""
+        return known_cost(self._counts)
+
+    def report(self, summary: Summary) -> None:
+        """Take the counts of the run; ``deliver`` writes what has been added to them."""
+        self._counts = counters(summary)
+
+    def _added(self) -> dict[str, float]:
+        """Return what was counted since the last call."""
+        with self._lock:
+            written, self._written = self._written, self._counts
+            counts = self._written
+        return {name: count - written.get(name, 0.0) for name, count in counts.items()}
+
     def deliver(self, results: Sequence[RowResult]) -> None:
         """Take the results of some items."""
         kept: dict[str, bytes] = {}
@@ -186,14 +227,17 @@ class ResultCollector:
             assert item is not None
             if error is None:
                 if keeps:
-                    kept[item.key] = pack(result.value, result.explain, {"request_id": result.request_id})
+                    meta = {"request_id": result.request_id, "provider": result.provider}
+                    kept[item.key] = pack(result.value, result.explain, meta)
             else:
                 result.error = error.with_facts(attempts=result.attempts or None)
                 errors += result.attempts > 0
             sent += result.attempts > 0
             self.results[item.index] = result
-        if kept:
-            self.store.put_many(kept, ttl=self.execution.cache_ttl)
+        if kept:  # in one transaction, so that a killed worker has counted what it has stored
+            self.store.put_many(kept, ttl=self.execution.cache_ttl, scope=self.caller.scope, counts=self._added())
+        elif self._counted.passes(self.run):
+            self.store.count(self.caller.scope, self._added())
         with self._lock:
             self.done += sent
             self.errors += errors
@@ -204,7 +248,7 @@ class ResultCollector:
             tell = now - self._logged >= TELL_EVERY
             if tell:
                 self._logged = now
-        self.store.run_update(self.run, done=done, errors=errors, rate=rate)
+        self.store.run_update(self.run, done=done, errors=errors, rate=rate, cost=self.cost)
         if tell:
             rest = left(self.total, done, rate)
             log.info(
@@ -214,4 +258,5 @@ class ResultCollector:
 
     def end(self, state: str) -> None:
         """Note that the run has ended, and how."""
-        self.store.run_end(self.run, done=self.done, errors=self.errors, state=state)
+        self.store.count(self.caller.scope, self._added())
+        self.store.run_end(self.run, done=self.done, errors=self.errors, state=state, cost=self.cost)

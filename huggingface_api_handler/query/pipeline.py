@@ -7,6 +7,7 @@ sent. Each answer is stored as it arrives and assigned to every row with its inp
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -19,22 +20,25 @@ import pandas as pd
 from ..arguments import EngineSettings, ModelSettings
 from ..cache import Cache, NoCache
 from ..errors import HuggingFaceError, NotAttempted, SettingsError
+from ..hub.prices import TIMEOUT
 from ..media import loading
-from ..net.url_policy import TokenOf, UrlPolicy
 from ..protocols.detect import Endpoint
 from ..protocols.providers import provider_api
 from ..scheduling.batches import Item
 from ..scheduling.retry import RetryPolicy
 from ..scheduling.worker_pool import Limits, RowResult, WorkerPool
 from ..tasks import TASKS
-from ..tasks.task import Task
+from ..tasks.task import Batching, Task
 from . import cells as cell_values
 from .advice import Adviser
 from .cells import HOST_COLUMNS
+from .cost import Learned, PriceList, note_answers, price_list, token_of, transport_of
 from .execution import RequestExecutor, ResultCollector, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker
 from .runtime import Runtime
-from .usage import counters
+from .usage import dollars
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -125,7 +129,7 @@ class Prediction:
             else:
                 value, explain, meta = found
                 results[item.index] = RowResult(
-                    value, explain, source="cache", request_id=meta.get("request_id"), item=item
+                    value, explain, source="cache", item=item, request_id=meta["request_id"], provider=meta["provider"]
                 )
         del cached
         rows = len(inputs.row_to_item)
@@ -140,19 +144,21 @@ class Prediction:
         )
         if inputs.refused and self.model.execution.on_error == "raise":
             return results  # the query ends with that row's error: pay for nothing more
-        if missing:
-            self._send(task, missing, results)
+        sent = self._send(task, missing, results) if missing else None
+        log.info(
+            "%s: %s rows, %s sent, %s",
+            self.caller.name, f"{rows:,}", f"{sent.done if sent else 0:,}", dollars(sent.cost if sent else 0.0),
+        )  # fmt: skip
         return results
 
-    def _send(self, task: Task, missing: list[Item], results: list[RowResult | None]) -> None:
+    def _prices(self) -> PriceList:
+        patience = min(TIMEOUT, self.model.execution.deadline or TIMEOUT)
+        return price_list(self.model, self.engine, self.caller, self.runtime, self.store, timeout=patience)
+
+    def _send(self, task: Task, missing: list[Item], results: list[RowResult | None]) -> ResultCollector:
         execution = self.model.execution
         began = time.monotonic()
-        given_by: TokenOf = (
-            "model" if self.model.token else "engine" if self.engine.token_source == "engine" else "server"
-        )
-        policy = UrlPolicy((self.engine.base_url,), self.engine.allowed_hosts, given_by)
-        transport = self.runtime.transport(policy)
-        token = _revealed(self.model.token) or _revealed(self.engine.token)
+        transport, token = transport_of(self.model, self.engine, self.runtime), token_of(self.model, self.engine)
         client = provider_api.client(
             transport,
             token=token,
@@ -169,7 +175,10 @@ class Prediction:
             client, task, self.runtime.findings(service), min(execution.timeout, execution.deadline or math.inf)
         )
         columns = column_names(task, self.model)
-        executor = RequestExecutor(task, self.model.arguments(), transport, self.model.media_roots, endpoint, columns)
+        prices = self._prices()
+        executor = RequestExecutor(
+            task, self.model.arguments(), transport, self.model.media_roots, endpoint, columns, prices=prices
+        )
         collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results)
         limits = Limits(
             max_batch_size=endpoint.batch_size(execution.max_batch_size),
@@ -187,12 +196,16 @@ class Prediction:
             reserve = partial(self.store.reserve_requests, rate)
             pool = WorkerPool(limits, state=service_state, retry=self.retry, reserve=reserve)
             stop = execution.on_error == "raise"
-            summary = pool.run(missing, executor, collector.deliver, stop_on_error=stop, began=began)
+            summary = pool.run(
+                missing, executor, collector.deliver, stop_on_error=stop, began=began, report=collector.report
+            )
+            collector.report(summary)
             state = "stopped" if summary.stopped or collector.done < collector.total else "done"
             self._advise(results, token)
-            self.store.count(self.caller.scope, counters(summary))
+            note_answers(prices, results, self.caller, self.store)
         finally:
             collector.end(state)
+        return collector
 
     def _advise(self, results: Sequence[RowResult | None], token: str | None) -> None:
         """Add to the errors of all rows what to do: which provider serves the model, where to request access."""
@@ -261,7 +274,21 @@ class Prediction:
         if self.model.execution.on_error == "null":
             columns[f"{self.caller.target}_retryable"] = [False] * len(plan)
         columns[f"{self.caller.target}_plan"] = plan
-        return pd.DataFrame(columns, index=frame.index, dtype=object)
+        planned = pd.DataFrame(columns, index=frame.index, dtype=object)
+        planned[f"{self.caller.target}_cost"] = pd.Series(self._costs(task, inputs, plan), frame.index, "float64")
+        return planned
+
+    def _costs(self, task: Task, inputs: DistinctInputs, plan: list[str]) -> list[float | None]:
+        """Return what each row is expected to cost; ``None``: not known."""
+        if "request" not in plan:
+            return [0.0] * len(plan)
+        price, learned = self._prices().expected, Learned.of(self.store.usage(self.caller.scope))
+        arguments = self.model.arguments()
+        most = 1 if task.travel is Batching.ONE else self.model.execution.max_batch_size
+        return [
+            learned.cost(inputs.items[place], price, arguments, most) if planned == "request" else 0.0
+            for place, planned in zip(inputs.row_to_item, plan, strict=True)
+        ]
 
     def _columns(self, task: Task) -> list[str]:
         """Return the names of the prediction columns; a dry run has them too, so that the same query can be tried."""
@@ -326,14 +353,19 @@ class Prediction:
         return json.dumps(result.explain or {}, ensure_ascii=False, allow_nan=False)
 
     def _meta(self, result: RowResult, source: str) -> str:
+        is_sent = source == "request" and result.attempts > 0
         return json.dumps(
             {
                 "model": self.model.model,
-                "provider": self.model.provider,
+                "provider": result.provider or (None if self.model.endpoint else self.model.provider),
                 "source": source,
-                "attempts": result.attempts if source == "request" else 0,
-                "latency_ms": round(result.latency * 1000, 1) if source == "request" else 0,
+                "attempts": result.attempts if is_sent else 0,
+                "latency_ms": round(result.latency * 1000, 1) if is_sent else 0,
                 "request_id": result.request_id,
+                "input_tokens": result.input_tokens if is_sent else 0,
+                "output_tokens": result.output_tokens if is_sent else 0,
+                "cost": result.cost if is_sent else 0,
+                "cost_source": result.cost_source if is_sent else None,
             },
             ensure_ascii=False,
         )
@@ -367,10 +399,6 @@ def _dtype(values: Sequence[Any]) -> Any:
     if kinds == {bool} and None not in values:
         return "bool"
     return object
-
-
-def _revealed(secret: Any) -> str | None:
-    return None if secret is None else str(secret.get_secret_value())
 
 
 def open_store(runtime: Runtime, cache: Any) -> Cache:

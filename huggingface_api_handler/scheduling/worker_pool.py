@@ -30,6 +30,7 @@ __all__ = [
 Send = Callable[[Sequence[Item], float], BatchResult]
 Deliver = Callable[[list[RowResult]], None]
 Reserve = Callable[[float, int], "float | None"]
+Report = Callable[[Summary], None]
 
 
 class WorkerPool:
@@ -75,6 +76,7 @@ class WorkerPool:
         *,
         stop_on_error: bool = False,
         began: float | None = None,
+        report: Report | None = None,
     ) -> Summary:
         """Send all ``items`` and deliver the result of each, exactly once.
 
@@ -85,6 +87,8 @@ class WorkerPool:
             deliver: takes results as they become final, in any order; called from several
                 threads at once.
             stop_on_error: send nothing more after the first error that retries cannot fix.
+            report: is shown the counts whenever a request has returned, before ``deliver`` takes the results that
+                they include; holds up all workers, so must be quick.
             began: when the query began, by the clock: its deadline counts from there; default: now.
 
         Returns:
@@ -105,7 +109,7 @@ class WorkerPool:
                 random=self._random,
                 shared=self._reserve is not None,
             )
-        return _Run(scheduler, send, deliver, self._clock, self._sleep, self._reserve).wait()
+        return _Run(scheduler, send, deliver, self._clock, self._sleep, self._reserve, report).wait()
 
 
 class _Run:
@@ -123,8 +127,10 @@ class _Run:
         clock: Callable[[], float],
         sleep: Callable[[float], None] | None,
         reserve: Reserve | None,
+        report: Report | None,
     ) -> None:
         self._scheduler = scheduler
+        self._report = report
         self._reserve = reserve
         self._send = send
         self._deliver = deliver
@@ -280,6 +286,8 @@ class _Run:
         if self._idle:
             # The limit may have grown, or a part of a batch may be ready.
             self._woken.notify()
+        if self._report is not None:
+            self._report(self._scheduler.summary)
         return results
 
     def _hand_over(self, results: list[RowResult]) -> None:

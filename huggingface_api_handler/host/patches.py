@@ -550,3 +550,9 @@ def engine_of(storage: ModelStorage) -> tuple[str, HandlerStorage]:
     if record is None or record.integration_id is None:
         raise LookupError(f"no model {storage.predictor_id}")
     return str(record.name), HandlerStorage(record.integration_id)
+
+
+def engine_name(storage: HandlerStorage) -> str:
+    """Return what SQL calls the engine."""
+    record = db.session.get(db.Integration, storage.integration_id)
+    return "" if record is None else str(record.name)

@@ -11,6 +11,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ..arguments import Execution
@@ -30,6 +31,7 @@ from ..tasks.task import Answer, Arguments, Kind, Media, Task
 from .advice import too_long_advice
 from .cost import PriceList
 from .inputs import Caller
+from .metrics import QueryMetrics, Send
 from .usage import counters, known_cost
 
 log = logging.getLogger(__name__)
@@ -162,6 +164,36 @@ def _let_go(error: BaseException) -> None:
         at = at.__cause__ or at.__context__
 
 
+class UsageCounters:
+    """Adds to the counters of a model, and to the metrics where MindsDB serves them.
+
+    Args:
+        store: where the counters are.
+        scope: whose they are.
+        metrics: of this query.
+    """
+
+    def __init__(self, store: Cache, scope: str, metrics: QueryMetrics | None = None) -> None:
+        self._store = store
+        self._scope = scope
+        self._metrics = metrics
+
+    def add(
+        self, counts: Mapping[str, float], answers: Mapping[str, bytes] = MappingProxyType({}), ttl: float | None = None
+    ) -> None:
+        """Add ``counts``, by the names of ``usage``, and store ``answers`` for ``ttl`` seconds, in one transaction."""
+        if answers:
+            self._store.put_many(answers, ttl, scope=self._scope, counts=counts)
+        else:
+            self._store.count(self._scope, counts)
+        if self._metrics is not None:
+            self._metrics.count(counts)
+
+    def timed(self, send: Send) -> Send:
+        """Return ``send`` with the time and tokens of each request observed, if there are metrics."""
+        return send if self._metrics is None else self._metrics.timed(send)
+
+
 class ResultCollector:
     """Collects results as they arrive, from any worker: stores them, counts them and reports progress."""
 
@@ -175,8 +207,10 @@ class ResultCollector:
         results: list[RowResult | None],
         clock: Callable[[], float] = time.monotonic,
         *,
+        usage: UsageCounters | None = None,
         run: str | None = None,
     ) -> None:
+        self._usage = usage or UsageCounters(store, caller.scope)
         self.caller = caller
         self.task = task
         self.execution = execution
@@ -234,10 +268,9 @@ class ResultCollector:
                 errors += result.attempts > 0
             sent += result.attempts > 0
             self.results[item.index] = result
-        if kept:  # in one transaction, so that a killed worker has counted what it has stored
-            self.store.put_many(kept, ttl=self.execution.cache_ttl, scope=self.caller.scope, counts=self._added())
-        elif self._counted.passes(self.run):
-            self.store.count(self.caller.scope, self._added())
+        if kept or self._counted.passes(self.run):
+            # Together, so that a worker that is killed has counted what it has stored.
+            self._usage.add(self._added(), kept, self.execution.cache_ttl)
         with self._lock:
             self.done += sent
             self.errors += errors
@@ -258,5 +291,5 @@ class ResultCollector:
 
     def end(self, state: str) -> None:
         """Note that the run has ended, and how."""
-        self.store.count(self.caller.scope, self._added())
+        self._usage.add(self._added())
         self.store.run_end(self.run, done=self.done, errors=self.errors, state=state, cost=self.cost)

@@ -33,8 +33,9 @@ from . import cells as cell_values
 from .advice import Adviser
 from .cells import HOST_COLUMNS
 from .cost import Learned, PriceList, note_answers, price_list, token_of, transport_of
-from .execution import RequestExecutor, ResultCollector, unpack
+from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker
+from .metrics import query_metrics
 from .runtime import Runtime
 from .usage import dollars
 
@@ -132,22 +133,21 @@ class Prediction:
                     value, explain, source="cache", item=item, request_id=meta["request_id"], provider=meta["provider"]
                 )
         del cached
-        rows = len(inputs.row_to_item)
-        self.store.count(
-            self.caller.scope,
+        usage = UsageCounters(self.store, self.caller.scope, query_metrics(self.runtime, self.caller, self.model))
+        usage.add(
             {
-                "rows": rows,
+                "rows": len(inputs.row_to_item),
                 "cached": len(inputs.items) - len(missing),
                 "duplicates": sum(1 for place in inputs.row_to_item if place >= 0) - len(inputs.items),
                 "nulls": sum(1 for place in inputs.row_to_item if place == NO_INPUT),
-            },
+            }
         )
         if inputs.refused and self.model.execution.on_error == "raise":
             return results  # the query ends with that row's error: pay for nothing more
-        sent = self._send(task, missing, results) if missing else None
+        sent = self._send(task, missing, results, usage) if missing else None
         log.info(
             "%s: %s rows, %s sent, %s",
-            self.caller.name, f"{rows:,}", f"{sent.done if sent else 0:,}", dollars(sent.cost if sent else 0.0),
+            self.caller.name, f"{len(inputs.row_to_item):,}", f"{sent.done if sent else 0:,}", dollars(sent.cost if sent else 0.0),
         )  # fmt: skip
         return results
 
@@ -155,7 +155,9 @@ class Prediction:
         patience = min(TIMEOUT, self.model.execution.deadline or TIMEOUT)
         return price_list(self.model, self.engine, self.caller, self.runtime, self.store, timeout=patience)
 
-    def _send(self, task: Task, missing: list[Item], results: list[RowResult | None]) -> ResultCollector:
+    def _send(
+        self, task: Task, missing: list[Item], results: list[RowResult | None], usage: UsageCounters
+    ) -> ResultCollector:
         execution = self.model.execution
         began = time.monotonic()
         transport, token = transport_of(self.model, self.engine, self.runtime), token_of(self.model, self.engine)
@@ -179,7 +181,7 @@ class Prediction:
         executor = RequestExecutor(
             task, self.model.arguments(), transport, self.model.media_roots, endpoint, columns, prices=prices
         )
-        collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results)
+        collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results, usage=usage)
         limits = Limits(
             max_batch_size=endpoint.batch_size(execution.max_batch_size),
             max_concurrency=execution.max_concurrency,
@@ -196,8 +198,9 @@ class Prediction:
             reserve = partial(self.store.reserve_requests, rate)
             pool = WorkerPool(limits, state=service_state, retry=self.retry, reserve=reserve)
             stop = execution.on_error == "raise"
+            send = usage.timed(executor)
             summary = pool.run(
-                missing, executor, collector.deliver, stop_on_error=stop, began=began, report=collector.report
+                missing, send, collector.deliver, stop_on_error=stop, began=began, report=collector.report
             )
             collector.report(summary)
             state = "stopped" if summary.stopped or collector.done < collector.total else "done"

@@ -145,10 +145,10 @@ class Prediction:
         if inputs.refused and self.model.execution.on_error == "raise":
             return results  # the query ends with that row's error: pay for nothing more
         sent = self._send(task, missing, results, usage) if missing else None
+        done, cost = (sent.done, sent.cost) if sent else (0, 0.0)
         log.info(
-            "%s: %s rows, %s sent, %s",
-            self.caller.name, f"{len(inputs.row_to_item):,}", f"{sent.done if sent else 0:,}", dollars(sent.cost if sent else 0.0),
-        )  # fmt: skip
+            "%s: %s rows, %s sent, %s", self.caller.name, f"{len(inputs.row_to_item):,}", f"{done:,}", dollars(cost)
+        )
         return results
 
     def _prices(self) -> PriceList:

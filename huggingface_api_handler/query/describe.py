@@ -172,7 +172,7 @@ def _number(value: float) -> float | int:
 
 
 def runs_table(about: Description) -> pd.DataFrame:
-    """Running and recent predictions, newest first: how far, how fast, how long still, at what cost in USD."""
+    """Running and recent predictions, newest first: progress, rate, time left, cost in USD."""
     now = time.time()
     rows: list[tuple[Any, ...]] = []
     for run in about.store.runs(about.caller.scope):

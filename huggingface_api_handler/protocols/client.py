@@ -101,9 +101,9 @@ class InferenceAPI:
         return self._model
 
     @property
-    def provider(self) -> str:
-        """Who is asked to serve the model: a provider, ``auto`` or a policy."""
-        return self._provider
+    def provider(self) -> str | None:
+        """Who shall serve the model; ``None`` at an endpoint."""
+        return None if self._endpoint else self._provider
 
     @property
     def wakes(self) -> bool:

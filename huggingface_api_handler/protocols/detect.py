@@ -236,8 +236,8 @@ class Endpoint:
 
     @property
     def provider(self) -> str | None:
-        """The provider that is asked; ``None`` at an endpoint."""
-        return None if self._client.endpoint is not None else self._client.provider
+        """Who shall serve the model; ``None`` at an endpoint."""
+        return self._client.provider
 
     def server(self, timeout: float | None = None) -> Server:
         """Return what is known of the server now. Never raises: the query itself says what is wrong.

@@ -9,8 +9,6 @@ from typing import Any
 from ..net.request import Response
 from ..tasks.shapes import is_number, whole
 
-#: The header in which Hugging Face's router names the provider that answered.
-PROVIDER_HEADER = "x-inference-provider"
 #: Fields of an answer that hold an object with counts of tokens, in the order in which they are read.
 _PLACES = ("usage", "details", "meta", "result")
 #: Names of the counts: OpenAI's, those of newer APIs, Ollama's, text-generation-inference's.
@@ -18,8 +16,6 @@ _INPUT = ("prompt_tokens", "input_tokens", "prompt_eval_count")
 _OUTPUT = ("completion_tokens", "output_tokens", "eval_count", "generated_tokens")
 #: What gateways call the USD of a request.
 _COST = ("cost", "estimated_cost")
-#: Characters of a provider's name.
-_LONGEST_NAME = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,6 @@ def usage_of(response: Response, answer: Any) -> Usage:
         answer: the response's body as JSON; anything else says nothing.
     """
     seconds = response.compute_seconds
-    name = response.headers.get(PROVIDER_HEADER, "").strip()
     found = _counts(answer)
     given, made = _first(found, _INPUT), _first(found, _OUTPUT)
     total = whole(found.get("total_tokens"))
@@ -58,7 +53,7 @@ def usage_of(response: Response, answer: Any) -> Usage:
         made,
         next((cost for cost in map(_dollars, map(found.get, _COST)) if cost is not None), None),
         response.elapsed if seconds is None else seconds,
-        name[:_LONGEST_NAME] if name.isprintable() and name else None,
+        response.provider,
     )
 
 

@@ -18,7 +18,7 @@ from ..arguments import Execution
 from ..arguments.template import Prompt
 from ..cache import Cache
 from ..cache.base import Throttle
-from ..errors import HuggingFaceError, ServiceTimeout
+from ..errors import AccountError, HuggingFaceError, ModelError, ServiceError, ServiceTimeout
 from ..media import loading
 from ..net.memory_limit import MEMORY
 from ..net.transport import Transport
@@ -69,7 +69,11 @@ def _refused(name: str) -> Any:
 
 
 class RequestExecutor:
-    """Sends one request for some items: loads media, sends, reads the answers."""
+    """Sends one request for some items: loads media, sends, reads the answers.
+
+    Args:
+        names_provider: whether errors say which provider they come from.
+    """
 
     def __init__(
         self,
@@ -81,9 +85,11 @@ class RequestExecutor:
         columns: Sequence[str | None] = (),
         *,
         prices: PriceList | None = None,
+        names_provider: bool = False,
     ) -> None:
         self.prices = prices or PriceList()
         self.task = task
+        self._names = names_provider
         self.arguments = arguments
         self.transport = transport
         self.roots = roots
@@ -100,6 +106,8 @@ class RequestExecutor:
                 _let_go(error)
                 if error.usage is not None:
                     error.cost = self.prices.cost(error.usage, self.endpoint.provider)[0]
+                if self._names and isinstance(error, (AccountError, ModelError, ServiceError)):
+                    error.message = f"{self.endpoint.provider}: {error.message}"
                 if not error.is_too_long:
                     raise
                 raise error.advising(too_long_advice(self.task, error.advice)) from error

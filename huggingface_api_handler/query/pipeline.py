@@ -22,6 +22,8 @@ from ..cache import Cache, NoCache
 from ..errors import HuggingFaceError, NotAttempted, SettingsError
 from ..hub.prices import TIMEOUT
 from ..media import loading
+from ..net.transport import Transport
+from ..protocols.client import InferenceAPI
 from ..protocols.detect import Endpoint
 from ..protocols.providers import provider_api
 from ..scheduling.batches import Item
@@ -161,29 +163,23 @@ class Prediction:
         execution = self.model.execution
         began = time.monotonic()
         transport, token = transport_of(self.model, self.engine, self.runtime), token_of(self.model, self.engine)
-        client = provider_api.client(
-            transport,
-            token=token,
-            base_url=self.model.base_url or self.engine.base_url,
-            endpoint=self.model.endpoint,
-            model=self.model.model,
-            bill_to=self.engine.bill_to,
-            provider=self.model.providers[0],
-            timeout=execution.timeout,
-        )
-        service = (client.service, self.caller.engine)
-        rate = self.caller.rate(client.service)
-        endpoint = Endpoint(
-            client, task, self.runtime.findings(service), min(execution.timeout, execution.deadline or math.inf)
-        )
-        columns = column_names(task, self.model)
-        prices = self._prices()
-        executor = RequestExecutor(
-            task, self.model.arguments(), transport, self.model.media_roots, endpoint, columns, prices=prices
-        )
+        clients = [self._client(transport, token, provider) for provider in self.model.providers]
+        patience = min(execution.timeout, execution.deadline or math.inf)
+        services = [(client.service, self.caller.engine) for client in clients]
+        endpoints = [
+            Endpoint(client, task, self.runtime.findings(service), patience)
+            for client, service in zip(clients, services, strict=True)
+        ]
+        arguments, roots, columns = self.model.arguments(), self.model.media_roots, column_names(task, self.model)
+        several, prices = len(endpoints) > 1, self._prices()
+        executors = [
+            RequestExecutor(task, arguments, transport, roots, endpoint, columns, prices=prices, names_provider=several)
+            for endpoint in endpoints
+        ]
+        rate = self.caller.rate(clients[0].service)
         collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results, usage=usage)
         limits = Limits(
-            max_batch_size=endpoint.batch_size(execution.max_batch_size),
+            max_batch_size=min(endpoint.batch_size(execution.max_batch_size) for endpoint in endpoints),
             max_concurrency=execution.max_concurrency,
             requests_per_minute=execution.requests_per_minute,
             deadline=execution.deadline,
@@ -191,16 +187,16 @@ class Prediction:
             max_retries=execution.max_retries,
             timeout=execution.timeout,
         )
-        service_state = self.runtime.service_state((*service, self.caller.tenant))
         collector.begin()
         state = "failed"
         try:
             reserve = partial(self.store.reserve_requests, rate)
-            pool = WorkerPool(limits, state=service_state, retry=self.retry, reserve=reserve)
+            states = [self.runtime.service_state((*service, self.caller.tenant)) for service in services]
+            pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve)
             stop = execution.on_error == "raise"
-            send = usage.timed(executor)
+            sends = [usage.timed(executor) for executor in executors]
             summary = pool.run(
-                missing, send, collector.deliver, stop_on_error=stop, began=began, report=collector.report
+                missing, sends, collector.deliver, stop_on_error=stop, began=began, report=collector.report
             )
             collector.report(summary)
             state = "stopped" if summary.stopped or collector.done < collector.total else "done"
@@ -209,6 +205,18 @@ class Prediction:
         finally:
             collector.end(state)
         return collector
+
+    def _client(self, transport: Transport, token: str | None, provider: str) -> InferenceAPI:
+        return provider_api.client(
+            transport,
+            token=token,
+            base_url=self.model.base_url or self.engine.base_url,
+            endpoint=self.model.endpoint,
+            model=self.model.model,
+            bill_to=self.engine.bill_to,
+            provider=provider,
+            timeout=self.model.execution.timeout,
+        )
 
     def _advise(self, results: Sequence[RowResult | None], token: str | None) -> None:
         """Add to the errors of all rows what to do: which provider serves the model, where to request access."""

@@ -59,6 +59,6 @@ def test_seconds_are_those_of_compute_or_of_the_request() -> None:
     assert used(None).seconds == 2.0
 
 
-@pytest.mark.parametrize(("header", "provider"), [("groq", "groq"), (" groq ", "groq"), ("", None), ("a\x00b", None)])
+@pytest.mark.parametrize(("header", "provider"), [("groq", "groq"), ("", None), ("a\x00b", None)])
 def test_who_answered(header: str, provider: str | None) -> None:
     assert used(None, x_inference_provider=header).provider == provider

@@ -105,6 +105,8 @@ class HuggingFaceError(Exception):
     requests: int = 1
     #: USD that they cost; ``None``: not known.
     cost: float | None = None
+    #: What the refused answer used, if there was one: its ``input_tokens``, ``output_tokens`` and ``seconds``.
+    usage: Any = None
     #: A list of inputs may hold one that is to blame: halve it and ask again.
     divisible: bool = False
     concerns_content: bool = False
@@ -206,6 +208,11 @@ class HuggingFaceError(Exception):
         copy = type(self)(self.message, **{**known, "advice": advice})
         copy.__cause__ = self.__cause__
         return copy
+
+    def with_cause(self, cause: BaseException) -> Self:
+        """Return the error itself, with its cause."""
+        self.__cause__ = cause
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, {name: getattr(self, name) for name in self._facts})

@@ -21,6 +21,7 @@ from .host.patches import apply_patches, purge_predictions
 from .host.settings import ENGINE, KEY_ARGUMENTS, cache_settings, configured_token, tenant
 from .hub import facts
 from .query.advice import unserved
+from .query.cost import price_list
 from .query.describe import Description, describe
 from .query.inputs import tenant_of
 from .query.pipeline import Caller, Prediction, open_store
@@ -95,6 +96,9 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             storage.MODEL, {"target": target, "uid": uuid.uuid4().hex, "settings": model.to_dict()}
         )
         purge_predictions(self.model_storage.predictor_id)
+        # Asked now, so that the first query need not wait for the router.
+        engine, model, caller = self._opened()
+        price_list(model, engine, caller, RUNTIME, open_store(RUNTIME, cache_settings()))
 
     def predict(self, df: pd.DataFrame, args: dict[str, Any] | None = None) -> pd.DataFrame:
         """Return the prediction columns for ``df``, same index and order.
@@ -125,7 +129,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         """
         engine, model, caller = self._opened()
         store = open_store(RUNTIME, cache_settings())
-        return describe(Description(model, engine, caller, store), attribute)
+        return describe(Description(model, engine, caller, store, RUNTIME), attribute)
 
     def _opened(self) -> tuple[EngineSettings, ModelSettings, Caller]:
         name, engine_storage = storage.engine_of(self.model_storage)
@@ -149,6 +153,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             name=name,
             target=str(kept["target"]),
             engine_name=storage.engine_name(engine_storage),
+            project=storage.project_name(self.model_storage),
         )
         return engine, model, caller
 

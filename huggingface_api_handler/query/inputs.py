@@ -24,7 +24,7 @@ from . import cells as cell_values
 _KEY_VERSION = "1"
 
 #: What follows the target and ``_`` in the names of the other columns that a model may fill.
-OUTPUT_SUFFIXES = ("explain", "error", "error_type", "retryable", "meta", "plan")
+OUTPUT_SUFFIXES = ("explain", "error", "error_type", "retryable", "meta", "plan", "cost")
 
 #: Characters of one rendered prompt.
 MAX_PROMPT = 16 * 2**20
@@ -47,6 +47,7 @@ class Caller:
         key: names the model's own token, where it has one. What a private model answered to one
             token is not for another.
         engine_name: what SQL calls the engine.
+        project: what SQL calls the model's project.
     """
 
     tenant: str
@@ -56,6 +57,7 @@ class Caller:
     target: str
     key: str | None = None
     engine_name: str = ""
+    project: str = "mindsdb"
 
     @property
     def output_columns(self) -> tuple[str, ...]:
@@ -75,6 +77,10 @@ class Caller:
     def budget(self, day: str) -> str:
         """Name the budget of a day that all of the engine's models share, in all workers, for whatever tenant."""
         return _digest(["budget", self.engine, day])
+
+    def fact(self, *name: str) -> str:
+        """Name something that is known of this model."""
+        return _digest([self.tenant, self.engine, self.model, *name])
 
 
 def tenant_of(company: Any, user: Any) -> str:

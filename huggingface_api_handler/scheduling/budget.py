@@ -352,6 +352,24 @@ class CostBudget:
         return BudgetExceeded(message, advice=advice)
 
 
+class UnansweredCosts:
+    """What items have cost in requests that brought no answer for them."""
+
+    def __init__(self) -> None:
+        self._by_index: dict[int, float] = {}
+
+    def charge(self, items: Sequence[Item], cost: float | None, rows: int) -> None:
+        """Note the shares of ``items`` in what a request for ``rows`` of them cost."""
+        if cost is not None:
+            for item in items:
+                self._by_index[item.index] = self._by_index.get(item.index, 0.0) + cost / rows
+
+    def added(self, item: Item, cost: float | None) -> float | None:
+        """Return what an item has cost in all, with ``cost`` of the request that answered it."""
+        before = self._by_index.pop(item.index, None) if self._by_index else None
+        return cost if before is None else (cost or 0.0) + before
+
+
 def cost_of_failure(error: HuggingFaceError) -> float | None:
     """Return the USD that a failed request cost; ``None``: it may have been carried out and billed."""
     if error.cost is not None:

@@ -18,14 +18,13 @@ from ..errors import (
     InvalidAnswer,
     ModelError,
     ModelLoading,
-    NotAttempted,
     RateLimited,
     ServiceTimeout,
     Unavailable,
 )
 from .batches import Batch, Item, Queue
-from .budget import Claim, CostBudget, Grant, RequestBudget, cost_of_failure
-from .refusals import Evidence, Fault, SameRefusals, fault_of, row_error, settings_error
+from .budget import Claim, CostBudget, Grant, RequestBudget, UnansweredCosts, cost_of_failure
+from .refusals import Evidence, Fault, SameRefusals, fault_of, not_attempted, row_error, settings_error
 from .results import BatchResult, Limits, RowResult, Summary, latency_step
 from .retry import RetryPolicy
 from .service_state import ServiceState
@@ -77,6 +76,7 @@ class Scheduler:
         self._deadline = math.inf if limits.deadline is None else now + limits.deadline
         self._last_success = -math.inf
         self._same = SameRefusals()
+        self._unanswered = UnansweredCosts()
         self._tried_alone = False
         #: Batches whose error the requests under way will explain.
         self._open: list[tuple[Batch, HuggingFaceError]] = []
@@ -208,34 +208,40 @@ class Scheduler:
         answers, size = sent.answers, len(batch)
         if len(answers) != size:
             error = InvalidAnswer(f"{size} inputs were sent and {len(answers)} answers came back")
-            error.cost = sent.cost
+            error.cost, error.usage = sent.cost, sent
             return self.failed(batch, error, now)
         self._returned(batch, sent, sent.requests, sent.cost)
         seconds = now - batch.started
         summary = self.summary
         summary.compute_seconds += sent.compute_seconds or 0.0
         summary.tokens += sent.tokens or 0
+        summary.account(batch.items, sent, sent.cost)
         attempts = batch.attempts
         results: list[RowResult] = []
         errors: list[tuple[int, HuggingFaceError]] = []
         for at, (item, answer) in enumerate(zip(batch.items, answers, strict=True)):
             if isinstance(answer, HuggingFaceError):
                 errors.append((at, answer))
+                self._unanswered.charge([item], sent.cost, size)
             else:
-                results.append(sent.fill(answer, item, attempts, seconds))
+                results.append(sent.fill(answer, item, attempts, seconds, at))
+                answer.cost = self._unanswered.added(item, answer.cost)
         summary.rows += len(results)
         self._observe_success(batch, len(results), seconds, now)
-        for at, one in errors:
-            results += self._handle(batch.part(at, at + 1), one, now)
+        for at, refusal in errors:
+            results += self._handle(batch.part(at, at + 1), refusal, now)
         return self._finish(results, now)
 
     def failed(self, batch: Batch, error: HuggingFaceError, now: float) -> list[RowResult]:
         """Report that the request of ``batch`` ended in ``error``."""
         self._returned(batch, None, error.requests, cost_of_failure(error))
+        if error.usage is not None:
+            self.summary.account(batch.items, error.usage, error.cost)
+            self._unanswered.charge(batch.items, error.cost, len(batch))
         self._observe_failure(batch, error, now)
         cut_short = isinstance(error, ServiceTimeout) and batch.started + self.limits.timeout > self._deadline
         if cut_short and error.retryable:  # by the query's own deadline; paid work that has begun says so itself
-            return self._finish(self._fail(batch, _chain(self._too_late(error), error), now), now)
+            return self._finish(self._fail(batch, self._too_late(error).with_cause(error), now), now)
         return self._finish(self._handle(batch, error, now), now)
 
     def crashed(self, batch: Batch, exception: BaseException, now: float) -> list[RowResult]:
@@ -243,7 +249,7 @@ class Scheduler:
         self._returned(batch, None)
         self._services.of(batch).state.breaker.failed(batch.started, now)
         self.stop(exception)
-        return self._finish(self._fail(batch, _not_attempted(exception), now), now)
+        return self._finish(self._fail(batch, not_attempted(exception), now), now)
 
     def stop(self, cause: BaseException) -> None:
         """Send nothing more; what is under way may still return."""
@@ -388,7 +394,7 @@ class Scheduler:
         if error.retryable and not self._retry.max_retries:
             return self._fail(batch, error, now)
         if error.retryable and now >= self._deadline:
-            return self._fail(batch, _chain(self._too_late(error), error), now)
+            return self._fail(batch, self._too_late(error).with_cause(error), now)
         cap = self._services.of(batch).state.batch_size
         alone = not (self._in_flight or self._queue.waiting or batch.probed)
         if not self.summary.rows or (error.retryable and alone):
@@ -421,7 +427,7 @@ class Scheduler:
             # Rows have passed before, so one of these may be bad.
             return self._probe(batch, self._retry.max_retries, now)
         if delay is None or now + delay >= self._deadline:
-            return self._fail(batch, _chain(self._too_late(error), error), now)
+            return self._fail(batch, self._too_late(error).with_cause(error), now)
         batch.due = now + delay
         self._queue.later(batch)
         return []
@@ -435,7 +441,14 @@ class Scheduler:
         self.summary.errors[error.code] += len(batch)
         seconds = now - batch.started if attempts else 0.0
         return [
-            RowResult(error=error, attempts=attempts, latency=seconds, request_id=error.request_id, item=item)
+            RowResult(
+                error=error,
+                attempts=attempts,
+                latency=seconds,
+                request_id=error.request_id,
+                item=item,
+                cost=self._unanswered.added(item, None),
+            )
             for item in batch.items
         ]
 
@@ -452,7 +465,8 @@ class Scheduler:
             self._open.clear()
             for batch in waiting:
                 last = batch.error
-                error = reason if last is None else _chain(self._too_late(last) if late else reason.with_facts(), last)
+                again = self._too_late(last) if late else reason.with_facts()
+                error = reason if last is None else again.with_cause(last)
                 results += self._fail(batch, error, now)
         if self.done:
             self.summary.seconds = now - self._began
@@ -470,7 +484,7 @@ class Scheduler:
         """Why nothing more may be sent, if so."""
         stopped = self.summary.stopped
         if stopped is not None:
-            return _not_attempted(stopped)
+            return not_attempted(stopped)
         if now >= self._deadline:
             return self._too_late()
         if self._budget.is_spent:
@@ -479,19 +493,3 @@ class Scheduler:
                 advice="Run the query again, or raise max_requests",
             )
         return self._costs.refusal if self._costs is not None else None
-
-
-def _chain(error: HuggingFaceError, cause: BaseException) -> HuggingFaceError:
-    error.__cause__ = cause
-    return error
-
-
-def _not_attempted(cause: BaseException) -> HuggingFaceError:
-    why = cause.message if isinstance(cause, HuggingFaceError) else type(cause).__name__
-    return _chain(
-        NotAttempted(
-            f"not sent, since the query had stopped: {why}",
-            advice="Fix the cause, then run the query again for the rest",
-        ),
-        cause,
-    )

@@ -34,6 +34,7 @@ __all__ = [
 Send = Callable[[Sequence[Item], float], BatchResult]
 Deliver = Callable[[list[RowResult]], None]
 Reserve = Callable[[float, int], "float | None"]
+Report = Callable[[Summary], None]
 Hold = Callable[[Claim], "Grant | None"]
 
 #: Seconds between two reports of what a run has spent.
@@ -86,6 +87,7 @@ class WorkerPool:
         *,
         stop_on_error: bool = False,
         began: float | None = None,
+        report: Report | None = None,
         costs: CostBudget | None = None,
     ) -> Summary:
         """Send all ``items`` and deliver the result of each, exactly once.
@@ -97,6 +99,8 @@ class WorkerPool:
             deliver: takes results as they become final, in any order; called from several
                 threads at once.
             stop_on_error: send nothing more after the first error that retries cannot fix.
+            report: is shown the counts whenever a request has returned, before ``deliver`` takes the results that
+                they include; holds up all workers, so must be quick.
             began: when the query began, by the clock: its deadline counts from there; default: now.
             costs: what the run may spend; ``None``: no such limit. One with a budget of the day needs ``hold``.
 
@@ -120,7 +124,9 @@ class WorkerPool:
                 costs=costs,
             )
         sends = [send] if callable(send) else send
-        return _Run(scheduler, sends, deliver, self._clock, self._sleep, self._reserve, self._hold).wait()
+        return _Run(
+            scheduler, sends, deliver, self._clock, self._sleep, self._reserve, report=report, hold=self._hold
+        ).wait()
 
 
 class _Run:
@@ -138,9 +144,12 @@ class _Run:
         clock: Callable[[], float],
         sleep: Callable[[float], None] | None,
         reserve: Reserve | None,
+        *,
+        report: Report | None,
         hold: Hold | None,
     ) -> None:
         self._scheduler = scheduler
+        self._report = report
         self._reserve = reserve
         self._hold = hold
         self._sends = sends
@@ -321,6 +330,8 @@ class _Run:
         if self._idle:
             # The limit may have grown, or a part of a batch may be ready.
             self._woken.notify()
+        if self._report is not None:
+            self._report(self._scheduler.summary)
         return results
 
     def _hand_over(self, results: list[RowResult]) -> None:

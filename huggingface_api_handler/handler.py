@@ -11,17 +11,27 @@ import pandas as pd
 from mindsdb.integrations.libs.base import BaseMLEngine
 from mindsdb.interfaces.storage.model_fs import HandlerStorage
 
-from .arguments import EngineSettings, ModelSettings, engine_settings, model_settings, query_settings
+from .arguments import (
+    EngineSettings,
+    ModelSettings,
+    engine_settings,
+    model_settings,
+    query_command,
+    query_settings,
+)
 from .arguments.forms import query_form
 from .arguments.template import parse_template
 from .errors import SettingsError
 from .host import patches
+from .host.statement import statement_of
 from .hub import facts
 from .query.advice import unserved
+from .query.commands import run_command
 from .query.describe import Description, describe
 from .query.inputs import tenant_of
 from .query.pipeline import Caller, Prediction, open_store
 from .query.runtime import RUNTIME
+from .tasks import TASKS
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +117,13 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         overrides = (args or {}).get("predict_params") or {}
         model = query_settings(model, engine, overrides, alias=caller.name)
         store = open_store(RUNTIME, patches.cache_settings())
+        statement = statement_of(self.model_storage.predictor_id, caller.model, overrides)
+        prediction = Prediction(model, engine, caller, RUNTIME, store, statement=statement)
+        command = query_command(TASKS[model.task], overrides, alias=caller.name)
+        if command is not None:
+            return run_command(command, prediction, df)
         with patches.at_work():
-            return Prediction(model, engine, caller, RUNTIME, store).run(df)
+            return prediction.run(df)
 
     def finetune(self, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
         """Refuse: this engine asks models, it does not train them."""

@@ -20,6 +20,7 @@ from .arguments import (
     query_settings,
 )
 from .arguments.forms import query_form
+from .arguments.specs import HOST_CONDITIONS
 from .arguments.template import parse_template
 from .errors import SettingsError
 from .host import patches
@@ -118,7 +119,9 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         model = query_settings(model, engine, overrides, alias=caller.name)
         store = open_store(RUNTIME, patches.cache_settings())
         statement = statement_of(self.model_storage.predictor_id, caller.model, overrides)
-        prediction = Prediction(model, engine, caller, RUNTIME, store, statement=statement)
+        prediction = Prediction(
+            model, engine, caller, RUNTIME, store, statement=statement, conditions=overrides.get(HOST_CONDITIONS)
+        )
         command = query_command(TASKS[model.task], overrides, alias=caller.name)
         if command is not None:
             return run_command(command, prediction, df)

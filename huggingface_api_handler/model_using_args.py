@@ -42,6 +42,12 @@ model_using_args = {
         "description": "overrides the engine's base_url",
         "required": False,
     },
+    "price": {
+        "type": "dict",
+        "label": "Price",
+        "description": "overrides the engine's price",
+        "required": False,
+    },
     "parameters": {
         "type": "dict",
         "label": "Parameters",

@@ -54,9 +54,10 @@ _PREDICTION_KEY = re.compile(r"_(\d+)_[0-9a-f]{64}$")
 
 def protect() -> None:
     """Mend MindsDB in this process; a second call does nothing."""
-    from . import keys
+    from . import joins, keys
 
     keys.protect()
+    joins.protect(_is_ours)
     _keep_out_of_prediction_cache(host_cache.FileCache)
     _keep_out_of_prediction_cache(host_cache.RedisCache)
     _share_cache_connections()
@@ -65,6 +66,12 @@ def protect() -> None:
     _replace_dead_workers()
     _let_go_of_sessions()
     _keep_queue_whole()
+
+
+def _is_ours(session: Any, project: str, model: str) -> bool:
+    """Whether a model of a project belongs to this engine; takes two database statements."""
+    found = session.datahub.get(project).project.get_model(model)
+    return found is not None and found["metadata"]["engine"] == ENGINE
 
 
 def _mended(original: Callable[..., Any] | None) -> bool:

@@ -117,6 +117,9 @@ def args_table(about: Description) -> pd.DataFrame:
     for argument, column in model.columns.items():
         shown = column if isinstance(column, str) else json.dumps(list(column), ensure_ascii=False)
         rows.append((argument, shown, sources.get(argument, "default")))
+    price = model.price or about.engine.price
+    if price is not None:
+        rows.append(("price", _shown(price), "engine" if model.price is None else "model"))
     for name in ("prompt_template", "output_dir"):
         if getattr(model, name) is not None:
             rows.append((name, getattr(model, name), sources.get(name, "default")))

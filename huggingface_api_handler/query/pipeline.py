@@ -50,6 +50,7 @@ class Prediction:
         store: the cache, with counters and runs.
         retry: waits between retries; by default those of ``RetryPolicy``.
         statement: what the host knows about the statement that the query belongs to.
+        conditions: names that WHERE compares with ``=``; ``None``: not known.
     """
 
     model: ModelSettings
@@ -59,6 +60,7 @@ class Prediction:
     store: Cache
     retry: RetryPolicy | None = None
     statement: Statement = field(default_factory=Statement)
+    conditions: Sequence[str] | None = None
 
     def run(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the prediction columns for ``frame``: same index, same order of rows.
@@ -85,11 +87,18 @@ class Prediction:
         """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
 
         MindsDB takes the condition for an input: it adds a column with that value at the end, and drops the
-        condition. A table's own columns, whatever their names are, precede the row numbers; what another model of
-        the same query has answered follows them, and seldom is the same in every row and column.
+        condition. Where the conditions are not known, the frame must show it: a table's own columns, whatever their
+        names are, precede the row numbers; what another model of the same query has answered follows them, and
+        seldom is the same in every row and column.
         """
         columns = [cell_values.unquoted(str(name)).lower() for name in frame.columns]
         read = {str(name).lower() for name in column_names(TASKS[self.model.task], self.model)}
+        if self.conditions is not None:
+            filled = set(self.caller.output_columns) - read
+            condition = next((str(name) for name in self.conditions if str(name).lower() in filled), None)
+            if condition is not None:
+                raise equals_on_an_output(condition, alone=False)
+            return
         ours = [name for name in self.caller.output_columns if name not in read and columns.count(name) == 1]
         start = max((place for place, name in enumerate(columns) if name in HOST_COLUMNS), default=-1) + 1
         if start:

@@ -784,8 +784,9 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "a column that is there twice": (
         Query(cells={"Text": ["x"], "TEXT": ["y"]}),
-        "the query gives 2 columns named 'text', which the model reads as input_column. Rename one of them in "
-        "a sub-select, with AS.",
+        "the query gives 2 columns named 'text', which the model reads as input_column. Write ON m.text = "
+        "<table>.<column>, or rename one of them in a sub-select, with AS. If ON names the column, run the query "
+        "again: ON is not read in the first query after MindsDB has started.",
     ),
     "a template with an unknown column": (
         Query(model={**WRITE, "input_column": None, "prompt_template": "Say {{revew}}"}, cells={"review": ["x"]}),

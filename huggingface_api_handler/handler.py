@@ -114,19 +114,33 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             HuggingFaceError: see ``Prediction.run``.
         """
         patches.end_with_parent()
-        engine, model, caller = self._opened()
-        overrides = (args or {}).get("predict_params") or {}
-        model = query_settings(model, engine, overrides, alias=caller.name)
-        store = open_store(RUNTIME, patches.cache_settings())
-        statement = statement_of(self.model_storage.predictor_id, caller.model, overrides)
-        prediction = Prediction(
-            model, engine, caller, RUNTIME, store, statement=statement, conditions=overrides.get(HOST_CONDITIONS)
-        )
-        command = query_command(TASKS[model.task], overrides, alias=caller.name)
+        prediction, command = self._prepared(args)
         if command is not None:
             return run_command(command, prediction, df)
         with patches.at_work():
             return prediction.run(df)
+
+    def command(self, df: pd.DataFrame, args: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Return what ``predict`` returns for a query that is a command, in the process of the server.
+
+        Raises:
+            HuggingFaceError: see ``run_command``.
+        """
+        prediction, command = self._prepared(args)
+        if command is None:
+            raise ValueError("not a command")
+        return run_command(command, prediction, df)
+
+    def _prepared(self, args: dict[str, Any] | None) -> tuple[Prediction, str | None]:
+        """Return a query with its settings, and the command that it is instead, if it is one."""
+        engine, model, caller = self._opened()
+        overrides = (args or {}).get("predict_params") or {}
+        model = query_settings(model, engine, overrides, alias=caller.name)
+        store = open_store(RUNTIME, patches.cache_settings())
+        statement = statement_of(self.model_storage.predictor_id, caller.model)
+        conditions = overrides.get(HOST_CONDITIONS)
+        prediction = Prediction(model, engine, caller, RUNTIME, store, statement=statement, conditions=conditions)
+        return prediction, query_command(TASKS[model.task], overrides, alias=caller.name)
 
     def finetune(self, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
         """Refuse: this engine asks models, it does not train them."""

@@ -5,7 +5,7 @@ MindsDB tells a handler neither that a model is dropped nor that a statement is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,22 +19,25 @@ from ..query.stopping import Statement
 from .patches import MODEL
 
 
-def statement_of(model_id: int, uid: str, using: Mapping[str, Any]) -> Statement:
+def statement_of(model_id: int, uid: str) -> Statement:
     """Return what a query belongs to.
+
+    MindsDB's context names the partitioned statement that runs, and after one that failed goes on naming it.
 
     Args:
         model_id: MindsDB's ID of the model, which it uses again after DROP.
         uid: the unique name of the model.
-        using: the query's USING. A partitioned statement has ``batch_size`` there; without it, MindsDB's context may
-            name a statement that has ended.
     """
-    number = getattr(ctx, "run_query_id", None) if "batch_size" in using else None
-    if number is None:
+    number = getattr(ctx, "run_query_id", None)
+    found = _statement(number) if number is not None else None
+    if number is None or (found is not None and not found.is_running):
         return Statement(gone=partial(_gone, model_id, uid))
-    started = _started(number)
+    names = (f"statement {number}",)
+    if found is None:  # cancelled, now or long ago
+        return Statement(names, partial(_gone, model_id, uid))
     return Statement(
-        whole=f"statement {number} {started}",
-        gone=lambda: _gone(model_id, uid) or _cancelled(number, started),
+        (f"statement {number} {found.started}", *names),
+        lambda: _gone(model_id, uid) or _cancelled(number, found),
     )
 
 
@@ -53,15 +56,27 @@ def _gone(model_id: int, uid: str) -> Stopped | None:
     )
 
 
-def _started(number: int) -> Any:
-    """Return when a partitioned statement started; ``None``: it was cancelled."""
+@dataclass(frozen=True)
+class _Partitioned:
+    """A partitioned statement, as MindsDB records it."""
+
+    started: Any
+    is_running: bool
+
+
+def _statement(number: int) -> _Partitioned | None:
+    """Return a partitioned statement; ``None``: it was cancelled."""
+    columns = (db.Queries.started_at, db.Queries.finished_at, db.Queries.error)
     with Session(db.engine) as session:
-        found = session.query(db.Queries.started_at).filter_by(id=number).first()
-    return found[0] if found is not None else None
+        found = session.query(*columns).filter_by(id=number).first()
+    if found is None:
+        return None
+    started, finished, error = found
+    return _Partitioned(started, finished is None and error is None)
 
 
-def _cancelled(number: int, started: Any) -> Stopped | None:
-    now = _started(number)
-    if now is not None and now == started:
+def _cancelled(number: int, known: _Partitioned) -> Stopped | None:
+    now = _statement(number)
+    if now is not None and now.started == known.started:
         return None
     return Stopped("the statement was cancelled with query_cancel", advice="Run it again to resume it")

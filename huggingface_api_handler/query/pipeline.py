@@ -225,7 +225,7 @@ class Prediction:
 
     def _is_stopped_partition(self, results: Sequence[RowResult | None]) -> bool:
         """Whether this is a partition that was stopped: the host would start the next one if it returned rows."""
-        return self.statement.whole is not None and any(
+        return bool(self.statement.names) and any(
             result is not None and isinstance(result.error, Stopped) for result in results
         )
 

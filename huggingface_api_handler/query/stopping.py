@@ -20,7 +20,7 @@ CHECK_EVERY = 2.0
 GRACE = 1.5
 #: Seconds for which the partitions of a stopped statement that have not started yet are refused; each refusal
 #: extends it. After that, the statement may be resumed.
-REFUSE_FOR = 60.0
+REFUSE_FOR = 20.0
 
 
 def _nothing() -> None:
@@ -32,11 +32,12 @@ class Statement:
     """What the host knows about the statement that a query belongs to.
 
     Attributes:
-        whole: names the statement, if the query is one of its partitions.
+        names: of the statement, if the query is one of its partitions. A partition ends if the first is to stop; if it
+            must end itself, it asks all of them to stop.
         gone: why the query must end, because its model or its statement no longer exists; ``None`` while both do.
     """
 
-    whole: str | None = None
+    names: tuple[str, ...] = ()
     gone: Callable[[], Stopped | None] = _nothing
 
 
@@ -52,20 +53,20 @@ class StopSignal:
     def __init__(self, store: Cache, statement: Statement, run: str | None = None) -> None:
         self._store = store
         self._statement = statement
-        self._names = [name for name in (run, statement.whole) if name is not None]
+        self._names = [*([run] if run is not None else []), *statement.names[:1]]
 
     def check(self) -> Stopped | None:
         """Return why the query must stop; ``None``: it goes on. Also stops the statement's other partitions."""
         cause = self._statement.gone()
         if cause is None and self._store.stop_requested(self._names):
             cause = Stopped("the query was stopped on request", advice="Run it again to resume it")
-        if cause is not None and self._statement.whole is not None:
-            self._store.request_stop([self._statement.whole], ttl=REFUSE_FOR)
+        if cause is not None and self._statement.names:
+            self._store.request_stop(self._statement.names, ttl=REFUSE_FOR)
         return cause
 
     def refuse_partition(self) -> None:
         """Raise ``Stopped`` if this is a partition of a statement that has been stopped."""
-        cause = self.check() if self._statement.whole is not None else None
+        cause = self.check() if self._statement.names else None
         if cause is not None:
             raise cause
 

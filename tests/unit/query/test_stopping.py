@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -132,7 +133,9 @@ def test_rows_of_a_stopped_query_say_so(service: Service, prediction: Any) -> No
     assert (codes.count(""), codes.count("stopped")) == (FAST, ROWS - FAST)
     assert found["y"].notna().sum() == FAST
     assert found.loc[found["y_error_type"] == "stopped", "y_retryable"].all()
-    assert all(found.loc[found["y"].isna(), "y_error"] == "the query was stopped on request. Run it again to resume it.")
+    assert all(
+        found.loc[found["y"].isna(), "y_error"] == "the query was stopped on request. Run it again to resume it."
+    )
 
 
 def test_usage_and_run_are_complete_when_the_last_request_has_returned(
@@ -185,7 +188,7 @@ def test_a_stopped_partition_ends_its_statement(
     service: Service, prediction: Any, store: Cache, on_error: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MindsDB starts the next partition after one that returns rows, and has started those of the same batch."""
-    whole = Statement(whole="statement 1")
+    whole = Statement(("statement 1",))
     stopper = stop_when_slow(service, lambda: command(prediction()))
     with pytest.raises(Stopped):
         prediction(whole, on_error=on_error).run(rows())
@@ -195,15 +198,16 @@ def test_a_stopped_partition_ends_its_statement(
         prediction(whole, on_error=on_error).run(rows())
     assert service.count == sent
     service.release.set()
-    assert prediction(Statement(whole="statement 2"), on_error=on_error).run(rows(5))["y"].notna().all()
-    monkeypatch.setattr(store, "_clock", lambda now=store._clock(): now + stopping.REFUSE_FOR + 1)  # type: ignore
+    assert prediction(Statement(("statement 2",)), on_error=on_error).run(rows(5))["y"].notna().all()
+    later = time.time() + stopping.REFUSE_FOR + 1
+    monkeypatch.setattr(store, "_clock", lambda: later)
     assert prediction(whole, on_error=on_error).run(rows(5))["y"].notna().all()
 
 
 def test_a_cancelled_statement_starts_no_partition(service: Service, prediction: Any) -> None:
     cancelled = Stopped("the statement was cancelled with query_cancel")
     with pytest.raises(Stopped):
-        prediction(Statement(whole="statement", gone=lambda: cancelled)).run(rows())
+        prediction(Statement(("statement",), gone=lambda: cancelled)).run(rows())
     assert service.count == 0
 
 

@@ -177,6 +177,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             key=key.uid,
             name=name,
             target=str(kept["target"]),
+            engine_name=patches.engine_name(engine_storage),
         )
         return engine, model, caller
 

@@ -19,6 +19,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -227,6 +228,8 @@ def _replace_dead_workers() -> None:
     def apply_async(self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any = None) -> Any:
         engine = payload["handler_meta"]["engine"]
         note_model(task_type, model_id, engine)
+        if engine == ENGINE and (done := run_command_here(task_type, model_id, payload, dataframe)) is not None:
+            return done
         entry = self.cache.get(ENGINE) if engine == ENGINE else None
         if entry is not None:
             with self._lock:
@@ -234,6 +237,13 @@ def _replace_dead_workers() -> None:
         return original(self, task_type, model_id, payload, dataframe)
 
     process_cache.ProcessCache.apply_async = _mark(apply_async)
+
+
+def run_command_here(task_type: Any, model_id: int, payload: Mapping[str, Any], dataframe: Any) -> Future[Any] | None:
+    """Return what has come of a call that needs no worker; ``None``: it needs one."""
+    from .commands import run_here
+
+    return run_here(task_type, model_id, payload, dataframe)
 
 
 def _let_go_of_sessions() -> None:
@@ -550,3 +560,9 @@ def engine_of(storage: ModelStorage) -> tuple[str, HandlerStorage]:
     if record is None or record.integration_id is None:
         raise LookupError(f"no model {storage.predictor_id}")
     return str(record.name), HandlerStorage(record.integration_id)
+
+
+def engine_name(storage: HandlerStorage) -> str:
+    """Return what SQL calls the engine."""
+    record = db.session.get(db.Integration, storage.integration_id)
+    return "" if record is None else str(record.name)

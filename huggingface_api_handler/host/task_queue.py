@@ -33,7 +33,7 @@ from mindsdb.utilities.ml_task_queue.utils import RedisKey, from_bytes
 
 from ..errors import Unavailable
 from .keys import sealed
-from .patches import ENGINE, _mark, _mended, note_model
+from .patches import ENGINE, _mark, _mended, note_model, run_command_here
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +147,9 @@ def _follow_tasks() -> None:
         note_model(task_type, model_id, engine)
         if engine != ENGINE:
             return original(self, task_type, model_id, payload, dataframe)
+        done = run_command_here(task_type, model_id, payload, dataframe)
+        if done is not None:
+            return done
         payload = {**sealed(payload), "huggingface_api": Mends()}
 
         def submit() -> tuple[Task, Any]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..arguments import EngineSettings, ModelSettings
 from ..arguments.coercion import as_sql
+from ..arguments.specs import OUTPUT_DIR, PROMPT_TEMPLATE, SYSTEM_PROMPT, ArgumentSpec
 from ..arguments.task_specs import parameter_specs
 from ..arguments.template import parse_template
 from ..cache import Cache
@@ -73,6 +74,8 @@ def task_table(about: Description) -> pd.DataFrame:
     rows.append(("output", target, "", task.answer, None))
     if task.explain:
         rows.append(("output", f"{target}_explain", "JSON", task.explain, None))
+    for shared in _shared_arguments(task):
+        rows.append(("argument", shared.name, shared.type, shared.meaning, None))
     for argument in task.arguments:
         meaning = argument.meaning + _choices(argument.choices)
         rows.append(("argument", argument.name, argument.type, meaning, "required" if argument.required else None))
@@ -80,6 +83,16 @@ def task_table(about: Description) -> pd.DataFrame:
         meaning = parameter.meaning + _choices(parameter.choices)
         rows.append(("parameter", parameter.name, parameter.type, meaning, _shown(parameter.default)))
     return _table(("kind", "name", "type", "meaning", "default"), rows)
+
+
+def _shared_arguments(task: Task) -> list[ArgumentSpec]:
+    """Return the arguments that the task shares with others of its kind."""
+    takes = (
+        (PROMPT_TEMPLATE, any(one.template for one in task.inputs)),
+        (SYSTEM_PROMPT, task.chat),
+        (OUTPUT_DIR, task.makes is not None),
+    )
+    return [spec for spec, taken in takes if taken]
 
 
 def _choices(choices: tuple[str, ...]) -> str:

@@ -28,6 +28,7 @@ from ..scheduling.worker_pool import BatchResult, RowResult
 from ..tasks.task import Answer, Arguments, Kind, Media, Task
 from .advice import too_long_advice
 from .inputs import Caller
+from .metrics import QueryMetrics, Send
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,31 @@ def _let_go(error: BaseException) -> None:
         if isinstance(at, json.JSONDecodeError):
             at.doc = ""
         at = at.__cause__ or at.__context__
+
+
+class UsageCounters:
+    """Adds to the counters of a model, and to the metrics where MindsDB serves them.
+
+    Args:
+        store: where the counters are.
+        scope: whose they are.
+        metrics: of this query.
+    """
+
+    def __init__(self, store: Cache, scope: str, metrics: QueryMetrics | None = None) -> None:
+        self._store = store
+        self._scope = scope
+        self._metrics = metrics
+
+    def add(self, counts: Mapping[str, float]) -> None:
+        """Add ``counts``, by the names of ``usage``."""
+        self._store.count(self._scope, counts)
+        if self._metrics is not None:
+            self._metrics.count(counts)
+
+    def timed(self, send: Send) -> Send:
+        """Return ``send`` with the time and tokens of each request observed, if there are metrics."""
+        return send if self._metrics is None else self._metrics.timed(send)
 
 
 class ResultCollector:

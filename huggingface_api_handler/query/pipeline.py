@@ -31,8 +31,9 @@ from ..tasks.task import Task
 from . import cells as cell_values
 from .advice import Adviser
 from .cells import HOST_COLUMNS
-from .execution import RequestExecutor, ResultCollector, unpack
+from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker
+from .metrics import query_metrics
 from .runtime import Runtime
 from .stopping import Statement, StopSignal
 from .usage import counters
@@ -132,23 +133,22 @@ class Prediction:
                     value, explain, source="cache", request_id=meta.get("request_id"), item=item
                 )
         del cached
-        rows = len(inputs.row_to_item)
-        self.store.count(
-            self.caller.scope,
+        usage = UsageCounters(self.store, self.caller.scope, query_metrics(self.runtime, self.caller, self.model))
+        usage.add(
             {
-                "rows": rows,
+                "rows": len(inputs.row_to_item),
                 "cached": len(inputs.items) - len(missing),
                 "duplicates": sum(1 for place in inputs.row_to_item if place >= 0) - len(inputs.items),
                 "nulls": sum(1 for place in inputs.row_to_item if place == NO_INPUT),
-            },
+            }
         )
         if inputs.refused and self.model.execution.on_error == "raise":
             return results  # the query ends with that row's error: pay for nothing more
         if missing:
-            self._send(task, missing, results)
+            self._send(task, missing, results, usage)
         return results
 
-    def _send(self, task: Task, missing: list[Item], results: list[RowResult | None]) -> None:
+    def _send(self, task: Task, missing: list[Item], results: list[RowResult | None], usage: UsageCounters) -> None:
         execution = self.model.execution
         began = time.monotonic()
         given_by: TokenOf = (
@@ -188,7 +188,7 @@ class Prediction:
         collector.begin()
 
         def finished(summary: Summary) -> None:
-            self.store.count(self.caller.scope, counters(summary))
+            usage.add(counters(summary))
             collector.end("stopped" if summary.stopped or collector.done < collector.total else "done")
 
         reserve = partial(self.store.reserve_requests, rate)
@@ -198,7 +198,12 @@ class Prediction:
         try:
             with signal.watched(pool.stop):
                 summary = pool.run(
-                    missing, executor, collector.deliver, stop_on_error=stop, began=began, finished=finished
+                    missing,
+                    usage.timed(executor),
+                    collector.deliver,
+                    stop_on_error=stop,
+                    began=began,
+                    finished=finished,
                 )
         except BaseException:
             collector.end("failed")

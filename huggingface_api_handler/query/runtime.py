@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..net.url_policy import UrlPolicy
     from ..protocols.detect import Findings
     from ..scheduling.worker_pool import ServiceState
+    from .metrics import MetricFiles
 
 T = TypeVar("T")
 
@@ -59,6 +60,12 @@ class Runtime:
     def store(self, key: Hashable, make: Callable[[], Cache]) -> Cache:
         """Return the store that ``key`` names, opened once."""
         return self._hold(("store", key), make)
+
+    def metric_files(self, folder: str) -> MetricFiles:
+        """Return the files in ``folder`` that this process writes its metrics to."""
+        from .metrics import MetricFiles
+
+        return self._hold(("metrics", folder), lambda: MetricFiles(folder))
 
 
 RUNTIME = Runtime()

@@ -166,7 +166,8 @@ def duck(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def world(installed: None, sandbox: Sandbox, duck: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    environ = service_environment(sandbox.url, sandbox.hub_url)
+    metrics = str(tmp_path_factory.mktemp("metrics"))
+    environ = {**service_environment(sandbox.url, sandbox.hub_url), "PROMETHEUS_MULTIPROC_DIR": metrics}
     with MindsDBServer(tmp_path_factory.mktemp("mindsdb"), environ=environ) as server:
         world = World(server, sandbox)
         world.sql("CREATE ML_ENGINE hf FROM huggingface_api USING api_key = 'hf_" + "t" * 34 + "'")

@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLErr
 
 from .conftest import cannot_run, postgres_with_reviews
 from .expected import REVIEWS, TWIN_REVIEWS, mood
+from .scrape import totals_of, usage_of
 
 HOST, PORT = os.environ.get("REDIS_HOST", "127.0.0.1"), int(os.environ.get("REDIS_PORT", "6379"))
 
@@ -48,9 +50,12 @@ def queue() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def server(installed: None, sandbox: Sandbox, queue: int, duck: Path) -> Iterator[MindsDBServer]:
+def server(
+    installed: None, sandbox: Sandbox, queue: int, duck: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MindsDBServer]:
     environ = {
         **service_environment(sandbox.url, sandbox.hub_url),
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path_factory.mktemp("metrics")),
         "MINDSDB_ML_QUEUE_TYPE": "redis",
         "MINDSDB_ML_QUEUE_HOST": HOST,
         "MINDSDB_ML_QUEUE_PORT": str(PORT),
@@ -101,6 +106,27 @@ def test_counters_are_shared_through_redis(server: MindsDBServer) -> None:
     usage = dict(server.sql("DESCRIBE s.usage").rows)
     assert usage["rows"] >= len(REVIEWS)
     assert usage["cached"] > 0
+
+
+def test_metrics_of_two_consumers_add_up_to_usage(server: MindsDBServer, sandbox: Sandbox) -> None:
+    server.start_consumer()
+    server.sql(
+        "CREATE MODEL metered PREDICT mood USING engine = 'hf', task = 'text-classification', column = 'text', "
+        "max_batch_size = 5, parameters = {'function_to_apply': 'softmax'}"
+    )
+    server.wait_for_model("metered")
+    sandbox.faults = {"latency": 0.1, "rules": [{"kind": "status", "status": 429, "next": 2}]}
+    statement = (
+        "SELECT m.mood FROM duck.reviews AS r JOIN metered AS m ON m.text = r.review WHERE r.id >= {} AND r.id < {}"
+    )
+    with ThreadPoolExecutor() as clients:
+        list(clients.map(lambda part: server.sql(statement.format(100 * part, 100 * part + 100)), range(6)))
+    server.sql(statement.format(0, 100))
+    usage, sums = usage_of(server, "metered"), totals_of(server, "metered")
+    assert 0 < sums.pop("answered requests") <= usage["requests"]
+    assert sums == usage
+    assert usage["throttled"] == 2
+    assert dict(server.sql("DESCRIBE metered.usage").rows)["rows"] == len(REVIEWS) + 100
 
 
 def test_clients_that_come_and_go_leave_nothing_open(server: MindsDBServer) -> None:

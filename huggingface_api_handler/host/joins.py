@@ -6,7 +6,6 @@ frame alone nobody can tell a condition from a column of the table, nor which of
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +13,12 @@ from typing import Any
 from mindsdb_sql_parser.ast import Identifier
 
 from ..arguments.specs import HOST_CONDITIONS
+from .patching import patch
 
 _STEPS = "mindsdb.api.executor.sql_query.steps.apply_predictor_step"
 
 
-def protect(is_ours: Callable[[Any, str, str], bool]) -> None:
+def on_and_where_are_passed_on(is_ours: Callable[[Any, str, str], bool]) -> None:
     """Patch the step of MindsDB's executor that applies a model to a table; a second call does nothing.
 
     The module is loaded in the processes that run SQL, and in no worker.
@@ -27,13 +27,12 @@ def protect(is_ours: Callable[[Any, str, str], bool]) -> None:
         is_ours: (session, project, model) → whether the model belongs to this engine. Asked only where a column's
             name could matter, since the answer takes database statements.
     """
-    module = sys.modules.get(_STEPS)
-    if module is None or getattr(module.ApplyPredictorStepCall.call, "_huggingface_api", False):
+    steps = sys.modules.get(_STEPS)
+    if steps is None:
         return
-    original = module.ApplyPredictorStepCall.call
 
-    @functools.wraps(original)
-    def call(self: Any, step: Any) -> Any:
+    @patch(steps.ApplyPredictorStepCall, "call")
+    def call(original: Any, self: Any, step: Any) -> Any:
         data = self.steps_data[step.dataframe.step_num]
         conditions = list(step.row_dict or {})
         hidden = _hidden_by_on(data.columns, step.columns_map)
@@ -43,9 +42,6 @@ def protect(is_ours: Callable[[Any, str, str], bool]) -> None:
             step.params = {**(step.params or {}), HOST_CONDITIONS: conditions}
             step.columns_map = {**(step.columns_map or {}), **hidden}
         return original(self, step)
-
-    call._huggingface_api = True  # type: ignore[attr-defined]
-    module.ApplyPredictorStepCall.call = call
 
 
 def _hidden_by_on(columns: Any, columns_map: Any) -> dict[str, Any]:

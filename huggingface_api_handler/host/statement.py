@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from ..errors import Stopped
 from ..query.stopping import Statement
-from .patches import MODEL
+from .storage import MODEL
 
 
 def statement_of(model_id: int, uid: str) -> Statement:

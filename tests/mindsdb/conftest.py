@@ -16,7 +16,7 @@ import psycopg
 import pymysql
 import pytest
 
-from huggingface_api_handler.cli.install import handlers_folder, install, is_installed
+from huggingface_api_handler.cli.link import handlers_folder, install, is_installed
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLError, Table, service_environment
 

@@ -24,7 +24,7 @@ import pymysql
 import pytest
 import redis
 
-from huggingface_api_handler.cli.doctor_queue import refusals
+from huggingface_api_handler.host.queue_notes import refusals
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLError, service_environment
 
@@ -167,20 +167,20 @@ def tasks(installed: None, queue: int, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_two_tasks_of_one_moment_have_two_names(tasks: dict[str, Any]) -> None:
-    assert tasks["same names without the mend"]
+    assert tasks["same names without the patch"]
     assert not tasks["same names"]
 
 
 @pytest.mark.parametrize("part", ["connection_args", "problem_definition"])
-def test_a_statements_key_travels_encrypted(tasks: dict[str, Any], part: str) -> None:
+def test_the_key_of_a_statement_is_encrypted_in_the_queue(tasks: dict[str, Any], part: str) -> None:
     assert tasks[f"key in the clear in {part}"] is False
     assert tasks[f"key taken out of {part}"] is True
     assert "hf_" not in tasks[f"key of another secret_key in {part}"]
     assert "cannot be read" in tasks[f"key of another secret_key in {part}"]
 
 
-def test_a_consumer_is_mended_by_its_first_task(tasks: dict[str, Any]) -> None:
-    assert tasks["consumer mended"]
+def test_a_consumer_is_patched_by_its_first_task(tasks: dict[str, Any]) -> None:
+    assert tasks["consumer patched"]
 
 
 def test_a_process_keeps_one_set_of_connections(tasks: dict[str, Any]) -> None:
@@ -284,8 +284,8 @@ def test_a_consumer_that_refuses_to_start_says_so_in_the_queue(installed: None, 
     }
     # The link leads to another copy than the one that is run.
     script = (
-        "import pathlib, sys; from huggingface_api_handler.cli import install; "
-        f"install.PACKAGE = pathlib.Path({str(tmp_path)!r}); sys.exit(install.main(['consumer']))"
+        "import pathlib, sys; from huggingface_api_handler.cli import link, main; "
+        f"link.PACKAGE = pathlib.Path({str(tmp_path)!r}); sys.exit(main.main(['consumer']))"
     )
     with contextlib.closing(redis.Redis(HOST, PORT, db=number)) as client:
         client.flushdb()

@@ -38,8 +38,8 @@ class Long:
     def create(self) -> None:
         self.world.model(self._create)
 
-    def stopped_by(self, stop: Callable[[], object], using: str = "", requests: int = 40) -> str:
-        """Run the query, ``stop`` it after some requests, check when it ended and return its error."""
+    def stopped_by(self, stop: Callable[[], object], using: str = "", workers: int = 1) -> str:
+        """Run the query, ``stop`` it when it is under way, check when it ended and return its error."""
         self.world.sandbox.reset()
         self.world.sandbox.faults = {"latency": LATENCY}
         ended: list[Table | SQLError] = []
@@ -53,8 +53,8 @@ class Long:
         asking = threading.Thread(target=ask)
         asking.start()
         until = time.monotonic() + 60
-        while self.world.sandbox.sent() < requests and time.monotonic() < until:
-            time.sleep(0.02)
+        while self._busiest() <= 16 * (workers - 1) + 10 and time.monotonic() < until:
+            time.sleep(0.05)
         stop()
         stopped = time.time()
         asking.join(60)
@@ -62,12 +62,18 @@ class Long:
         sent = self.world.sandbox.sent()
         (error,) = ended
         assert isinstance(error, SQLError), error
-        assert requests <= sent < ROWS
+        assert 40 <= sent < ROWS
         assert took < PROMISED
         time.sleep(1.0)
         assert self.world.sandbox.sent() == sent
         assert max(record.at for record in self.world.sandbox.inference_requests()) < stopped + PROMISED
         return str(error)
+
+    def _busiest(self) -> int:
+        """Return the requests under way, at most 16 a worker; 0 before the first 40."""
+        records = self.world.sandbox.inference_requests()
+        now = time.time()
+        return sum(now - LATENCY < record.at for record in records) if len(records) >= 40 else 0
 
     def stored(self) -> int:
         """Return the number of rows that would cost nothing."""
@@ -140,7 +146,7 @@ def test_a_partitioned_query_ends_as_a_whole(
             world.sql(f"SELECT query_cancel({latest})")
 
     using = f" USING batch_size = 500, track_column = 'id', on_error = 'null'{threads}"
-    error = query.stopped_by(stop, using)
+    error = query.stopped_by(stop, using, workers=2 if threads else 1)
     if way == "stop":
         assert "the query was stopped on request" in error.splitlines()[0]
     assert query.stored() == world.sandbox.sent()

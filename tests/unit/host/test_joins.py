@@ -35,8 +35,8 @@ class Joined:
             self.asked.append((project, model))
             return ours
 
-        joins.protect(is_ours)
-        joins.protect(is_ours)
+        joins.on_and_where_are_passed_on(is_ours)
+        joins.on_and_where_are_passed_on(is_ours)
         self._kind = ApplyPredictorStepCall
 
     def call(self, columns: list[SimpleNamespace], where: Any = None, on: Any = None, using: Any = None) -> Any:

@@ -125,17 +125,13 @@ def test_a_select_stops_the_running_queries_of_its_model(
         assert sent + world.sandbox.sent() == ROWS
 
 
-@pytest.mark.parametrize("threads", ["", ", threads = 2"])
 @pytest.mark.parametrize("way", ["stop", "query_cancel"])
-def test_a_partitioned_query_ends_as_a_whole(
-    world: World, pg: Postgres, long: Callable[..., Long], way: str, threads: str
-) -> None:
+def test_a_partitioned_query_ends_as_a_whole(world: World, pg: Postgres, long: Callable[..., Long], way: str) -> None:
     """Its partitions are queries of their own; those that have not started are not sent either."""
-    number = 34 + 2 * (way == "stop") + bool(threads)
     pg.execute(
         "CREATE TABLE IF NOT EXISTS thousands AS SELECT n AS id, 'text ' || n AS review FROM generate_series(0, 2999) n"
     )
-    query = long(number, "pg.thousands")
+    query = long(34 if way == "stop" else 35, "pg.thousands")
 
     def stop() -> None:
         if way == "stop":
@@ -145,8 +141,8 @@ def test_a_partitioned_query_ends_as_a_whole(
             latest = max(int(one.get("id") or one.get("ID")) for one in noted)
             world.sql(f"SELECT query_cancel({latest})")
 
-    using = f" USING batch_size = 500, track_column = 'id', on_error = 'null'{threads}"
-    error = query.stopped_by(stop, using, workers=2 if threads else 1)
+    using = " USING batch_size = 500, track_column = 'id', on_error = 'null', threads = 2"
+    error = query.stopped_by(stop, using, workers=2)
     if way == "stop":
         assert "the query was stopped on request" in error.splitlines()[0]
     assert query.stored() == world.sandbox.sent()

@@ -12,7 +12,8 @@ from huggingface_api_handler.errors import BY_CODE, MASK, HuggingFaceError, Rate
 CODES = {
     "invalid_settings", "invalid_input", "payload_too_large", "unauthorized", "forbidden", "out_of_credits",
     "model_not_found", "endpoint_gone", "rate_limited", "model_loading", "unavailable", "timeout", "connection",
-    "invalid_answer", "blocked_address", "blocked_file", "budget_exceeded", "deadline_exceeded", "not_attempted", "stopped",
+    "invalid_answer", "blocked_address", "blocked_file", "budget_exceeded", "deadline_exceeded", "not_attempted",
+    "stopped",
 }  # fmt: skip
 
 TOKEN = "hf_" + "q" * 34

@@ -21,6 +21,7 @@ from ..errors import (
     NotAttempted,
     RateLimited,
     ServiceTimeout,
+    Stopped,
     Unavailable,
 )
 from .batches import Batch, Item, Queue
@@ -299,7 +300,7 @@ class Scheduler:
         batch.failures += 1
         batch.error = error
         if self.stopped:
-            return self._fail(batch, error, now)
+            return self._fail(batch, self._final(error), now)
         if self._pass_on(batch, error, now):
             return []
         known = self._evidence(batch, error)
@@ -440,9 +441,16 @@ class Scheduler:
             advice="Run the query again, or raise deadline",
         )
 
+    def _final(self, last: HuggingFaceError) -> HuggingFaceError:
+        """Return the error of rows whose last request failed with ``last`` after the run had stopped."""
+        stopped = self.summary.stopped
+        return _chain(stopped.with_facts(), last) if isinstance(stopped, Stopped) and last.retryable else last
+
     def _reason(self, now: float) -> HuggingFaceError | None:
         """Why nothing more may be sent, if so."""
         stopped = self.summary.stopped
+        if isinstance(stopped, Stopped):
+            return stopped.with_facts()
         if stopped is not None:
             return _not_attempted(stopped)
         if now >= self._deadline:

@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..arguments import EngineSettings, ModelSettings
 from ..cache import Cache, NoCache
-from ..errors import HuggingFaceError, NotAttempted, SettingsError
+from ..errors import HuggingFaceError, NotAttempted, SettingsError, Stopped
 from ..hub.prices import TIMEOUT
 from ..media import loading
 from ..net.transport import Transport
@@ -28,7 +28,7 @@ from ..protocols.detect import Endpoint
 from ..protocols.providers import provider_api
 from ..scheduling.batches import Item
 from ..scheduling.retry import RetryPolicy
-from ..scheduling.worker_pool import Limits, RowResult, WorkerPool
+from ..scheduling.worker_pool import Limits, RowResult, Summary, WorkerPool
 from ..tasks import TASKS
 from ..tasks.task import Batching, Task
 from . import cells as cell_values
@@ -40,6 +40,7 @@ from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker
 from .metrics import query_metrics
 from .runtime import Runtime
+from .stopping import Statement, StopSignal
 from .usage import dollars
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Prediction:
         runtime: connections and what the process has learned of services.
         store: the cache, with counters and runs.
         retry: waits between retries; by default those of ``RetryPolicy``.
+        statement: what the host knows about the statement that the query belongs to.
         conditions: names that WHERE compares with ``=``; ``None``: not known.
     """
 
@@ -65,6 +67,7 @@ class Prediction:
     runtime: Runtime
     store: Cache
     retry: RetryPolicy | None = None
+    statement: Statement = field(default_factory=Statement)
     conditions: Sequence[str] | None = None
 
     def run(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -74,6 +77,7 @@ class Prediction:
             HuggingFaceError: with ``on_error = 'raise'``, the first error that retries cannot fix.
         """
         task = TASKS[self.model.task]
+        StopSignal(self.store, self.statement).refuse_partition()
         self._refuse_filters(frame)
         each = not self.model.execution.use_cache and task.samples(self.model.arguments())
         if len(frame):
@@ -81,9 +85,9 @@ class Prediction:
         else:  # MindsDB drops the columns of an empty frame
             inputs = DistinctInputs.of_no_rows()
         if self.model.execution.dry_run:
-            return self._plan(frame, task, inputs)
+            return self._plan(frame, inputs)
         results = self._results(task, inputs)
-        if self.model.execution.on_error == "raise":
+        if self.model.execution.on_error == "raise" or self._is_stopped_partition(results):
             self._raise_first(inputs, results)
         return self._frame_of(frame, task, inputs, results)
 
@@ -190,24 +194,40 @@ class Prediction:
             timeout=execution.timeout,
         )
         collector.begin()
-        state = "failed"
-        try:
-            reserve = partial(self.store.reserve_requests, rate)
-            states = [self.runtime.service_state((*service, self.caller.tenant)) for service in services]
-            per_day = execution.max_cost_per_day
-            holds = None if costs is None or per_day is None else hold(self.store, self.caller, per_day)
-            pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve, hold=holds)
-            stop = execution.on_error == "raise"
-            sends = [usage.timed(executor) for executor in executors]
-            summary = pool.run(
-                missing, sends, collector.deliver, stop_on_error=stop, began=began, report=collector.report, costs=costs
-            )
+
+        def finished(summary: Summary) -> None:
             collector.report(summary)
-            state = "stopped" if summary.stopped or collector.done < collector.total else "done"
-            self._advise(results, token)
-            note_answers(prices, results, self.caller, self.store)
-        finally:
-            collector.end(state)
+            collector.end("stopped" if summary.stopped or collector.done < collector.total else "done")
+
+        reserve = partial(self.store.reserve_requests, rate)
+        states = [self.runtime.service_state((*service, self.caller.tenant)) for service in services]
+        per_day = execution.max_cost_per_day
+        holds = None if costs is None or per_day is None else hold(self.store, self.caller, per_day)
+        pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve, hold=holds)
+        sends = [usage.timed(executor) for executor in executors]
+        signal = StopSignal(self.store, self.statement, collector.run)
+        stop = execution.on_error == "raise"
+        try:
+            with signal.watched(pool.stop):
+                summary = pool.run(
+                    missing,
+                    sends,
+                    collector.deliver,
+                    stop_on_error=stop,
+                    began=began,
+                    report=collector.report,
+                    finished=finished,
+                    costs=costs,
+                )
+        except BaseException:
+            collector.end("failed")
+            raise
+        if isinstance(summary.stopped, Stopped):  # some requests may not have returned: their answers come too late
+            for item in missing:
+                if results[item.index] is None:
+                    results[item.index] = RowResult(error=summary.stopped, attempts=1, item=item)
+        self._advise(results, token)
+        note_answers(prices, results, self.caller, self.store)
         return collector
 
     def _client(self, transport: Transport, token: str | None, provider: str) -> InferenceAPI:
@@ -235,6 +255,12 @@ class Prediction:
         return execution.use_cache and execution.cache_ttl > 0 and not isinstance(self.store, NoCache)
 
     # Errors
+
+    def _is_stopped_partition(self, results: Sequence[RowResult | None]) -> bool:
+        """Whether this is a partition that was stopped: the host would start the next one if it returned rows."""
+        return bool(self.statement.names) and any(
+            result is not None and isinstance(result.error, Stopped) for result in results
+        )
 
     def _raise_first(self, inputs: DistinctInputs, results: Sequence[RowResult | None]) -> None:
         errors = dict(inputs.refused)
@@ -270,7 +296,7 @@ class Prediction:
 
     # The result
 
-    def _plan(self, frame: pd.DataFrame, task: Task, inputs: DistinctInputs) -> pd.DataFrame:
+    def _plan(self, frame: pd.DataFrame, inputs: DistinctInputs) -> pd.DataFrame:
         cached = self._cached(inputs)
         source = ["cache" if item.key in cached else "request" for item in inputs.items]
         seen: set[int] = set()
@@ -285,29 +311,29 @@ class Prediction:
             else:
                 seen.add(place)
                 plan.append(source[place])
-        columns: dict[str, list[Any]] = {name: [None] * len(plan) for name in self._columns(task)}
+        columns: dict[str, list[Any]] = {name: [None] * len(plan) for name in self.columns()}
         if self.model.execution.on_error == "null":
             columns[f"{self.caller.target}_retryable"] = [False] * len(plan)
         columns[f"{self.caller.target}_plan"] = plan
         planned = pd.DataFrame(columns, index=frame.index, dtype=object)
-        planned[f"{self.caller.target}_cost"] = pd.Series(self._costs(task, inputs, plan), frame.index, "float64")
+        planned[f"{self.caller.target}_cost"] = pd.Series(self._costs(inputs, plan), frame.index, "float64")
         return planned
 
-    def _costs(self, task: Task, inputs: DistinctInputs, plan: list[str]) -> list[float | None]:
+    def _costs(self, inputs: DistinctInputs, plan: list[str]) -> list[float | None]:
         """Return what each row is expected to cost; ``None``: not known."""
         if "request" not in plan:
             return [0.0] * len(plan)
         price, learned = self._prices().expected, Learned.of(self.store.usage(self.caller.scope))
         arguments = self.model.arguments()
-        most = 1 if task.travel is Batching.ONE else self.model.execution.max_batch_size
+        most = 1 if TASKS[self.model.task].travel is Batching.ONE else self.model.execution.max_batch_size
         return [
             learned.cost(inputs.items[place], price, arguments, most) if planned == "request" else 0.0
             for place, planned in zip(inputs.row_to_item, plan, strict=True)
         ]
 
-    def _columns(self, task: Task) -> list[str]:
+    def columns(self) -> list[str]:
         """Return the names of the prediction columns; a dry run has them too, so that the same query can be tried."""
-        target, execution = self.caller.target, self.model.execution
+        task, target, execution = TASKS[self.model.task], self.caller.target, self.model.execution
         names = [target]
         if task.explain:
             names.append(f"{target}_explain")
@@ -324,7 +350,7 @@ class Prediction:
         by_item = [self._finished(item, result) for item, result in zip(inputs.items, results, strict=True)]
         explained = [self._explained(task, result) for result in by_item]
         target = self.caller.target
-        columns: dict[str, list[Any]] = {name: [] for name in self._columns(task)}
+        columns: dict[str, list[Any]] = {name: [] for name in self.columns()}
         seen_in_meta: set[int] = set()
         for row, place in enumerate(inputs.row_to_item):
             if place >= 0:

@@ -314,8 +314,16 @@ class CostBudget:
             account.held -= cost
 
     def report(self, now: float, *, closes: bool = False) -> list[Claim]:
-        """Return the claims that keep the budget of the day up to date; see ``DailyBudget.report``."""
+        """Return the claims that keep the budget of the day up to date; see ``DailyBudget.report``.
+
+        All are to be made, and then reported to ``granted``.
+        """
         return [] if self.daily is None else self.daily.report(now, self._pending, closes=closes)
+
+    def granted(self, claim: Claim, grant: Grant | None, now: float) -> None:
+        """Take what became of a claim; see ``DailyBudget.granted``."""
+        if self.daily is not None:
+            self.daily.granted(claim, grant, now)
 
     def _fitting(self, items: Sequence[Item], free: float) -> int:
         if self._at_most(items) <= free:

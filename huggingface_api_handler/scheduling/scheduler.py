@@ -20,10 +20,11 @@ from ..errors import (
     ModelLoading,
     RateLimited,
     ServiceTimeout,
+    Stopped,
     Unavailable,
 )
 from .batches import Batch, Item, Queue
-from .budget import Claim, CostBudget, Grant, RequestBudget, UnansweredCosts, cost_of_failure
+from .budget import Claim, CostBudget, RequestBudget, UnansweredCosts, cost_of_failure
 from .refusals import Evidence, Fault, SameRefusals, fault_of, not_attempted, row_error, settings_error
 from .results import BatchResult, Limits, RowResult, Summary, latency_step
 from .retry import RetryPolicy
@@ -101,8 +102,8 @@ class Scheduler:
         """Return the next step.
 
         A batch is to be sent, a reservation to be made and reported to ``reserved``, a claim to be made and reported
-        to ``granted``. A number is the time before which there is nothing to do; infinity: not before something has
-        returned.
+        to ``CostBudget.granted``. A number is the time before which there is nothing to do; infinity: not before
+        something has returned.
         """
         if not self._queue.waiting or self._open or self._budget.is_spent or now >= self._deadline:
             return math.inf
@@ -134,15 +135,6 @@ class Scheduler:
     def reserved(self, reservation: Reservation, wait: float | None, now: float) -> None:
         """Report a reservation: seconds to wait for its first token; ``None``: it failed."""
         self._shared_rate.granted(now, reservation, wait)
-
-    def granted(self, claim: Claim, grant: Grant | None, now: float) -> None:
-        """Report what became of a claim; ``None``: it failed."""
-        if self._costs is not None and self._costs.daily is not None:
-            self._costs.daily.granted(claim, grant, now)
-
-    def report_costs(self, now: float, *, closes: bool = False) -> list[Claim]:
-        """Return the claims that report what was spent; all are to be made, and then reported to ``granted``."""
-        return [] if self._costs is None else self._costs.report(now, closes=closes)
 
     def timeout(self, now: float) -> float:
         """Return the seconds that a request sent now may take."""
@@ -196,8 +188,7 @@ class Scheduler:
         if batch.first_sent is None:
             batch.first_sent = now
         self._in_flight.add(batch)
-        service.in_flight += 1
-        batch.in_flight = service.in_flight
+        batch.in_flight = service.sent(now)
         summary.workers = max(summary.workers, len(self._in_flight))
         self._tried_alone = self._tried_alone or len(batch) == 1
 
@@ -210,7 +201,7 @@ class Scheduler:
             error = InvalidAnswer(f"{size} inputs were sent and {len(answers)} answers came back")
             error.cost, error.usage = sent.cost, sent
             return self.failed(batch, error, now)
-        self._returned(batch, sent, sent.requests, sent.cost)
+        self._returned(batch, sent, now, sent.requests, sent.cost)
         seconds = now - batch.started
         summary = self.summary
         summary.compute_seconds += sent.compute_seconds or 0.0
@@ -234,7 +225,7 @@ class Scheduler:
 
     def failed(self, batch: Batch, error: HuggingFaceError, now: float) -> list[RowResult]:
         """Report that the request of ``batch`` ended in ``error``."""
-        self._returned(batch, None, error.requests, cost_of_failure(error))
+        self._returned(batch, None, now, error.requests, cost_of_failure(error))
         if error.usage is not None:
             self.summary.account(batch.items, error.usage, error.cost)
             self._unanswered.charge(batch.items, error.cost, len(batch))
@@ -246,7 +237,7 @@ class Scheduler:
 
     def crashed(self, batch: Batch, exception: BaseException, now: float) -> list[RowResult]:
         """Report that sending ``batch`` raised an exception that is no error of a service. The run ends."""
-        self._returned(batch, None)
+        self._returned(batch, None, now)
         self._services.of(batch).state.breaker.failed(batch.started, now)
         self.stop(exception)
         return self._finish(self._fail(batch, not_attempted(exception), now), now)
@@ -260,9 +251,11 @@ class Scheduler:
         """Return the results of what waits, if nothing more may be sent."""
         return self._finish([], now)
 
-    def _returned(self, batch: Batch, sent: BatchResult | None, requests: int = 1, cost: float | None = None) -> None:
+    def _returned(
+        self, batch: Batch, sent: BatchResult | None, now: float, requests: int = 1, cost: float | None = None
+    ) -> None:
         self._in_flight.remove(batch)
-        self._services.of(batch).in_flight -= 1
+        self._services.of(batch).returned(now)
         more = requests - 1
         self.summary.requests += more
         self.summary.retries += more
@@ -331,7 +324,7 @@ class Scheduler:
         batch.failures += 1
         batch.error = error
         if self.stopped:
-            return self._fail(batch, error, now)
+            return self._fail(batch, self._final(error), now)
         if self._pass_on(batch, error, now):
             return []
         known = self._evidence(batch, error)
@@ -480,9 +473,16 @@ class Scheduler:
             advice="Run the query again, or raise deadline",
         )
 
+    def _final(self, last: HuggingFaceError) -> HuggingFaceError:
+        """Return the error of rows whose last request failed with ``last`` after the run had stopped."""
+        stopped = self.summary.stopped
+        return stopped.with_facts().with_cause(last) if isinstance(stopped, Stopped) and last.retryable else last
+
     def _reason(self, now: float) -> HuggingFaceError | None:
         """Why nothing more may be sent, if so."""
         stopped = self.summary.stopped
+        if isinstance(stopped, Stopped):
+            return stopped.with_facts()
         if stopped is not None:
             return not_attempted(stopped)
         if now >= self._deadline:

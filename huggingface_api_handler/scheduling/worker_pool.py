@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import random as _random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from ..errors import HuggingFaceError
 from .batches import Batch, Item
@@ -15,6 +17,8 @@ from .retry import RetryPolicy
 from .scheduler import Scheduler
 from .service_state import ServiceState
 from .token_bucket import Reservation
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "WorkerPool",
@@ -34,6 +38,7 @@ __all__ = [
 Send = Callable[[Sequence[Item], float], BatchResult]
 Deliver = Callable[[list[RowResult]], None]
 Reserve = Callable[[float, int], "float | None"]
+Finished = Callable[[Summary], None]
 Report = Callable[[Summary], None]
 Hold = Callable[[Claim], "Grant | None"]
 
@@ -78,6 +83,16 @@ class WorkerPool:
         self._random = random
         self._reserve = reserve
         self._hold = hold
+        self._runs: set[_Run] = set()
+
+    def stop(self, cause: HuggingFaceError, grace: float) -> None:
+        """Send nothing more in the runs of this pool. Returns when they have ended, or after ``grace`` seconds.
+
+        A run whose requests have not returned by then ends without them. They are not aborted, since they may be
+        billed: what they return is delivered when it arrives.
+        """
+        for run in list(self._runs):
+            run.stop(cause, grace)
 
     def run(
         self,
@@ -87,6 +102,7 @@ class WorkerPool:
         *,
         stop_on_error: bool = False,
         began: float | None = None,
+        finished: Finished | None = None,
         report: Report | None = None,
         costs: CostBudget | None = None,
     ) -> Summary:
@@ -103,6 +119,8 @@ class WorkerPool:
                 they include; holds up all workers, so must be quick.
             began: when the query began, by the clock: its deadline counts from there; default: now.
             costs: what the run may spend; ``None``: no such limit. One with a budget of the day needs ``hold``.
+            finished: takes the final counts, unless an exception is raised: before this method returns, or, if
+                ``stop`` left requests behind, from another thread when the last of them has returned.
 
         Returns:
             the counts of the run; ``stopped`` says whether and why it ended early.
@@ -124,9 +142,26 @@ class WorkerPool:
                 costs=costs,
             )
         sends = [send] if callable(send) else send
-        return _Run(
-            scheduler, sends, deliver, self._clock, self._sleep, self._reserve, report=report, hold=self._hold
-        ).wait()
+        run = _Run(
+            scheduler,
+            sends,
+            deliver,
+            self._clock,
+            self._sleep,
+            self._reserve,
+            report=report,
+            hold=self._hold,
+            costs=costs,
+        )
+        self._runs.add(run)
+        try:
+            return run.wait(finished or _ignore)
+        finally:
+            self._runs.discard(run)
+
+
+def _ignore(summary: Summary) -> None:
+    """Do nothing with the counts of a run."""
 
 
 class _Run:
@@ -147,11 +182,13 @@ class _Run:
         *,
         report: Report | None,
         hold: Hold | None,
+        costs: CostBudget | None,
     ) -> None:
         self._scheduler = scheduler
         self._report = report
         self._reserve = reserve
         self._hold = hold
+        self._costs = costs
         self._sends = sends
         self._deliver = deliver
         self._clock = clock
@@ -159,6 +196,9 @@ class _Run:
         self._lock = scheduler.lock
         self._woken = threading.Condition(self._lock)
         self._ended = threading.Event()
+        self._released = threading.Event()
+        self._left_behind = False
+        self._finished: Finished = _ignore
         self._workers: list[threading.Thread] = []
         self._idle = 0
         self._has_timer = False
@@ -166,24 +206,41 @@ class _Run:
         self._exception: BaseException | None = None
         self._aborted = False
 
-    def wait(self) -> Summary:
-        """Start the first worker, wait until all have ended, and return the counts."""
+    def stop(self, cause: HuggingFaceError, grace: float) -> None:
+        """Send nothing more; after ``grace`` seconds, end without the requests that have not returned."""
+        self._give_up(cause)
+        if self._ended.wait(grace):
+            return
+        with self._lock:
+            self._left_behind = bool(self._running)
+        self._released.set()
+
+    def _give_up(self, cause: BaseException) -> None:
+        with self._lock:
+            self._scheduler.stop(cause)
+            rest = self._scheduler.sweep(self._clock())
+            self._woken.notify_all()
+        self._hand_over(rest)
+
+    def wait(self, finished: Finished) -> Summary:
+        """Start the first worker, wait until all have ended or are left behind, and return the counts."""
         scheduler = self._scheduler
+        self._finished = finished
         if scheduler.done:
+            finished(scheduler.summary)
             return scheduler.summary
         interrupt: BaseException | None = None
         with self._lock:
             self._start_worker()
         try:
-            self._wait_for_workers()
+            self._wait_for(self._released)
         except BaseException as exception:  # an interrupt of the waiting thread: end in good order, then pass it on
             interrupt = exception
-            with self._lock:
-                scheduler.stop(exception)
-                rest = scheduler.sweep(self._clock())
-                self._woken.notify_all()
-            self._hand_over(rest)
-            self._wait_for_workers()
+            self._give_up(exception)
+            self._wait_for(self._ended)
+        with self._lock:
+            if self._left_behind and interrupt is None:
+                return replace(scheduler.summary)
         for worker in self._workers:
             worker.join()
         self._report_costs(closes=True)
@@ -191,19 +248,21 @@ class _Run:
             raise interrupt
         if self._exception is not None:
             raise self._exception
+        finished(scheduler.summary)
         return scheduler.summary
 
-    def _wait_for_workers(self) -> None:
-        """Wait until all workers have ended; meanwhile report what is spent, which keeps what is held."""
-        while not self._ended.wait(None if self._hold is None else REPORT_EVERY):
+    def _wait_for(self, event: threading.Event) -> None:
+        """Wait for ``event``; meanwhile report what is spent, which keeps what is held."""
+        while not event.wait(None if self._hold is None else REPORT_EVERY):
             self._report_costs()
 
     def _report_costs(self, *, closes: bool = False) -> None:
-        with self._lock:
-            claims = self._scheduler.report_costs(self._clock(), closes=closes)
-        self._make_claims(claims)
+        if self._costs is not None:
+            with self._lock:
+                claims = self._costs.report(self._clock(), closes=closes)
+            self._make_claims(self._costs, claims)
 
-    def _make_claims(self, claims: Sequence[Claim]) -> None:
+    def _make_claims(self, costs: CostBudget, claims: Sequence[Claim]) -> None:
         """Make claims. That may take a while, so it holds no lock."""
         grants: list[Grant | None] = [None] * len(claims)
         try:
@@ -212,7 +271,7 @@ class _Run:
         finally:
             with self._lock:
                 for claim, grant in zip(claims, grants, strict=True):
-                    self._scheduler.granted(claim, grant, self._clock())
+                    costs.granted(claim, grant, self._clock())
 
     def _start_worker(self) -> None:
         name = f"huggingface-worker-{len(self._workers)}"
@@ -239,8 +298,16 @@ class _Run:
         finally:
             with self._lock:
                 self._running -= 1
-                if not self._running:
+                is_last = not self._running
+                left_behind = self._left_behind
+                if is_last:
                     self._ended.set()
+                    self._released.set()
+            if is_last and left_behind:
+                if self._exception is not None:
+                    log.error("a request that a stopped query left behind failed", exc_info=self._exception)
+                self._report_costs(closes=True)
+                self._finished(self._scheduler.summary)
 
     def _stop(self, exception: BaseException) -> None:
         if self._exception is None:
@@ -270,8 +337,8 @@ class _Run:
             self._hand_over(results)
             if isinstance(first, Reservation):
                 self._make(first)
-            elif first is not None:
-                self._make_claims([first])
+            elif first is not None and self._costs is not None:
+                self._make_claims(self._costs, [first])
 
     def _make(self, reservation: Reservation) -> None:
         """Make a reservation. That may take a while, so it holds no lock."""

@@ -146,7 +146,8 @@ def play(
                 assert reserve is not None
                 scheduler.reserved(step, reserve(step.gap, step.count, now), now)
             elif isinstance(step, Claim):
-                scheduler.granted(step, hold(step, now), now)
+                assert costs is not None
+                costs.granted(step, hold(step, now), now)
             else:
                 count += 1
                 assert not under_way.intersection(item.index for item in step.items), "under way twice"
@@ -168,6 +169,6 @@ def play(
                 results += scheduler.answered(batch, result, now)
         watch(now, scheduler)
     results += scheduler.sweep(now)
-    for claim in scheduler.report_costs(now, closes=True):
-        scheduler.granted(claim, hold(claim, now), now)
+    for claim in costs.report(now, closes=True) if costs else []:
+        costs.granted(claim, hold(claim, now), now)
     return now - start, results, scheduler

@@ -277,8 +277,7 @@ class TestMaxCostPerDay:
         claim = costs.wait(items(1), 0.0)
         assert isinstance(claim, Claim)
         store.hold(99, Claim("day 0", 0.0, 0.0, 0.0, 0.6 * store.cap), 0.0)
-        assert costs.daily is not None
-        costs.daily.granted(claim, store.hold(1, claim, 0.0), 0.0)
+        costs.granted(claim, store.hold(1, claim, 0.0), 0.0)
         assert store.held(0.0) == pytest.approx(0.6 * store.cap)
 
     def test_nothing_is_sent_from_a_part_while_more_is_claimed(self) -> None:
@@ -287,7 +286,7 @@ class TestMaxCostPerDay:
         assert costs.daily is not None
         first = costs.wait(items(1), 0.0)
         assert isinstance(first, Claim)
-        costs.daily.granted(first, Grant(1.5 * at_most(items(1)), 0.0, 0.0), 0.0)
+        costs.granted(first, Grant(1.5 * at_most(items(1)), 0.0, 0.0), 0.0)
         assert costs.rows_that_fit(items(1), 0.0) == 1
         costs.daily.is_scarce = False
         assert costs.rows_that_fit(items(2), 0.0) == 0
@@ -343,13 +342,13 @@ class Worker:
         self.results: list[Any] = []
 
     def report(self, now: float, *, closes: bool = False) -> None:
-        for claim in self.scheduler.report_costs(now, closes=closes):
+        for claim in self.costs.report(now, closes=closes):
             self.grants.append((claim, self.store.hold(self.number, claim, now)))
 
     def hear(self, now: float) -> None:
         """Learn what became of claims."""
         for claim, grant in self.grants:
-            self.scheduler.granted(claim, grant, now)
+            self.costs.granted(claim, grant, now)
         self.grants.clear()
 
     def send(self, now: float) -> Batch | None:

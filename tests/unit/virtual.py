@@ -169,6 +169,7 @@ def play(
                 results += scheduler.answered(batch, result, now)
         watch(now, scheduler)
     results += scheduler.sweep(now)
-    for claim in costs.report(now, closes=True) if costs else []:
-        costs.granted(claim, hold(claim, now), now)
+    if costs is not None:
+        for claim in costs.report(now, closes=True):
+            costs.granted(claim, hold(claim, now), now)
     return now - start, results, scheduler

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..arguments import EngineSettings, ModelSettings
 from ..arguments.coercion import as_sql
+from ..arguments.specs import OUTPUT_DIR, PROMPT_TEMPLATE, SYSTEM_PROMPT, ArgumentSpec
 from ..arguments.task_specs import parameter_specs
 from ..arguments.template import parse_template
 from ..cache import Cache
@@ -75,6 +76,8 @@ def task_table(about: Description) -> pd.DataFrame:
     rows += [("output", one.name, one.type, one.meaning, None) for one in (schema.fields if schema else ())]
     if task.explain:
         rows.append(("output", f"{target}_explain", "JSON", task.explain, None))
+    for shared in _shared_arguments(task):
+        rows.append(("argument", shared.name, shared.type, shared.meaning, None))
     for argument in task.arguments:
         meaning = argument.meaning + _choices(argument.choices)
         rows.append(("argument", argument.name, argument.type, meaning, "required" if argument.required else None))
@@ -82,6 +85,16 @@ def task_table(about: Description) -> pd.DataFrame:
         meaning = parameter.meaning + _choices(parameter.choices)
         rows.append(("parameter", parameter.name, parameter.type, meaning, _shown(parameter.default)))
     return _table(("kind", "name", "type", "meaning", "default"), rows)
+
+
+def _shared_arguments(task: Task) -> list[ArgumentSpec]:
+    """Return the arguments that the task shares with others of its kind."""
+    takes = (
+        (PROMPT_TEMPLATE, any(one.template for one in task.inputs)),
+        (SYSTEM_PROMPT, task.chat),
+        (OUTPUT_DIR, task.makes is not None),
+    )
+    return [spec for spec, taken in takes if taken]
 
 
 def _choices(choices: tuple[str, ...]) -> str:
@@ -119,6 +132,9 @@ def args_table(about: Description) -> pd.DataFrame:
     for argument, column in model.columns.items():
         shown = column if isinstance(column, str) else json.dumps(list(column), ensure_ascii=False)
         rows.append((argument, shown, sources.get(argument, "default")))
+    price = model.price or about.engine.price
+    if price is not None:
+        rows.append(("price", _shown(price), "engine" if model.price is None else "model"))
     for name in ("prompt_template", "output_dir"):
         if getattr(model, name) is not None:
             rows.append((name, getattr(model, name), sources.get(name, "default")))

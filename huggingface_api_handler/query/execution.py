@@ -17,7 +17,7 @@ from typing import Any
 from ..arguments import Execution
 from ..arguments.template import Prompt
 from ..cache import Cache
-from ..errors import HuggingFaceError, InvalidAnswer, ServiceTimeout
+from ..errors import AccountError, HuggingFaceError, InvalidAnswer, ModelError, ServiceError, ServiceTimeout
 from ..media import loading
 from ..net.memory_limit import MEMORY
 from ..net.transport import Transport
@@ -29,6 +29,7 @@ from ..scheduling.worker_pool import BatchResult, RowResult
 from ..tasks.task import Answer, Arguments, Kind, Media, Task
 from .advice import too_long_advice
 from .inputs import Caller
+from .metrics import QueryMetrics, Send
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,9 @@ def unpack(stored: bytes) -> tuple[Any, Mapping[str, Any] | None, Mapping[str, A
         return None
     if not isinstance(value, (str, int, float, bool, type(None))) or not isinstance(explain, (dict, type(None))):
         return None
-    request_id = meta.get("request_id") if isinstance(meta, dict) else None
-    return value, explain, {"request_id": request_id if isinstance(request_id, str) else None}
+    told = meta if isinstance(meta, dict) else {}
+    texts = {name: told.get(name) for name in ("request_id", "provider")}
+    return value, explain, {name: text if isinstance(text, str) else None for name, text in texts.items()}
 
 
 def _refused(name: str) -> Any:
@@ -62,7 +64,11 @@ def _refused(name: str) -> Any:
 
 
 class RequestExecutor:
-    """Sends one request for some items: loads media, sends, reads the answers."""
+    """Sends one request for some items: loads media, sends, reads the answers.
+
+    Args:
+        names_provider: whether errors say which provider they come from.
+    """
 
     def __init__(
         self,
@@ -72,8 +78,11 @@ class RequestExecutor:
         roots: tuple[str, ...],
         endpoint: Endpoint,
         columns: Sequence[str | None] = (),
+        *,
+        names_provider: bool = False,
     ) -> None:
         self.task = task
+        self._names = names_provider
         self.arguments = arguments
         self.transport = transport
         self.roots = roots
@@ -92,6 +101,8 @@ class RequestExecutor:
                 _let_go(error)
                 if isinstance(error, InvalidAnswer) and error.misfit is not None and len(items) == 1:
                     self._note_misfit(items[0], error)
+                if self._names and isinstance(error, (AccountError, ModelError, ServiceError)):
+                    error.message = f"{self.endpoint.provider}: {error.message}"
                 if not error.is_too_long:
                     raise
                 raise error.advising(too_long_advice(self.task, error.advice)) from error
@@ -113,6 +124,7 @@ class RequestExecutor:
             request_id=found.response.request_id,
             compute_seconds=found.response.compute_seconds,
             tokens=sum(counted) if counted else None,
+            provider=found.response.provider or self.endpoint.provider,
             requests=found.requests,
         )
 
@@ -158,6 +170,31 @@ def _let_go(error: BaseException) -> None:
         at = at.__cause__ or at.__context__
 
 
+class UsageCounters:
+    """Adds to the counters of a model, and to the metrics where MindsDB serves them.
+
+    Args:
+        store: where the counters are.
+        scope: whose they are.
+        metrics: of this query.
+    """
+
+    def __init__(self, store: Cache, scope: str, metrics: QueryMetrics | None = None) -> None:
+        self._store = store
+        self._scope = scope
+        self._metrics = metrics
+
+    def add(self, counts: Mapping[str, float]) -> None:
+        """Add ``counts``, by the names of ``usage``."""
+        self._store.count(self._scope, counts)
+        if self._metrics is not None:
+            self._metrics.count(counts)
+
+    def timed(self, send: Send) -> Send:
+        """Return ``send`` with the time and tokens of each request observed, if there are metrics."""
+        return send if self._metrics is None else self._metrics.timed(send)
+
+
 class ResultCollector:
     """Collects results as they arrive, from any worker: stores them, counts them and reports progress."""
 
@@ -201,7 +238,9 @@ class ResultCollector:
             assert item is not None
             if error is None:
                 if keeps:
-                    kept[item.key] = pack(result.value, result.explain, {"request_id": result.request_id})
+                    kept[item.key] = pack(
+                        result.value, result.explain, {"request_id": result.request_id, "provider": result.provider}
+                    )
             else:
                 result.error = error.with_facts(attempts=result.attempts or None)
                 errors += result.attempts > 0

@@ -46,6 +46,7 @@ class Caller:
         target: the PREDICT column.
         key: names the model's own token, where it has one. What a private model answered to one
             token is not for another.
+        engine_name: what SQL calls the engine.
     """
 
     tenant: str
@@ -54,6 +55,7 @@ class Caller:
     name: str
     target: str
     key: str | None = None
+    engine_name: str = ""
 
     @property
     def output_columns(self) -> tuple[str, ...]:

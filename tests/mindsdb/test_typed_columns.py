@@ -22,9 +22,10 @@ LARGE = 2**53 + 1
 @pytest.fixture(scope="module")
 def tickets(world: World) -> Iterator[None]:
     world.model(
-        "CREATE MODEL ticket_fields PREDICT facts USING engine = 'hf', task = 'chat-completion', input_column = 'text', "
+        "CREATE MODEL ticket_fields PREDICT facts "
+        "USING engine = 'hf', task = 'chat-completion', input_column = 'text', temperature = 0, "
         "output_schema = 'word text, stars integer, price number, paid boolean, day date, at datetime, tags list, "
-        "mood text in (positive, negative), large integer in (9007199254740993)', temperature = 0"
+        "mood text in (positive, negative), large integer in (9007199254740993)'"
     )
     yield
     world.sql("DROP MODEL ticket_fields")

@@ -167,6 +167,33 @@ def test_every_parameter_of_the_hubs_type_is_described(store: Cache, name: str) 
             assert "  " not in row["meaning"]
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("chat-completion", {"prompt_template", "system_prompt"}), ("text-generation", {"prompt_template"}),
+        ("text-to-image", {"prompt_template", "output_dir"}), ("text-classification", set()),
+    ],
+)  # fmt: skip
+def test_arguments_that_tasks_share_are_described(store: Cache, name: str, arguments: set[str]) -> None:
+    engine = at()
+    about = Description(made(engine, **VARIANTS[name]), engine, CALLER, store)
+    rows = {row["name"]: row for row in describe.describe(about, "task").to_dict("records")}
+    found = {one for one in ("prompt_template", "system_prompt", "output_dir") if one in rows}
+    assert found == arguments
+    assert all(rows[one]["kind"] == "argument" and rows[one]["meaning"] for one in found)
+
+
+def test_no_cell_of_the_task_table_is_odd(store: Cache) -> None:
+    """A meaning is a phrase: it does not begin with punctuation, and tells nothing of the Hub's own code."""
+    engine = at()
+    for name in TASKS:
+        about = Description(made(engine, **VARIANTS[name]), engine, CALLER, store)
+        for row in describe.describe(about, "task").to_dict("records"):
+            assert row["meaning"], (name, row)
+            assert re.match(r"\w|'|`|\(|/|<|\[", row["meaning"]), (name, row)
+            assert not re.search(r"UNUSED|deprecated|``|\bNone\b", row["meaning"]), (name, row)
+
+
 def test_choices_are_described(store: Cache) -> None:
     engine = at()
     about = Description(made(engine, task="text-classification", column="t"), engine, CALLER, store)

@@ -88,12 +88,14 @@ def test_refuses(written: Any, says: str) -> None:
 
 @given(st.text(alphabet="ab (),'\"intext\n", max_size=60))
 def test_any_text_is_read_or_refused(written: str) -> None:
+    said = ""
     try:
         schema = read_schema(written)
     except ValueError as refused:
-        assert len(str(refused)) < 300
+        said = str(refused)
     else:
         assert restored(schema.stored) == schema
+    assert len(said) < 300
 
 
 json_values = st.recursive(
@@ -104,12 +106,11 @@ json_values = st.recursive(
 EVERY = read_schema({kind: kind for kind in TYPES})
 
 
-@given(st.fixed_dictionaries({kind: json_values for kind in TYPES}, optional={"more": json_values}))
+@given(st.fixed_dictionaries(dict.fromkeys(TYPES, json_values), optional={"more": json_values}))
 def test_any_answer_is_refused_or_fits_its_cells(found: dict[str, Any]) -> None:
     try:
         valid = EVERY.validated(found)
-    except NotValid as fault:
-        assert str(fault)
+    except NotValid:
         return
     assert list(valid) == list(TYPES)
     text = json.dumps(valid, allow_nan=False)

@@ -181,8 +181,11 @@ class Prediction:
         ]
         arguments, roots, columns = self.model.arguments(), self.model.media_roots, column_names(task, self.model)
         several = len(endpoints) > 1
+        misfits: dict[str, tuple[str, str]] = {}
         executors = [
-            RequestExecutor(task, arguments, transport, roots, endpoint, columns, names_provider=several)
+            RequestExecutor(
+                task, arguments, transport, roots, endpoint, columns, names_provider=several, misfits=misfits
+            )
             for endpoint in endpoints
         ]
         rate = self.caller.rate(clients[0].service)

@@ -19,12 +19,16 @@ from hypothesis import strategies as st
 from huggingface_api_handler.arguments import ModelSettings, query_settings
 from huggingface_api_handler.cache import Cache, SqliteCache
 from huggingface_api_handler.errors import SettingsError
+from huggingface_api_handler.protocols import ollama, openai, tgi, vllm
+from huggingface_api_handler.protocols.chat import with_response_format
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.query.typed_columns import check_names
 from huggingface_api_handler.sandbox import Sandbox
+from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.output_schema import read_schema
+from huggingface_api_handler.tasks.task import Arguments
 from tests.unit.loopback import Heard, Loopback, answer
-from tests.unit.street import engine, model, predict
+from tests.unit.street import PNG, engine, model, predict
 
 SCHEMA = (
     "word text, stars integer, price number, paid boolean, day date, at datetime, tags list, mood text in (good, bad)"
@@ -309,6 +313,63 @@ def test_another_refusal_says_nothing_of_the_form(desk: Desk) -> None:
     desk.server.speak = desk.chat
     desk.predict(["x"])
     assert forms(desk.chat) == ["json_schema"]
+
+
+def test_requests_that_showed_the_form_are_counted(desk: Desk) -> None:
+    """Also if the answer that they led to does not fit."""
+    desk.chat.forms = frozenset({None})
+    desk.chat.says = {"x": ["no"]}
+    found = desk.predict(["x"], max_retries=0, include_meta=True)
+    assert len(desk.chat.requests) == 3
+    assert json.loads(found["y_meta"].iloc[0])["attempts"] == 3
+
+
+@pytest.mark.parametrize("image", [False, True])
+def test_a_model_without_system_messages(desk: Desk, image: bool) -> None:
+    said: list[list[dict[str, Any]]] = []
+
+    def gemma(heard: Heard, sock: socket.socket) -> None:
+        messages = heard.json()["messages"]
+        if messages[0]["role"] == "system":
+            answer({"error": "Template error: invalid operation: System role not supported"}, 422)(heard, sock)
+            return
+        said.append(messages)
+        answer({"choices": [{"message": {"content": "eks"}, "finish_reason": "stop"}]})(heard, sock)
+
+    desk.server.speak = gemma
+    of = desk.of(system_prompt="Be brief.", **({"image_column": "picture"} if image else {}))
+    found = predict(engine(desk.server), of, {"text": ["x"], "picture": [PNG]}, runtime=desk.runtime)
+    assert found["y"].tolist() == ["eks"]
+    ((message,),) = said
+    if image:
+        assert [part.get("text") for part in message["content"]] == ["Be brief.", "x", None]
+    else:
+        assert message == {"role": "user", "content": "Be brief.\n\nx"}
+
+
+SCHEMA_OF = read_schema("mood text").json_schema
+
+
+@pytest.mark.parametrize(
+    ("protocol", "form", "field"),
+    [
+        (openai, "schema", {"response_format": {"type": "json_schema", "json_schema": {
+            "name": "answer", "schema": SCHEMA_OF, "strict": True}}}),
+        (openai, "object", {"response_format": {"type": "json_object"}}),
+        (openai, "prompt", {}),
+        (vllm, "object", {"response_format": {"type": "json_object"}}),
+        (tgi, "schema", {"response_format": {"type": "json_object", "value": SCHEMA_OF}}),
+        (tgi, "prompt", {}),
+        (ollama, "schema", {"format": SCHEMA_OF, "stream": False}),
+        (ollama, "object", {"format": "json", "stream": False}),
+        (ollama, "prompt", {"stream": False}),
+    ],
+)  # fmt: skip
+def test_each_kind_of_server_is_asked_in_its_own_form(protocol: Any, form: str, field: dict[str, Any]) -> None:
+    args = with_response_format(Arguments({"output_schema": {"mood": {"type": "text"}}}), form)
+    made = protocol.PROTOCOL.encode(TASKS["chat-completion"], [("x", None)], args)
+    assert {name: value for name, value in made.root.items() if name != "messages"} == field
+    assert [one["role"] for one in made.root["messages"]] == ["system", "user"]
 
 
 def test_the_first_request_of_many_shows_the_form(desk: Desk) -> None:

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -485,27 +485,19 @@ def test_examples_that_a_template_renders_otherwise_are_other_examples(desk: Des
     assert [one["messages"][1]["content"] for one in desk.chat.requests] == ["Say y", "y"]
 
 
-def test_what_is_no_answer_in_the_cache_is_asked_again(desk: Desk, store: Cache) -> None:
-    desk.chat.says = {"a": [FULL]}
-    desk.predict(["a"], store=store)
+def test_what_is_no_answer_in_the_cache_is_asked_again(
+    desk: Desk, store: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put = store.put_many
-    keys: list[str] = []
 
-    def spoil(answers: Mapping[str, bytes], *, ttl: float) -> None:
-        keys.extend(answers)
-        put(dict.fromkeys(answers, b'["no JSON", {}, {}]'), ttl=ttl)
+    def spoil(answers: Mapping[str, bytes], *args: Any, **more: Any) -> None:
+        put(dict.fromkeys(answers, b'["no JSON", {}, {}]'), *args, **more)
 
+    monkeypatch.setattr(store, "put_many", spoil)
     desk.chat.says = {"b": [FULL]}
-    spoiled = replace_put(store, spoil)
-    desk.predict(["b"], store=spoiled)
-    assert keys
+    desk.predict(["b"], store=store)
     assert row_of(desk.predict(["b"], store=store), 0) == CELLS
     assert desk.chat.asked("b") == 2
-
-
-def replace_put(store: Cache, put: Callable[..., None]) -> Cache:
-    store.put_many = put  # type: ignore[method-assign]
-    return store
 
 
 # --- the query -------------------------------------------------------------------------------
@@ -513,7 +505,7 @@ def replace_put(store: Cache, put: Callable[..., None]) -> Cache:
 
 def test_a_dry_run_has_the_columns(desk: Desk) -> None:
     found = desk.predict(["a", "a", None], on_error="raise", dry_run=True)
-    assert list(found.columns) == ["y", *FULL, "y_explain", "y_plan"]
+    assert list(found.columns) == ["y", *FULL, "y_explain", "y_plan", "y_cost"]
     assert found["y_plan"].tolist() == ["request", "duplicate", "null"]
     assert found[list(FULL)].isna().all().all()
     assert desk.chat.requests == []

@@ -188,8 +188,8 @@ class Prediction:
             for client, service in zip(clients, services, strict=True)
         ]
         arguments, roots, columns = self.model.arguments(), self.model.media_roots, column_names(task, self.model)
-        several = len(endpoints) > 1
-        shared: dict[str, Any] = {"prices": self._prices(), "names_provider": several, "misfits": {}}
+        several, prices = len(endpoints) > 1, self._prices()
+        shared: dict[str, Any] = {"prices": prices, "names_provider": several, "misfits": {}}
         executors = [
             RequestExecutor(task, arguments, transport, roots, endpoint, columns, **shared) for endpoint in endpoints
         ]

@@ -29,6 +29,7 @@ from .base import BROKEN, Call, Learned, Protocol, Server
 from .chat import learn_form, with_query, with_response_format
 from .client import InferenceAPI, answer_of, time_left
 from .pipeline_requests import WRITES_APART
+from .usage import Usage, usage_of
 
 #: Seconds for which what was found is used.
 LASTS = 600.0
@@ -161,11 +162,13 @@ class Answered:
 
     Attributes:
         response: which they come from.
+        usage: what the response says of its cost.
         requests: made for them; more than one, if the first showed how the server wants them.
     """
 
     answers: list[Answer]
     response: Response
+    usage: Usage
     requests: int = 1
 
 
@@ -278,14 +281,20 @@ class Endpoint:
                 error.requests = requests
                 if requests >= _MAX_FORMS or not self._learn(protocol, error, call, known, of_server):
                     raise
-        with MEMORY.parsing(len(response.content)):
-            answer = answer_of(response)
-            link = media_link(answer) if call.accept != "application/json" and response.is_json else None
-            if link is None:
-                return Answered(protocol.read(task, answer, len(rows), of_server), response, requests)
-        made = self._client.fetch(link, timeout=time_left(ends, time.monotonic()))
-        medium = Media(made.content, made.media_type)
-        return Answered(protocol.read(task, medium, len(rows), of_server), response, requests)
+        usage = usage_of(response, None)
+        try:
+            with MEMORY.parsing(len(response.content)):
+                answer = answer_of(response)
+                usage = usage_of(response, answer)
+                link = media_link(answer) if call.accept != "application/json" and response.is_json else None
+                if link is None:
+                    return Answered(protocol.read(task, answer, len(rows), of_server), response, usage, requests)
+            made = self._client.fetch(link, timeout=time_left(ends, time.monotonic()))
+            medium = Media(made.content, made.media_type)
+            return Answered(protocol.read(task, medium, len(rows), of_server), response, usage, requests)
+        except HuggingFaceError as error:  # what is no answer is billed all the same
+            error.usage = usage
+            raise
 
     def _learn(self, protocol: Protocol, error: HuggingFaceError, call: Call, known: Learned, args: Arguments) -> bool:
         """Say whether a refusal tells another form of the request, or another thread has learned one meanwhile."""

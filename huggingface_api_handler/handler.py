@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import uuid
 from collections.abc import Mapping
@@ -21,7 +22,6 @@ from .arguments import (
 )
 from .arguments.forms import query_form
 from .arguments.specs import HOST_CONDITIONS
-from .arguments.template import parse_template
 from .errors import SettingsError
 from .host import storage, worker
 from .host.patches import apply_patches, purge_predictions
@@ -32,14 +32,16 @@ from .query.advice import unserved
 from .query.commands import run_command
 from .query.cost import price_list
 from .query.describe import Description, describe
-from .query.inputs import tenant_of
+from .query.inputs import read_columns, tenant_of
 from .query.pipeline import Caller, Prediction, open_store
 from .query.runtime import RUNTIME
+from .query.typed_columns import check_names
 from .tasks import TASKS
 
 log = logging.getLogger(__name__)
 
 apply_patches()
+atexit.register(RUNTIME.close)
 
 
 class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
@@ -217,9 +219,9 @@ def _validated(using: Mapping[str, Any] | None, engine: EngineSettings, target: 
 
     # RETRAIN brings a mask for the key, which is read as none; the true one is found in create().
     model = model_settings(using, engine, hub=ask_hub, unserved=unserved)
-    read = [name for column in model.columns.values() for name in ([column] if isinstance(column, str) else column)]
-    if model.prompt_template:
-        read += parse_template(model.prompt_template).columns
+    read = read_columns(TASKS[model.task], model)
+    if model.output_schema is not None:
+        check_names(model.output_schema, read, target)
     if target.lower() in (name.lower() for name in read):
         # MindsDB lays a query's WHERE values over the prediction: the input would be shown for the answer.
         raise SettingsError(

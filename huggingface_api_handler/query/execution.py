@@ -11,6 +11,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..arguments import Execution
 from ..arguments.template import Prompt
 from ..cache import Cache
 from ..cache.base import Throttle
-from ..errors import AccountError, HuggingFaceError, ModelError, ServiceError, ServiceTimeout
+from ..errors import AccountError, HuggingFaceError, InvalidAnswer, ModelError, ServiceError, ServiceTimeout
 from ..media import loading
 from ..net.memory_limit import MEMORY
 from ..net.transport import Transport
@@ -73,6 +74,8 @@ class RequestExecutor:
 
     Args:
         names_provider: whether errors say which provider they come from.
+        misfits: key of an item → its answer that did not fit, which its next request quotes; shared by the
+            executors of a query.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class RequestExecutor:
         *,
         prices: PriceList | None = None,
         names_provider: bool = False,
+        misfits: dict[str, tuple[str, str]] | None = None,
     ) -> None:
         self.prices = prices or PriceList()
         self.task = task
@@ -97,6 +101,7 @@ class RequestExecutor:
         self._columns = [*columns, *[None] * (len(task.inputs) - len(columns))]
         self._media = [one.kind for one in task.inputs]
         self._has_media = any(kind.is_media for kind in self._media)
+        self._misfits = {} if misfits is None else misfits
 
     def __call__(self, items: Sequence[Item], timeout: float) -> BatchResult:
         with MEMORY.request():
@@ -106,6 +111,8 @@ class RequestExecutor:
                 _let_go(error)
                 if error.usage is not None:
                     error.cost = self.prices.cost(error.usage, self.endpoint.provider)[0]
+                if isinstance(error, InvalidAnswer) and error.misfit is not None and len(items) == 1:
+                    self._note_misfit(items[0], error)
                 if self._names and isinstance(error, (AccountError, ModelError, ServiceError)):
                     error.message = f"{self.endpoint.provider}: {error.message}"
                 if not error.is_too_long:
@@ -119,7 +126,10 @@ class RequestExecutor:
         ends = time.monotonic() + timeout
         if self._has_media:
             rows = [self._loaded(row, time_left(ends, time.monotonic())) for row in rows]
-        found = self.endpoint.ask(rows, self.arguments, time_left(ends, time.monotonic()))
+        arguments = self.arguments
+        if self._misfits and len(items) == 1:
+            arguments = replace(arguments, misfit=self._misfits.get(items[0].key))
+        found = self.endpoint.ask(rows, arguments, time_left(ends, time.monotonic()))
         counted = [answer.tokens for answer in found.answers if answer.tokens is not None]
         used, asked = found.usage, self.endpoint.provider
         cost, cost_source = self.prices.cost(used, asked)
@@ -136,6 +146,13 @@ class RequestExecutor:
             provider=used.provider or asked,
             requests=found.requests,
         )
+
+    def _note_misfit(self, item: Item, error: InvalidAnswer) -> None:
+        """Keep an item's answer that does not fit for its next request, which quotes it; the second one is final."""
+        if self._misfits.pop(item.key, None) is not None:
+            error.retryable = False
+        elif error.misfit is not None:
+            self._misfits[item.key] = error.misfit
 
     def _loaded(self, row: tuple[Any, ...], timeout: float) -> tuple[Any, ...]:
         loaded = tuple(

@@ -7,8 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..errors import BudgetExceeded, HuggingFaceError, InvalidAnswer, ServiceTimeout
-from ..net.exception_mapping import may_have_arrived
+from ..errors import BudgetExceeded, ConnectionFailed, HuggingFaceError, InvalidAnswer, ServiceTimeout
 from .batches import Batch, Item
 from .results import BatchResult
 
@@ -45,7 +44,7 @@ class RequestBudget:
 
 
 #: (items of one request) → the most USD that the request may cost. More items never cost less.
-AtMost = Callable[[Sequence[Item]], float]
+UpperEstimate = Callable[[Sequence[Item]], float]
 
 #: Sums of USD are rounded: a part of this size of a limit is no excess.
 ROUNDING = 1e-9
@@ -237,7 +236,7 @@ class CostBudget:
 
     def __init__(
         self,
-        at_most: AtMost,
+        at_most: UpperEstimate,
         max_cost: float | None = None,
         daily: DailyBudget | None = None,
         *,
@@ -382,8 +381,7 @@ def cost_of_failure(error: HuggingFaceError) -> float | None:
     """Return the USD that a failed request cost; ``None``: it may have been carried out and billed."""
     if error.cost is not None:
         return error.cost
-    may_be_billed = isinstance(error, (ServiceTimeout, InvalidAnswer)) or may_have_arrived(error)
-    return None if may_be_billed else 0.0
+    return None if isinstance(error, (ServiceTimeout, ConnectionFailed, InvalidAnswer)) else 0.0
 
 
 def _rounded_up(amount: float) -> str:

@@ -435,7 +435,7 @@ def test_spending_never_exceeds_a_limit(
         cost = order.random() * at_most(batch.items)
         fault = next(coming)
         refused = isinstance(fault, HuggingFaceError) and not isinstance(
-            fault, (errors.ServiceTimeout, errors.InvalidAnswer)
+            fault, (errors.ServiceTimeout, errors.ConnectionFailed, errors.InvalidAnswer)
         )
         billed[worker.number] += 0.0 if refused else cost
         known = BatchResult(doubled(batch.items), cost=cost)

@@ -69,12 +69,13 @@ def client(
     bill_to: str | None = None,
     provider: str | None = None,
     timeout: float | None = None,
+    session: str | None = None,
 ) -> InferenceAPI:
     """Return the client for a model: of its endpoint, of hf-inference, or of a provider."""
     kind = InferenceAPI if endpoint or provider in _PLAIN else ProviderAPI
     return kind(
         transport, token=token, base_url=base_url, endpoint=endpoint, model=model, bill_to=bill_to,
-        provider=provider or "auto", timeout=timeout,
+        provider=provider or "auto", timeout=timeout, session=session,
     )  # fmt: skip
 
 
@@ -110,7 +111,7 @@ class ProviderAPI(InferenceAPI):
         provider, helper = served.provider, provider_registry.helper(served.provider, task.name)
         base = self._provider_base(provider)
         url = f"{base}/{_said(lambda: helper._prepare_route(served.provider_id, 'hf_')).lstrip('/')}"
-        headers = {**self._bill_header(url), **_extra_headers(helper, left)}
+        headers = {**self._billing(url), **_extra_headers(helper, left)}
         body = _body(helper, served, call, str(self._model), url)
         if jobs.begins(provider, url):
             reply = self._begun(provider, url, headers, body, left, task.max_answer_bytes)
@@ -147,10 +148,6 @@ class ProviderAPI(InferenceAPI):
 
     def _provider_base(self, provider: str) -> str:
         return f"{self._base_url.removesuffix('/hf-inference')}/{quote(provider, safe='')}"
-
-    def _bill_header(self, url: str) -> dict[str, str]:
-        home = self._bill_to and self._transport.policy.is_primary(url)
-        return {"X-HF-Bill-To": str(self._bill_to)} if home else {}
 
     # -- queued work
 

@@ -117,9 +117,9 @@ class Execution:
     deadline: float | None = _argument(None, "maximum seconds per query", above=0, most=7 * _DAY, example="600")
     max_requests: int | None = _argument(None, "maximum requests per query", least=1, most=10**9, example="1000")
     include_meta: bool = _argument(
-        False, "add a JSON column with the source, attempts and latency of each answer", example="true"
+        False, "add a JSON column with the source, attempts, latency and cost of each answer", example="true"
     )
-    dry_run: bool = _argument(False, "send nothing and show what would be sent", example="true")
+    dry_run: bool = _argument(False, "send nothing and show what would be sent, and at what cost", example="true")
 
 
 #: The arguments that ``Execution`` holds, in its order.

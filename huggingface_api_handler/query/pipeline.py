@@ -426,7 +426,7 @@ class Prediction:
                 "request_id": result.request_id,
                 "input_tokens": result.input_tokens if is_sent else 0,
                 "output_tokens": result.output_tokens if is_sent else 0,
-                "cost": result.cost if is_sent else 0,
+                "cost": (None if result.cost is None else round(result.cost, 15)) if is_sent else 0,
                 "cost_source": result.cost_source if is_sent else None,
             },
             ensure_ascii=False,

@@ -664,6 +664,6 @@ def test_the_upper_estimate_of_a_chat_covers_all_that_is_sent() -> None:
     asked = chat.messages({"role": "user", "content": row}, replace(arguments, misfit=("", "x" * 200)))
     asked_for = chat.with_response_format(arguments, "schema").parameters["response_format"]
     sent = sum(len(one["content"].encode()) + 16 for one in asked) + 50 + len(json.dumps(asked_for["json_schema"]))
-    estimate = upper_estimate([item(row)], arguments, Price(input=1e6), task=CHAT, timeout=60.0)
+    estimate = upper_estimate([item(row, None)], arguments, Price(input=1e6), task=CHAT, timeout=60.0)
     assert estimate is not None
     assert sent <= estimate <= 4 * sent

@@ -248,7 +248,7 @@ class Protocol:
 
     def batching(self, task: Task) -> Batching:
         """Return how rows share requests."""
-        return self.serving(task).batching or task.travel
+        return self.serving(task).batching or task.batching
 
     def encode(self, task: Task, rows: Sequence[Row], args: Arguments) -> Call:
         """Return the content of the request for ``rows``.

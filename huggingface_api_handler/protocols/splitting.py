@@ -285,4 +285,4 @@ split_pairs_labels = partial(split_labels, takes_pairs=True)
 
 def split_for(task: Task) -> Split:
     """Return the split of a task's answers; an answer to a request of one row is that row's."""
-    return split_single if task.travel is Batching.ONE else SPLITS[task.name]
+    return split_single if task.batching is Batching.ONE else SPLITS[task.name]

@@ -121,7 +121,7 @@ def collect_inputs(
     inputs = _input_cells(frame, task, model)
     needed = [position for position, one in enumerate(task.inputs) if one.required]
     own = [position for position, one in enumerate(task.inputs) if _is_the_rows_own(one, model)]
-    grouped = task.travel is Batching.GROUP
+    grouped = task.batching is Batching.GROUP
     has_media = any(one.kind.is_media for one in task.inputs)
     # To Python 1, 1.0 and True are equal; to a model they need not be.
     has_numbers = any(one.kind is Kind.RECORD for one in task.inputs)

@@ -162,7 +162,7 @@ class Task:
         inputs: the columns that feed it.
         decode: (one row's part of an answer, arguments) → its ``Answer``, or ``InvalidAnswer``. The part is parsed
             JSON, or ``Media`` if the service sent something else.
-        travel: how rows may share requests.
+        batching: how rows may share requests.
         explain: what ``<target>_explain`` holds; empty: there is no such column.
         aliases: other names by which the task is asked for.
         arguments: USING arguments of its own.
@@ -182,7 +182,7 @@ class Task:
     answer: str
     inputs: tuple[Input, ...]
     decode: Callable[[Any, Arguments], Answer]
-    travel: Batching
+    batching: Batching
     example: Example
     explain: str = ""
     aliases: tuple[str, ...] = ()

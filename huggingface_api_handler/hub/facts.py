@@ -173,7 +173,7 @@ def whoami(token: str, timeout: float = 10.0, *, endpoint: str | None = None) ->
 
 
 def is_hub(url: str) -> bool:
-    """Say whether ``url`` is at Hugging Face: at its own hosts, or where ``HF_ENDPOINT`` says that the Hub is."""
+    """Return whether ``url`` is at Hugging Face: at its own hosts, or where ``HF_ENDPOINT`` says that the Hub is."""
     try:
         parsed = parse_url(url)
         own = os.environ.get("HF_ENDPOINT")

@@ -1,4 +1,4 @@
-"""Tasks about sound: what is said, what it is, what it is made of, and speaking."""
+"""Audio tasks: speech recognition, classification, separation and synthesis."""
 
 from __future__ import annotations
 

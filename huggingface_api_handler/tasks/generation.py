@@ -61,7 +61,7 @@ TRANSLATION = Task(
 
 
 def generation_samples(args: Arguments) -> bool:
-    """Say whether the service draws lots: only where asked to, and with no seed."""
+    """Return whether the service draws lots: only where asked to, and with no seed."""
     given = args.parameters
     drawn = given.get("do_sample") or any(given.get(name) for name in ("temperature", "top_p", "typical_p"))
     return bool(drawn) and given.get("seed") is None
@@ -86,7 +86,7 @@ TEXT_GENERATION = Task(
 
 
 def chat_samples(args: Arguments) -> bool:
-    """Say whether the service draws lots: it does unless told not to."""
+    """Return whether the service samples: it does unless do_sample is false."""
     given: Mapping[str, Any] = args.parameters
     return given.get("temperature") != 0 and given.get("seed") is None
 

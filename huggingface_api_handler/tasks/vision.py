@@ -18,7 +18,7 @@ FILMS = ((samples.avi(b"one"),), (samples.avi(b"two"),))
 
 
 def makes_another(args: Arguments) -> bool:
-    """Say whether the service draws lots: it does unless a seed is given."""
+    """Return whether the service draws lots: it does unless a seed is given."""
     return args.parameters.get("seed") is None
 
 

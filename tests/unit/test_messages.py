@@ -739,7 +739,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "a file that is not there": (
         Query(model=IMAGE, cells={"picture": ["cat.png"]}, engine={"media_roots": "/srv/media"}),
         "there is no such file inside the engine's media_roots (task image-classification, model org/name, row "
-        "1, column picture). Look at its name, and whether it lies on the server that runs MindsDB. To go past "
+        "1, column picture). Check the path; the file must be on the server that runs MindsDB. To go past "
         "rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a URL of the inside network": (
@@ -763,7 +763,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "a text for a picture": (
         Query(model=IMAGE, cells={"picture": ["a picture of a cat"]}),
         "the cell holds neither bytes, a URL, a data URI, base64 text nor the path of an image (task "
-        "image-classification, model org/name, row 1, column picture). Look whether the model reads the right "
+        "image-classification, model org/name, row 1, column picture). Check that the model reads the right "
         "column (DESCRIBE <model>.args). To go past rows that fail, and see which, write USING on_error = "
         "'null'.",
     ),

@@ -91,7 +91,7 @@ class World:
     def gets(self) -> list[Heard]:
         return [
             heard for heard in self.router.heard
-            if heard.method == "GET" and not heard.target.startswith("/api/models/")
+            if heard.method == "GET" and not heard.target.startswith(("/api/models/", "/v1/models/"))
         ]  # fmt: skip
 
     def asked_the_hub(self) -> int:

@@ -867,8 +867,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     # --- the query
     "a column that is not there": (
         Query(cells={"review": ["x"]}),
-        "the query gives no column 'text', which the model reads as input_column; it gives: 'review'. Look at "
-        "the spelling, in ON m.text = t.<your column> too, and name the table first: FROM <your table> AS t "
+        "the query gives no column 'text', which the model reads as input_column; it gives: 'review'. Check the "
+        "spelling, in ON m.text = t.<your column> too, and name the table first: FROM <your table> AS t "
         "JOIN <the model> AS m; or write USING input_column = '<your column>'.",
     ),
     "a column that is there twice": (

@@ -26,3 +26,16 @@ def test_the_drawing_shows_the_layers_of_the_contract() -> None:
 def test_every_folder_has_one_line() -> None:
     folders = sorted(f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py"))
     assert sorted(re.findall(r"^\| `(\w+/)`", _structure(), re.MULTILINE)) == folders
+
+
+def test_every_named_file_and_function_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("\n## Structure\n")[2]
+    for line in text.splitlines():
+        names = re.findall(r"`([\w/.]+)`", line)
+        files = [name for name in names if re.fullmatch(r"(\w+/)+\w+\.py", name)]
+        for name in files:
+            assert (PACKAGE / name).is_file() or (ROOT / name).is_file(), name
+        if line.startswith("| ") and len(files) == 1:
+            for name in names:
+                if name.isidentifier() and not line.startswith(f"| the default, bounds and description of `{name}`"):
+                    assert re.search(rf"\b{name}\b", (PACKAGE / files[0]).read_text("utf-8")), line

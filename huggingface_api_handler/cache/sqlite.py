@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .base import CREDIT, batched, longest_wait
+from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
 from .persistent import PersistentCache
-from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, this_process, with_state
+from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, has_ended, this_process, with_state
 from .sqlite_file import SqliteFile
 
 #: A new table needs no new version, and files of older versions of this package gain it when they are opened. A
@@ -24,6 +25,10 @@ TABLES = {
         " started REAL, updated REAL, state TEXT, pid INTEGER, host TEXT, rate REAL NOT NULL DEFAULT 0) WITHOUT ROWID"
     ),
     "paces": "(pace TEXT PRIMARY KEY, turn REAL NOT NULL) WITHOUT ROWID",
+    "claims": (
+        "(scope TEXT, holder TEXT, keys TEXT NOT NULL, pid INTEGER NOT NULL, host TEXT NOT NULL, expires REAL NOT NULL,"
+        " PRIMARY KEY (scope, holder))"
+    ),
 }
 INDEXES = ("CREATE INDEX IF NOT EXISTS runs_by_scope ON runs (scope, started)",)
 #: Statements that bring a file of a version to the next.
@@ -188,6 +193,43 @@ class SqliteCache(PersistentCache):
             waits.append(at - now)
 
         return waits[-1] if self.file.write(write) else None
+
+    # Claims
+
+    def claim(self, scope: str, keys: Iterable[str], holder: str) -> Claim:
+        wanted = frozenset(keys)
+        claims: list[Claim] = []
+
+        def write(connection: sqlite3.Connection) -> None:
+            now = self._clock()
+            # What expires later than that was written before a clock was set back.
+            connection.execute("DELETE FROM claims WHERE expires NOT BETWEEN ? AND ?", (now, now + 2 * CLAIM_KEPT_FOR))
+            rows = connection.execute("SELECT holder, pid, host, keys FROM claims WHERE scope = ?", (scope,))
+            claim = grant(wanted, {one: unpacked(held) for one, *process, held in rows if not has_ended(*process)})
+            if claim.granted:
+                own = (scope, holder, packed(claim.granted), *this_process(None), now + CLAIM_KEPT_FOR)
+                connection.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?)", own)
+            claims.append(claim)
+
+        return claims[-1] if self.file.write(write) else Claim(wanted)
+
+    def renew_claim(self, scope: str, holder: str) -> None:
+        own = (self._clock() + CLAIM_KEPT_FOR, scope, holder)
+        self.file.write(
+            lambda connection: connection.execute("UPDATE claims SET expires = ? WHERE scope = ? AND holder = ?", own)
+        )
+
+    def release_claim(self, scope: str, holder: str) -> None:
+        self.file.write(
+            lambda connection: connection.execute("DELETE FROM claims WHERE scope = ? AND holder = ?", (scope, holder))
+        )
+
+    def claim_holders(self, scope: str) -> set[str]:
+        rows = self._select(
+            "SELECT holder, pid, host FROM claims WHERE scope = ? AND expires BETWEEN ? AND ?",
+            scope, self._clock(), self._clock() + 2 * CLAIM_KEPT_FOR,
+        )  # fmt: skip
+        return {holder for holder, *process in rows if not has_ended(*process)}
 
     def close(self) -> None:
         self.file.close()

@@ -31,6 +31,7 @@ from ..tasks.task import Task
 from . import cells as cell_values
 from .advice import Adviser
 from .cells import HOST_COLUMNS
+from .claims import send_once
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker
 from .metrics import query_metrics
@@ -110,25 +111,14 @@ class Prediction:
 
     # Cache and requests
 
-    def _cached(self, inputs: DistinctInputs) -> dict[str, bytes]:
-        if not self.model.execution.use_cache or not inputs.items:
+    def _cached(self, items: Sequence[Item]) -> dict[str, bytes]:
+        if not self.model.execution.use_cache or not items:
             return {}
-        return self.store.get_many([item.key for item in inputs.items])
+        return self.store.get_many([item.key for item in items])
 
     def _results(self, task: Task, inputs: DistinctInputs) -> list[RowResult | None]:
         results: list[RowResult | None] = [None] * len(inputs.items)
-        cached = self._cached(inputs)
-        missing: list[Item] = []
-        for item in inputs.items:
-            found = unpack(cached[item.key]) if item.key in cached else None
-            if found is None:
-                missing.append(item)
-            else:
-                value, explain, meta = found
-                results[item.index] = RowResult(
-                    value, explain, source="cache", request_id=meta.get("request_id"), item=item
-                )
-        del cached
+        missing = self._take_cached(inputs.items, results)
         usage = UsageCounters(self.store, self.caller.scope, query_metrics(self.runtime, self.caller, self.model))
         usage.add(
             {
@@ -141,12 +131,55 @@ class Prediction:
         if inputs.refused and self.model.execution.on_error == "raise":
             return results  # the query ends with that row's error: pay for nothing more
         if missing:
-            self._send(task, missing, results, usage)
+            self._send_once(task, missing, results, usage)
         return results
 
-    def _send(self, task: Task, missing: list[Item], results: list[RowResult | None], usage: UsageCounters) -> None:
+    def _take_cached(self, items: Sequence[Item], results: list[RowResult | None]) -> list[Item]:
+        """Put the stored answers of ``items`` into ``results``, and return the items without one."""
+        cached = self._cached(items)
+        missing: list[Item] = []
+        for item in items:
+            found = unpack(cached[item.key]) if item.key in cached else None
+            if found is None:
+                missing.append(item)
+            else:
+                value, explain, meta = found
+                results[item.index] = RowResult(
+                    value, explain, source="cache", request_id=meta.get("request_id"), item=item
+                )
+        return missing
+
+    def _send_once(
+        self, task: Task, missing: list[Item], results: list[RowResult | None], usage: UsageCounters
+    ) -> None:
+        """Send what is missing, but for what another query is sending: its answers come by the cache."""
+        execution, began = self.model.execution, time.monotonic()
+
+        def lookup(items: Sequence[Item]) -> list[Item]:
+            rest = self._take_cached(items, results)
+            usage.add({"cached": len(items) - len(rest)})
+            return rest
+
+        def send(items: Sequence[Item]) -> bool:
+            return self._send(task, items, results, usage, began)
+
+        if not self._keeps:
+            send(missing)
+            return
+        patience = math.inf if execution.deadline is None else execution.deadline / 2
+        in_parts = execution.max_requests is None
+        send_once(missing, self.store, self.caller.scope, lookup, send, patience=patience, in_parts=in_parts)
+
+    def _send(
+        self,
+        task: Task,
+        missing: Sequence[Item],
+        results: list[RowResult | None],
+        usage: UsageCounters,
+        began: float,
+    ) -> bool:
+        """Send items; return whether the query goes on."""
         execution = self.model.execution
-        began = time.monotonic()
         given_by: TokenOf = (
             "model" if self.model.token else "engine" if self.engine.token_source == "engine" else "server"
         )
@@ -189,10 +222,11 @@ class Prediction:
             stop = execution.on_error == "raise"
             summary = pool.run(missing, usage.timed(executor), collector.deliver, stop_on_error=stop, began=began)
             state = "stopped" if summary.stopped or collector.done < collector.total else "done"
-            self._advise(results, token)
+            self._advise([results[item.index] for item in missing], token)
             usage.add(counters(summary))
         finally:
             collector.end(state)
+        return summary.stopped is None
 
     def _advise(self, results: Sequence[RowResult | None], token: str | None) -> None:
         """Add to the errors of all rows what to do: which provider serves the model, where to request access."""
@@ -243,7 +277,7 @@ class Prediction:
     # The result
 
     def _plan(self, frame: pd.DataFrame, task: Task, inputs: DistinctInputs) -> pd.DataFrame:
-        cached = self._cached(inputs)
+        cached = self._cached(inputs.items)
         source = ["cache" if item.key in cached else "request" for item in inputs.items]
         seen: set[int] = set()
         plan: list[str] = []

@@ -149,6 +149,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             name=name,
             target=str(kept["target"]),
             engine_name=storage.engine_name(engine_storage),
+            project=storage.project_name(self.model_storage),
         )
         return engine, model, caller
 

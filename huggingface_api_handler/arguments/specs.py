@@ -148,7 +148,8 @@ MODEL_NAME = ArgumentSpec(
 )  # fmt: skip
 PROVIDER = ArgumentSpec(
     "provider", "list",
-    "the Inference Provider that runs the model; for chat-completion also fastest, cheapest or preferred",
+    "the Inference Provider that runs the model, or several in order of preference; for chat-completion also fastest, "
+    "cheapest or preferred",
     default="hf-inference (chat-completion: auto)", example="'hf-inference'", levels=(MODEL_LEVEL,),
 )  # fmt: skip
 ENDPOINT = ArgumentSpec(

@@ -203,6 +203,13 @@ def engine_of(storage: ModelStorage) -> tuple[str, HandlerStorage]:
     return str(record.name), HandlerStorage(record.integration_id)
 
 
+def project_name(storage: ModelStorage) -> str:
+    """Return the name of the model's project in SQL."""
+    record = db.session.get(db.Predictor, storage.predictor_id)
+    project = None if record is None else db.session.get(db.Project, record.project_id)
+    return "mindsdb" if project is None else str(project.name)
+
+
 def engine_name(storage: HandlerStorage) -> str:
     """Return the engine's name in SQL, an empty string if it does not exist any more."""
     record = db.session.get(db.Integration, storage.integration_id)

@@ -16,7 +16,7 @@ from typing import Any
 from ..arguments import Execution
 from ..arguments.template import Prompt
 from ..cache import Cache
-from ..errors import HuggingFaceError, ServiceTimeout
+from ..errors import AccountError, HuggingFaceError, ModelError, ServiceError, ServiceTimeout
 from ..media import loading
 from ..net.memory_limit import MEMORY
 from ..net.transport import Transport
@@ -53,8 +53,9 @@ def unpack(stored: bytes) -> tuple[Any, Mapping[str, Any] | None, Mapping[str, A
         return None
     if not isinstance(value, (str, int, float, bool, type(None))) or not isinstance(explain, (dict, type(None))):
         return None
-    request_id = meta.get("request_id") if isinstance(meta, dict) else None
-    return value, explain, {"request_id": request_id if isinstance(request_id, str) else None}
+    told = meta if isinstance(meta, dict) else {}
+    texts = {name: told.get(name) for name in ("request_id", "provider")}
+    return value, explain, {name: text if isinstance(text, str) else None for name, text in texts.items()}
 
 
 def _refused(name: str) -> Any:
@@ -62,7 +63,11 @@ def _refused(name: str) -> Any:
 
 
 class RequestExecutor:
-    """Sends one request for some items: loads media, sends, reads the answers."""
+    """Sends one request for some items: loads media, sends, reads the answers.
+
+    Args:
+        names_provider: whether errors say which provider they come from.
+    """
 
     def __init__(
         self,
@@ -72,8 +77,11 @@ class RequestExecutor:
         roots: tuple[str, ...],
         endpoint: Endpoint,
         columns: Sequence[str | None] = (),
+        *,
+        names_provider: bool = False,
     ) -> None:
         self.task = task
+        self._names = names_provider
         self.arguments = arguments
         self.transport = transport
         self.roots = roots
@@ -88,6 +96,8 @@ class RequestExecutor:
                 return self._sent(items, timeout)
             except HuggingFaceError as error:
                 _let_go(error)
+                if self._names and isinstance(error, (AccountError, ModelError, ServiceError)):
+                    error.message = f"{self.endpoint.provider}: {error.message}"
                 if not error.is_too_long:
                     raise
                 raise error.advising(too_long_advice(self.task, error.advice)) from error
@@ -106,6 +116,7 @@ class RequestExecutor:
             request_id=found.response.request_id,
             compute_seconds=found.response.compute_seconds,
             tokens=sum(counted) if counted else None,
+            provider=found.response.provider or self.endpoint.provider,
             requests=found.requests,
         )
 
@@ -212,7 +223,9 @@ class ResultCollector:
             assert item is not None
             if error is None:
                 if keeps:
-                    kept[item.key] = pack(result.value, result.explain, {"request_id": result.request_id})
+                    kept[item.key] = pack(
+                        result.value, result.explain, {"request_id": result.request_id, "provider": result.provider}
+                    )
             else:
                 result.error = error.with_facts(attempts=result.attempts or None)
                 errors += result.attempts > 0

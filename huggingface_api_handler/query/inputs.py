@@ -47,6 +47,7 @@ class Caller:
         key: names the model's own token, where it has one. What a private model answered to one
             token is not for another.
         engine_name: what SQL calls the engine.
+        project: what SQL calls the model's project.
     """
 
     tenant: str
@@ -56,6 +57,7 @@ class Caller:
     target: str
     key: str | None = None
     engine_name: str = ""
+    project: str = "mindsdb"
 
     @property
     def output_columns(self) -> tuple[str, ...]:

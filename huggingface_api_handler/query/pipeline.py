@@ -20,7 +20,9 @@ from ..arguments import EngineSettings, ModelSettings
 from ..cache import Cache, NoCache
 from ..errors import HuggingFaceError, NotAttempted, SettingsError
 from ..media import loading
+from ..net.transport import Transport
 from ..net.url_policy import TokenOf, UrlPolicy
+from ..protocols.client import InferenceAPI
 from ..protocols.detect import Endpoint
 from ..protocols.providers import provider_api
 from ..scheduling.batches import Item
@@ -145,7 +147,7 @@ class Prediction:
             else:
                 value, explain, meta = found
                 results[item.index] = RowResult(
-                    value, explain, source="cache", request_id=meta.get("request_id"), item=item
+                    value, explain, source="cache", item=item, request_id=meta["request_id"], provider=meta["provider"]
                 )
         return missing
 
@@ -186,26 +188,23 @@ class Prediction:
         policy = UrlPolicy((self.engine.base_url,), self.engine.allowed_hosts, given_by)
         transport = self.runtime.transport(policy)
         token = _revealed(self.model.token) or _revealed(self.engine.token)
-        client = provider_api.client(
-            transport,
-            token=token,
-            base_url=self.model.base_url or self.engine.base_url,
-            endpoint=self.model.endpoint,
-            model=self.model.model,
-            bill_to=self.engine.bill_to,
-            provider=self.model.providers[0],
-            timeout=execution.timeout,
-        )
-        service = (client.service, self.caller.engine)
-        rate = self.caller.rate(client.service)
-        endpoint = Endpoint(
-            client, task, self.runtime.findings(service), min(execution.timeout, execution.deadline or math.inf)
-        )
-        columns = column_names(task, self.model)
-        executor = RequestExecutor(task, self.model.arguments(), transport, self.model.media_roots, endpoint, columns)
+        clients = [self._client(transport, token, provider) for provider in self.model.providers]
+        patience = min(execution.timeout, execution.deadline or math.inf)
+        services = [(client.service, self.caller.engine) for client in clients]
+        endpoints = [
+            Endpoint(client, task, self.runtime.findings(service), patience)
+            for client, service in zip(clients, services, strict=True)
+        ]
+        arguments, roots, columns = self.model.arguments(), self.model.media_roots, column_names(task, self.model)
+        several = len(endpoints) > 1
+        executors = [
+            RequestExecutor(task, arguments, transport, roots, endpoint, columns, names_provider=several)
+            for endpoint in endpoints
+        ]
+        rate = self.caller.rate(clients[0].service)
         collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results)
         limits = Limits(
-            max_batch_size=endpoint.batch_size(execution.max_batch_size),
+            max_batch_size=min(endpoint.batch_size(execution.max_batch_size) for endpoint in endpoints),
             max_concurrency=execution.max_concurrency,
             requests_per_minute=execution.requests_per_minute,
             deadline=execution.deadline,
@@ -213,20 +212,33 @@ class Prediction:
             max_retries=execution.max_retries,
             timeout=execution.timeout,
         )
-        service_state = self.runtime.service_state((*service, self.caller.tenant))
         collector.begin()
         state = "failed"
         try:
             reserve = partial(self.store.reserve_requests, rate)
-            pool = WorkerPool(limits, state=service_state, retry=self.retry, reserve=reserve)
+            states = [self.runtime.service_state((*service, self.caller.tenant)) for service in services]
+            pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve)
             stop = execution.on_error == "raise"
-            summary = pool.run(missing, usage.timed(executor), collector.deliver, stop_on_error=stop, began=began)
+            sends = [usage.timed(executor) for executor in executors]
+            summary = pool.run(missing, sends, collector.deliver, stop_on_error=stop, began=began)
             state = "stopped" if summary.stopped or collector.done < collector.total else "done"
             self._advise([results[item.index] for item in missing], token)
             usage.add(counters(summary))
         finally:
             collector.end(state)
         return summary.stopped is None
+
+    def _client(self, transport: Transport, token: str | None, provider: str) -> InferenceAPI:
+        return provider_api.client(
+            transport,
+            token=token,
+            base_url=self.model.base_url or self.engine.base_url,
+            endpoint=self.model.endpoint,
+            model=self.model.model,
+            bill_to=self.engine.bill_to,
+            provider=provider,
+            timeout=self.model.execution.timeout,
+        )
 
     def _advise(self, results: Sequence[RowResult | None], token: str | None) -> None:
         """Add to the errors of all rows what to do: which provider serves the model, where to request access."""
@@ -363,7 +375,7 @@ class Prediction:
         return json.dumps(
             {
                 "model": self.model.model,
-                "provider": self.model.provider,
+                "provider": result.provider or (None if self.model.endpoint else self.model.provider),
                 "source": source,
                 "attempts": result.attempts if source == "request" else 0,
                 "latency_ms": round(result.latency * 1000, 1) if source == "request" else 0,

@@ -46,10 +46,14 @@ class Runtime:
         return self._hold(("transport", policy), lambda: Transport(policy))
 
     def service_state(self, service: Hashable) -> ServiceState:
-        """Return what was learned about ``service``: its rate limit, its latency, whether it takes lists."""
+        """Return what was learned about ``service``: its rate limit, its latency, whether it takes lists.
+
+        All have the same lock, since a query may use several services.
+        """
         from ..scheduling.worker_pool import ServiceState
 
-        return self._hold(("service state", service), ServiceState)
+        lock = self._hold("lock of services", threading.Lock)
+        return self._hold(("service state", service), lambda: ServiceState(lock))
 
     def findings(self, service: Hashable) -> Findings:
         """Return what was found out about the server that ``service`` names."""

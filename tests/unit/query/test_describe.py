@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,17 @@ def test_the_example_runs_as_it_stands(sandbox: Sandbox, store: Cache, using: di
     assert len(first) < 2000
     frame = Prediction(model, engine, CALLER, Runtime(), store, RetryPolicy(0)).run(row_of(first))
     assert frame["y"].notna().all()
+
+
+def test_names_in_examples_are_quoted_where_sql_needs_it(store: Cache) -> None:
+    engine = at()
+    caller = replace(CALLER, name="my-model", project="Shop", target="what mood")
+    about = Description(made(engine, task="text-classification", column="the text"), engine, caller, store)
+    statements = list(table(about, "example").values())
+    assert statements[0].startswith("SELECT `what mood` FROM `Shop`.`my-model` WHERE `the text` = ")
+    assert "m.`what mood_error` IS NOT NULL" in statements[3]
+    for sql in (*statements, *describe.describe(about, None)["sql"]):
+        parse_sql(sql)
 
 
 def test_keywords_are_those_of_the_parser() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from huggingface_api_handler.arguments import ENGINE, MODEL, ArgumentSpec
 from huggingface_api_handler.arguments.forms import engine_form, model_form
+from huggingface_api_handler.arguments.specs import COMMANDS
 from huggingface_api_handler.arguments.task_specs import own_specs
 from huggingface_api_handler.errors import BY_CODE
 from huggingface_api_handler.hub import provider_registry
@@ -106,6 +107,11 @@ def model_arguments() -> str:
     return table(("argument", "value", "meaning", "default"), map(_argument, MODEL))
 
 
+def query_commands() -> str:
+    """What a SELECT does instead of asking the model."""
+    return table(("argument", "value", "meaning"), (_argument(spec)[:3] for spec in COMMANDS))
+
+
 def providers() -> str:
     """Every Inference Provider that huggingface_hub lists, with its tasks."""
     return table(
@@ -190,8 +196,8 @@ def _first_line(kind: type) -> str:
 TABLES: Mapping[str, Callable[[], str]] = {
     made.__name__: made
     for made in (
-        tasks, task_arguments, engine_arguments, model_arguments, providers, tasks_of_providers, error_codes,
-        metrics, matrix,
+        tasks, task_arguments, engine_arguments, model_arguments, query_commands, providers, tasks_of_providers,
+        error_codes, metrics, matrix,
     )
 }  # fmt: skip
 

@@ -178,10 +178,17 @@ OPTIONS = ArgumentSpec(
     "options", "object", "request options, such as wait_for_model", example="{'wait_for_model': true}"
 )
 
+STOP = ArgumentSpec(
+    "stop", "boolean", "true: stop the running queries of this model and send nothing",
+    example="true", levels=(QUERY_LEVEL,),
+)  # fmt: skip
+#: What a SELECT does instead of asking the model.
+COMMANDS: tuple[ArgumentSpec, ...] = (STOP,)
+
 #: All arguments that do not depend on the task.
 ARGUMENTS: tuple[ArgumentSpec, ...] = (
     TASK, MODEL_NAME, PROVIDER, ENDPOINT, API_KEY, BASE_URL, ALLOWED_HOSTS, MEDIA_ROOTS, BILL_TO, PRICE, PARAMETERS,
-    OPTIONS, *EXECUTION,
+    OPTIONS, *EXECUTION, *COMMANDS,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .base import CREDIT, batched, longest_wait
+from .base import CREDIT, STOP_KEPT_FOR, batched, longest_wait
 from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
 from .persistent import PersistentCache
 from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, has_ended, this_process, with_state
@@ -29,6 +29,7 @@ TABLES = {
         "(scope TEXT, holder TEXT, keys TEXT NOT NULL, pid INTEGER NOT NULL, host TEXT NOT NULL, expires REAL NOT NULL,"
         " PRIMARY KEY (scope, holder))"
     ),
+    "stops": "(name TEXT PRIMARY KEY, expires REAL NOT NULL) WITHOUT ROWID",
 }
 INDEXES = ("CREATE INDEX IF NOT EXISTS runs_by_scope ON runs (scope, started)",)
 #: Statements that bring a file of a version to the next.
@@ -177,6 +178,24 @@ class SqliteCache(PersistentCache):
         now = self._clock()
         found = self._select("SELECT * FROM runs WHERE scope = ? ORDER BY started DESC, run", scope)
         return [with_state(Run(*row), now) for row in found]
+
+    # Stops
+
+    def request_stop(self, names: Iterable[str], ttl: float = STOP_KEPT_FOR) -> bool:
+        now = self._clock()
+        rows = [(name, now + ttl) for name in names]
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM stops WHERE expires <= ?", (now,))
+            connection.executemany("INSERT OR REPLACE INTO stops VALUES (?, ?)", rows)
+
+        return self.file.write(write)
+
+    def stop_requested(self, names: Iterable[str]) -> bool:
+        wanted = list(names)
+        marks = ",".join("?" * len(wanted))
+        statement = f"SELECT 1 FROM stops WHERE name IN ({marks}) AND expires > ?"
+        return bool(self._select(statement, *wanted, self._clock()))
 
     # Rates
 

@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..arguments import EngineSettings, ModelSettings
 from ..cache import Cache, NoCache
-from ..errors import HuggingFaceError, NotAttempted, SettingsError
+from ..errors import HuggingFaceError, NotAttempted, SettingsError, Stopped
 from ..media import loading
 from ..net.transport import Transport
 from ..net.url_policy import TokenOf, UrlPolicy
@@ -27,17 +27,18 @@ from ..protocols.detect import Endpoint
 from ..protocols.providers import provider_api
 from ..scheduling.batches import Item
 from ..scheduling.retry import RetryPolicy
-from ..scheduling.worker_pool import Limits, RowResult, WorkerPool
+from ..scheduling.worker_pool import Limits, RowResult, Summary, WorkerPool
 from ..tasks import TASKS
 from ..tasks.task import Task
 from . import cells as cell_values
 from .advice import Adviser
 from .cells import HOST_COLUMNS
-from .claims import send_once
+from .claims import SendOnce, WaitingRun, waiting_run
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker
 from .metrics import query_metrics
 from .runtime import Runtime
+from .stopping import Statement, StopSignal
 from .usage import counters
 
 
@@ -52,6 +53,7 @@ class Prediction:
         runtime: connections and what the process has learned of services.
         store: the cache, with counters and runs.
         retry: waits between retries; by default those of ``RetryPolicy``.
+        statement: what the host knows about the statement that the query belongs to.
         conditions: names that WHERE compares with ``=``; ``None``: not known.
     """
 
@@ -61,6 +63,7 @@ class Prediction:
     runtime: Runtime
     store: Cache
     retry: RetryPolicy | None = None
+    statement: Statement = field(default_factory=Statement)
     conditions: Sequence[str] | None = None
 
     def run(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -70,6 +73,7 @@ class Prediction:
             HuggingFaceError: with ``on_error = 'raise'``, the first error that retries cannot fix.
         """
         task = TASKS[self.model.task]
+        StopSignal(self.store, self.statement).refuse_partition()
         self._refuse_filters(frame)
         each = not self.model.execution.use_cache and task.samples(self.model.arguments())
         if len(frame):
@@ -77,9 +81,9 @@ class Prediction:
         else:  # MindsDB drops the columns of an empty frame
             inputs = DistinctInputs.of_no_rows()
         if self.model.execution.dry_run:
-            return self._plan(frame, task, inputs)
+            return self._plan(frame, inputs)
         results = self._results(task, inputs)
-        if self.model.execution.on_error == "raise":
+        if self.model.execution.on_error == "raise" or self._is_stopped_partition(results):
             self._raise_first(inputs, results)
         return self._frame_of(frame, task, inputs, results)
 
@@ -154,7 +158,7 @@ class Prediction:
     def _send_once(
         self, task: Task, missing: list[Item], results: list[RowResult | None], usage: UsageCounters
     ) -> None:
-        """Send what is missing, but for what another query is sending: its answers come by the cache."""
+        """Send what is missing, except what another query is sending: its answers are found in the cache."""
         execution, began = self.model.execution, time.monotonic()
 
         def lookup(items: Sequence[Item]) -> list[Item]:
@@ -162,15 +166,21 @@ class Prediction:
             usage.add({"cached": len(items) - len(rest)})
             return rest
 
-        def send(items: Sequence[Item]) -> bool:
+        def send(items: Sequence[Item]) -> BaseException | None:
             return self._send(task, items, results, usage, began)
 
-        if not self._keeps:
-            send(missing)
-            return
-        patience = math.inf if execution.deadline is None else execution.deadline / 2
-        in_parts = execution.max_requests is None
-        send_once(missing, self.store, self.caller.scope, lookup, send, patience=patience, in_parts=in_parts)
+        def waiting(items: Sequence[Item]) -> WaitingRun:
+            collector = ResultCollector(self.caller, task, execution, self.store, len(items), results)
+            return waiting_run(collector, StopSignal(self.store, self.statement, collector.run))
+
+        if self._keeps:
+            patience = math.inf if execution.deadline is None else execution.deadline / 2
+            once = SendOnce(self.store, self.caller.scope, lookup, send, waiting)
+            stopped = once.run(missing, patience=patience, in_parts=execution.max_requests is None)
+        else:
+            stopped = send(missing)
+        if isinstance(stopped, Stopped):
+            _end_with(stopped, missing, results)
 
     def _send(
         self,
@@ -179,8 +189,8 @@ class Prediction:
         results: list[RowResult | None],
         usage: UsageCounters,
         began: float,
-    ) -> bool:
-        """Send items; return whether the query goes on."""
+    ) -> BaseException | None:
+        """Send items; return why the query must end, if it must."""
         execution = self.model.execution
         given_by: TokenOf = (
             "model" if self.model.token else "engine" if self.engine.token_source == "engine" else "server"
@@ -213,20 +223,29 @@ class Prediction:
             timeout=execution.timeout,
         )
         collector.begin()
-        state = "failed"
-        try:
-            reserve = partial(self.store.reserve_requests, rate)
-            states = [self.runtime.service_state((*service, self.caller.tenant)) for service in services]
-            pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve)
-            stop = execution.on_error == "raise"
-            sends = [usage.timed(executor) for executor in executors]
-            summary = pool.run(missing, sends, collector.deliver, stop_on_error=stop, began=began)
-            state = "stopped" if summary.stopped or collector.done < collector.total else "done"
-            self._advise([results[item.index] for item in missing], token)
+
+        def finished(summary: Summary) -> None:
             usage.add(counters(summary))
-        finally:
-            collector.end(state)
-        return summary.stopped is None
+            collector.end("stopped" if summary.stopped or collector.done < collector.total else "done")
+
+        reserve = partial(self.store.reserve_requests, rate)
+        states = [self.runtime.service_state((*service, self.caller.tenant)) for service in services]
+        pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve)
+        sends = [usage.timed(executor) for executor in executors]
+        signal = StopSignal(self.store, self.statement, collector.run)
+        stop = execution.on_error == "raise"
+        try:
+            with signal.watched(pool.stop):
+                summary = pool.run(
+                    missing, sends, collector.deliver, stop_on_error=stop, began=began, finished=finished
+                )
+        except BaseException:
+            collector.end("failed")
+            raise
+        if isinstance(summary.stopped, Stopped):  # some requests may not have returned: their answers come too late
+            _end_with(summary.stopped, missing, results, attempts=1)
+        self._advise([results[item.index] for item in missing], token)
+        return summary.stopped
 
     def _client(self, transport: Transport, token: str | None, provider: str) -> InferenceAPI:
         return provider_api.client(
@@ -253,6 +272,12 @@ class Prediction:
         return execution.use_cache and execution.cache_ttl > 0 and not isinstance(self.store, NoCache)
 
     # Errors
+
+    def _is_stopped_partition(self, results: Sequence[RowResult | None]) -> bool:
+        """Whether this is a partition that was stopped: the host would start the next one if it returned rows."""
+        return bool(self.statement.names) and any(
+            result is not None and isinstance(result.error, Stopped) for result in results
+        )
 
     def _raise_first(self, inputs: DistinctInputs, results: Sequence[RowResult | None]) -> None:
         errors = dict(inputs.refused)
@@ -288,7 +313,7 @@ class Prediction:
 
     # The result
 
-    def _plan(self, frame: pd.DataFrame, task: Task, inputs: DistinctInputs) -> pd.DataFrame:
+    def _plan(self, frame: pd.DataFrame, inputs: DistinctInputs) -> pd.DataFrame:
         cached = self._cached(inputs.items)
         source = ["cache" if item.key in cached else "request" for item in inputs.items]
         seen: set[int] = set()
@@ -303,15 +328,15 @@ class Prediction:
             else:
                 seen.add(place)
                 plan.append(source[place])
-        columns: dict[str, list[Any]] = {name: [None] * len(plan) for name in self._columns(task)}
+        columns: dict[str, list[Any]] = {name: [None] * len(plan) for name in self.columns()}
         if self.model.execution.on_error == "null":
             columns[f"{self.caller.target}_retryable"] = [False] * len(plan)
         columns[f"{self.caller.target}_plan"] = plan
         return pd.DataFrame(columns, index=frame.index, dtype=object)
 
-    def _columns(self, task: Task) -> list[str]:
+    def columns(self) -> list[str]:
         """Return the names of the prediction columns; a dry run has them too, so that the same query can be tried."""
-        target, execution = self.caller.target, self.model.execution
+        task, target, execution = TASKS[self.model.task], self.caller.target, self.model.execution
         names = [target]
         if task.explain:
             names.append(f"{target}_explain")
@@ -328,7 +353,7 @@ class Prediction:
         by_item = [self._finished(item, result) for item, result in zip(inputs.items, results, strict=True)]
         explained = [self._explained(task, result) for result in by_item]
         target = self.caller.target
-        columns: dict[str, list[Any]] = {name: [] for name in self._columns(task)}
+        columns: dict[str, list[Any]] = {name: [] for name in self.columns()}
         seen_in_meta: set[int] = set()
         for row, place in enumerate(inputs.row_to_item):
             if place >= 0:
@@ -397,6 +422,15 @@ def equals_on_an_output(name: str, *, alone: bool) -> SettingsError:
         f"MindsDB takes = on {name} in WHERE for an input of the model, and would {would}",
         advice=f"Write {ways} in an outer SELECT",
     )
+
+
+def _end_with(
+    error: HuggingFaceError, items: Sequence[Item], results: list[RowResult | None], attempts: int = 0
+) -> None:
+    """Give those of ``items`` that have no result ``error``."""
+    for item in items:
+        if results[item.index] is None:
+            results[item.index] = RowResult(error=error, attempts=attempts, item=item)
 
 
 def _is_constant(column: pd.Series) -> bool:

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from huggingface_api_handler.arguments import ModelSettings, engine_settings, model_settings, query_settings
-from huggingface_api_handler.cache import NoCache
+from huggingface_api_handler.cache import NoCache, SqliteCache
 from huggingface_api_handler.errors import HuggingFaceError
 from huggingface_api_handler.query.advice import unserved
+from huggingface_api_handler.query.commands import run_command
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
+from huggingface_api_handler.query.stopping import Statement
 from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks.task import ModelFacts
 
@@ -886,6 +889,46 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         "again for the rest.",
     ),
 }
+
+
+#: What ends a query early or refuses ``USING stop = true``.
+STOPS: dict[str, tuple[Callable[[Prediction, Path], object], str]] = {
+    "a query that is stopped": (
+        lambda made, _: replace(made, statement=Statement(("1",)), store=Stopping()).run(pd.DataFrame(ROWS)),
+        "the query was stopped on request. Run it again to resume it.",
+    ),
+    "a stop without a cache": (
+        lambda made, _: run_command("stop", made, pd.DataFrame(ROWS)),
+        "MindsDB's cache is off, so the running queries of other workers are not known. DROP MODEL m stops them.",
+    ),
+    "a stop while the cache is away": (
+        lambda made, folder: run_command("stop", replace(made, store=away(folder)), pd.DataFrame(ROWS)),
+        "the request to stop could not be stored, since MindsDB's cache cannot be reached. Try again; DROP MODEL m "
+        "stops its queries without the cache.",
+    ),
+}
+
+
+class Stopping(NoCache):
+    """Every query is to stop."""
+
+    def stop_requested(self, names: Iterable[str]) -> bool:
+        return True
+
+
+def away(folder: Path) -> SqliteCache:
+    """A cache that can be neither read nor written."""
+    (folder / "file").write_text("no folder")
+    return SqliteCache(folder / "file" / "answers.sqlite")
+
+
+@pytest.mark.parametrize(("act", "text"), STOPS.values(), ids=STOPS)
+def test_says_about_stops(act: Callable[[Prediction, Path], object], text: str, tmp_path: Path) -> None:
+    at = engine(None)
+    made = Prediction(model_settings(TEXT, at, hub=lambda *_: None), at, CALLER, Runtime(), NoCache())
+    with pytest.raises(HuggingFaceError) as caught:
+        act(made, tmp_path)
+    assert str(caught.value) == text
 
 
 @pytest.mark.parametrize(("case", "text"), MISTAKES.values(), ids=MISTAKES)

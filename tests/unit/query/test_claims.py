@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
+from huggingface_api_handler.errors import Stopped
 from huggingface_api_handler.query import claims
-from huggingface_api_handler.query.claims import send_once
+from huggingface_api_handler.query.claims import SendOnce
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.scheduling.batches import Item
+
+from .test_metrics import CALLER
 
 ROOT = Path(__file__).parents[3]
 
@@ -36,19 +39,23 @@ class Service:
         self.seconds = seconds
         self.sent: Counter[str] = Counter()
 
-    def send(self, items: Sequence[Item]) -> bool:
+    def send(self, items: Sequence[Item]) -> None:
         self.sent.update(item.key for item in items)
         time.sleep(self.seconds)
         self.store.put_many({item.key: b"answer" for item in items if item.key not in self.bad}, 60.0)
-        return True
 
 
 class Client:
     """One query, with its answers."""
 
-    def __init__(self, service: Service, keys: Sequence[str], **using: Any) -> None:
+    def __init__(
+        self, service: Service, keys: Sequence[str], patience: float = 60.0, in_parts: bool = True, **using: Any
+    ) -> None:
         self.service = service
-        self.using = {"patience": 60.0, "in_parts": True, **using}
+        self.patience, self.in_parts = patience, in_parts
+        self.once = SendOnce(service.store, "scope", self.lookup, self.send, self.waiting, **using)
+        self.stopped: list[Stopped] = []
+        self.waited = 0
         self.items = [Item(number, key, None, None, 1) for number, key in enumerate(keys)]
         self.found: set[str] = set()
         self.calls: list[list[str]] = []
@@ -58,13 +65,18 @@ class Client:
         self.found |= {*have}
         return [item for item in items if item.key not in have]
 
-    def send(self, items: Sequence[Item]) -> bool:
+    def send(self, items: Sequence[Item]) -> BaseException | None:
         self.calls.append([item.key for item in items])
-        return self.service.send(items)
+        self.service.send(items)
+        return self.stopped[0] if self.stopped else None
 
     def run(self) -> None:
-        missing = self.lookup(self.items)
-        send_once(missing, self.service.store, "scope", self.lookup, self.send, **self.using)
+        self.once.run(self.lookup(self.items), patience=self.patience, in_parts=self.in_parts)
+
+    @contextmanager
+    def waiting(self, items: Sequence[Item]) -> Iterator[list[Stopped]]:
+        self.waited += 1
+        yield self.stopped
 
     @property
     def answered(self) -> set[str]:
@@ -169,16 +181,29 @@ def test_waiting_ends_when_patience_ends(store: Cache) -> None:
 def test_a_query_that_ends_early_waits_for_nobody(store: Cache) -> None:
     store.claim("scope", ["b"], "other")
     client = Client(Service(store), ["a", "b"])
-    send_once(client.items, store, "scope", client.lookup, lambda items: False, patience=60.0, in_parts=True)
-    assert not store.claim_holders("scope") - {"other"}
+    client.stopped.append(Stopped("stopped"))
+    client.run()
+    assert client.calls == [["a"]]
+    assert not client.waited
+    assert store.claim_holders("scope") == {"other"}
+
+
+def test_a_query_that_is_stopped_while_it_waits_sends_nothing(store: Cache) -> None:
+    store.claim("scope", ["a"], "other")
+    client = Client(Service(store), ["a"], sleep=lambda seconds: client.stopped.append(Stopped("stopped")))
+    client.run()
+    assert client.waited == 1
+    assert not client.calls
 
 
 def test_a_claim_is_renewed_while_it_is_held(store: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "RENEW_EVERY", 0.01)
     renewed = threading.Event()
     monkeypatch.setattr(store, "renew_claim", lambda scope, holder: renewed.set())
-    with claims.claimed(store, "scope", [Item(0, "a", None, None, 1)]):
-        assert renewed.wait(30)
+    client = Client(Service(store), ["a"])
+    monkeypatch.setattr(client.service, "send", lambda items: renewed.wait(30))
+    client.run()
+    assert renewed.is_set()
 
 
 def test_without_a_cache_nobody_waits() -> None:
@@ -231,12 +256,15 @@ def test_three_processes_pay_once_also_if_the_one_that_sends_is_killed(tmp_path:
         ask("first")
         assert [read(process) for process in processes] == ["300"] * 3
         assert 300 <= sandbox.sent() <= 315
+        store = SqliteCache(path)
+        usage = store.usage(CALLER.scope)
+        assert usage["rows"] == usage["answered"] + usage["cached"] == 900
+        assert {(run.state, run.done) for run in store.runs(CALLER.scope)} == {("done", 300), ("waited", 0)}
 
         sandbox.reset()
         sandbox.faults = {"latency": 0.05}
         ask("second")
         until(lambda: sandbox.sent() > 100)
-        store = SqliteCache(path)
         with sqlite3.connect(path) as connection:
             ((holder,),) = connection.execute("SELECT pid FROM claims").fetchall()
         killed = next(process for process in processes if process.pid == holder)

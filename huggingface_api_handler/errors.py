@@ -104,6 +104,10 @@ class HuggingFaceError(Exception):
     fatal: ClassVar[bool] = False
     #: Requests made where this one ended: more than one, if earlier ones showed how the server wants them.
     requests: int = 1
+    #: USD that they cost; ``None``: not known.
+    cost: float | None = None
+    #: What the refused answer used, if there was one: its ``input_tokens``, ``output_tokens`` and ``seconds``.
+    usage: Any = None
     #: A list of inputs may hold one that is to blame: halve it and ask again.
     divisible: bool = False
     concerns_content: bool = False
@@ -365,6 +369,8 @@ class InvalidAnswer(ServiceError):
     remedy = "Check that the model supports the task, and which server `base_url` or `endpoint` names"
     retryable = False
     divisible = True
+    #: A language model's answer that does not fit its schema, and why: a repair request quotes both.
+    misfit: tuple[str, str] | None = None
 
 
 class LimitReached(HuggingFaceError):

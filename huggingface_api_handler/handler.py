@@ -21,7 +21,6 @@ from .arguments import (
 )
 from .arguments.forms import query_form
 from .arguments.specs import HOST_CONDITIONS
-from .arguments.template import parse_template
 from .errors import SettingsError
 from .host import storage, worker
 from .host.patches import apply_patches, purge_predictions
@@ -30,10 +29,12 @@ from .host.statement import statement_of
 from .hub import facts
 from .query.advice import unserved
 from .query.commands import run_command
+from .query.cost import price_list
 from .query.describe import Description, describe
-from .query.inputs import tenant_of
+from .query.inputs import read_columns, tenant_of
 from .query.pipeline import Caller, Prediction, open_store
 from .query.runtime import RUNTIME
+from .query.typed_columns import check_names
 from .tasks import TASKS
 
 log = logging.getLogger(__name__)
@@ -105,6 +106,9 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             storage.MODEL, {"target": target, "uid": uuid.uuid4().hex, "settings": model.to_dict()}
         )
         purge_predictions(self.model_storage.predictor_id)
+        # Asked now, so that the first query need not wait for the router.
+        engine, model, caller = self._opened()
+        price_list(model, engine, caller, RUNTIME, open_store(RUNTIME, cache_settings()))
 
     def predict(self, df: pd.DataFrame, args: dict[str, Any] | None = None) -> pd.DataFrame:
         """Return the prediction columns for ``df``, same index and order.
@@ -156,7 +160,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         """
         engine, model, caller = self._opened()
         store = open_store(RUNTIME, cache_settings())
-        return describe(Description(model, engine, caller, store), attribute)
+        return describe(Description(model, engine, caller, store, RUNTIME), attribute)
 
     def _opened(self) -> tuple[EngineSettings, ModelSettings, Caller]:
         name, engine_storage = storage.engine_of(self.model_storage)
@@ -213,9 +217,9 @@ def _validated(using: Mapping[str, Any] | None, engine: EngineSettings, target: 
 
     # RETRAIN brings a mask for the key, which is read as none; the true one is found in create().
     model = model_settings(using, engine, hub=ask_hub, unserved=unserved)
-    read = [name for column in model.columns.values() for name in ([column] if isinstance(column, str) else column)]
-    if model.prompt_template:
-        read += parse_template(model.prompt_template).columns
+    read = read_columns(TASKS[model.task], model)
+    if model.output_schema is not None:
+        check_names(model.output_schema, read, target)
     if target.lower() in (name.lower() for name in read):
         # MindsDB lays a query's WHERE values over the prediction: the input would be shown for the answer.
         raise SettingsError(

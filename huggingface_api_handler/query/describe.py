@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -22,18 +22,21 @@ from ..scheduling.progress import left
 from ..scheduling.results import quantile
 from ..tasks import TASKS, samples
 from ..tasks.task import Input, Kind, Task
+from .cost import price_list
 from .pipeline import Caller
-from .usage import COUNTERS, ERROR, LATENCY
+from .runtime import Runtime
+from .usage import COUNTERS, ERROR, LATENCY, known_cost
 
 
 @dataclass(frozen=True)
 class Description:
-    """What there is to tell of: the model, its engine, who asks, and what was counted."""
+    """What there is to tell of: the model, its engine, who asks, what was counted, and how prices are asked for."""
 
     model: ModelSettings
     engine: EngineSettings
     caller: Caller
     store: Cache
+    runtime: Runtime = field(default_factory=Runtime)
 
     @property
     def entry(self) -> Task:
@@ -71,7 +74,9 @@ def task_table(about: Description) -> pd.DataFrame:
     task, target = about.entry, about.caller.target
     rows: list[tuple[Any, ...]] = [("task", task.name, "", f"model {about.model.model or 'of the endpoint'}", None)]
     rows += [("input", one.argument, one.kind.value, _input_meaning(one), None) for one in task.inputs]
-    rows.append(("output", target, "", task.answer, None))
+    schema = about.model.output_schema
+    rows.append(("output", target, "JSON" if schema else "", task.answer, None))
+    rows += [("output", one.name, one.type, one.meaning, None) for one in (schema.fields if schema else ())]
     if task.explain:
         rows.append(("output", f"{target}_explain", "JSON", task.explain, None))
     for shared in _shared_arguments(task):
@@ -152,12 +157,14 @@ def args_table(about: Description) -> pd.DataFrame:
 
 
 def usage_table(about: Description) -> pd.DataFrame:
-    """Requests, rows, errors and time, counted since the model was created."""
+    """Requests, rows, errors, time and cost in USD, counted since the model was created."""
     counted = about.store.usage(about.caller.scope)
     rows: list[tuple[Any, ...]] = [(name, _number(counted.get(name, 0))) for name in COUNTERS]
     errors = {name[len(ERROR) :]: n for name, n in sorted(counted.items()) if name.startswith(ERROR)}
     rows += [(f"errors {code}", _number(n)) for code, n in errors.items()]
     latencies = {int(name[len(LATENCY) :]): int(n) for name, n in counted.items() if name.startswith(LATENCY)}
+    cost = known_cost(counted)
+    rows += [("cost", None if cost is None else round(cost, 9)), ("unpriced", _number(counted.get("unpriced", 0)))]
     rows += [(f"p{share} latency_ms", quantile(latencies, share / 100)) for share in (50, 95)]
     return _table(("measure", "value"), [(name, value) for name, value in rows])
 
@@ -167,7 +174,7 @@ def _number(value: float) -> float | int:
 
 
 def runs_table(about: Description) -> pd.DataFrame:
-    """Running and recent predictions, newest first: how far, how fast, how long still."""
+    """Running and recent predictions, newest first: progress, rate, time left, cost in USD."""
     now = time.time()
     rows: list[tuple[Any, ...]] = []
     for run in about.store.runs(about.caller.scope):
@@ -188,12 +195,46 @@ def runs_table(about: Description) -> pd.DataFrame:
                 round(seconds, 1),
                 round(rate, 2),
                 None if rest is None else round(rest, 1),
+                None if run.cost is None else round(run.cost, 9),
             )
         )
-    columns = ("started_utc", "state", "inputs", "done", "errors", "seconds", "inputs_per_second", "eta_seconds")
+    columns = (
+        "started_utc",
+        "state",
+        "inputs",
+        "done",
+        "errors",
+        "seconds",
+        "inputs_per_second",
+        "eta_seconds",
+        "cost",
+    )
     # Over MySQL a column comes as numbers only where it has a type of numbers.
     kinds = {**dict.fromkeys(columns[2:5], "int64"), **dict.fromkeys(columns[5:7], "float64")}
     return _table(columns, rows).astype(kinds)
+
+
+def prices_table(about: Description) -> pd.DataFrame:
+    """Prices in USD, and what the router says of the providers of a chat model."""
+    prices = price_list(about.model, about.engine, about.caller, about.runtime, about.store)
+    own, chosen = prices.own, None if prices.own is not None else prices.chosen
+    rows: list[tuple[Any, ...]] = []
+    if own is not None:
+        amounts = (own.input, own.output, own.second, own.request)
+        rows.append((about.model.provider, None, *amounts, *[None] * 5, True, f"price of the {own.source}", None))
+    age = None if prices.seen is None else round(time.time() - prices.seen)
+    for offer in prices.offers:
+        rows.append(
+            (
+                offer.provider, offer.status, offer.input, offer.output, None, None, offer.context_length, offer.tools,
+                offer.structured_output, offer.first_token_latency_ms, offer.throughput, offer == chosen, "router", age,
+            )
+        )  # fmt: skip
+    columns = (
+        "provider", "status", "input", "output", "second", "request", "context_length", "tools", "structured_output",
+        "first_token_latency_ms", "throughput", "chosen", "source", "age_seconds",
+    )  # fmt: skip
+    return _table(columns, rows)
 
 
 def example_table(about: Description) -> pd.DataFrame:
@@ -205,16 +246,20 @@ def example_table(about: Description) -> pd.DataFrame:
     where = " AND ".join(f"{_quoted(column)} = {as_sql(cell)}" for column, cell in (cells or {"row": 1}).items())
     joined = " AND ".join(f"m.{_quoted(column)} = t.{_quoted(column)}" for column in cells)
     source = f"FROM my_database.my_table AS t JOIN {name} AS m" + (f" ON {joined}" if joined else "")
+    schema = about.model.output_schema
+    filled = [_quoted(one) for one in schema.names] if schema else [value]
+    shown = ", ".join(filled)
+    of_model = ", ".join(f"m.{one}" for one in filled)
     statements = [
-        ("try it on one row", f"SELECT {value} FROM {name} WHERE {where};"),
-        ("for each row of a table", f"SELECT t.*, m.{value} {source} LIMIT 10;"),
+        ("try it on one row", f"SELECT {shown} FROM {name} WHERE {where};"),
+        ("for each row of a table", f"SELECT t.*, {of_model} {source} LIMIT 10;"),
         (
             "what a query would send",
             f"SELECT m.{plan}, count(*) AS n {source} GROUP BY m.{plan} USING dry_run = true;",
         ),
         (
             "go past rows that fail, and see which",
-            f"SELECT t.*, m.{value}, m.{failed} {source} WHERE m.{failed} IS NOT NULL USING on_error = 'null';",
+            f"SELECT t.*, {of_model}, m.{failed} {source} WHERE m.{failed} IS NOT NULL USING on_error = 'null';",
         ),
     ]
     return _table(("what for", "sql"), list(statements))
@@ -278,5 +323,6 @@ TABLES: Mapping[str, Callable[[Description], pd.DataFrame]] = {
     "args": args_table,
     "usage": usage_table,
     "runs": runs_table,
+    "prices": prices_table,
     "example": example_table,
 }

@@ -24,7 +24,7 @@ from . import cells as cell_values
 _KEY_VERSION = "1"
 
 #: What follows the target and ``_`` in the names of the other columns that a model may fill.
-OUTPUT_SUFFIXES = ("explain", "error", "error_type", "retryable", "meta", "plan")
+OUTPUT_SUFFIXES = ("explain", "error", "error_type", "retryable", "meta", "plan", "cost")
 
 #: Characters of one rendered prompt.
 MAX_PROMPT = 16 * 2**20
@@ -73,6 +73,10 @@ class Caller:
     def rate(self, service: tuple[str, str | None]) -> str:
         """Name the rate limit that all of the engine's models share, in all workers, for ``service``."""
         return _digest([self.tenant, self.engine, *service])
+
+    def fact(self, *name: str) -> str:
+        """Name something that is known of this model."""
+        return _digest([self.tenant, self.engine, self.model, *name])
 
 
 def tenant_of(company: Any, user: Any) -> str:
@@ -166,6 +170,14 @@ def column_names(task: Task, model: ModelSettings) -> list[str | None]:
     """Return, for each input of the task, the one column it is read from; ``None`` where there is no such."""
     named = [model.columns.get(one.argument) for one in task.inputs]
     return [name if isinstance(name, str) else None for name in named]
+
+
+def read_columns(task: Task, model: ModelSettings) -> list[str]:
+    """Return the columns that the model reads, those of ``prompt_template`` included."""
+    named = [name for column in model.columns.values() for name in ([column] if isinstance(column, str) else column)]
+    if model.prompt_template and any(one.template for one in task.inputs):
+        named += parse_template(model.prompt_template).columns
+    return named
 
 
 def _is_the_rows_own(one: Input, model: ModelSettings) -> bool:
@@ -365,7 +377,7 @@ def key_maker(model: ModelSettings, engine: EngineSettings, caller: Caller) -> C
         "base_url": model.base_url or engine.base_url,
         "token": _server_token(engine, caller) if model.token is None else None,
         "endpoint": model.endpoint,
-        "values": dict(model.values),
+        "values": dict(model.arguments().values),
         "parameters": dict(model.parameters),
         "options": dict(model.options),
         "facts": [model.facts.pipeline_tag, model.facts.mask_token, list(model.facts.tags), dict(model.facts.id2label)],

@@ -7,6 +7,7 @@ sent. Each answer is stored as it arrives and assigned to every row with its inp
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -18,10 +19,10 @@ import pandas as pd
 
 from ..arguments import EngineSettings, ModelSettings
 from ..cache import Cache, NoCache
-from ..errors import HuggingFaceError, NotAttempted, SettingsError, Stopped
+from ..errors import HuggingFaceError, NotAttempted, Stopped
+from ..hub.prices import TIMEOUT
 from ..media import loading
 from ..net.transport import Transport
-from ..net.url_policy import TokenOf, UrlPolicy
 from ..protocols.client import InferenceAPI
 from ..protocols.detect import Endpoint
 from ..protocols.providers import provider_api
@@ -29,17 +30,21 @@ from ..scheduling.batches import Item
 from ..scheduling.retry import RetryPolicy
 from ..scheduling.worker_pool import Limits, RowResult, Summary, WorkerPool
 from ..tasks import TASKS
-from ..tasks.task import Task
-from . import cells as cell_values
+from ..tasks.output_schema import OutputSchema
+from ..tasks.task import Batching, Task
 from .advice import Adviser
-from .cells import HOST_COLUMNS
 from .claims import SendOnce, WaitingRun, waiting_run
+from .conditions import refuse_conditions_on_outputs
+from .cost import Learned, PriceList, note_answers, price_list, token_of, transport_of
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
-from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker
+from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker, read_columns
 from .metrics import query_metrics
 from .runtime import Runtime
 from .stopping import Statement, StopSignal
-from .usage import counters
+from .typed_columns import check_names, dtype_of, is_readable
+from .usage import dollars
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -74,7 +79,9 @@ class Prediction:
         """
         task = TASKS[self.model.task]
         StopSignal(self.store, self.statement).refuse_partition()
-        self._refuse_filters(frame)
+        if self._schema is not None:
+            check_names(self._schema, read_columns(task, self.model), self.caller.target)
+        refuse_conditions_on_outputs(frame, task, self.model, self.caller, self.conditions)
         each = not self.model.execution.use_cache and task.samples(self.model.arguments())
         if len(frame):
             inputs = collect_inputs(frame, task, self.model, key_maker(self.model, self.engine, self.caller), each=each)
@@ -87,33 +94,14 @@ class Prediction:
             self._raise_first(inputs, results)
         return self._frame_of(frame, task, inputs, results)
 
-    def _refuse_filters(self, frame: pd.DataFrame) -> None:
-        """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
+    @property
+    def _schema(self) -> OutputSchema | None:
+        return self.model.output_schema
 
-        MindsDB takes the condition for an input: it adds a column with that value at the end, and drops the
-        condition. Where the conditions are not known, the frame must show it: a table's own columns, whatever their
-        names are, precede the row numbers; what another model of the same query has answered follows them, and
-        seldom is the same in every row and column.
-        """
-        columns = [cell_values.unquoted(str(name)).lower() for name in frame.columns]
-        read = {str(name).lower() for name in column_names(TASKS[self.model.task], self.model)}
-        if self.conditions is not None:
-            filled = set(self.caller.output_columns) - read
-            condition = next((str(name) for name in self.conditions if str(name).lower() in filled), None)
-            if condition is not None:
-                raise equals_on_an_output(condition, alone=False)
-            return
-        ours = [name for name in self.caller.output_columns if name not in read and columns.count(name) == 1]
-        start = max((place for place, name in enumerate(columns) if name in HOST_COLUMNS), default=-1) + 1
-        if start:
-            # The target itself may be another model's, which feeds this one.
-            ours = [name for name in ours if name in columns[start:] and name != self.caller.target.lower()]
-        name = next((one for one in ours if one in columns), None)
-        if name is None or (start and len(frame) < 2):
-            return
-        place = columns.index(name)
-        if all(_is_constant(frame.iloc[:, one]) for one in (range(start, len(columns)) if start else [place])):
-            raise equals_on_an_output(str(frame.columns[place]), alone=len(frame) == 1)
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        """The names of the columns of ``output_schema``."""
+        return self._schema.names if self._schema else ()
 
     # Cache and requests
 
@@ -136,8 +124,14 @@ class Prediction:
         )
         if inputs.refused and self.model.execution.on_error == "raise":
             return results  # the query ends with that row's error: pay for nothing more
-        if missing:
-            self._send_once(task, missing, results, usage)
+        sent = self._send_once(task, missing, results, usage) if missing else []
+        log.info(
+            "%s: %s rows, %s sent, %s",
+            self.caller.name,
+            f"{len(inputs.row_to_item):,}",
+            f"{sum(one.done for one in sent):,}",
+            dollars(None if any(one.cost is None for one in sent) else sum(one.cost or 0.0 for one in sent)),
+        )
         return results
 
     def _take_cached(self, items: Sequence[Item], results: list[RowResult | None]) -> list[Item]:
@@ -146,7 +140,7 @@ class Prediction:
         missing: list[Item] = []
         for item in items:
             found = unpack(cached[item.key]) if item.key in cached else None
-            if found is None:
+            if found is None or not is_readable(self._schema, found[0]):
                 missing.append(item)
             else:
                 value, explain, meta = found
@@ -157,9 +151,10 @@ class Prediction:
 
     def _send_once(
         self, task: Task, missing: list[Item], results: list[RowResult | None], usage: UsageCounters
-    ) -> None:
+    ) -> list[ResultCollector]:
         """Send what is missing, except what another query is sending: its answers are found in the cache."""
         execution, began = self.model.execution, time.monotonic()
+        sent: list[ResultCollector] = []
 
         def lookup(items: Sequence[Item]) -> list[Item]:
             rest = self._take_cached(items, results)
@@ -167,7 +162,8 @@ class Prediction:
             return rest
 
         def send(items: Sequence[Item]) -> BaseException | None:
-            return self._send(task, items, results, usage, began)
+            sent.append(self._send(task, items, results, usage, began))
+            return sent[-1].stopped
 
         def waiting(items: Sequence[Item]) -> WaitingRun:
             collector = ResultCollector(self.caller, task, execution, self.store, len(items), results)
@@ -176,11 +172,17 @@ class Prediction:
         if self._keeps:
             patience = math.inf if execution.deadline is None else execution.deadline / 2
             once = SendOnce(self.store, self.caller.scope, lookup, send, waiting)
-            stopped = once.run(missing, patience=patience, in_parts=execution.max_requests is None)
+            limits = (execution.max_requests, getattr(execution, "max_cost", None))  # each part would have all of them
+            stopped = once.run(missing, patience=patience, in_parts=limits == (None, None))
         else:
             stopped = send(missing)
         if isinstance(stopped, Stopped):
             _end_with(stopped, missing, results)
+        return sent
+
+    def _prices(self) -> PriceList:
+        patience = min(TIMEOUT, self.model.execution.deadline or TIMEOUT)
+        return price_list(self.model, self.engine, self.caller, self.runtime, self.store, timeout=patience)
 
     def _send(
         self,
@@ -189,15 +191,9 @@ class Prediction:
         results: list[RowResult | None],
         usage: UsageCounters,
         began: float,
-    ) -> BaseException | None:
-        """Send items; return why the query must end, if it must."""
+    ) -> ResultCollector:
         execution = self.model.execution
-        given_by: TokenOf = (
-            "model" if self.model.token else "engine" if self.engine.token_source == "engine" else "server"
-        )
-        policy = UrlPolicy((self.engine.base_url,), self.engine.allowed_hosts, given_by)
-        transport = self.runtime.transport(policy)
-        token = _revealed(self.model.token) or _revealed(self.engine.token)
+        transport, token = transport_of(self.model, self.engine, self.runtime), token_of(self.model, self.engine)
         clients = [self._client(transport, token, provider) for provider in self.model.providers]
         patience = min(execution.timeout, execution.deadline or math.inf)
         services = [(client.service, self.caller.engine) for client in clients]
@@ -206,13 +202,13 @@ class Prediction:
             for client, service in zip(clients, services, strict=True)
         ]
         arguments, roots, columns = self.model.arguments(), self.model.media_roots, column_names(task, self.model)
-        several = len(endpoints) > 1
+        several, prices = len(endpoints) > 1, self._prices()
         executors = [
-            RequestExecutor(task, arguments, transport, roots, endpoint, columns, names_provider=several)
+            RequestExecutor(task, arguments, transport, roots, endpoint, columns, prices=prices, names_provider=several)
             for endpoint in endpoints
         ]
         rate = self.caller.rate(clients[0].service)
-        collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results)
+        collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results, usage=usage)
         limits = Limits(
             max_batch_size=min(endpoint.batch_size(execution.max_batch_size) for endpoint in endpoints),
             max_concurrency=execution.max_concurrency,
@@ -225,7 +221,7 @@ class Prediction:
         collector.begin()
 
         def finished(summary: Summary) -> None:
-            usage.add(counters(summary))
+            collector.report(summary)
             collector.end("stopped" if summary.stopped or collector.done < collector.total else "done")
 
         reserve = partial(self.store.reserve_requests, rate)
@@ -237,7 +233,13 @@ class Prediction:
         try:
             with signal.watched(pool.stop):
                 summary = pool.run(
-                    missing, sends, collector.deliver, stop_on_error=stop, began=began, finished=finished
+                    missing,
+                    sends,
+                    collector.deliver,
+                    stop_on_error=stop,
+                    began=began,
+                    report=collector.report,
+                    finished=finished,
                 )
         except BaseException:
             collector.end("failed")
@@ -245,7 +247,9 @@ class Prediction:
         if isinstance(summary.stopped, Stopped):  # some requests may not have returned: their answers come too late
             _end_with(summary.stopped, missing, results, attempts=1)
         self._advise([results[item.index] for item in missing], token)
-        return summary.stopped
+        note_answers(prices, results, self.caller, self.store)
+        collector.stopped = summary.stopped
+        return collector
 
     def _client(self, transport: Transport, token: str | None, provider: str) -> InferenceAPI:
         return provider_api.client(
@@ -332,12 +336,26 @@ class Prediction:
         if self.model.execution.on_error == "null":
             columns[f"{self.caller.target}_retryable"] = [False] * len(plan)
         columns[f"{self.caller.target}_plan"] = plan
-        return pd.DataFrame(columns, index=frame.index, dtype=object)
+        planned = pd.DataFrame(columns, index=frame.index, dtype=object)
+        planned[f"{self.caller.target}_cost"] = pd.Series(self._costs(inputs, plan), frame.index, "float64")
+        return planned
+
+    def _costs(self, inputs: DistinctInputs, plan: list[str]) -> list[float | None]:
+        """Return what each row is expected to cost; ``None``: not known."""
+        if "request" not in plan:
+            return [0.0] * len(plan)
+        price, learned = self._prices().expected, Learned.of(self.store.usage(self.caller.scope))
+        arguments = self.model.arguments()
+        most = 1 if TASKS[self.model.task].travel is Batching.ONE else self.model.execution.max_batch_size
+        return [
+            learned.cost(inputs.items[place], price, arguments, most) if planned == "request" else 0.0
+            for place, planned in zip(inputs.row_to_item, plan, strict=True)
+        ]
 
     def columns(self) -> list[str]:
         """Return the names of the prediction columns; a dry run has them too, so that the same query can be tried."""
         task, target, execution = TASKS[self.model.task], self.caller.target, self.model.execution
-        names = [target]
+        names = [target, *self._fields]
         if task.explain:
             names.append(f"{target}_explain")
         if execution.on_error == "null":
@@ -352,6 +370,9 @@ class Prediction:
         execution = self.model.execution
         by_item = [self._finished(item, result) for item, result in zip(inputs.items, results, strict=True)]
         explained = [self._explained(task, result) for result in by_item]
+        schema, fields = self._schema, self._fields
+        nothing: list[Any] = [None] * len(fields)
+        typed = [schema.cells(result.value) if schema and not result.error else nothing for result in by_item]
         target = self.caller.target
         columns: dict[str, list[Any]] = {name: [] for name in self.columns()}
         seen_in_meta: set[int] = set()
@@ -361,6 +382,8 @@ class Prediction:
             else:
                 result = RowResult(error=inputs.refused.get(row), source="null")
             columns[target].append(result.value)
+            for name, cell in zip(fields, typed[place] if place >= 0 else nothing, strict=True):
+                columns[name].append(cell)
             if task.explain:
                 columns[f"{target}_explain"].append(explained[place] if place >= 0 else None)
             if execution.on_error == "null":
@@ -372,8 +395,11 @@ class Prediction:
                 if place >= 0:
                     seen_in_meta.add(place)
                 columns[f"{target}_meta"].append(self._meta(result, source))
+        dtypes = {name: _dtype(values) for name, values in columns.items()}
+        if schema:
+            dtypes.update({name: dtype_of(schema, place, columns[name]) for place, name in enumerate(fields)})
         return pd.DataFrame(
-            {name: pd.Series(values, index=frame.index, dtype=_dtype(values)) for name, values in columns.items()},
+            {name: pd.Series(values, index=frame.index, dtype=dtypes[name]) for name, values in columns.items()},
             index=frame.index,
         )
 
@@ -397,31 +423,22 @@ class Prediction:
         return json.dumps(result.explain or {}, ensure_ascii=False, allow_nan=False)
 
     def _meta(self, result: RowResult, source: str) -> str:
+        is_sent = source == "request" and result.attempts > 0
         return json.dumps(
             {
                 "model": self.model.model,
                 "provider": result.provider or (None if self.model.endpoint else self.model.provider),
                 "source": source,
-                "attempts": result.attempts if source == "request" else 0,
-                "latency_ms": round(result.latency * 1000, 1) if source == "request" else 0,
+                "attempts": result.attempts if is_sent else 0,
+                "latency_ms": round(result.latency * 1000, 1) if is_sent else 0,
                 "request_id": result.request_id,
+                "input_tokens": result.input_tokens if is_sent else 0,
+                "output_tokens": result.output_tokens if is_sent else 0,
+                "cost": result.cost if is_sent else 0,
+                "cost_source": result.cost_source if is_sent else None,
             },
             ensure_ascii=False,
         )
-
-
-def equals_on_an_output(name: str, *, alone: bool) -> SettingsError:
-    """Return the refusal of ``WHERE <name> = …`` on a column that the model fills.
-
-    Args:
-        alone: the query reads from the model alone, without a table.
-    """
-    would = "show its value for the answer" if alone else "return all rows"
-    ways = "the condition" if alone else f"{name} IS TRUE, {name} IN ('…') or {name} IS NULL, or filter"
-    return SettingsError(
-        f"MindsDB takes = on {name} in WHERE for an input of the model, and would {would}",
-        advice=f"Write {ways} in an outer SELECT",
-    )
 
 
 def _end_with(
@@ -433,12 +450,6 @@ def _end_with(
             results[item.index] = RowResult(error=error, attempts=attempts, item=item)
 
 
-def _is_constant(column: pd.Series) -> bool:
-    """Whether a column has one value in every row, as MindsDB gives it for a condition in WHERE."""
-    cells = column.tolist()
-    return bool(cells) and all(isinstance(cell, (str, int, float, bool)) and cell == cells[0] for cell in cells)
-
-
 def _dtype(values: Sequence[Any]) -> Any:
     """Numbers with NULLs stay a numeric column; everything else travels as objects."""
     kinds = {type(value) for value in values if value is not None}
@@ -447,10 +458,6 @@ def _dtype(values: Sequence[Any]) -> Any:
     if kinds == {bool} and None not in values:
         return "bool"
     return object
-
-
-def _revealed(secret: Any) -> str | None:
-    return None if secret is None else str(secret.get_secret_value())
 
 
 def open_store(runtime: Runtime, cache: Any) -> Cache:

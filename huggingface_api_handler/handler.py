@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import uuid
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ from .tasks import TASKS
 log = logging.getLogger(__name__)
 
 apply_patches()
+atexit.register(RUNTIME.close)
 
 
 class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]

@@ -24,9 +24,9 @@ from ..net.request import Response
 from ..tasks.media import Media
 from ..tasks.media_answers import media_link
 from ..tasks.task import Answer, Arguments, Batching, Kind, Row, Task
-from . import PROTOCOLS, hf_inference, toolkit
+from . import PROTOCOLS, chat, hf_inference, toolkit
 from .base import BROKEN, Call, Learned, Protocol, Server
-from .chat import learn_form, with_query, with_response_format
+from .chat import with_query, with_response_format
 from .client import InferenceAPI, answer_of, time_left
 from .pipeline_requests import WRITES_APART
 from .usage import Usage, usage_of
@@ -293,7 +293,7 @@ class Endpoint:
             medium = Media(made.content, made.media_type)
             return Answered(protocol.read(task, medium, len(rows), of_server), response, usage, requests)
         except HuggingFaceError as error:  # what is no answer is billed all the same
-            error.usage = usage
+            error.usage, error.requests = usage, requests
             raise
 
     def _learn(self, protocol: Protocol, error: HuggingFaceError, call: Call, known: Learned, args: Arguments) -> bool:
@@ -302,7 +302,7 @@ class Endpoint:
             return True
         variants = [one for one in PROTOCOLS if one.variant_of is protocol]
         told = (one.learn(self._task, error, call, known) for one in (protocol, *variants))
-        learned = next((one for one in told if one is not None), None) or learn_form(error, args, known)
+        learned = next((one for one in told if one is not None), None) or chat.learn(error, call, args, known)
         if learned is not None:
             self._findings.learned = learned
         return learned is not None
@@ -372,6 +372,8 @@ def _as_learned(call: Call, known: Learned) -> Call:
     """Return the content of a request in the form that the server's refusals have asked for."""
     if call.media is not None and call.media.type in known.text_forms and not call.form:
         return replace(call, inputs=call.media.base64, media=None)
+    if known.knows_no_system:
+        return chat.without_system(call)
     texts = call.root.get("input")
     if known.takes_no_lists and isinstance(texts, list) and len(texts) == 1:
         return replace(call, root={**call.root, "input": texts[0]})

@@ -74,6 +74,8 @@ class RequestExecutor:
 
     Args:
         names_provider: whether errors say which provider they come from.
+        misfits: key of an item → its answer that did not fit, which its next request quotes; shared by the
+            executors of a query.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class RequestExecutor:
         *,
         prices: PriceList | None = None,
         names_provider: bool = False,
+        misfits: dict[str, tuple[str, str]] | None = None,
     ) -> None:
         self.prices = prices or PriceList()
         self.task = task
@@ -98,8 +101,7 @@ class RequestExecutor:
         self._columns = [*columns, *[None] * (len(task.inputs) - len(columns))]
         self._media = [one.kind for one in task.inputs]
         self._has_media = any(kind.is_media for kind in self._media)
-        #: Key of an item → its answer that did not fit, which its next request quotes.
-        self._misfits: dict[str, tuple[str, str]] = {}
+        self._misfits = {} if misfits is None else misfits
 
     def __call__(self, items: Sequence[Item], timeout: float) -> BatchResult:
         with MEMORY.request():

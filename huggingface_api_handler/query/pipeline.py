@@ -203,9 +203,9 @@ class Prediction:
         ]
         arguments, roots, columns = self.model.arguments(), self.model.media_roots, column_names(task, self.model)
         several, prices = len(endpoints) > 1, self._prices()
+        shared: dict[str, Any] = {"prices": prices, "names_provider": several, "misfits": {}}
         executors = [
-            RequestExecutor(task, arguments, transport, roots, endpoint, columns, prices=prices, names_provider=several)
-            for endpoint in endpoints
+            RequestExecutor(task, arguments, transport, roots, endpoint, columns, **shared) for endpoint in endpoints
         ]
         rate = self.caller.rate(clients[0].service)
         collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results, usage=usage)

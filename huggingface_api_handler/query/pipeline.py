@@ -33,6 +33,7 @@ from ..tasks import TASKS
 from ..tasks.output_schema import OutputSchema
 from ..tasks.task import Batching, Task
 from .advice import Adviser
+from .budget import cost_budget, has_cap, hold
 from .claims import SendOnce, WaitingRun, waiting_run
 from .conditions import refuse_conditions_on_outputs
 from .cost import Learned, PriceList, note_answers, price_list, token_of, transport_of
@@ -172,7 +173,7 @@ class Prediction:
         if self._keeps:
             patience = math.inf if execution.deadline is None else execution.deadline / 2
             once = SendOnce(self.store, self.caller.scope, lookup, send, waiting)
-            limits = (execution.max_requests, getattr(execution, "max_cost", None))  # each part would have all of them
+            limits = (execution.max_requests, execution.max_cost)  # each part would have all of them
             stopped = once.run(missing, patience=patience, in_parts=limits == (None, None))
         else:
             stopped = send(missing)
@@ -208,6 +209,7 @@ class Prediction:
             RequestExecutor(task, arguments, transport, roots, endpoint, columns, **shared) for endpoint in endpoints
         ]
         rate = self.caller.rate(clients[0].service)
+        costs = cost_budget(self.model, self.engine, prices.highest, self.store) if has_cap(self.model) else None
         collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results, usage=usage)
         limits = Limits(
             max_batch_size=min(endpoint.batch_size(execution.max_batch_size) for endpoint in endpoints),
@@ -226,7 +228,9 @@ class Prediction:
 
         reserve = partial(self.store.reserve_requests, rate)
         states = [self.runtime.service_state((*service, self.caller.tenant)) for service in services]
-        pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve)
+        per_day = execution.max_cost_per_day
+        holds = None if costs is None or per_day is None else hold(self.store, self.caller, per_day)
+        pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve, hold=holds)
         sends = [usage.timed(executor) for executor in executors]
         signal = StopSignal(self.store, self.statement, collector.run)
         stop = execution.on_error == "raise"
@@ -240,6 +244,7 @@ class Prediction:
                     began=began,
                     report=collector.report,
                     finished=finished,
+                    costs=costs,
                 )
         except BaseException:
             collector.end("failed")

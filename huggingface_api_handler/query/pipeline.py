@@ -142,9 +142,10 @@ class Prediction:
         results: list[RowResult | None] = [None] * len(inputs.items)
         cached = self._cached(inputs)
         missing: list[Item] = []
+        schema = self._schema
         for item in inputs.items:
             found = unpack(cached[item.key]) if item.key in cached else None
-            if found is None or not is_readable(self._schema, found[0]):
+            if found is None or not is_readable(schema, found[0]):
                 missing.append(item)
             else:
                 value, explain, meta = found

@@ -91,11 +91,11 @@ class World:
     def gets(self) -> list[Heard]:
         return [
             heard for heard in self.router.heard
-            if heard.method == "GET" and not heard.target.startswith("/api/models/")
+            if heard.method == "GET" and not heard.target.startswith(("/api/models/", "/v1/models/"))
         ]  # fmt: skip
 
     def asked_the_hub(self) -> int:
-        return len(self.router.heard) - len(self.posts()) - len(self.gets())
+        return sum(heard.target.startswith("/api/models/") for heard in self.router.heard)
 
     def close(self) -> None:
         self.router.close()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TypeVar
 
+from .owners import Owner, Stored
 from .runs import Run
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,32 @@ class Cache:
             scope: whose they are, as in the counters.
         """
 
+    # Owners
+
+    def register(self, scope: str, owner: Owner) -> None:
+        """Record whose ``scope`` is."""
+
+    def owners(self) -> dict[str, Owner]:
+        """All scopes, with their owners."""
+        return {}
+
+    def sizes(self, before: float | None = None) -> list[Stored] | None:
+        """The stored answers by scope, expired ones too; ``None`` if the cache cannot be read.
+
+        Args:
+            before: only those written before this time, in seconds since 1970.
+        """
+        return []
+
+    def clear(self, scopes: Collection[str] | None = None, before: float | None = None) -> int | None:
+        """Delete stored answers; how many, ``None`` if not all of them could be deleted.
+
+        Args:
+            scopes: whose; ``None``: all, those of unknown owners too.
+            before: only those written before this time, in seconds since 1970.
+        """
+        return 0
+
     # Counters
 
     def count(self, scope: str, counts: Mapping[str, float]) -> None:
@@ -68,9 +95,13 @@ class Cache:
     def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:
         """Record that a run has ended; answers that wait in memory are written, if that is possible by now."""
 
-    def runs(self, scope: str) -> list[Run]:
-        """Running and recent runs of ``scope``, newest first."""
+    def runs(self, scope: str | None = None) -> list[Run]:
+        """Running and recent runs of ``scope``, or of all scopes, newest first."""
         return []
+
+    def is_available(self) -> bool:
+        """Whether the cache can be read."""
+        return False
 
     # Stops
 

@@ -209,6 +209,7 @@ class ResultCollector:
 
     def begin(self) -> None:
         """Note that the run has begun."""
+        self.store.register(self.caller.scope, self.caller.owner)
         self.store.run_start(
             self.run, self.caller.scope, model=self.caller.name, task=self.task.name, rows=self.total, pid=os.getpid()
         )
@@ -232,7 +233,7 @@ class ResultCollector:
             sent += result.attempts > 0
             self.results[item.index] = result
         if kept:
-            self.store.put_many(kept, ttl=self.execution.cache_ttl)
+            self.store.put_many(kept, ttl=self.execution.cache_ttl, scope=self.caller.scope)
         with self._lock:
             self.done += sent
             self.errors += errors

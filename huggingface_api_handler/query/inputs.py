@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..arguments import EngineSettings, ModelSettings
 from ..arguments.template import Prompt, Template, parse_template
+from ..cache import Owner
 from ..errors import HuggingFaceError, PayloadTooLarge
 from ..media import loading
 from ..scheduling.batches import Item
@@ -69,6 +70,11 @@ class Caller:
     def scope(self) -> str:
         """Names the counters and runs of this model for this tenant."""
         return _digest([self.tenant, self.engine, self.model])
+
+    @property
+    def owner(self) -> Owner:
+        """Names this model, and earlier models of its name, for people."""
+        return Owner(self.tenant, self.engine_name, self.project, self.name)
 
     def rate(self, service: tuple[str, str | None]) -> str:
         """Name the rate limit that all of the engine's models share, in all workers, for ``service``."""

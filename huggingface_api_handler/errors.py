@@ -365,6 +365,8 @@ class InvalidAnswer(ServiceError):
     remedy = "Check that the model supports the task, and which server `base_url` or `endpoint` names"
     retryable = False
     divisible = True
+    #: A language model's answer that does not fit its schema, and why: a repair request quotes both.
+    misfit: tuple[str, str] | None = None
 
 
 class LimitReached(HuggingFaceError):

@@ -21,7 +21,6 @@ from .arguments import (
 )
 from .arguments.forms import query_form
 from .arguments.specs import HOST_CONDITIONS
-from .arguments.template import parse_template
 from .errors import SettingsError
 from .host import storage, worker
 from .host.patches import apply_patches, purge_predictions
@@ -31,9 +30,10 @@ from .hub import facts
 from .query.advice import unserved
 from .query.commands import run_command
 from .query.describe import Description, describe
-from .query.inputs import tenant_of
+from .query.inputs import read_columns, tenant_of
 from .query.pipeline import Caller, Prediction, open_store
 from .query.runtime import RUNTIME
+from .query.typed_columns import check_names
 from .tasks import TASKS
 
 log = logging.getLogger(__name__)
@@ -213,9 +213,9 @@ def _validated(using: Mapping[str, Any] | None, engine: EngineSettings, target: 
 
     # RETRAIN brings a mask for the key, which is read as none; the true one is found in create().
     model = model_settings(using, engine, hub=ask_hub, unserved=unserved)
-    read = [name for column in model.columns.values() for name in ([column] if isinstance(column, str) else column)]
-    if model.prompt_template:
-        read += parse_template(model.prompt_template).columns
+    read = read_columns(TASKS[model.task], model)
+    if model.output_schema is not None:
+        check_names(model.output_schema, read, target)
     if target.lower() in (name.lower() for name in read):
         # MindsDB lays a query's WHERE values over the prediction: the input would be shown for the answer.
         raise SettingsError(

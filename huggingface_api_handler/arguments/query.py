@@ -12,7 +12,7 @@ from ..tasks.task import Task
 from .models import EngineSettings, ModelSettings
 from .parsing import Reader
 from .specs import COMMANDS, FIXED, HOST_QUERY, QUERY
-from .task_arguments import Draft, drafted, note_labels, note_missing, note_unknown, read_arguments
+from .task_arguments import Draft, drafted, note_answers, note_labels, note_missing, note_unknown, read_arguments
 from .task_specs import parameter_specs
 
 
@@ -40,6 +40,7 @@ def query_settings(
     draft = _draft_of(model)
     read_arguments(reader, task, draft, "query", engine.media_roots)
     note_missing(reader, task, draft)
+    note_answers(reader, draft)
     note_labels(reader, model.facts, draft, "query")
     note_unknown(reader, task, QUERY)
     reader.finish()

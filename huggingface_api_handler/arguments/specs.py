@@ -228,6 +228,15 @@ PROMPT_TEMPLATE = ArgumentSpec(
 SYSTEM_PROMPT = ArgumentSpec(
     "system_prompt", "text", "the system message, sent before the prompt", example="'Answer in one word.'"
 )
+#: For language models: what an answer must hold, and what good answers look like.
+OUTPUT_SCHEMA = ArgumentSpec(
+    "output_schema", "object or text", "the fields of the answer and their types, each a column of the model",
+    example="'topic text, urgent boolean, mood text in (good, bad)'",
+)  # fmt: skip
+EXAMPLES = ArgumentSpec(
+    "examples", "list", "examples of inputs and their answers, sent before the prompt", items="object",
+    example="[{'input': 'Where is my parcel?', 'output': 'delivery'}]",
+)  # fmt: skip
 #: For tasks that generate media.
 OUTPUT_DIR = ArgumentSpec(
     "output_dir", "text", "folder inside media_roots to write generated files to", example="'/srv/media/out'"

@@ -29,15 +29,17 @@ from ..scheduling.batches import Item
 from ..scheduling.retry import RetryPolicy
 from ..scheduling.worker_pool import Limits, RowResult, Summary, WorkerPool
 from ..tasks import TASKS
+from ..tasks.output_schema import OutputSchema
 from ..tasks.task import Task
 from . import cells as cell_values
 from .advice import Adviser
 from .cells import HOST_COLUMNS
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
-from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker
+from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker, read_columns
 from .metrics import query_metrics
 from .runtime import Runtime
 from .stopping import Statement, StopSignal
+from .typed_columns import check_names, dtype_of, is_readable
 from .usage import counters
 
 
@@ -73,6 +75,8 @@ class Prediction:
         """
         task = TASKS[self.model.task]
         StopSignal(self.store, self.statement).refuse_partition()
+        if self._schema is not None:
+            check_names(self._schema, read_columns(task, self.model), self.caller.target)
         self._refuse_filters(frame)
         each = not self.model.execution.use_cache and task.samples(self.model.arguments())
         if len(frame):
@@ -86,6 +90,15 @@ class Prediction:
             self._raise_first(inputs, results)
         return self._frame_of(frame, task, inputs, results)
 
+    @property
+    def _schema(self) -> OutputSchema | None:
+        return self.model.output_schema
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        """The names of the columns of ``output_schema``."""
+        return self._schema.names if self._schema else ()
+
     def _refuse_filters(self, frame: pd.DataFrame) -> None:
         """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
 
@@ -95,14 +108,14 @@ class Prediction:
         seldom is the same in every row and column.
         """
         columns = [cell_values.unquoted(str(name)).lower() for name in frame.columns]
-        read = {str(name).lower() for name in column_names(TASKS[self.model.task], self.model)}
+        read = {name.lower() for name in read_columns(TASKS[self.model.task], self.model)}
+        filled = [name for name in (*self.caller.output_columns, *self._fields) if name not in read]
         if self.conditions is not None:
-            filled = set(self.caller.output_columns) - read
             condition = next((str(name) for name in self.conditions if str(name).lower() in filled), None)
             if condition is not None:
                 raise equals_on_an_output(condition, alone=False)
             return
-        ours = [name for name in self.caller.output_columns if name not in read and columns.count(name) == 1]
+        ours = [name for name in filled if columns.count(name) == 1]
         start = max((place for place, name in enumerate(columns) if name in HOST_COLUMNS), default=-1) + 1
         if start:
             # The target itself may be another model's, which feeds this one.
@@ -127,7 +140,7 @@ class Prediction:
         missing: list[Item] = []
         for item in inputs.items:
             found = unpack(cached[item.key]) if item.key in cached else None
-            if found is None:
+            if found is None or not is_readable(self._schema, found[0]):
                 missing.append(item)
             else:
                 value, explain, meta = found
@@ -299,7 +312,7 @@ class Prediction:
     def columns(self) -> list[str]:
         """Return the names of the prediction columns; a dry run has them too, so that the same query can be tried."""
         task, target, execution = TASKS[self.model.task], self.caller.target, self.model.execution
-        names = [target]
+        names = [target, *self._fields]
         if task.explain:
             names.append(f"{target}_explain")
         if execution.on_error == "null":
@@ -314,6 +327,9 @@ class Prediction:
         execution = self.model.execution
         by_item = [self._finished(item, result) for item, result in zip(inputs.items, results, strict=True)]
         explained = [self._explained(task, result) for result in by_item]
+        schema, fields = self._schema, self._fields
+        nothing: list[Any] = [None] * len(fields)
+        typed = [schema.cells(result.value) if schema and not result.error else nothing for result in by_item]
         target = self.caller.target
         columns: dict[str, list[Any]] = {name: [] for name in self.columns()}
         seen_in_meta: set[int] = set()
@@ -323,6 +339,8 @@ class Prediction:
             else:
                 result = RowResult(error=inputs.refused.get(row), source="null")
             columns[target].append(result.value)
+            for name, cell in zip(fields, typed[place] if place >= 0 else nothing, strict=True):
+                columns[name].append(cell)
             if task.explain:
                 columns[f"{target}_explain"].append(explained[place] if place >= 0 else None)
             if execution.on_error == "null":
@@ -334,8 +352,11 @@ class Prediction:
                 if place >= 0:
                     seen_in_meta.add(place)
                 columns[f"{target}_meta"].append(self._meta(result, source))
+        dtypes = {name: _dtype(values) for name, values in columns.items()}
+        if schema:
+            dtypes.update({name: dtype_of(schema, place, columns[name]) for place, name in enumerate(fields)})
         return pd.DataFrame(
-            {name: pd.Series(values, index=frame.index, dtype=_dtype(values)) for name, values in columns.items()},
+            {name: pd.Series(values, index=frame.index, dtype=dtypes[name]) for name, values in columns.items()},
             index=frame.index,
         )
 

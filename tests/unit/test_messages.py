@@ -56,6 +56,11 @@ def said(status: int, error: Any, **headers: str) -> Speak:
     return answer({"error": error}, status, **headers)
 
 
+def chat(content: str, reason: str = "stop") -> Speak:
+    """A chat completion."""
+    return answer({"choices": [{"message": {"content": content}, "finish_reason": reason}]})
+
+
 def page(status: int, title: str, text: str = "") -> Speak:
     return answer(
         f"<html><head><title>{title}</title></head><body><h1>{text or title}</h1></body></html>", status, "text/html"
@@ -825,6 +830,39 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         "response_format asks for JSON, but the content is JSON that was cut at the token limit (task "
         "chat-completion, model org/name, row 1). Raise max_tokens. To go past rows that fail, and see which, "
         "write USING on_error = 'null'.",
+    ),
+    "an answer without the fields that were asked for": (
+        Query(chat("Five, I would say"), {**CHAT, "output_schema": "stars integer"}, {"text": [BAD]}),
+        "failed after 2 attempts: the answer does not fit output_schema: there is no JSON object in it (task "
+        "chat-completion, model org/name, row 1). Describe the fields in output_schema, give examples, or choose "
+        "another model. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a field of another type": (
+        Query(chat('{"stars": "5"}'), {**CHAT, "output_schema": "stars integer in (1, 2, 3, 4, 5)"}, {"text": [BAD]}),
+        "failed after 2 attempts: the answer does not fit output_schema: the field 'stars' is '5', and must be one of "
+        "1, 2, 3, 4, 5, or null (task chat-completion, model org/name, row 1). Describe the fields in output_schema, "
+        "give examples, or choose another model. To go past rows that fail, and see which, write USING on_error = "
+        "'null'.",
+    ),
+    "fields that were cut": (
+        Query(chat('{"stars": ', "length"), {**CHAT, "output_schema": "stars integer"}, {"text": [BAD]}),
+        "the answer was cut at the token limit, so it does not fit output_schema (task chat-completion, model "
+        "org/name, row 1). Raise max_tokens. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "fields that the model refuses to fill": (
+        Query(
+            answer({"choices": [{"message": {"content": None, "refusal": "I can't help with that."}}]}),
+            {**CHAT, "output_schema": "stars integer"},
+            {"text": [BAD]},
+        ),
+        "the model refused to answer: I can't help with that. (task chat-completion, model org/name, row 1). Change "
+        "this row's text, or choose another model. To go past rows that fail, and see which, write USING on_error = "
+        "'null'.",
+    ),
+    "a field with the name of an input": (
+        Query(GOOD, {**CHAT, "output_schema": "Text text"}, {"text": [BAD]}),
+        "output_schema has a field 'text', which is the name of a column that the model reads. Rename the field, for "
+        "example to found_text.",
     ),
     # --- the query
     "a column that is not there": (

@@ -6,7 +6,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from .answers import MARK, SCOPE_SIZE, SCOPE_START, TIME_SIZE, TIME_START, scope_id
 from .base import CREDIT, STOP_KEPT_FOR, batched, longest_wait
@@ -281,6 +284,21 @@ class SqliteCache(PersistentCache):
     def _select(self, statement: str, *values: Any) -> list[Any]:
         """The rows that a statement finds; none if the file cannot be read."""
         return self.file.read(lambda connection: connection.execute(statement, values).fetchall()) or []
+
+
+def format_of(path: Path) -> int | None:
+    """Return the version of a file's tables without changing it; ``None`` if it cannot be read."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error:
+        return None
+    return version
+
+
+def is_known_format(version: int) -> bool:
+    """Return whether this version of the package reads files of ``version``; it brings older ones to its own."""
+    return version in (0, VERSION, *UPGRADES)
 
 
 def _time(before: float | None) -> bytes:

@@ -10,6 +10,7 @@ from ..cache import Cache, NoCache
 from ..cache.runs import RUNNING
 from ..errors import SettingsError, Unavailable
 from .pipeline import Caller, Prediction
+from .store import answers_deleted, stops_told
 
 
 def run_command(name: str, prediction: Prediction, frame: pd.DataFrame) -> pd.DataFrame:
@@ -55,20 +56,6 @@ def _clear_cache(store: Cache, caller: Caller) -> str:
 def _scopes(store: Cache, caller: Caller) -> set[str]:
     """Return the scopes of this model and of earlier ones of its name: before RETRAIN, or DROP and CREATE."""
     return {caller.scope, *(scope for scope, owner in store.owners().items() if owner == caller.owner)}
-
-
-def stops_told(number: int) -> str:
-    """Return how many queries were told to stop, in words."""
-    return f"{_count(number, 'running query', 'running queries')} told to stop"
-
-
-def answers_deleted(number: int) -> str:
-    """Return how many answers were deleted, in words."""
-    return f"{_count(number, 'stored answer', 'stored answers')} deleted"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
 
 
 _COMMANDS: Mapping[str, Callable[[Cache, Caller], str]] = {"stop": _stop, "clear_cache": _clear_cache}

@@ -81,11 +81,6 @@ class Caller:
         return _digest([self.tenant, self.engine, *service])
 
 
-def tenant_of(company: Any, user: Any) -> str:
-    """Return a text that names a company and its user; both may be texts of a request's headers."""
-    return json.dumps([company, user], default=str)
-
-
 @dataclass(slots=True)
 class DistinctInputs:
     """The inputs of a frame, equal rows as one.

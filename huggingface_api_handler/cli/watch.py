@@ -92,7 +92,7 @@ def _row(view: RunView, engine: str, model: str) -> dict[str, Any]:
         "rows_per_second": round(view.rate, 3),
         "seconds": round(view.seconds, 1),
         "seconds_left": None if view.left is None else round(view.left, 1),
-        "cost": getattr(run, "cost", None),
+        "cost": run.cost,
         "started": round(run.started, 3),
         "host": run.host,
         "pid": run.pid,

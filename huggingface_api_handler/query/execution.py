@@ -12,11 +12,13 @@ import traceback
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from ..arguments import Execution
 from ..arguments.template import Prompt
 from ..cache import Cache
+from ..cache.base import Throttle
 from ..errors import AccountError, HuggingFaceError, InvalidAnswer, ModelError, ServiceError, ServiceTimeout
 from ..media import loading
 from ..net.memory_limit import MEMORY
@@ -25,16 +27,20 @@ from ..protocols.client import time_left
 from ..protocols.detect import Endpoint
 from ..scheduling.batches import Item
 from ..scheduling.progress import Progress, duration, left
-from ..scheduling.worker_pool import BatchResult, RowResult
+from ..scheduling.worker_pool import BatchResult, RowResult, Summary
 from ..tasks.task import Answer, Arguments, Kind, Media, Task
 from .advice import too_long_advice
+from .cost import PriceList
 from .inputs import Caller
 from .metrics import QueryMetrics, Send
+from .usage import counters, known_cost
 
 log = logging.getLogger(__name__)
 
 #: What may be a number that is infinite as a float, which JSON cannot express.
 _HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
+#: Seconds between two writes of the counts where no answers are stored.
+COUNT_EVERY = 1.0
 #: Seconds between two lines in the log on a query's progress.
 TELL_EVERY = 30.0
 
@@ -68,6 +74,8 @@ class RequestExecutor:
 
     Args:
         names_provider: whether errors say which provider they come from.
+        misfits: key of an item → its answer that did not fit, which its next request quotes; shared by the
+            executors of a query.
     """
 
     def __init__(
@@ -79,8 +87,11 @@ class RequestExecutor:
         endpoint: Endpoint,
         columns: Sequence[str | None] = (),
         *,
+        prices: PriceList | None = None,
         names_provider: bool = False,
+        misfits: dict[str, tuple[str, str]] | None = None,
     ) -> None:
+        self.prices = prices or PriceList()
         self.task = task
         self._names = names_provider
         self.arguments = arguments
@@ -90,8 +101,7 @@ class RequestExecutor:
         self._columns = [*columns, *[None] * (len(task.inputs) - len(columns))]
         self._media = [one.kind for one in task.inputs]
         self._has_media = any(kind.is_media for kind in self._media)
-        #: Key of an item → its answer that did not fit, which its next request quotes.
-        self._misfits: dict[str, tuple[str, str]] = {}
+        self._misfits = {} if misfits is None else misfits
 
     def __call__(self, items: Sequence[Item], timeout: float) -> BatchResult:
         with MEMORY.request():
@@ -99,6 +109,8 @@ class RequestExecutor:
                 return self._sent(items, timeout)
             except HuggingFaceError as error:
                 _let_go(error)
+                if error.usage is not None:
+                    error.cost = self.prices.cost(error.usage, self.endpoint.provider)[0]
                 if isinstance(error, InvalidAnswer) and error.misfit is not None and len(items) == 1:
                     self._note_misfit(items[0], error)
                 if self._names and isinstance(error, (AccountError, ModelError, ServiceError)):
@@ -119,12 +131,19 @@ class RequestExecutor:
             arguments = replace(arguments, misfit=self._misfits.get(items[0].key))
         found = self.endpoint.ask(rows, arguments, time_left(ends, time.monotonic()))
         counted = [answer.tokens for answer in found.answers if answer.tokens is not None]
+        used, asked = found.usage, self.endpoint.provider
+        cost, cost_source = self.prices.cost(used, asked)
         return BatchResult(
             [_row_result(answer) for answer in found.answers],
             request_id=found.response.request_id,
             compute_seconds=found.response.compute_seconds,
+            seconds=used.seconds,
+            input_tokens=used.input_tokens,
+            output_tokens=used.output_tokens,
             tokens=sum(counted) if counted else None,
-            provider=found.response.provider or self.endpoint.provider,
+            cost=cost,
+            cost_source=cost_source,
+            provider=used.provider or asked,
             requests=found.requests,
         )
 
@@ -184,9 +203,14 @@ class UsageCounters:
         self._scope = scope
         self._metrics = metrics
 
-    def add(self, counts: Mapping[str, float]) -> None:
-        """Add ``counts``, by the names of ``usage``."""
-        self._store.count(self._scope, counts)
+    def add(
+        self, counts: Mapping[str, float], answers: Mapping[str, bytes] = MappingProxyType({}), ttl: float | None = None
+    ) -> None:
+        """Add ``counts``, by the names of ``usage``, and store ``answers`` for ``ttl`` seconds, in one transaction."""
+        if answers:
+            self._store.put_many(answers, ttl, scope=self._scope, counts=counts)
+        else:
+            self._store.count(self._scope, counts)
         if self._metrics is not None:
             self._metrics.count(counts)
 
@@ -207,7 +231,11 @@ class ResultCollector:
         total: int,
         results: list[RowResult | None],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        usage: UsageCounters | None = None,
+        run: str | None = None,
     ) -> None:
+        self._usage = usage or UsageCounters(store, caller.scope)
         self.caller = caller
         self.task = task
         self.execution = execution
@@ -216,7 +244,11 @@ class ResultCollector:
         self.results = results
         self.done = 0
         self.errors = 0
-        self.run = uuid.uuid4().hex
+        self.run = run or uuid.uuid4().hex
+        #: What was counted by the last request that has returned, and what of it is written.
+        self._counts: Mapping[str, float] = {}
+        self._written: Mapping[str, float] = {}
+        self._counted = Throttle(COUNT_EVERY, clock)
         self._lock = threading.Lock()
         self._clock = clock
         self._logged = clock()
@@ -229,6 +261,22 @@ class ResultCollector:
             self.run, self.caller.scope, model=self.caller.name, task=self.task.name, rows=self.total, pid=os.getpid()
         )
 
+    @property
+    def cost(self) -> float | None:
+        """USD that the run has cost; ``None``: not known."""
+        return known_cost(self._counts)
+
+    def report(self, summary: Summary) -> None:
+        """Take the counts of the run; ``deliver`` writes what has been added to them."""
+        self._counts = counters(summary)
+
+    def _added(self) -> dict[str, float]:
+        """Return what was counted since the last call."""
+        with self._lock:
+            written, self._written = self._written, self._counts
+            counts = self._written
+        return {name: count - written.get(name, 0.0) for name, count in counts.items()}
+
     def deliver(self, results: Sequence[RowResult]) -> None:
         """Take the results of some items."""
         kept: dict[str, bytes] = {}
@@ -239,16 +287,16 @@ class ResultCollector:
             assert item is not None
             if error is None:
                 if keeps:
-                    kept[item.key] = pack(
-                        result.value, result.explain, {"request_id": result.request_id, "provider": result.provider}
-                    )
+                    meta = {"request_id": result.request_id, "provider": result.provider}
+                    kept[item.key] = pack(result.value, result.explain, meta)
             else:
                 result.error = error.with_facts(attempts=result.attempts or None)
                 errors += result.attempts > 0
             sent += result.attempts > 0
             self.results[item.index] = result
-        if kept:
-            self.store.put_many(kept, ttl=self.execution.cache_ttl, scope=self.caller.scope)
+        if kept or self._counted.passes(self.run):
+            # Together, so that a worker that is killed has counted what it has stored.
+            self._usage.add(self._added(), kept, self.execution.cache_ttl)
         with self._lock:
             self.done += sent
             self.errors += errors
@@ -259,7 +307,7 @@ class ResultCollector:
             tell = now - self._logged >= TELL_EVERY
             if tell:
                 self._logged = now
-        self.store.run_update(self.run, done=done, errors=errors, rate=rate)
+        self.store.run_update(self.run, done=done, errors=errors, rate=rate, cost=self.cost)
         if tell:
             rest = left(self.total, done, rate)
             log.info(
@@ -269,4 +317,5 @@ class ResultCollector:
 
     def end(self, state: str) -> None:
         """Note that the run has ended, and how."""
-        self.store.run_end(self.run, done=self.done, errors=self.errors, state=state)
+        self._usage.add(self._added())
+        self.store.run_end(self.run, done=self.done, errors=self.errors, state=state, cost=self.cost)

@@ -72,6 +72,8 @@ COUNTERS = {
     "splits": Metric("huggingface_api_splits", "Batches that were split."),
     "compute_seconds": Metric("huggingface_api_compute_seconds", "Seconds of compute that the service reports."),
     "tokens": Metric("huggingface_api_tokens", "Tokens that the service reports."),
+    "input_tokens": Metric("huggingface_api_input_tokens", "Tokens of inputs that the service reports."),
+    "output_tokens": Metric("huggingface_api_output_tokens", "Tokens of answers that the service reports."),
     "cost": Metric("huggingface_api_cost_usd", "Cost in USD."),
 }
 

@@ -130,6 +130,7 @@ def table(rows: Sequence[dict[str, Any]], now: float) -> Table:
 
 def _live(look: Callable[[], list[dict[str, Any]]]) -> None:
     """Renew the table until Ctrl-C or SIGTERM; the cursor is shown again at the end."""
+    from rich.console import Console
     from rich.live import Live
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -137,10 +138,13 @@ def _live(look: Callable[[], list[dict[str, Any]]]) -> None:
 
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGHUP, interrupt)
+    console = Console()
     try:
-        with Live(table(look(), time.time()), auto_refresh=False) as live:
+        with Live(table(look(), time.time()), console=console, auto_refresh=False) as live:
             while True:
                 time.sleep(EVERY)
                 live.update(table(look(), time.time()), refresh=True)
     except KeyboardInterrupt:
         pass
+    finally:
+        console.show_cursor(True)  # also if the signal came while the cursor was being hidden

@@ -324,3 +324,8 @@ def test_a_terminal_is_left_as_it_was(tmp_path: Path, number: signal.Signals) ->
     assert termios.tcgetattr(slave) == before
     os.close(master)
     os.close(slave)
+
+
+def test_the_picture_of_watch_is_up_to_date() -> None:
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "docs/watch.py", "--check"], cwd=root, check=False).returncode == 0

@@ -25,7 +25,8 @@ NOON = 1_767_268_800.0
 def rows() -> list[dict[str, Any]]:
     """Return two running queries and two that have ended."""
     names = (
-        "run", "engine", "model", "state", "rows", "done", "errors", "rows_per_second", "seconds", "seconds_left", "cost",
+        "run", "engine", "model", "state", "rows", "done", "errors", "rows_per_second", "seconds", "seconds_left",
+        "cost",
     )  # fmt: skip
     hf, moods = "hf_api_engine", "hf_sentiment_classifier"
     made: list[tuple[Any, ...]] = [
@@ -41,7 +42,7 @@ def drawn() -> str:
     """Return the picture; without the fonts that rich would load from the web."""
     os.environ["TZ"] = "UTC"
     time.tzset()
-    console = Console(record=True, width=132, file=io.StringIO(), force_terminal=True)
+    console = Console(record=True, width=140, file=io.StringIO(), force_terminal=True)
     console.print(table(rows(), NOON))
     svg = console.export_svg(title="python -m huggingface_api_handler watch", unique_id="watch")
     return re.sub(r"\s*@font-face \{.*?\}\n", "\n", svg, flags=re.DOTALL)

@@ -105,10 +105,14 @@ def cells(row: dict[str, Any]) -> list[str]:
     share = f" ({100 * row['done'] // row['rows']}%)" if row["rows"] else ""
     return [
         row["run"][:8], row["engine"], row["model"], row["state"], f"{row['rows']:,}", f"{row['done']:,}{share}",
-        f"{row['errors']:,}", f"{row['rows_per_second']:.3g}", duration(row["seconds"]),
+        f"{row['errors']:,}", _rate(row["rows_per_second"]), duration(row["seconds"]),
         duration(left) if left is not None else "?" if row["state"] == RUNNING else "-",
         "?" if cost is None else f"${cost:.4f}",
     ]  # fmt: skip
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def table(rows: Sequence[dict[str, Any]], now: float) -> Table:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
+from .claims import Claim
 from .owners import Owner, Stored
 from .runs import Run
 
@@ -163,6 +164,30 @@ class Cache:
             seconds until the first of them; ``None``: the rate is not shared, each worker keeps its own.
         """
         return None
+
+    # Claims
+
+    def claim(self, scope: str, keys: Iterable[str], holder: str) -> Claim:
+        """Claim the answers of ``keys`` that no other holder has claimed, for ``CLAIM_KEPT_FOR`` seconds.
+
+        Args:
+            scope: holders of one scope know of each other.
+            holder: a new name.
+
+        Returns:
+            what was granted; all, if claims cannot be shared now.
+        """
+        return Claim(frozenset(keys))
+
+    def renew_claim(self, scope: str, holder: str) -> None:
+        """Hold a claim for another ``CLAIM_KEPT_FOR`` seconds."""
+
+    def release_claim(self, scope: str, holder: str) -> None:
+        """End a claim."""
+
+    def claim_holders(self, scope: str) -> set[str]:
+        """Who has a claim that has not ended, nor its process."""
+        return set()
 
     # Budgets
 

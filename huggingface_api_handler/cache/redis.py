@@ -20,9 +20,10 @@ from .base import (
     batched,
     longest_wait,
 )
+from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
 from .owners import Owner, Stored
 from .persistent import NEVER, PersistentCache
-from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, this_process, with_state
+from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, has_ended, this_process, with_state
 
 T = TypeVar("T")
 
@@ -30,6 +31,8 @@ T = TypeVar("T")
 KEYS_AT_ONCE = 1000
 #: Seconds for a connection, and for a response, where the settings name none.
 CONNECT_TIMEOUT, TIMEOUT = 2.0, 3.0
+#: How often a claim is tried while others claim at the same moment.
+CLAIM_TRIES = 20
 #: What MindsDB's own client takes beside the connection's arguments.
 _NOT_OURS = ("script_dir",)
 
@@ -339,6 +342,65 @@ class RedisCache(PersistentCache):
         found = self._script(_HOLD_BUDGET, self._key("budget", budget), given, self._budgets)
         return None if found is None else Held(*found)
 
+    # Claims: the processes of the holders of a scope in one hash, and the keys of each in a value of its own, which
+    # expires by the clock of the server.
+
+    def claim(self, scope: str, keys: Iterable[str], holder: str) -> Claim:
+        import redis
+
+        wanted = frozenset(keys)
+        index, lasts = self._key("claims", scope), round(CLAIM_KEPT_FOR * 1000)
+
+        def claim(client: Any) -> Claim:
+            with client.pipeline() as pipeline:
+                for _ in range(CLAIM_TRIES):
+                    try:
+                        pipeline.watch(index)
+                        known = {_text(one): _text(process) for one, process in pipeline.hgetall(index).items()}
+                        kept = pipeline.mget([self._claim(scope, one) for one in known]) if known else []
+                        held = dict(zip(known, kept, strict=True))
+                        gone = [one for one, stored in held.items() if stored is None or _has_ended(known[one])]
+                        others = {one: unpacked(_text(stored)) for one, stored in held.items() if one not in gone}
+                        granted = grant(wanted, others)
+                        pipeline.multi()
+                        if gone:
+                            pipeline.hdel(index, *gone)
+                        if granted.granted:
+                            pipeline.set(self._claim(scope, holder), packed(granted.granted), px=lasts)
+                            pipeline.hset(index, holder, " ".join(map(str, this_process(None))))
+                            pipeline.expire(index, int(RUNS_KEPT_FOR))
+                        pipeline.execute()
+                        return granted
+                    except redis.WatchError:  # somebody else has claimed at the same moment
+                        continue
+            return Claim(wanted)
+
+        return self._run(claim) or Claim(wanted)
+
+    def renew_claim(self, scope: str, holder: str) -> None:
+        lasts = round(CLAIM_KEPT_FOR * 1000)
+        self._run(lambda client: client.pexpire(self._claim(scope, holder), lasts))
+
+    def release_claim(self, scope: str, holder: str) -> None:
+        def release(client: Any) -> None:
+            pipeline = client.pipeline(transaction=False)
+            pipeline.delete(self._claim(scope, holder))
+            pipeline.hdel(self._key("claims", scope), holder)
+            pipeline.execute()
+
+        self._run(release)
+
+    def claim_holders(self, scope: str) -> set[str]:
+        def read(client: Any) -> set[str]:
+            known = {_text(one): _text(process) for one, process in client.hgetall(self._key("claims", scope)).items()}
+            pipeline = client.pipeline(transaction=False)
+            for one in known:
+                pipeline.exists(self._claim(scope, one))
+            alive = pipeline.execute() if known else []
+            return {one for one, lives in zip(known, alive, strict=True) if lives and not _has_ended(known[one])}
+
+        return self._run(read) or set()
+
     def close(self) -> None:
         with self._lock:
             client, self._client = self._client, None
@@ -349,6 +411,9 @@ class RedisCache(PersistentCache):
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}:{kind}:{name}"
+
+    def _claim(self, scope: str, holder: str) -> str:
+        return self._key("claim", f"{scope}:{holder}")
 
     def _answer(self, key: str) -> str:
         return f"{self._prefix}:answer:{key}"
@@ -396,6 +461,11 @@ class RedisCache(PersistentCache):
                     own = {name: value for name, value in self._connection.items() if name not in _NOT_OURS}
                     self._client = redis.Redis(**{**given, **own, "decode_responses": False})
             return self._client
+
+
+def _has_ended(process: str) -> bool:
+    pid, _, host = process.partition(" ")
+    return has_ended(int(pid), host)
 
 
 def _text(value: Any) -> str:

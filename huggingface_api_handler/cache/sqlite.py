@@ -24,9 +24,10 @@ from .base import (
     granted,
     longest_wait,
 )
+from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
 from .owners import Owner, Stored
 from .persistent import PersistentCache
-from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, this_process, with_state
+from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, has_ended, this_process, with_state
 from .sqlite_file import SqliteFile
 
 #: A new table needs no new version, and files of older versions of this package gain it when they are opened. A
@@ -47,6 +48,10 @@ TABLES = {
     "budgets": (
         "(budget TEXT, holder TEXT, spent REAL NOT NULL, pending REAL NOT NULL, held REAL NOT NULL,"
         " expires REAL NOT NULL, PRIMARY KEY (budget, holder)) WITHOUT ROWID"
+    ),
+    "claims": (
+        "(scope TEXT, holder TEXT, keys TEXT NOT NULL, pid INTEGER NOT NULL, host TEXT NOT NULL, expires REAL NOT NULL,"
+        " PRIMARY KEY (scope, holder))"
     ),
     "stops": "(name TEXT PRIMARY KEY, expires REAL NOT NULL) WITHOUT ROWID",
 }
@@ -348,6 +353,43 @@ class SqliteCache(PersistentCache):
             found.append(Held(amount, total, others_held))
 
         return found[-1] if self.file.write(write) else None
+
+    # Claims
+
+    def claim(self, scope: str, keys: Iterable[str], holder: str) -> Claim:
+        wanted = frozenset(keys)
+        claims: list[Claim] = []
+
+        def write(connection: sqlite3.Connection) -> None:
+            now = self._clock()
+            # What expires later than that was written before a clock was set back.
+            connection.execute("DELETE FROM claims WHERE expires NOT BETWEEN ? AND ?", (now, now + 2 * CLAIM_KEPT_FOR))
+            rows = connection.execute("SELECT holder, pid, host, keys FROM claims WHERE scope = ?", (scope,))
+            claim = grant(wanted, {one: unpacked(held) for one, *process, held in rows if not has_ended(*process)})
+            if claim.granted:
+                own = (scope, holder, packed(claim.granted), *this_process(None), now + CLAIM_KEPT_FOR)
+                connection.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?)", own)
+            claims.append(claim)
+
+        return claims[-1] if self.file.write(write) else Claim(wanted)
+
+    def renew_claim(self, scope: str, holder: str) -> None:
+        own = (self._clock() + CLAIM_KEPT_FOR, scope, holder)
+        self.file.write(
+            lambda connection: connection.execute("UPDATE claims SET expires = ? WHERE scope = ? AND holder = ?", own)
+        )
+
+    def release_claim(self, scope: str, holder: str) -> None:
+        self.file.write(
+            lambda connection: connection.execute("DELETE FROM claims WHERE scope = ? AND holder = ?", (scope, holder))
+        )
+
+    def claim_holders(self, scope: str) -> set[str]:
+        rows = self._select(
+            "SELECT holder, pid, host FROM claims WHERE scope = ? AND expires BETWEEN ? AND ?",
+            scope, self._clock(), self._clock() + 2 * CLAIM_KEPT_FOR,
+        )  # fmt: skip
+        return {holder for holder, *process in rows if not has_ended(*process)}
 
     def close(self) -> None:
         self.file.close()

@@ -260,6 +260,8 @@ class ResultCollector:
         self.done = 0
         self.errors = 0
         self.run = run or uuid.uuid4().hex
+        #: Why the run ended early, if it did.
+        self.stopped: BaseException | None = None
         #: What was counted by the last request that has returned, and what of it is written.
         self._counts: Mapping[str, float] = {}
         self._written: Mapping[str, float] = {}

@@ -351,7 +351,7 @@ class Prediction:
             return [0.0] * len(plan)
         price, learned = self._prices().expected, Learned.of(self.store.usage(self.caller.scope))
         arguments = self.model.arguments()
-        most = 1 if TASKS[self.model.task].travel is Batching.ONE else self.model.execution.max_batch_size
+        most = 1 if TASKS[self.model.task].batching is Batching.ONE else self.model.execution.max_batch_size
         return [
             learned.cost(inputs.items[place], price, arguments, most) if planned == "request" else 0.0
             for place, planned in zip(inputs.row_to_item, plan, strict=True)

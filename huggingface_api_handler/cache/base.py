@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from .claims import Claim
 from .runs import Run
 
 log = logging.getLogger(__name__)
@@ -24,10 +25,30 @@ CREDIT = 0.05
 WAITING = 256
 #: Seconds for which a request to stop is remembered.
 STOP_KEPT_FOR = 86400.0
+#: Seconds after which what a holder holds of a budget is free again, unless it has renewed it.
+HELD_FOR = 45.0
+#: Seconds that a clock may be set back before what is held according to the old time is free.
+HELD_AHEAD = 15.0
+#: Seconds that the spending of a budget is remembered after its last change.
+BUDGETS_KEPT_FOR = 3 * 86400.0
+
+
+class Held(NamedTuple):
+    """The state of a shared budget, in its own unit.
+
+    Attributes:
+        amount: what the holder now holds beyond what it has spent.
+        spent: what all holders have spent.
+        others: what other holders hold.
+    """
+
+    amount: float
+    spent: float
+    others: float
 
 
 class Cache:
-    """Keeps what outlives a query; this one keeps nothing.
+    """Stores what outlives a query; this one stores nothing.
 
     Keys are opaque text of the caller's, values are bytes. A cache never raises when it fails: queries go on
     without it. All methods may be called from several threads and several processes at once.
@@ -47,7 +68,7 @@ class Cache:
         scope: str = "",
         counts: Mapping[str, float] | None = None,
     ) -> None:
-        """Keep ``values`` for ``ttl`` seconds; once it returns they outlive this process.
+        """Store ``values`` for ``ttl`` seconds; once this returns, they outlive the process.
 
         While the cache cannot be written to, they wait in memory, where ``get_many`` finds them.
 
@@ -109,7 +130,66 @@ class Cache:
         """Reserve the next ``count`` requests, ``interval`` seconds apart, of the rate that all workers share.
 
         Returns:
-            seconds until the first of them; ``None``: the rate is not shared, each worker keeps its own.
+            seconds until the first of them; ``None``: the rate is not shared, each worker has its own.
+        """
+        return None
+
+    # Claims
+
+    def claim(self, scope: str, keys: Iterable[str], holder: str) -> Claim:
+        """Claim the answers of ``keys`` that no other holder has claimed, for ``CLAIM_KEPT_FOR`` seconds.
+
+        Args:
+            scope: holders of one scope know of each other.
+            holder: a new name.
+
+        Returns:
+            what was granted; all, if claims cannot be shared now.
+        """
+        return Claim(frozenset(keys))
+
+    def renew_claim(self, scope: str, holder: str) -> None:
+        """Hold a claim for another ``CLAIM_KEPT_FOR`` seconds."""
+
+    def release_claim(self, scope: str, holder: str) -> None:
+        """End a claim."""
+
+    def claim_holders(self, scope: str) -> set[str]:
+        """Who has a claim that has not ended, nor its process."""
+        return set()
+
+    # Budgets
+
+    def hold_budget(
+        self,
+        budget: str,
+        holder: str,
+        *,
+        cap: float,
+        spent: float,
+        keep: float = 0.0,
+        least: float = 0.0,
+        most: float = 0.0,
+        pending: float = 0.0,
+        closes: bool = False,
+    ) -> Held | None:
+        """Report what ``holder`` has spent of a budget that all workers share, and hold a part of the rest.
+
+        What all have spent and hold never exceeds ``cap``, as long as nobody spends more than it holds. What is held
+        is free again ``HELD_FOR`` seconds after the last call of its holder; what was spent stays spent.
+
+        Args:
+            budget: its name; budgets of different days have different names.
+            cap: the whole budget.
+            spent: by this holder, since it began; a report that arrives twice counts once.
+            keep: held before, and to be held further.
+            least: to be held in addition; nothing, if not even that is free.
+            most: to be held in addition, if it is free.
+            pending: counts as spent if the holder does not call again.
+            closes: the holder has ended and calls no more.
+
+        Returns:
+            what is held; ``None``: the budget cannot be shared now.
         """
         return None
 
@@ -118,16 +198,16 @@ class Cache:
 
 
 class NoCache(Cache):
-    """Keeps nothing."""
+    """Stores nothing."""
 
 
 class CircuitBreaker:
-    """Leaves a cache alone for a while after it failed, and warns of it once.
+    """Pauses the use of a cache after it failed, and warns once.
 
     Args:
         name: of the cache, for the log.
         clock: seconds that only grow.
-        consequence: what holds while the cache is left alone, for the log.
+        consequence: of the pause, for the log.
     """
 
     def __init__(
@@ -169,6 +249,13 @@ class CircuitBreaker:
 def longest_wait(interval: float, count: int) -> float:
     """Seconds until a reserved request, if all workers that may wait have reserved theirs before."""
     return WAITING * interval * count
+
+
+def granted(free: float, keep: float, least: float, most: float) -> float:
+    """Return what a holder holds of a budget of which ``free`` is neither spent nor held by others."""
+    if keep + least > free:
+        return max(0.0, min(keep, free))
+    return min(keep + most, free)
 
 
 def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:

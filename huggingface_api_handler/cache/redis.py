@@ -8,9 +8,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from .base import CREDIT, STOP_KEPT_FOR, CircuitBreaker, batched, longest_wait
+from .base import (
+    BUDGETS_KEPT_FOR,
+    CREDIT,
+    HELD_AHEAD,
+    HELD_FOR,
+    STOP_KEPT_FOR,
+    CircuitBreaker,
+    Held,
+    batched,
+    longest_wait,
+)
+from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
 from .persistent import NEVER, PersistentCache
-from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, this_process, with_state
+from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, has_ended, this_process, with_state
 
 T = TypeVar("T")
 
@@ -18,14 +29,16 @@ T = TypeVar("T")
 KEYS_AT_ONCE = 1000
 #: Seconds for a connection, and for a response, where the settings name none.
 CONNECT_TIMEOUT, TIMEOUT = 2.0, 3.0
+#: How often a claim is tried while others claim at the same moment.
+CLAIM_TRIES = 20
 #: What MindsDB's own client takes beside the connection's arguments.
 _NOT_OURS = ("script_dir",)
 
 #: Reserves requests by the clock of the server, which is the same for everybody. Stored is the time of the next
 #: one, in seconds since 1970. In: key; interval, count, credit, the longest wait.
 _RESERVE_REQUESTS = """
-local told = redis.call('TIME')
-local now = tonumber(told[1]) + tonumber(told[2]) / 1000000
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local interval, count = tonumber(ARGV[1]), tonumber(ARGV[2])
 local at = tonumber(redis.call('GET', KEYS[1]) or '0')
 if at > now + tonumber(ARGV[4]) then at = 0 end
@@ -33,6 +46,45 @@ at = math.max(at, now - tonumber(ARGV[3]))
 local after = at + interval * count
 redis.call('SET', KEYS[1], string.format('%.6f', after), 'PX', math.ceil((after - now) * 1000) + 60000)
 return string.format('%.6f', at - now)
+"""
+
+#: Holds a part of a budget by the clock of the server. Stored are for each holder what it has spent, what counts as
+#: spent if it ends without a word, what it holds, and when that expires; for the holder '' what those that have ended
+#: spent. In: key; holder, cap, spent, keep, least, most, pending, 1 if the holder has ended, seconds that a part is
+#: held, seconds that the clock may be set back, seconds that the key is kept.
+_HOLD_BUDGET = """
+local told = redis.call('TIME')
+local now = tonumber(told[1]) + tonumber(told[2]) / 1000000
+local n = {}
+for at = 2, 11 do n[at] = tonumber(ARGV[at]) end
+local cap, spent, keep, least, most, pending, closes, held_for = n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9]
+local total, others, ended = spent, 0, 0
+local all = redis.call('HGETALL', KEYS[1])
+for at = 1, #all, 2 do
+  local one, two, three, four = string.match(all[at + 1], '(%S+) (%S+) (%S+) (%S+)')
+  if all[at] == '' then ended = tonumber(one) end
+  if all[at] ~= ARGV[1] then
+    total = total + tonumber(one)
+    local expires = tonumber(four)
+    if now <= expires and expires <= now + held_for + n[10] then
+      others = others + tonumber(three)
+    else
+      total = total + tonumber(two)
+    end
+  end
+end
+local free = cap - total - others
+local amount = math.max(0, math.min(keep, free))
+if keep + least <= free then amount = math.min(keep + most, free) end
+if closes == 1 then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+  redis.call('HSET', KEYS[1], '', string.format('%.17g 0 0 0', ended + spent))
+else
+  local own = string.format('%.17g %.17g %.17g %.6f', spent, pending, amount, now + held_for)
+  redis.call('HSET', KEYS[1], ARGV[1], own)
+end
+redis.call('EXPIRE', KEYS[1], n[11])
+return string.format('%.17g %.17g %.17g', amount, total, others)
 """
 
 
@@ -58,10 +110,11 @@ class RedisCache(PersistentCache):
         self._client: Any = None
         self._lock = threading.Lock()
         self._breaker = CircuitBreaker("the answer cache in Redis")
-        # Apart from the other: a Redis may refuse scripts and keep answers all the same.
+        # Separate from the other: a Redis may refuse scripts and still store answers.
         self._scripts = CircuitBreaker(
-            "the rate limit in Redis", consequence="requests_per_minute holds for each worker by itself"
+            "the rate limit in Redis", consequence="requests_per_minute applies to each worker separately"
         )
+        self._budgets = CircuitBreaker("the budget in Redis", consequence="queries with max_cost_per_day stop")
 
     # Answers
 
@@ -181,9 +234,99 @@ class RedisCache(PersistentCache):
     # Rates
 
     def reserve_requests(self, rate: str, interval: float, count: int = 1) -> float | None:
-        return self._script(
-            _RESERVE_REQUESTS, [self._key("pace", rate)], interval, count, CREDIT, longest_wait(interval, count)
+        given = (interval, count, CREDIT, longest_wait(interval, count))
+        found = self._script(_RESERVE_REQUESTS, self._key("pace", rate), given, self._scripts)
+        return None if found is None else found[0]
+
+    # Budgets
+
+    def hold_budget(
+        self,
+        budget: str,
+        holder: str,
+        *,
+        cap: float,
+        spent: float,
+        keep: float = 0.0,
+        least: float = 0.0,
+        most: float = 0.0,
+        pending: float = 0.0,
+        closes: bool = False,
+    ) -> Held | None:
+        given = (
+            holder,
+            cap,
+            spent,
+            keep,
+            least,
+            most,
+            pending,
+            int(closes),
+            HELD_FOR,
+            HELD_AHEAD,
+            int(BUDGETS_KEPT_FOR),
         )
+        found = self._script(_HOLD_BUDGET, self._key("budget", budget), given, self._budgets)
+        return None if found is None else Held(*found)
+
+    # Claims: the processes of the holders of a scope in one hash, and the keys of each in a value of its own, which
+    # expires by the clock of the server.
+
+    def claim(self, scope: str, keys: Iterable[str], holder: str) -> Claim:
+        import redis
+
+        wanted = frozenset(keys)
+        index, lasts = self._key("claims", scope), round(CLAIM_KEPT_FOR * 1000)
+
+        def claim(client: Any) -> Claim:
+            with client.pipeline() as pipeline:
+                for _ in range(CLAIM_TRIES):
+                    try:
+                        pipeline.watch(index)
+                        known = {_text(one): _text(process) for one, process in pipeline.hgetall(index).items()}
+                        kept = pipeline.mget([self._claim(scope, one) for one in known]) if known else []
+                        held = dict(zip(known, kept, strict=True))
+                        gone = [one for one, stored in held.items() if stored is None or _has_ended(known[one])]
+                        others = {one: unpacked(_text(stored)) for one, stored in held.items() if one not in gone}
+                        granted = grant(wanted, others)
+                        pipeline.multi()
+                        if gone:
+                            pipeline.hdel(index, *gone)
+                        if granted.granted:
+                            pipeline.set(self._claim(scope, holder), packed(granted.granted), px=lasts)
+                            pipeline.hset(index, holder, " ".join(map(str, this_process(None))))
+                            pipeline.expire(index, int(RUNS_KEPT_FOR))
+                        pipeline.execute()
+                        return granted
+                    except redis.WatchError:  # somebody else has claimed at the same moment
+                        continue
+            return Claim(wanted)
+
+        return self._run(claim) or Claim(wanted)
+
+    def renew_claim(self, scope: str, holder: str) -> None:
+        lasts = round(CLAIM_KEPT_FOR * 1000)
+        self._run(lambda client: client.pexpire(self._claim(scope, holder), lasts))
+
+    def release_claim(self, scope: str, holder: str) -> None:
+        def release(client: Any) -> None:
+            pipeline = client.pipeline(transaction=False)
+            pipeline.delete(self._claim(scope, holder))
+            pipeline.hdel(self._key("claims", scope), holder)
+            pipeline.execute()
+
+        self._run(release)
+
+    def claim_holders(self, scope: str) -> set[str]:
+        def read(client: Any) -> set[str]:
+            known = {_text(one): _text(process) for one, process in client.hgetall(self._key("claims", scope)).items()}
+            pipeline = client.pipeline(transaction=False)
+            for one in known:
+                pipeline.exists(self._claim(scope, one))
+            alive = pipeline.execute() if known else []
+            return {one for one, lives in zip(known, alive, strict=True) if lives and not _has_ended(known[one])}
+
+        return self._run(read) or set()
 
     def close(self) -> None:
         with self._lock:
@@ -196,12 +339,21 @@ class RedisCache(PersistentCache):
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}:{kind}:{name}"
 
+    def _claim(self, scope: str, holder: str) -> str:
+        return self._key("claim", f"{scope}:{holder}")
+
     def _answer(self, key: str) -> str:
         return f"{self._prefix}:answer:{key}"
 
-    def _script(self, script: str, keys: list[str], *arguments: Any) -> float | None:
-        # Its hash is sent, and the script itself only to a server that does not know it.
-        return self._run(lambda client: float(client.register_script(script)(keys, arguments)), self._scripts)
+    def _script(self, script: str, key: str, arguments: tuple[Any, ...], breaker: CircuitBreaker) -> list[float] | None:
+        """Return the numbers that a script returns."""
+
+        def run(client: Any) -> list[float]:
+            # Its hash is sent, and the script itself only to a server that does not know it.
+            found = client.register_script(script)([key], arguments)
+            return [float(number) for number in _text(found).split()]
+
+        return self._run(run, breaker)
 
     def _run(self, work: Callable[[Any], T], breaker: CircuitBreaker | None = None, *, probe: bool = False) -> T | None:
         """The result of ``work``; ``None`` if Redis cannot be reached or refuses.
@@ -236,6 +388,11 @@ class RedisCache(PersistentCache):
                     own = {name: value for name, value in self._connection.items() if name not in _NOT_OURS}
                     self._client = redis.Redis(**{**given, **own, "decode_responses": False})
             return self._client
+
+
+def _has_ended(process: str) -> bool:
+    pid, _, host = process.partition(" ")
+    return has_ended(int(pid), host)
 
 
 def _text(value: Any) -> str:

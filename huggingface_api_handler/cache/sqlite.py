@@ -9,9 +9,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .base import CREDIT, STOP_KEPT_FOR, batched, longest_wait
+from .base import (
+    BUDGETS_KEPT_FOR,
+    CREDIT,
+    HELD_AHEAD,
+    HELD_FOR,
+    STOP_KEPT_FOR,
+    Held,
+    batched,
+    granted,
+    longest_wait,
+)
+from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
 from .persistent import PersistentCache
-from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, this_process, with_state
+from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, has_ended, this_process, with_state
 from .sqlite_file import SqliteFile
 
 #: A new table needs no new version, and files of older versions of this package gain it when they are opened. A
@@ -27,6 +38,15 @@ TABLES = {
     ),
     "facts": "(name TEXT PRIMARY KEY, value TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
     "paces": "(pace TEXT PRIMARY KEY, turn REAL NOT NULL) WITHOUT ROWID",
+    # The holder '' has what the holders that have ended spent.
+    "budgets": (
+        "(budget TEXT, holder TEXT, spent REAL NOT NULL, pending REAL NOT NULL, held REAL NOT NULL,"
+        " expires REAL NOT NULL, PRIMARY KEY (budget, holder)) WITHOUT ROWID"
+    ),
+    "claims": (
+        "(scope TEXT, holder TEXT, keys TEXT NOT NULL, pid INTEGER NOT NULL, host TEXT NOT NULL, expires REAL NOT NULL,"
+        " PRIMARY KEY (scope, holder))"
+    ),
     "stops": "(name TEXT PRIMARY KEY, expires REAL NOT NULL) WITHOUT ROWID",
 }
 INDEXES = ("CREATE INDEX IF NOT EXISTS runs_by_scope ON runs (scope, started)",)
@@ -67,7 +87,7 @@ class SqliteCache(PersistentCache):
         )
         self.path = self.file.path
         self._max_bytes = max_bytes
-        #: Bytes written since there was last room made; ``None`` until the size of the file is known.
+        #: Bytes written since entries were last evicted; ``None`` until the size of the file is known.
         self._written: int | None = None
 
     # Answers
@@ -114,10 +134,10 @@ class SqliteCache(PersistentCache):
         return self.file.write(write, probe=probe)
 
     def _make_room(self, connection: sqlite3.Connection, written: int) -> None:
-        """Keep the file within its size, after ``written`` more bytes."""
+        """Evict entries if the file exceeds its size after ``written`` more bytes."""
         if self._written is None:
             full = self.path.stat().st_size > self._max_bytes * 0.9
-            self._written = self._max_bytes if full else 0  # whoever filled it
+            self._written = self._max_bytes if full else 0  # whichever process filled it
         self._written += written
         if self._written * 16 > self._max_bytes:
             self._written = 0
@@ -226,6 +246,86 @@ class SqliteCache(PersistentCache):
             waits.append(at - now)
 
         return waits[-1] if self.file.write(write) else None
+
+    # Budgets
+
+    def hold_budget(
+        self,
+        budget: str,
+        holder: str,
+        *,
+        cap: float,
+        spent: float,
+        keep: float = 0.0,
+        least: float = 0.0,
+        most: float = 0.0,
+        pending: float = 0.0,
+        closes: bool = False,
+    ) -> Held | None:
+        found: list[Held] = []
+
+        def write(connection: sqlite3.Connection) -> None:
+            now = self._clock()
+            # What expires later than that was written before a clock was set back.
+            lives, until = "expires BETWEEN ? AND ?", now + HELD_FOR + HELD_AHEAD
+            others_spent, others_held = connection.execute(
+                f"SELECT TOTAL(spent + CASE WHEN {lives} THEN 0 ELSE pending END),"
+                f" TOTAL(CASE WHEN {lives} THEN held ELSE 0 END) FROM budgets WHERE budget = ? AND holder <> ?",
+                (now, until, now, until, budget, holder),
+            ).fetchone()
+            total = others_spent + spent
+            amount = granted(cap - total - others_held, keep, least, most)
+            connection.execute("DELETE FROM budgets WHERE expires < ?", (now - BUDGETS_KEPT_FOR,))
+            connection.execute("DELETE FROM budgets WHERE budget = ? AND holder = ?", (budget, holder))
+            if closes:
+                connection.execute(
+                    "INSERT INTO budgets VALUES (?, '', ?, 0, 0, ?) ON CONFLICT (budget, holder)"
+                    " DO UPDATE SET spent = spent + excluded.spent, expires = excluded.expires",
+                    (budget, spent, now),
+                )
+            else:
+                own = (budget, holder, spent, pending, amount, now + HELD_FOR)
+                connection.execute("INSERT INTO budgets VALUES (?, ?, ?, ?, ?, ?)", own)
+            found.append(Held(amount, total, others_held))
+
+        return found[-1] if self.file.write(write) else None
+
+    # Claims
+
+    def claim(self, scope: str, keys: Iterable[str], holder: str) -> Claim:
+        wanted = frozenset(keys)
+        claims: list[Claim] = []
+
+        def write(connection: sqlite3.Connection) -> None:
+            now = self._clock()
+            # What expires later than that was written before a clock was set back.
+            connection.execute("DELETE FROM claims WHERE expires NOT BETWEEN ? AND ?", (now, now + 2 * CLAIM_KEPT_FOR))
+            rows = connection.execute("SELECT holder, pid, host, keys FROM claims WHERE scope = ?", (scope,))
+            claim = grant(wanted, {one: unpacked(held) for one, *process, held in rows if not has_ended(*process)})
+            if claim.granted:
+                own = (scope, holder, packed(claim.granted), *this_process(None), now + CLAIM_KEPT_FOR)
+                connection.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?)", own)
+            claims.append(claim)
+
+        return claims[-1] if self.file.write(write) else Claim(wanted)
+
+    def renew_claim(self, scope: str, holder: str) -> None:
+        own = (self._clock() + CLAIM_KEPT_FOR, scope, holder)
+        self.file.write(
+            lambda connection: connection.execute("UPDATE claims SET expires = ? WHERE scope = ? AND holder = ?", own)
+        )
+
+    def release_claim(self, scope: str, holder: str) -> None:
+        self.file.write(
+            lambda connection: connection.execute("DELETE FROM claims WHERE scope = ? AND holder = ?", (scope, holder))
+        )
+
+    def claim_holders(self, scope: str) -> set[str]:
+        rows = self._select(
+            "SELECT holder, pid, host FROM claims WHERE scope = ? AND expires BETWEEN ? AND ?",
+            scope, self._clock(), self._clock() + 2 * CLAIM_KEPT_FOR,
+        )  # fmt: skip
+        return {holder for holder, *process in rows if not has_ended(*process)}
 
     def close(self) -> None:
         self.file.close()

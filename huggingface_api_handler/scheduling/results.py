@@ -43,7 +43,7 @@ class RowResult:
     """The answer or the error of one input, from the scheduler to the cells of the frame.
 
     Attributes:
-        value: the target's value; ``None`` where there is an error, or the answer is NULL.
+        value: the target's value; ``None`` if there is an error, or the answer is NULL.
         explain: content of ``<target>_explain``; ``None``: the task has none.
         error: why there is no answer.
         source: where the answer comes from: ``request``, ``cache``, or ``null`` for a row without input.
@@ -192,3 +192,19 @@ class Summary:
     workers: int = 0
     latencies: Counter[int] = field(default_factory=Counter)
     stopped: BaseException | None = None
+
+    def account(self, items: Sequence[Item], used: Any, cost: float | None) -> None:
+        """Count what the answer to a request for ``items`` used and cost, whether it was one for every item or not."""
+        if cost is None:
+            self.unpriced += 1
+        else:
+            self.cost += cost
+        if used.input_tokens is not None:
+            self.input_tokens += used.input_tokens
+            self.input_size += sum(item.size for item in items)
+        if used.output_tokens is not None:
+            self.output_tokens += used.output_tokens
+            self.output_rows += len(items)
+        if used.seconds is not None:
+            self.billed_seconds += used.seconds
+            self.billed_rows += len(items)

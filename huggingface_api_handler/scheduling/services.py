@@ -72,7 +72,7 @@ class Services:
     """The services of a run in order of preference.
 
     A request goes to the first service that is ready. A service that is paused, loading, limited in its rate, failing
-    or left alone by its circuit breaker is passed over; for one that only is busy, requests wait while it returns
+    or paused by its circuit breaker is skipped; for one that only is busy, requests wait while it returns
     others. If all breakers are open, none is heeded (the panic threshold of Envoy): so one service works as if it had
     no breaker.
     """
@@ -96,8 +96,9 @@ class Services:
         heeds_breakers = several and not all(service.state.breaker.is_open for service in self._in_use)
         at, only_passed_on = math.inf, False
         for service in self._in_use:
-            ready = queue.due(now, service.number, only_passed_on=only_passed_on)
-            due = max(ready, service.due(now, heeds_breaker=heeds_breakers))
+            due = service.due(now, heeds_breaker=heeds_breakers)
+            if due < math.inf:
+                due = max(due, queue.due(now, service.number, only_passed_on=only_passed_on))
             if due <= now:
                 return service, only_passed_on
             if not several:

@@ -17,7 +17,8 @@ import pandas as pd
 import pytest
 
 from huggingface_api_handler.arguments import ModelSettings, engine_settings, model_settings, query_settings
-from huggingface_api_handler.cache import NoCache, SqliteCache
+from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
+from huggingface_api_handler.cache.base import Held
 from huggingface_api_handler.errors import HuggingFaceError
 from huggingface_api_handler.query.advice import unserved
 from huggingface_api_handler.query.commands import run_command
@@ -38,6 +39,8 @@ ONE_BY_ONE = {"max_retries": 2, "max_batch_size": 1, "max_concurrency": 1}
 GOOD = answer([{"label": "POSITIVE", "score": 0.9}])
 
 TEXT = {"task": "text-classification", "model_name": "org/name", "input_column": "text"}
+#: A model whose requests cost the same, whatever is in them.
+PRICED = {**TEXT, "price": {"request": 0.004}}
 WRITE = {"task": "text-generation", "model_name": "org/name", "input_column": "text"}
 CHAT = {"task": "chat-completion", "model_name": "org/name", "input_column": "text"}
 SPEECH = {"task": "automatic-speech-recognition", "model_name": "org/name", "input_column": "sound"}
@@ -92,6 +95,7 @@ class Query:
         cells: the columns that the query gives.
         hub: what the Hub says when it is asked.
         environ: the server's environment, for an engine without a token of its own.
+        cache: where answers and spending are kept.
     """
 
     service: Speak = GOOD
@@ -101,6 +105,14 @@ class Query:
     using: Mapping[str, Any] = field(default_factory=dict)
     hub: Speak = NO_HUB
     environ: Mapping[str, str] = field(default_factory=dict)
+    cache: Cache = field(default_factory=NoCache)
+
+
+class SpentToday(Cache):
+    """A cache by which the budget of the day is spent, but for $0.001."""
+
+    def hold_budget(self, budget: str, holder: str, **given: Any) -> Held:
+        return Held(0.0, given["cap"] - 0.001, 0.0)
 
 
 @dataclass(frozen=True)
@@ -128,7 +140,7 @@ def ask(case: Query, server: Loopback) -> None:
     of = query_settings(made, at, {**ONE_BY_ONE, **case.using}, alias=CALLER.name)
     retry = RetryPolicy(of.execution.max_retries, base=0.001, cap=0.002)
     frame = pd.DataFrame(dict(case.cells), dtype=object)
-    found = Prediction(of, at, CALLER, Runtime(), NoCache(), retry).run(frame)
+    found = Prediction(of, at, CALLER, Runtime(), case.cache, retry).run(frame)
     if "y_error" in found:
         raise Told(found["y_error"].iloc[-1])
     pytest.fail(f"nothing went wrong: {found.to_dict('list')}")
@@ -169,7 +181,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "a wrong token of the server's": (
         Query(said(401, "Invalid username or password."), environ={"HF_TOKEN": TOKEN}),
         'the token was refused: "Invalid username or password." (task text-classification, model org/name, HTTP '
-        "401). It is the token of the server's HF_TOKEN, since the engine has none of its own. Create a token at "
+        "401). The engine has no token of its own, so the one from the server's HF_TOKEN is used. Create a token at "
         "https://huggingface.co/settings/tokens and set it as api_key = 'hf_…' of a new ML_ENGINE, or of this "
         "model with RETRAIN; a private model or a wrong model_name causes the same error.",
     ),
@@ -293,8 +305,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "not deployed, though the Hub says so": (
         Query(answer("Not Found", 404, "text/plain"), hub=serves(hf_inference="text-classification")),
         'the model is not available at this service: "Not Found" (task text-classification, model org/name, HTTP '
-        "404). By the Hub's word hf-inference serves it, so this may pass: run the query again in a few minutes, "
-        "or look at https://huggingface.co/org/name.",
+        "404). The Hub lists it at hf-inference, so this may be temporary: run the query again in a few minutes, or "
+        "check https://huggingface.co/org/name.",
     ),
     "not deployed, served for chat alone": (
         Query(
@@ -313,7 +325,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             hub=answer({"error": "Repository not found"}, 404, X_Error_Code="RepoNotFound"),
         ),
         'the service has no model of this name: "Model org/name does not exist" (task text-classification, model '
-        "org/name, HTTP 404). The Hub has no model org/name: look whether its name is right; if it is private, "
+        "org/name, HTTP 404). The Hub has no model org/name: check the name; if the model is private, "
         "the token must be allowed to read it.",
     ),
     "a provider that does not serve it": (
@@ -346,8 +358,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             hub=serves(groq="conversational", together="conversational"),
         ),
         'failed after 2 attempts: together: the model is not available at this service: "Model not supported by '
-        "provider\" (task chat-completion, model org/name, HTTP 400). By the Hub's word groq and together serve it, so "
-        "this may pass: run the query again in a few minutes, or look at https://huggingface.co/org/name.",
+        'provider" (task chat-completion, model org/name, HTTP 400). The Hub lists it at groq and together, so this '
+        "may be temporary: run the query again in a few minutes, or check https://huggingface.co/org/name.",
     ),
     "two providers that are down": (
         Query(said(503, "no server is free"), {**CHAT, "provider": "groq, together"}, {"text": [BAD]}),
@@ -460,19 +472,19 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "created elsewhere than it is served": (
         Create(DRAW, serves(together="text-to-image", fal_ai="text-to-image")),
         "hf-inference does not serve org/name; it is served by together and fal-ai: write provider = "
-        "'together' (to have it asked there all the same, write provider = 'hf-inference')",
+        "'together' (to send requests there anyway, write provider = 'hf-inference')",
     ),
     "created where nobody serves it": (
         Create(TEXT, serves()),
         "no Inference Provider serves org/name: write model_name = "
         "'distilbert/distilbert-base-uncased-finetuned-sst-2-english', the task's default, or endpoint = "
-        "'https://…' of an Inference Endpoint of your own (to have it asked there all the same, write provider "
+        "'https://…' of an Inference Endpoint of your own (to send requests there anyway, write provider "
         "= 'hf-inference')",
     ),
     "created for a task that it is not served for": (
         Create(WRITE, serves(groq="conversational")),
         "hf-inference does not serve org/name; it is served for chat-completion, by groq: write task = "
-        "'chat-completion', or another model_name (to have it asked there all the same, write provider = "
+        "'chat-completion', or another model_name (to send requests there anyway, write provider = "
         "'hf-inference')",
     ),
     "created at a provider without it": (
@@ -482,8 +494,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "created for a chat that nobody serves": (
         Create(CHAT, serves()),
         "no Inference Provider serves org/name: write model_name = 'meta-llama/Llama-3.1-8B-Instruct', the "
-        "task's default, or endpoint = 'https://…' of an Inference Endpoint of your own (to have it asked "
-        "there all the same, write provider = 'auto')",
+        "task's default, or endpoint = 'https://…' of an Inference Endpoint of your own (to send requests there "
+        "anyway, write provider = 'auto')",
     ),
     # --- the service
     "too many requests": (
@@ -739,7 +751,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "a file that is not there": (
         Query(model=IMAGE, cells={"picture": ["cat.png"]}, engine={"media_roots": "/srv/media"}),
         "there is no such file inside the engine's media_roots (task image-classification, model org/name, row "
-        "1, column picture). Look at its name, and whether it lies on the server that runs MindsDB. To go past "
+        "1, column picture). Check the path; the file must be on the server that runs MindsDB. To go past "
         "rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a URL of the inside network": (
@@ -763,7 +775,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "a text for a picture": (
         Query(model=IMAGE, cells={"picture": ["a picture of a cat"]}),
         "the cell holds neither bytes, a URL, a data URI, base64 text nor the path of an image (task "
-        "image-classification, model org/name, row 1, column picture). Look whether the model reads the right "
+        "image-classification, model org/name, row 1, column picture). Check that the model reads the right "
         "column (DESCRIBE <model>.args). To go past rows that fail, and see which, write USING on_error = "
         "'null'.",
     ),
@@ -867,8 +879,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     # --- the query
     "a column that is not there": (
         Query(cells={"review": ["x"]}),
-        "the query gives no column 'text', which the model reads as input_column; it gives: 'review'. Look at "
-        "the spelling, in ON m.text = t.<your column> too, and name the table first: FROM <your table> AS t "
+        "the query gives no column 'text', which the model reads as input_column; it gives: 'review'. Check the "
+        "spelling, in ON m.text = t.<your column> too, and name the table first: FROM <your table> AS t "
         "JOIN <the model> AS m; or write USING input_column = '<your column>'.",
     ),
     "a column that is there twice": (
@@ -904,6 +916,68 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         Query(using={"max_requests": 1}),
         "the query has made as many requests as max_requests = 1 allows (task text-classification, model "
         "org/name). Run the query again, or raise max_requests.",
+    ),
+    "max_cost spent": (
+        Query(model=PRICED, using={"max_cost": 0.006}),
+        "the query has spent $0.0040 of max_cost = 0.006, and the next request may cost up to $0.0040 (task "
+        "text-classification, model org/name). Run the query again for the rest, or raise max_cost.",
+    ),
+    "max_cost of the engine spent": (
+        Query(model=PRICED, engine={"max_cost": 0.006}, using={"max_cost": 5}),
+        "the query has spent $0.0040 of max_cost = 0.006 of the engine, and the next request may cost up to $0.0040 "
+        "(task text-classification, model org/name). Run the query again for the rest, or raise max_cost of the "
+        "engine.",
+    ),
+    "max_cost below the cost of a request": (
+        Query(model=PRICED, using={"max_cost": 0.001}),
+        "the query has spent $0.00 of max_cost = 0.001, and the next request may cost up to $0.0040 (task "
+        "text-classification, model org/name). Raise max_cost to at least 0.0040.",
+    ),
+    "max_cost without a price": (
+        Query(using={"max_cost": 0.5}),
+        "max_cost needs a price, and no price of org/name is published. RETRAIN the model with price = "
+        '{"second": 0.00012}, in USD per second of compute.',
+    ),
+    "max_cost without a price of tokens": (
+        Query(model=CHAT, using={"max_cost": 0.5}),
+        "max_cost needs a price, and no price of org/name is published. RETRAIN the model with price = "
+        '{"input": 0.6, "output": 0.8}, in USD per million tokens.',
+    ),
+    "max_cost without a price of requests": (
+        Query(model={**DRAW, "provider": "fal-ai"}, using={"max_cost": 0.5}),
+        "max_cost needs a price, and no price of org/name is published. RETRAIN the model with price = "
+        '{"request": 0.003}, in USD per request.',
+    ),
+    "max_cost_per_day without a price": (
+        Query(engine={"max_cost_per_day": 5}),
+        "max_cost_per_day needs a price, and no price of org/name is published. Create the engine or RETRAIN the "
+        'model with price = {"second": 0.00012}, in USD per second of compute.',
+    ),
+    "max_cost_per_day without a cache": (
+        Query(model=PRICED, engine={"max_cost_per_day": 5}),
+        "max_cost_per_day needs a cache, in which all workers count what they spend, and MindsDB's cache is off. Set "
+        "the cache of MindsDB's configuration to local or redis, or create the engine with max_cost in place of "
+        "max_cost_per_day.",
+    ),
+    "max_cost_per_day with a cache that fails": (
+        Query(model=PRICED, engine={"max_cost_per_day": 5}, cache=Cache()),
+        "the cache in which all workers count max_cost_per_day = 5 cannot be used (task text-classification, model "
+        "org/name). Run the query again when MindsDB's cache works; the log names the error.",
+    ),
+    "max_cost_per_day spent": (
+        Query(model=PRICED, engine={"max_cost_per_day": 5}, cache=SpentToday()),
+        "the engine has spent $5.00 of max_cost_per_day = 5 today, and the next request may cost up to $0.0040 (task "
+        "text-classification, model org/name). Run the query again after midnight UTC for the rest, or raise "
+        "max_cost_per_day of the engine.",
+    ),
+    "max_cost_per_day below the cost of a request": (
+        Query(model=PRICED, engine={"max_cost_per_day": 0.003}, cache=SpentToday()),
+        "the engine has spent $0.0020 of max_cost_per_day = 0.003 today, and the next request may cost up to $0.0040 "
+        "(task text-classification, model org/name). Raise max_cost_per_day of the engine to at least 0.0040.",
+    ),
+    "max_cost_per_day of a model": (
+        Create({**TEXT, "max_cost_per_day": 5}, NO_HUB),
+        "max_cost_per_day is an argument of the engine: write it in CREATE ML_ENGINE, and remove it here",
     ),
     "a deadline that has passed": (
         Query(silent, cells={"text": [BAD]}, using={"deadline": 0.3}),

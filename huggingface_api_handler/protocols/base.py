@@ -190,7 +190,7 @@ class Learned:
         text_forms: media types that it takes as base64 in JSON, and not as raw bytes.
         takes_no_lists: it takes the one text of a request bare, and no list, not even of one.
         protocol: the protocol that it speaks, a variant of the one that was tried.
-        json_form: how its chats are asked for JSON: with a ``schema``, for any ``object``, or in the ``prompt`` alone.
+        json_form: how its chats are asked for JSON, see ``chat.with_response_format``.
         knows_no_system: its model has no system messages: what they say is put before the first message.
     """
 

@@ -42,7 +42,7 @@ _MAX_BYTES = 1 << 20
 #: The status of a route that exists and fails; a server that is starting has others.
 _BROKEN = 500
 #: Forms in which a request is tried.
-_MAX_FORMS = 3
+_MAX_FORMS = 4
 
 #: What is not probed, and what does not answer.
 HUB = Server(hf_inference.PROTOCOL)

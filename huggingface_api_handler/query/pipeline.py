@@ -137,11 +137,11 @@ class Prediction:
 
     def _take_cached(self, items: Sequence[Item], results: list[RowResult | None]) -> list[Item]:
         """Put the stored answers of ``items`` into ``results``, and return the items without one."""
-        cached = self._cached(items)
+        cached, schema = self._cached(items), self._schema
         missing: list[Item] = []
         for item in items:
             found = unpack(cached[item.key]) if item.key in cached else None
-            if found is None or not is_readable(self._schema, found[0]):
+            if found is None or not is_readable(schema, found[0]):
                 missing.append(item)
             else:
                 value, explain, meta = found

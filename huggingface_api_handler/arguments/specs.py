@@ -28,7 +28,7 @@ class ArgumentSpec:
             `` or ``: ``boolean or text``.
         meaning: what it is, for the documentation.
         aliases: other names of the same argument.
-        default: the value if nobody gives one.
+        default: the value if none is given.
         least, most: bounds of a number, both allowed.
         above: an exclusive lower bound.
         choices: the only texts that are accepted.

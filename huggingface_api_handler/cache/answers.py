@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 MARK = b"\x01hf1"
 _HEADER = struct.Struct(">4sI8sI")
 HEADER_SIZE = _HEADER.size
-#: Where the scope stands in the header.
+#: Position of the scope in the header.
 SCOPE_START, SCOPE_SIZE = 8, 8
 
 #: Bytes of answers that wait at the most for a cache that cannot be written to; the oldest are dropped first.
@@ -64,7 +64,7 @@ def unseal_many(stored: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _checksum(key: str, now: int, scope: bytes, answer: bytes) -> int:
-    # With the key in it, an answer that comes to stand under another key is noticed as well.
+    # It includes the key, so that an answer under another key is noticed as well.
     return zlib.crc32(answer, zlib.crc32(b"%d " % now + scope + key.encode()))
 
 

@@ -48,7 +48,7 @@ class Held(NamedTuple):
 
 
 class Cache:
-    """Keeps what outlives a query; this one keeps nothing.
+    """Stores what outlives a query; this one stores nothing.
 
     Keys are opaque text of the caller's, values are bytes. A cache never raises when it fails: queries go on
     without it. All methods may be called from several threads and several processes at once.
@@ -68,7 +68,7 @@ class Cache:
         scope: str = "",
         counts: Mapping[str, float] | None = None,
     ) -> None:
-        """Keep ``values`` for ``ttl`` seconds; once it returns they outlive this process.
+        """Store ``values`` for ``ttl`` seconds; once this returns, they outlive the process.
 
         While the cache cannot be written to, they wait in memory, where ``get_many`` finds them.
 
@@ -130,7 +130,7 @@ class Cache:
         """Reserve the next ``count`` requests, ``interval`` seconds apart, of the rate that all workers share.
 
         Returns:
-            seconds until the first of them; ``None``: the rate is not shared, each worker keeps its own.
+            seconds until the first of them; ``None``: the rate is not shared, each worker has its own.
         """
         return None
 
@@ -198,16 +198,16 @@ class Cache:
 
 
 class NoCache(Cache):
-    """Keeps nothing."""
+    """Stores nothing."""
 
 
 class CircuitBreaker:
-    """Leaves a cache alone for a while after it failed, and warns of it once.
+    """Pauses the use of a cache after it failed, and warns once.
 
     Args:
         name: of the cache, for the log.
         clock: seconds that only grow.
-        consequence: what holds while the cache is left alone, for the log.
+        consequence: of the pause, for the log.
     """
 
     def __init__(

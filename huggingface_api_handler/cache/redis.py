@@ -37,8 +37,8 @@ _NOT_OURS = ("script_dir",)
 #: Reserves requests by the clock of the server, which is the same for everybody. Stored is the time of the next
 #: one, in seconds since 1970. In: key; interval, count, credit, the longest wait.
 _RESERVE_REQUESTS = """
-local told = redis.call('TIME')
-local now = tonumber(told[1]) + tonumber(told[2]) / 1000000
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local interval, count = tonumber(ARGV[1]), tonumber(ARGV[2])
 local at = tonumber(redis.call('GET', KEYS[1]) or '0')
 if at > now + tonumber(ARGV[4]) then at = 0 end
@@ -110,9 +110,9 @@ class RedisCache(PersistentCache):
         self._client: Any = None
         self._lock = threading.Lock()
         self._breaker = CircuitBreaker("the answer cache in Redis")
-        # Apart from the other: a Redis may refuse scripts and keep answers all the same.
+        # Separate from the other: a Redis may refuse scripts and still store answers.
         self._scripts = CircuitBreaker(
-            "the rate limit in Redis", consequence="requests_per_minute holds for each worker by itself"
+            "the rate limit in Redis", consequence="requests_per_minute applies to each worker separately"
         )
         self._budgets = CircuitBreaker("the budget in Redis", consequence="queries with max_cost_per_day stop")
 

@@ -87,7 +87,7 @@ class SqliteCache(PersistentCache):
         )
         self.path = self.file.path
         self._max_bytes = max_bytes
-        #: Bytes written since there was last room made; ``None`` until the size of the file is known.
+        #: Bytes written since entries were last evicted; ``None`` until the size of the file is known.
         self._written: int | None = None
 
     # Answers
@@ -134,10 +134,10 @@ class SqliteCache(PersistentCache):
         return self.file.write(write, probe=probe)
 
     def _make_room(self, connection: sqlite3.Connection, written: int) -> None:
-        """Keep the file within its size, after ``written`` more bytes."""
+        """Evict entries if the file exceeds its size after ``written`` more bytes."""
         if self._written is None:
             full = self.path.stat().st_size > self._max_bytes * 0.9
-            self._written = self._max_bytes if full else 0  # whoever filled it
+            self._written = self._max_bytes if full else 0  # whichever process filled it
         self._written += written
         if self._written * 16 > self._max_bytes:
             self._written = 0

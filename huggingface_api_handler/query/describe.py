@@ -122,7 +122,7 @@ def _shown(value: Any) -> str | None:
 
 
 def args_table(about: Description) -> pd.DataFrame:
-    """Effective settings, where each comes from; secrets are only said to be there."""
+    """Effective settings and the source of each; of secrets, only that they exist."""
     model = about.model
     sources = model.sources
     rows: list[tuple[Any, ...]] = [
@@ -238,11 +238,11 @@ def prices_table(about: Description) -> pd.DataFrame:
 
 
 def example_table(about: Description) -> pd.DataFrame:
-    """Statements for this very model, ready to paste; the first runs as it stands."""
+    """Statements for this model, ready to paste; the first runs unchanged."""
     name, target = _model_of(about), about.caller.target
     value, plan, failed = (_quoted(f"{target}{suffix}") for suffix in ("", "_plan", "_error"))
     cells = example_cells(about.entry, about.model)
-    # A model all of whose inputs are arguments needs a row all the same.
+    # A model all of whose inputs are arguments needs a row too.
     where = " AND ".join(f"{_quoted(column)} = {as_sql(cell)}" for column, cell in (cells or {"row": 1}).items())
     joined = " AND ".join(f"m.{_quoted(column)} = t.{_quoted(column)}" for column in cells)
     source = f"FROM my_database.my_table AS t JOIN {name} AS m" + (f" ON {joined}" if joined else "")

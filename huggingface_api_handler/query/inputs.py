@@ -125,7 +125,7 @@ def collect_inputs(
     inputs = _input_cells(frame, task, model)
     needed = [position for position, one in enumerate(task.inputs) if one.required]
     own = [position for position, one in enumerate(task.inputs) if _is_the_rows_own(one, model)]
-    grouped = task.travel is Batching.GROUP
+    grouped = task.batching is Batching.GROUP
     has_media = any(one.kind.is_media for one in task.inputs)
     # To Python 1, 1.0 and True are equal; to a model they need not be.
     has_numbers = any(one.kind is Kind.RECORD for one in task.inputs)
@@ -171,7 +171,7 @@ def collect_inputs(
 
 
 def column_names(task: Task, model: ModelSettings) -> list[str | None]:
-    """Return, for each input of the task, the one column it is read from; ``None`` where there is no such."""
+    """Return, for each input of the task, the one column it is read from; ``None`` if there is no such."""
     named = [model.columns.get(one.argument) for one in task.inputs]
     return [name if isinstance(name, str) else None for name in named]
 
@@ -190,7 +190,7 @@ def _is_the_rows_own(one: Input, model: ModelSettings) -> bool:
 
 
 class _Cell(tuple[Any, Any]):
-    """A media cell: (identity, the cell as it stands)."""
+    """A media cell: (identity, the unchanged cell)."""
 
     __slots__ = ()
 
@@ -237,7 +237,7 @@ def _media_cell(cell: Any, kind: Kind, roots: tuple[str, ...]) -> Any:
 
 
 def _prompts(frame: pd.DataFrame, source: str) -> list[Any]:
-    """Return each row's prompt, ``None`` where all its cells are NULL, or the row's error."""
+    """Return each row's prompt, ``None`` if all its cells are NULL, or the row's error."""
     template = parse_template(source)
     columns = [
         cell_values.as_texts(

@@ -137,11 +137,11 @@ class Prediction:
 
     def _take_cached(self, items: Sequence[Item], results: list[RowResult | None]) -> list[Item]:
         """Put the stored answers of ``items`` into ``results``, and return the items without one."""
-        cached = self._cached(items)
+        cached, schema = self._cached(items), self._schema
         missing: list[Item] = []
         for item in items:
             found = unpack(cached[item.key]) if item.key in cached else None
-            if found is None or not is_readable(self._schema, found[0]):
+            if found is None or not is_readable(schema, found[0]):
                 missing.append(item)
             else:
                 value, explain, meta = found
@@ -351,7 +351,7 @@ class Prediction:
             return [0.0] * len(plan)
         price, learned = self._prices().expected, Learned.of(self.store.usage(self.caller.scope))
         arguments = self.model.arguments()
-        most = 1 if TASKS[self.model.task].travel is Batching.ONE else self.model.execution.max_batch_size
+        most = 1 if TASKS[self.model.task].batching is Batching.ONE else self.model.execution.max_batch_size
         return [
             learned.cost(inputs.items[place], price, arguments, most) if planned == "request" else 0.0
             for place, planned in zip(inputs.row_to_item, plan, strict=True)

@@ -24,6 +24,7 @@ from huggingface_api_handler.arguments.template import Prompt, parse_template
 from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
 from huggingface_api_handler.hub.facts import is_hub
 from huggingface_api_handler.hub.prices import Offer
+from huggingface_api_handler.protocols import chat
 from huggingface_api_handler.protocols.usage import Usage
 from huggingface_api_handler.query import cost
 from huggingface_api_handler.query.cost import (
@@ -45,6 +46,7 @@ from huggingface_api_handler.sandbox.fake_chat import count_tokens
 from huggingface_api_handler.scheduling.batches import Item
 from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks import TASKS
+from huggingface_api_handler.tasks.output_schema import read_schema
 from huggingface_api_handler.tasks.task import Arguments
 
 from ..street import CALLER
@@ -648,3 +650,20 @@ def test_what_is_at_hugging_face(url: str, hub: str | None, is_at: bool, monkeyp
     else:
         monkeypatch.setenv("HF_ENDPOINT", hub)
     assert is_hub(url) is is_at
+
+
+def test_the_upper_estimate_of_a_chat_covers_all_that_is_sent() -> None:
+    """A schema is sent twice, and a repair request has the last answer and what was wrong with it."""
+    values = {
+        "system_prompt": "Be brief. Answer in English.",
+        "output_schema": read_schema("topic text, urgent boolean, mood text in (good, bad), tags list").stored,
+        "examples": (("What a kettle!", '{"topic": "kettle"}'), ("It leaks.", '{"topic": "leak"}')),
+    }
+    row = "The kettle arrived with a dent."
+    arguments = Arguments(values=values, parameters={"max_tokens": 50})
+    asked = chat.messages({"role": "user", "content": row}, replace(arguments, misfit=("", "x" * 200)))
+    asked_for = chat.with_response_format(arguments, "schema").parameters["response_format"]
+    sent = sum(len(one["content"].encode()) + 16 for one in asked) + 50 + len(json.dumps(asked_for["json_schema"]))
+    estimate = upper_estimate([item(row, None)], arguments, Price(input=1e6), task=CHAT, timeout=60.0)
+    assert estimate is not None
+    assert sent <= estimate <= 4 * sent

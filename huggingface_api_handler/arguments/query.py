@@ -10,7 +10,7 @@ from ..tasks import TASKS
 from .models import EngineSettings, ModelSettings
 from .parsing import Reader
 from .specs import FIXED, HOST_QUERY, QUERY
-from .task_arguments import Draft, drafted, note_labels, note_missing, note_unknown, read_arguments
+from .task_arguments import Draft, drafted, note_labels, note_missing, note_packing, note_unknown, read_arguments
 
 
 def query_settings(
@@ -38,6 +38,7 @@ def query_settings(
     read_arguments(reader, task, draft, "query", engine.media_roots)
     note_missing(reader, task, draft)
     note_labels(reader, model.facts, draft, "query")
+    note_packing(reader, draft, "query")
     note_unknown(reader, task, QUERY)
     reader.finish()
     shared, sources = drafted(draft, engine)

@@ -41,6 +41,7 @@ def split_choice(answer: Any, n: int, args: Arguments) -> list[Any]:
 ARGUMENTS: Mapping[str, Rule] = {
     "max_output_length": Sent("max_tokens", root=True),
     **done("the encoder makes it the first message", "system_prompt"),
+    **done("the client asks for several rows as for one", "rows_per_request", "audit", "audit_agreement"),
     "n": Refused("a row has one answer", accepts=(1,)),
     **sent(
         "frequency_penalty", "logit_bias", "logprobs", "max_tokens", "presence_penalty", "response_format", "seed",

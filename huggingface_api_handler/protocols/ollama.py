@@ -112,6 +112,7 @@ PROTOCOL: Protocol = Protocol(
                 **sent("presence_penalty"),
                 **sent("tools", "logprobs", "top_logprobs", root=True),
                 **done("the encoder makes it the first message", "system_prompt"),
+                **done("the client asks for several rows as for one", "rows_per_request", "audit", "audit_agreement"),
                 "max_tokens": Sent("num_predict"),
                 "response_format": Sent("format", root=True, value=_format),
                 "n": Refused("a row has one answer", accepts=(1,)),

@@ -16,18 +16,20 @@ from typing import Any
 from ..arguments import Execution
 from ..arguments.template import Prompt
 from ..cache import Cache
-from ..errors import HuggingFaceError, ServiceTimeout
+from ..errors import HuggingFaceError, InvalidAnswer, ServiceTimeout
 from ..media import loading
 from ..net.memory_limit import MEMORY
 from ..net.transport import Transport
 from ..protocols.client import time_left
-from ..protocols.detect import Endpoint
+from ..protocols.detect import Answered, Endpoint
 from ..scheduling.batches import Item
 from ..scheduling.progress import Progress, duration, left
 from ..scheduling.worker_pool import BatchResult, RowResult
 from ..tasks.task import Answer, Arguments, Kind, Media, Task
+from . import packing
 from .advice import too_long_advice
 from .inputs import Caller
+from .packing import Audit
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +73,14 @@ class RequestExecutor:
         roots: tuple[str, ...],
         endpoint: Endpoint,
         columns: Sequence[str | None] = (),
+        audit: Audit | None = None,
     ) -> None:
         self.task = task
         self.arguments = arguments
         self.transport = transport
         self.roots = roots
         self.endpoint = endpoint
+        self._audit = audit
         self._columns = [*columns, *[None] * (len(task.inputs) - len(columns))]
         self._media = [one.kind for one in task.inputs]
         self._has_media = any(kind.is_media for kind in self._media)
@@ -92,6 +96,25 @@ class RequestExecutor:
                 raise error.advising(too_long_advice(self.task, error.advice)) from error
 
     def _sent(self, items: Sequence[Item], timeout: float) -> BatchResult:
+        try:
+            answers, found = self._answered(items, timeout)
+        except InvalidAnswer as error:
+            if not self.task.chat or len(items) == 1:
+                raise
+            return BatchResult([None] * len(items), request_id=error.request_id, requests=error.requests)
+        counted = [answer.tokens for answer in found.answers if answer.tokens is not None]
+        return BatchResult(
+            [None if answer is None else _row_result(answer) for answer in answers],
+            request_id=found.response.request_id,
+            compute_seconds=found.response.compute_seconds,
+            tokens=sum(counted) if counted else None,
+            requests=found.requests,
+            max_batch_size=1 if self._audit is not None and self._audit.failed else None,
+        )
+
+    def _answered(self, items: Sequence[Item], timeout: float) -> tuple[Sequence[Answer | None], Answered]:
+        if self.task.chat and len(items) > 1:
+            return packing.ask(self.endpoint, items, self.arguments, timeout)
         rows = [item.payload for item in items]
         if any(isinstance(value, Prompt) for value in rows[0]):  # all rows of a query are alike in this
             rows = [tuple(value.render() if isinstance(value, Prompt) else value for value in row) for row in rows]
@@ -99,14 +122,7 @@ class RequestExecutor:
         if self._has_media:
             rows = [self._loaded(row, time_left(ends, time.monotonic())) for row in rows]
         found = self.endpoint.ask(rows, self.arguments, time_left(ends, time.monotonic()))
-        counted = [answer.tokens for answer in found.answers if answer.tokens is not None]
-        return BatchResult(
-            [_row_result(answer) for answer in found.answers],
-            request_id=found.response.request_id,
-            compute_seconds=found.response.compute_seconds,
-            tokens=sum(counted) if counted else None,
-            requests=found.requests,
-        )
+        return found.answers, found
 
     def _loaded(self, row: tuple[Any, ...], timeout: float) -> tuple[Any, ...]:
         loaded = tuple(
@@ -155,6 +171,7 @@ class ResultCollector:
         total: int,
         results: list[RowResult | None],
         clock: Callable[[], float] = time.monotonic,
+        audit: Audit | None = None,
     ) -> None:
         self.caller = caller
         self.task = task
@@ -162,6 +179,7 @@ class ResultCollector:
         self.store = store
         self.total = total
         self.results = results
+        self.audit = audit
         self.done = 0
         self.errors = 0
         self.run = uuid.uuid4().hex
@@ -178,8 +196,16 @@ class ResultCollector:
 
     def deliver(self, results: Sequence[RowResult]) -> None:
         """Take the results of some items."""
+        if self.audit is None:
+            self._place(results)
+        else:
+            with self.audit.lock:
+                self._place([result for result in results if self.audit.shows(result)])
+        self._count(results)
+
+    def _place(self, results: Sequence[RowResult]) -> None:
+        """Assign results to their items, and store the answers."""
         kept: dict[str, bytes] = {}
-        sent = errors = 0
         keeps = self.execution.use_cache and self.execution.cache_ttl > 0
         for result in results:
             item, error = result.item, result.error
@@ -189,11 +215,14 @@ class ResultCollector:
                     kept[item.key] = pack(result.value, result.explain, {"request_id": result.request_id})
             else:
                 result.error = error.with_facts(attempts=result.attempts or None)
-                errors += result.attempts > 0
-            sent += result.attempts > 0
             self.results[item.index] = result
         if kept:
             self.store.put_many(kept, ttl=self.execution.cache_ttl)
+
+    def _count(self, results: Sequence[RowResult]) -> None:
+        """Count results, and report progress."""
+        sent = sum(result.attempts > 0 for result in results)
+        errors = sum(result.attempts > 0 and result.error is not None for result in results)
         with self._lock:
             self.done += sent
             self.errors += errors

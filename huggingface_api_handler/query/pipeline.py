@@ -7,10 +7,11 @@ sent. Each answer is stored as it arrives and assigned to every row with its inp
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -33,8 +34,11 @@ from .advice import Adviser
 from .cells import HOST_COLUMNS
 from .execution import RequestExecutor, ResultCollector, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker
+from .packing import MAX_CHARACTERS, Audit, Packing
 from .runtime import Runtime
 from .usage import counters
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -160,8 +164,14 @@ class Prediction:
             client, task, self.runtime.findings(service), min(execution.timeout, execution.deadline or math.inf)
         )
         columns = column_names(task, self.model)
-        executor = RequestExecutor(task, self.model.arguments(), transport, self.model.media_roots, endpoint, columns)
-        collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results)
+        packing = Packing.of(self.model)
+        audit = Audit(packing, missing) if packing is not None and packing.audit else None
+        if packing is not None:
+            missing = packing.items(missing, audit)
+        executor = RequestExecutor(
+            task, self.model.arguments(), transport, self.model.media_roots, endpoint, columns, audit
+        )
+        collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results, audit=audit)
         limits = Limits(
             max_batch_size=endpoint.batch_size(execution.max_batch_size),
             max_concurrency=execution.max_concurrency,
@@ -171,6 +181,8 @@ class Prediction:
             max_retries=execution.max_retries,
             timeout=execution.timeout,
         )
+        if packing is not None:
+            limits = replace(limits, max_batch_size=packing.rows, max_batch_bytes=MAX_CHARACTERS, fill_batches=True)
         service_state = self.runtime.service_state((*service, self.caller.tenant))
         collector.begin()
         state = "failed"
@@ -182,8 +194,21 @@ class Prediction:
             state = "stopped" if summary.stopped or collector.done < collector.total else "done"
             self._advise(results, token)
             self.store.count(self.caller.scope, counters(summary))
+            if audit is not None:
+                self._report(audit)
         finally:
             collector.end(state)
+
+    def _report(self, audit: Audit) -> None:
+        """Count what the audit found, and log it."""
+        found = {"audited": audit.audited, "agreed": audit.agreed, "audit_stops": int(audit.failed)}
+        self.store.count(self.caller.scope, {name: count for name, count in found.items() if count})
+        ending = ": too few, so the rest of the rows were sent alone" if audit.failed else ""
+        log.log(
+            logging.WARNING if audit.failed else logging.INFO,
+            "%s: audit: %d of %d rows have the same answer alone and in a shared prompt%s",
+            self.caller.name, audit.agreed, audit.audited, ending,
+        )  # fmt: skip
 
     def _advise(self, results: Sequence[RowResult | None], token: str | None) -> None:
         """Add to the errors of all rows what to do: which provider serves the model, where to request access."""

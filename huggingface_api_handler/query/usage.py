@@ -12,7 +12,7 @@ ERROR = "error:"
 #: In the order in which they are shown.
 COUNTERS = (
     "rows", "nulls", "duplicates", "cached", "requests", "answered", "retries", "throttled", "splits",
-    "compute_seconds", "tokens",
+    "compute_seconds", "tokens", "audited", "agreed", "audit_stops",
 )  # fmt: skip
 
 

@@ -76,8 +76,12 @@ class Batch:
 
     def part(self, start: int, end: int) -> Batch:
         """Return a batch of some of the items, with the same past."""
+        return self.of(self.items[start:end])
+
+    def of(self, items: Sequence[Item]) -> Batch:
+        """Return a batch of ``items``, which are some of its own, with the same past."""
         return Batch(
-            self.items[start:end],
+            items,
             failures=self.failures,
             attempts=self.attempts,
             due=self.due,

@@ -23,7 +23,7 @@ from ..errors import (
     Unavailable,
 )
 from .batch_size import BatchSizer
-from .batches import Batch, Item, Queue
+from .batches import Batch, Item, Parent, Queue
 from .budget import RequestBudget
 from .refusals import Evidence, Fault, SameRefusals, fault_of, row_error, settings_error
 from .results import BatchResult, Limits, RowResult, Summary, latency_step
@@ -66,6 +66,7 @@ class Scheduler:
         self._budget = RequestBudget(limits.max_requests)
         self._sizer = BatchSizer(limits, state.latency, state.batch_size)
         self._in_flight: set[Batch] = set()
+        self._most = limits.max_batch_size
         self._began = now
         self._deadline = math.inf if limits.deadline is None else now + limits.deadline
         self._last_success = -math.inf
@@ -138,16 +139,21 @@ class Scheduler:
         batch = self._queue.again(now)
         if batch is None:
             return self._queue.take(self._size(), self.limits.max_batch_bytes)
-        cap = self.state.batch_size.cap
+        cap = self._cap
         if len(batch) > cap:
-            batch, *others = batch.chunks(int(cap))
+            batch, *others = batch.chunks(cap)
             self._queue.ready_again(others)
         return batch
 
+    @property
+    def _cap(self) -> int:
+        """Items that a request may hold."""
+        return max(1, int(min(self._most, self.state.batch_size.cap)))
+
     def _size(self) -> int:
         limits, state = self.limits, self.state
-        if limits.max_batch_size == 1:
-            return 1
+        if limits.fill_batches or self._most == 1:
+            return self._cap
         workers = state.concurrency.limit(limits.max_concurrency)
         queueing = state.latency.latency_ratio >= 1.5
         opening = state.concurrency.slow_start and workers < limits.max_concurrency and not queueing
@@ -183,6 +189,8 @@ class Scheduler:
                 batch, InvalidAnswer(f"{size} inputs were sent and {len(answers)} answers came back"), now
             )
         self._returned(batch, sent, sent.requests)
+        if sent.max_batch_size is not None:
+            self._most = min(self._most, sent.max_batch_size)
         seconds = now - batch.started
         summary = self.summary
         summary.compute_seconds += sent.compute_seconds or 0.0
@@ -190,15 +198,20 @@ class Scheduler:
         attempts = batch.attempts
         results: list[RowResult] = []
         errors: list[tuple[int, HuggingFaceError]] = []
+        unanswered: list[Item] = []
         for at, (item, answer) in enumerate(zip(batch.items, answers, strict=True)):
-            if isinstance(answer, HuggingFaceError):
+            if answer is None:
+                unanswered.append(item)
+            elif isinstance(answer, HuggingFaceError):
                 errors.append((at, answer))
             else:
                 results.append(sent.fill(answer, item, attempts, seconds))
         summary.rows += len(results)
-        self._observe_success(batch, seconds, now)
+        self._observe_success(batch, size - len(unanswered), seconds, now)
         for at, error in errors:
             results += self._handle(batch.part(at, at + 1), error, now)
+        if unanswered:
+            results += self._send_smaller(batch, unanswered, now)
         return self._finish(results, now)
 
     def failed(self, batch: Batch, error: HuggingFaceError, now: float) -> list[RowResult]:
@@ -235,7 +248,7 @@ class Scheduler:
 
     # What it says about the service
 
-    def _observe_success(self, batch: Batch, seconds: float, now: float) -> None:
+    def _observe_success(self, batch: Batch, answered: int, seconds: float, now: float) -> None:
         state, size = self.state, len(batch)
         if self.summary.rows:
             state.has_answered = True
@@ -247,10 +260,11 @@ class Scheduler:
             batch.in_flight, limits.max_concurrency, latency.latency_ratio, latency.recent / limits.timeout
         )
         state.rate.succeeded(batch.started, now)
-        state.batch_size.passed(size)
+        if answered:
+            state.batch_size.passed(size)
         parent = batch.parent
         if parent is not None:
-            parent.answered += size
+            parent.answered += answered
             if parent.answered == parent.size:
                 state.batch_size.too_long(parent.size, certain=parent.refused)
         # A model that answers is loaded.
@@ -342,6 +356,20 @@ class Scheduler:
         for part in parts:
             part.probed, part.failures, part.first_sent = True, failures, now
         self._tried_alone = True
+        return self._send_parts(parts)
+
+    def _send_smaller(self, batch: Batch, unanswered: list[Item], now: float) -> list[RowResult]:
+        """Send the items of ``batch`` that nothing in its response certainly answers again, in requests of at most
+        half as many items."""
+        rest = batch.of(unanswered)
+        rest.error = InvalidAnswer("nothing in the response is certainly the answer to this row")
+        if self.stopped or len(batch) == 1:
+            return self._fail(rest, rest.error, now)
+        parts = rest.chunks((len(batch) + 1) // 2)
+        # Only a response without any answer says that the batch may have been too long.
+        parent = Parent(len(batch)) if len(rest) == len(batch) else None
+        for part in parts:
+            part.parent, part.failures = parent, 0
         return self._send_parts(parts)
 
     def _send_parts(self, parts: list[Batch]) -> list[RowResult]:

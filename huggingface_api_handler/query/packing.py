@@ -1,0 +1,183 @@
+"""Rows that share prompts (``rows_per_request``), and the audit that measures what that changes."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any
+
+from ..arguments import ModelSettings
+from ..arguments.specs import AUDIT_AGREEMENT
+from ..arguments.template import Prompt
+from ..errors import InputError
+from ..protocols.detect import Answered, Endpoint
+from ..scheduling.batches import Item
+from ..scheduling.results import RowResult
+from ..tasks.packing import packed_arguments, packed_prompt, row_ids, text_answer, unpacked
+from ..tasks.task import Answer, Arguments, Scalar
+
+#: Characters of the rows of one request: about 8,000 tokens, which all models of today accept.
+MAX_CHARACTERS = 24_000
+#: Rows that must have been compared before the audit is judged.
+LEAST_AUDITED = 20
+
+#: The cell of a row that has no template.
+_TEXT = "text"
+_TEXT_SCHEMA = {"type": "string"}
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How the rows of a query share prompts.
+
+    Attributes:
+        rows: that share one, at most.
+        audit: share of the rows that are sent alone as well.
+        agreement: share of those whose two answers must agree.
+    """
+
+    rows: int
+    audit: float
+    agreement: float
+
+    @classmethod
+    def of(cls, model: ModelSettings) -> Packing | None:
+        """Return how a query's rows share prompts; ``None``: each row has its own."""
+        values = model.values
+        rows = values.get("rows_per_request", 1)
+        if rows <= 1:
+            return None
+        return cls(rows, values.get("audit", 0.0), values.get("audit_agreement", AUDIT_AGREEMENT.default))
+
+    def items(self, items: Sequence[Item], audited: Audit | None) -> list[Item]:
+        """Return what is to be sent: the audited rows alone, then the rows of shared prompts, audited ones first.
+
+        So a bad agreement shows before most rows are sent.
+        """
+        sized = [replace(item, size=_size(item.payload)) for item in items]
+        if audited is None:
+            return sized
+        both = [item for item in sized if audited.has(item)]
+        alone = [replace(item, group=("audit", item.index)) for item in both]
+        return [*alone, *both, *(item for item in sized if not audited.has(item))]
+
+
+def _size(payload: tuple[Any, ...]) -> int:
+    """Return the characters that a row adds to a prompt: the text of a template is there once."""
+    prompt = payload[0]
+    return sum(len(cell or "") for cell in prompt.cells) if isinstance(prompt, Prompt) else len(prompt)
+
+
+# --- one request -----------------------------------------------------------------------------
+
+
+def ask(
+    endpoint: Endpoint, items: Sequence[Item], arguments: Arguments, timeout: float
+) -> tuple[list[Answer | None], Answered]:
+    """Send one request for several rows.
+
+    Returns:
+        an answer for each row, ``None`` for a row to which nothing in the response certainly belongs; and the answer
+        to all.
+
+    Raises:
+        HuggingFaceError: what went wrong, with the service's reason.
+    """
+    ids = row_ids([item.key for item in items])
+    prompt = packed_prompt(ids, [_cells(item.payload) for item in items], _instruction(items[0].payload))
+    try:
+        found = endpoint.ask([(prompt, None)], packed_arguments(arguments, len(items), _TEXT_SCHEMA), timeout)
+    except InputError as error:
+        error.divisible = True  # what it says of the prompt may be true of one row
+        raise
+    return unpacked(found.answers[0], ids, text_answer), found
+
+
+def _cells(payload: tuple[Any, ...]) -> dict[str, str]:
+    prompt = payload[0]
+    if not isinstance(prompt, Prompt):
+        return {_TEXT: prompt}
+    return {_field(name): cell or "" for name, cell in zip(prompt.template.columns, prompt.cells, strict=True)}
+
+
+def _instruction(payload: tuple[Any, ...]) -> str | None:
+    """Return the template with the names that its columns have in the prompt; ``None`` for rows without a template."""
+    prompt = payload[0]
+    if not isinstance(prompt, Prompt):
+        return None
+    parts = prompt.template.parts
+    return "".join(part if place % 2 == 0 else f"{{{{{_field(part)}}}}}" for place, part in enumerate(parts))
+
+
+def _field(column: str) -> str:
+    """Return the name of a column in the prompt, where ``id`` is taken."""
+    return f"{column}_column" if column.lower() == "id" else column
+
+
+# --- audit -----------------------------------------------------------------------------------
+
+
+class Audit:
+    """Compares the answers that rows get in shared prompts with those that they get alone.
+
+    Hold ``lock`` from ``shows`` until what it lets pass is in its place.
+
+    Attributes:
+        audited: rows with both answers; ``agreed``: those of them whose answers agree.
+    """
+
+    def __init__(self, packing: Packing, items: Iterable[Item]) -> None:
+        self.lock = threading.Lock()
+        self.audited = 0
+        self.agreed = 0
+        self._agreement = packing.agreement
+        self._chosen = {item.index for item in items if _chance(item.key) < packing.audit}
+        self._first: dict[int, RowResult] = {}
+
+    def has(self, item: Item) -> bool:
+        """Say whether a row is audited."""
+        return item.index in self._chosen
+
+    @property
+    def failed(self) -> bool:
+        """Whether too few answers agree, so that rows should share no more prompts."""
+        return self.audited >= LEAST_AUDITED and self.agreed < self._agreement * self.audited
+
+    def shows(self, result: RowResult) -> bool:
+        """Take one of an audited row's two results, and say whether the row shows it: the answer that it got alone,
+        else the other."""
+        item = result.item
+        assert item is not None
+        if not self.has(item):
+            return True
+        other = self._first.pop(item.index, None)
+        if other is None:
+            self._first[item.index] = result
+            return True
+        if result.error is None and other.error is None:
+            self.audited += 1
+            self.agreed += agree(result.value, other.value)
+            return item.group is not None
+        return result.error is None
+
+
+def _chance(key: str) -> float:
+    """Return a number in [0, 1) that follows from a row's key and is known to nobody before."""
+    return int.from_bytes(blake2b(key.encode(), digest_size=8, person=b"audit").digest(), "big") / 2**64
+
+
+def agree(one: Scalar, other: Scalar) -> bool:
+    """Say whether two answers are the same but for white space, capitals and the signs around them."""
+    return bool(_normalized(one) == _normalized(other))
+
+
+_AROUND = re.compile(r"\A\W+|\W+\Z")
+
+
+def _normalized(value: Any) -> Any:
+    if isinstance(value, str):
+        return _AROUND.sub("", " ".join(value.casefold().split())) or value.strip()
+    return value

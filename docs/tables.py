@@ -25,7 +25,11 @@ from huggingface_api_handler.tasks.task import Batching, Task
 
 ROOT = Path(__file__).resolve().parent.parent
 MATRIX = ROOT / "tests" / "matrix" / "results.json"
-PAGES = ("docs/arguments.md", "docs/errors.md", "docs/measurements.md", "docs/providers.md", "docs/tasks.md")
+BENCH = ROOT / "benchmarks" / "results.json"
+PAGES = (
+    "docs/arguments.md", "docs/errors.md", "docs/language-models.md", "docs/measurements.md", "docs/providers.md",
+    "docs/tasks.md",
+)  # fmt: skip
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _ROWS = {
@@ -71,7 +75,8 @@ def task_arguments() -> str:
         ("task", "task arguments", "default model", "rows"),
         (
             [f"`{task.name}`", _code(spec.name for spec in own_specs(task)), f"`{task.default_model}`"
-             if task.default_model else "none, set `model_name`", _ROWS[task.travel]]
+             if task.default_model else "none, set `model_name`",
+             _ROWS[task.travel] + (", or up to `rows_per_request`" if task.chat else "")]
             for task in TASKS.values()
         ),
     )  # fmt: skip
@@ -156,6 +161,20 @@ def matrix() -> str:
     return made + ("\n" + "".join(notes) if notes else "")
 
 
+def rows_per_request() -> str:
+    """What several rows in one request save, by `make bench`."""
+    found = json.loads(BENCH.read_text(encoding="utf-8"))["cases"]["rows-per-request"]
+    return table(
+        ("instruction", "rows per request", "requests", "input tokens", "output tokens", "time"),
+        (
+            [instruction, rows, *(f"{told[name]:,}" for name in ("requests", "input_tokens", "output_tokens")),
+             f"{told['seconds'] / 60:.1f} min"]
+            for instruction, measured in found.items()
+            for rows, told in measured.items()
+        ),
+    )  # fmt: skip
+
+
 def _first_line(kind: type) -> str:
     """Return the first line of a class's docstring, with the backticks of Markdown."""
     return (kind.__doc__ or "").strip().splitlines()[0].rstrip(".").replace("``", "`")
@@ -165,7 +184,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     made.__name__: made
     for made in (
         tasks, task_arguments, engine_arguments, model_arguments, providers, tasks_of_providers, error_codes,
-        matrix,
+        matrix, rows_per_request,
     )
 }  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -174,10 +173,12 @@ def agree(one: Scalar, other: Scalar) -> bool:
     return bool(_normalized(one) == _normalized(other))
 
 
-_AROUND = re.compile(r"\A\W+|\W+\Z")
+#: Signs that models put around an answer. Not those that change it, such as ``-`` and ``%``.
+_AROUND = " .,;:!?…\"'`*()[]{}«»„“”‘’"
 
 
 def _normalized(value: Any) -> Any:
-    if isinstance(value, str):
-        return _AROUND.sub("", " ".join(value.casefold().split())) or value.strip()
-    return value
+    if not isinstance(value, str):
+        return value
+    text = " ".join(value.casefold().split())
+    return text.strip(_AROUND) or text

@@ -28,7 +28,7 @@ ROWS: Mapping[str, tuple[Any, ...]] = {
 def arguments_of(name: str) -> list[str]:
     """Return every argument of a task that may have an effect on its requests or answers."""
     task = TASKS[name]
-    prompt = ["system_prompt"] if task.chat else []
+    prompt = ["system_prompt", "rows_per_request", "audit", "audit_agreement"] if task.chat else []
     return [*prompt, *(one.name for one in task.arguments), *(one.name for one in parameter_specs(task))]
 
 

@@ -144,7 +144,7 @@ $(VENV)/.installed: $(VENV)/.made pyproject.toml requirements.txt
 	fi
 	@touch $@
 
-$(VENV)/.ready: $(VENV)/.installed huggingface_api_handler/cli/install.py
+$(VENV)/.ready: $(VENV)/.installed huggingface_api_handler/cli/link.py
 	@$(RUN) -m huggingface_api_handler install >$(VENV)/link.log 2>&1 \
 		|| { echo "Linking the package into MindsDB failed:"; cat $(VENV)/link.log; exit 1; }
 	@touch $@

@@ -20,6 +20,7 @@ from huggingface_api_handler.arguments.forms import engine_form, model_form
 from huggingface_api_handler.arguments.task_specs import own_specs
 from huggingface_api_handler.errors import BY_CODE
 from huggingface_api_handler.hub import provider_registry
+from huggingface_api_handler.query import metrics as query_metrics
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Batching, Task
 
@@ -27,9 +28,14 @@ ROOT = Path(__file__).resolve().parent.parent
 MATRIX = ROOT / "tests" / "matrix" / "results.json"
 BENCH = ROOT / "benchmarks" / "results.json"
 PAGES = (
-    "docs/arguments.md", "docs/errors.md", "docs/language-models.md", "docs/measurements.md", "docs/providers.md",
+    "docs/arguments.md",
+    "docs/errors.md",
+    "docs/language-models.md",
+    "docs/measurements.md",
+    "docs/operations.md",
+    "docs/providers.md",
     "docs/tasks.md",
-)  # fmt: skip
+)
 _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _ROWS = {
@@ -135,6 +141,24 @@ def error_codes() -> str:
     )
 
 
+def metrics() -> str:
+    """Every metric, and what it counts of ``.usage``."""
+    measures = {metric.name: [name] for name, metric in query_metrics.COUNTERS.items()}
+    measures[query_metrics.ROWS.name] = list(query_metrics.SOURCES)
+    return table(
+        ("metric", "labels of its own", "measure in `.usage`", "meaning"),
+        (
+            [
+                f"`{metric.name}{'' if metric.buckets else '_total'}`",
+                _code(metric.labels) or "–",
+                _code(measures.get(metric.name, ())) or ("`errors CODE`" if metric is query_metrics.ERRORS else "–"),
+                metric.meaning.rstrip("."),
+            ]
+            for metric in query_metrics.ALL
+        ),
+    )
+
+
 def matrix() -> str:
     """The results of `make matrix`: one row per pair of releases, one column per Python."""
     found = json.loads(MATRIX.read_text(encoding="utf-8"))
@@ -184,7 +208,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     made.__name__: made
     for made in (
         tasks, task_arguments, engine_arguments, model_arguments, providers, tasks_of_providers, error_codes,
-        matrix, rows_per_request,
+        metrics, matrix, rows_per_request,
     )
 }  # fmt: skip
 

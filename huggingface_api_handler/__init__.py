@@ -1,12 +1,12 @@
 """Hugging Face models as SQL tables: an ML engine for MindsDB.
 
-MindsDB reads this file twice: as text, for the plain constants below, and by importing it.
-The handler, and with it MindsDB, is imported only when somebody asks for it, so that the
-sandbox, the installer and the tests of the pure parts start at once.
+MindsDB reads this file twice: as text, for the constants below, and by importing it. The handler, and with it MindsDB,
+is imported at the first access to ``Handler``, so that the sandbox, the command line and most tests start fast.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from .creation_args import creation_args
@@ -45,7 +45,7 @@ def __getattr__(attribute: str) -> Any:
     handler: Any = None
     error: Exception | None = None
     try:
-        from .handler import HuggingFaceInferenceAPIHandler as handler
+        handler = importlib.import_module(".handler", __name__).HuggingFaceInferenceAPIHandler
     except Exception as caught:  # MindsDB shows it to the user
         error = caught
     globals().update(Handler=handler, import_error=error)

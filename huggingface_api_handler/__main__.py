@@ -1,9 +1,10 @@
-"""``python -m huggingface_api_handler install | uninstall | doctor | consumer``."""
+"""``python -m huggingface_api_handler COMMAND``; ``--help`` lists the commands."""
 
 import sys
 
-from .cli.install import look_past_the_working_folder, main
+from .cli.link import ignore_working_folder
+from .cli.main import main
 
 if __name__ == "__main__":
-    look_past_the_working_folder()
+    ignore_working_folder()
     sys.exit(main(sys.argv[1:]))

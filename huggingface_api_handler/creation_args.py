@@ -37,6 +37,13 @@ creation_args = OrderedDict(
         "description": "organization to bill",
         "required": False,
     },
+    price={
+        "type": "dict",
+        "label": "Price",
+        "description": "what the service charges, in USD: input and output (per million tokens), second (of "
+        "compute), request",
+        "required": False,
+    },
     cache_ttl={
         "type": "int",
         "label": "Cache TTL",

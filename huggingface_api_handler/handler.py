@@ -13,9 +13,12 @@ from mindsdb.interfaces.storage.model_fs import HandlerStorage
 
 from .arguments import EngineSettings, ModelSettings, engine_settings, model_settings, query_settings
 from .arguments.forms import query_form
+from .arguments.specs import HOST_CONDITIONS
 from .arguments.template import parse_template
 from .errors import SettingsError
-from .host import patches
+from .host import storage, worker
+from .host.patches import apply_patches, purge_predictions
+from .host.settings import ENGINE, KEY_ARGUMENTS, cache_settings, configured_token, tenant
 from .hub import facts
 from .query.advice import unserved
 from .query.describe import Description, describe
@@ -25,13 +28,13 @@ from .query.runtime import RUNTIME
 
 log = logging.getLogger(__name__)
 
-patches.protect()
+apply_patches()
 
 
 class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
     """Calls Hugging Face's inference services for the rows of a query."""
 
-    name = patches.ENGINE
+    name = ENGINE
 
     def __init__(self, model_storage: Any, engine_storage: Any, **kwargs: Any) -> None:
         super().__init__(model_storage, engine_storage, **kwargs)
@@ -49,9 +52,9 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             SettingsError: for arguments that cannot work.
             Unauthorized: for a token that the Hub does not know.
         """
-        record = patches.keep_engine(self.engine_storage, connection_args or {})
+        record = storage.store_engine(self.engine_storage, connection_args or {})
         engine = engine_settings(
-            connection_args, token=record.token, configured_token=patches.configured_token()
+            connection_args, token=record.token, configured_token=configured_token()
         )  # the key, too, as the statement gives it
         token = _token(engine)
         if token is None:
@@ -67,10 +70,10 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             SettingsError: with everything that is wrong.
             HuggingFaceError: where the Hub knows that model and token do not go together.
         """
-        storage: HandlerStorage = kwargs["handler_storage"]
+        engine_storage: HandlerStorage = kwargs["handler_storage"]
         _check_target(target)
         using = (args or {}).get("using")
-        _validated(using, _engine(patches.engine_record(storage)), str(target))
+        _validated(using, _engine(storage.engine_record(engine_storage)), str(target))
 
     def create(self, target: str, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
         """Keep the model's settings; its token goes to the encrypted storage first of all.
@@ -79,19 +82,19 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             HuggingFaceError: as for ``create_validation``.
         """
         using = dict((args or {}).get("using") or {})
-        key = patches.keep_model_key(self.model_storage, using)
+        key = storage.store_model_key(self.model_storage, using)
         _check_target(target)
-        record = patches.engine_record(self.engine_storage)
+        record = storage.engine_record(self.engine_storage)
         if key.token is not None:
-            using = {name: value for name, value in using.items() if name.lower() not in patches.KEY_ARGUMENTS}
+            using = {name: value for name, value in using.items() if name.lower() not in KEY_ARGUMENTS}
             using["api_key"] = key.token
         model = _validated(using, _engine(record), target)
-        if patches.settle_model_key(self.model_storage, key, _place(record, model)).token != key.token:
+        if storage.bind_model_key(self.model_storage, key, _destination(record, model)).token != key.token:
             raise _not_its_key()
         self.model_storage.json_set(
-            patches.MODEL, {"target": target, "uid": uuid.uuid4().hex, "settings": model.to_dict()}
+            storage.MODEL, {"target": target, "uid": uuid.uuid4().hex, "settings": model.to_dict()}
         )
-        patches.forget_predictions(self.model_storage.predictor_id)
+        purge_predictions(self.model_storage.predictor_id)
 
     def predict(self, df: pd.DataFrame, args: dict[str, Any] | None = None) -> pd.DataFrame:
         """Return the prediction columns for ``df``, same index and order.
@@ -102,13 +105,13 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         Raises:
             HuggingFaceError: see ``Prediction.run``.
         """
-        patches.end_with_parent()
+        worker.exit_with_parent()
         engine, model, caller = self._opened()
         overrides = (args or {}).get("predict_params") or {}
         model = query_settings(model, engine, overrides, alias=caller.name)
-        store = open_store(RUNTIME, patches.cache_settings())
-        with patches.at_work():
-            return Prediction(model, engine, caller, RUNTIME, store).run(df)
+        store = open_store(RUNTIME, cache_settings())
+        with worker.busy():
+            return Prediction(model, engine, caller, RUNTIME, store, conditions=overrides.get(HOST_CONDITIONS)).run(df)
 
     def finetune(self, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
         """Refuse: this engine asks models, it does not train them."""
@@ -121,39 +124,41 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             SettingsError: for a table that there is not.
         """
         engine, model, caller = self._opened()
-        store = open_store(RUNTIME, patches.cache_settings())
+        store = open_store(RUNTIME, cache_settings())
         return describe(Description(model, engine, caller, store), attribute)
 
     def _opened(self) -> tuple[EngineSettings, ModelSettings, Caller]:
-        name, engine_storage = patches.engine_of(self.model_storage)
-        record = patches.engine_record(engine_storage)
+        name, engine_storage = storage.engine_of(self.model_storage)
+        record = storage.engine_record(engine_storage)
         engine = _engine(record)
-        kept = self.model_storage.json_get(patches.MODEL)
+        kept = self.model_storage.json_get(storage.MODEL)
         if not kept:
             raise SettingsError(
                 "this model was not created by this version of the handler",
                 advice="DROP MODEL it and CREATE MODEL it again",
             )
-        key = patches.model_key(self.model_storage)
+        key = storage.model_key(self.model_storage)
         model = ModelSettings.from_dict(kept["settings"], token=key.token)
-        if not key.is_for(_place(record, model)):
+        if not key.is_for(_destination(record, model)):
             raise _not_its_key()
         caller = Caller(
-            tenant=tenant_of(*patches.tenant()),
+            tenant=tenant_of(*tenant()),
             engine=record.uid,
             model=str(kept["uid"]),
             key=key.uid,
             name=name,
             target=str(kept["target"]),
+            engine_name=storage.engine_name(engine_storage),
+            project=storage.project_name(self.model_storage),
         )
         return engine, model, caller
 
 
-def _engine(record: patches.EngineRecord) -> EngineSettings:
-    return engine_settings(record.arguments, token=record.token, configured_token=patches.configured_token())
+def _engine(record: storage.EngineRecord) -> EngineSettings:
+    return engine_settings(record.arguments, token=record.token, configured_token=configured_token())
 
 
-def _place(record: patches.EngineRecord, model: ModelSettings) -> tuple[str | None, ...]:
+def _destination(record: storage.EngineRecord, model: ModelSettings) -> tuple[str | None, ...]:
     """Return what a model's own token is given for."""
     return record.uid, model.endpoint, model.base_url
 

@@ -19,8 +19,8 @@ model_using_args = {
     "provider": {
         "type": "list",
         "label": "Provider",
-        "description": "the Inference Provider that runs the model; for chat-completion also fastest, cheapest or "
-        "preferred",
+        "description": "the Inference Provider that runs the model, or several in order of preference; for chat-"
+        "completion also fastest, cheapest or preferred",
         "required": False,
     },
     "endpoint": {
@@ -40,6 +40,12 @@ model_using_args = {
         "type": "url",
         "label": "Base URL",
         "description": "overrides the engine's base_url",
+        "required": False,
+    },
+    "price": {
+        "type": "dict",
+        "label": "Price",
+        "description": "overrides the engine's price",
         "required": False,
     },
     "parameters": {

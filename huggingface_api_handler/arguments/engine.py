@@ -23,6 +23,7 @@ from .specs import (
     ENGINE,
     EXECUTION,
     MEDIA_ROOTS,
+    PRICE,
     ROUTER,
 )
 from .task_specs import all_names
@@ -78,6 +79,7 @@ def engine_settings(
     hosts = reader.take(ALLOWED_HOSTS)
     folders = reader.take(MEDIA_ROOTS)
     bill_to = reader.take(BILL_TO)
+    price = reader.take(PRICE)
     secret, source = _first_token(key, token, environ, configured_token, login, reader)
     if is_own and source != "engine" and not is_router(base_url):
         # The server's token is its administrator's: people who may create engines may not send it anywhere they like.
@@ -92,6 +94,7 @@ def engine_settings(
         allowed_hosts=_given(hosts) or (),
         media_roots=_given(folders) or (),
         bill_to=_given(bill_to),
+        price=_given(price),
         execution={name: value for name, value in given.items() if value not in (ABSENT, None)},
     )
 

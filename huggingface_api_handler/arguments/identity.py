@@ -18,7 +18,7 @@ from .engine import take_token
 from .models import EngineSettings
 from .names import nearest
 from .parsing import ABSENT, Reader
-from .specs import API_KEY, BASE_URL, ENDPOINT, MODEL_NAME, PROVIDER, TASK
+from .specs import API_KEY, BASE_URL, ENDPOINT, MODEL_NAME, PRICE, PROVIDER, TASK
 from .validators import (
     POLICIES,
     check_base_url,
@@ -43,6 +43,7 @@ class Identity:
     Attributes:
         token: the model's own token.
         provider: one provider, several joined with commas, ``auto`` or a policy.
+        price: the model's own price.
         task_given, model_given: whether the statement names them, valid or not.
         asked: whether the Hub has been asked.
         refusal: the Hub's refusal of the model.
@@ -54,6 +55,7 @@ class Identity:
     provider: str | None
     base_url: str | None
     endpoint: str | None
+    price: Mapping[str, float] | None
     task_given: bool
     model_given: bool
     facts: ModelFacts | None = None
@@ -87,6 +89,7 @@ def read_identity(reader: Reader, engine: EngineSettings) -> Identity:
         provider=provider,
         base_url=_value(reader.take(BASE_URL, base_url_of)),
         endpoint=_value(reader.take(ENDPOINT, endpoint_of)),
+        price=_value(reader.take(PRICE)),
         task_given=reader.has(TASK),
         model_given=reader.has(MODEL_NAME),
     )

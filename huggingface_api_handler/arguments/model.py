@@ -84,6 +84,7 @@ def _settings(found: Identity, task: Task, draft: Draft, engine: EngineSettings)
         "base_url": found.base_url is not None,
         "endpoint": found.endpoint is not None,
         "api_key": found.token is not None,
+        "price": found.price is not None,
     }
     shared, sources = drafted(draft, engine)
     return ModelSettings(
@@ -92,6 +93,7 @@ def _settings(found: Identity, task: Task, draft: Draft, engine: EngineSettings)
         provider=found.provider or ("auto" if task.chat else "hf-inference"),
         base_url=found.base_url,
         endpoint=found.endpoint,
+        price=found.price,
         **shared,
         facts=found.facts or ModelFacts(id=found.model),
         sources={**sources, **{name: "model" for name, is_given in given.items() if is_given}},

@@ -27,6 +27,7 @@ class EngineSettings:
         allowed_hosts: additional ``host`` or ``host:port`` that may be reached.
         media_roots: folders from which media files may be read.
         bill_to: organization to bill.
+        price: USD by what is billed: ``input``, ``output``, ``second``, ``request``.
         execution: defaults for the engine's models, only those that were given.
     """
 
@@ -36,6 +37,7 @@ class EngineSettings:
     allowed_hosts: tuple[str, ...] = ()
     media_roots: tuple[str, ...] = ()
     bill_to: str | None = None
+    price: Mapping[str, float] | None = None
     execution: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -53,6 +55,7 @@ class ModelSettings:
         columns: USING argument → column; a tuple of columns for ``input_columns``.
         prompt_template: text with ``{{column}}`` in it, instead of a column.
         output_dir: folder for generated media.
+        price: overrides the engine's.
         values: the task's own arguments and constants.
         parameters: fields of the request's ``parameters``.
         options: fields of the request's ``options``.
@@ -71,6 +74,7 @@ class ModelSettings:
     columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     prompt_template: str | None = None
     output_dir: str | None = None
+    price: Mapping[str, float] | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)

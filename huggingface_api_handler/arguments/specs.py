@@ -148,7 +148,8 @@ MODEL_NAME = ArgumentSpec(
 )  # fmt: skip
 PROVIDER = ArgumentSpec(
     "provider", "list",
-    "the Inference Provider that runs the model; for chat-completion also fastest, cheapest or preferred",
+    "the Inference Provider that runs the model, or several in order of preference; for chat-completion also fastest, "
+    "cheapest or preferred",
     default="hf-inference (chat-completion: auto)", example="'hf-inference'", levels=(MODEL_LEVEL,),
 )  # fmt: skip
 ENDPOINT = ArgumentSpec(
@@ -164,6 +165,11 @@ MEDIA_ROOTS = ArgumentSpec(
     example="'/srv/media'", levels=(ENGINE_LEVEL,),
 )  # fmt: skip
 BILL_TO = ArgumentSpec("bill_to", "text", "organization to bill", example="'my-org'", levels=(ENGINE_LEVEL,))
+PRICE = ArgumentSpec(
+    "price", "object",
+    "what the service charges, in USD: input and output (per million tokens), second (of compute), request",
+    example='{"input": 0.6, "output": 0.8}', levels=(ENGINE_LEVEL, MODEL_LEVEL),
+)  # fmt: skip
 PARAMETERS = ArgumentSpec(
     "parameters", "object", "task parameters; each can also be written as an argument of its own",
     example="{'top_k': 3}",
@@ -174,8 +180,8 @@ OPTIONS = ArgumentSpec(
 
 #: All arguments that do not depend on the task.
 ARGUMENTS: tuple[ArgumentSpec, ...] = (
-    TASK, MODEL_NAME, PROVIDER, ENDPOINT, API_KEY, BASE_URL, ALLOWED_HOSTS, MEDIA_ROOTS, BILL_TO, PARAMETERS, OPTIONS,
-    *EXECUTION,
+    TASK, MODEL_NAME, PROVIDER, ENDPOINT, API_KEY, BASE_URL, ALLOWED_HOSTS, MEDIA_ROOTS, BILL_TO, PRICE, PARAMETERS,
+    OPTIONS, *EXECUTION,
 )  # fmt: skip
 
 
@@ -236,3 +242,5 @@ OUTPUT_DIR = ArgumentSpec(
 HOST_CREATE: frozenset[str] = frozenset({"engine", "tag", "active", "join_learn_process"})
 HOST_QUERY: frozenset[str] = frozenset({"batch_size", "track_column", "partition_size", "threads", "error"})
 HOST_PREFIX = "__mdb"
+#: What our patch of JOIN adds to USING: the columns that WHERE compares with ``=``.
+HOST_CONDITIONS = "__mdb_conditions"

@@ -143,7 +143,12 @@ def _specs_of(name: str) -> tuple[ArgumentSpec, ...]:
         return ()
     hints, meanings = _hints(kind), _meanings(kind)
     return tuple(
-        _parameter_spec(name, field, hints.get(field.name, Any), meanings.get(field.name, ""))
+        _parameter_spec(
+            name,
+            field,
+            hints.get(field.name, Any),
+            meanings.get(field.name) or _MEANINGS.get(field.name, "passed to the model"),
+        )
         for field in dataclasses.fields(kind)
         if field.name not in _NOT_PARAMETERS
     )
@@ -156,6 +161,18 @@ def _hints(kind: Any) -> Mapping[str, Any]:
         return {}
 
 
+#: Meanings of fields that the Hub's types leave without one.
+_MEANINGS: Mapping[str, str] = {
+    "grammar": "what the generated text must match: {'type': 'json', 'value': <schema>} or {'type': 'regex', …}",
+    "normalize": "whether to scale vectors to length 1",
+    "response_format": "the form of the answer: {'type': 'json_object'}, or 'json_schema' with a schema",
+    "seed": "seed for sampling; the same seed and prompt give the same answer where the server supports it",
+    "tool_choice": "which tool the model calls",
+    "truncate": "whether to shorten a text that is longer than the model accepts",
+    "truncation_direction": "the side from which a text is shortened",
+}
+
+
 def _meanings(kind: Any) -> dict[str, str]:
     """Return the text below each field of a class."""
     try:
@@ -164,7 +181,7 @@ def _meanings(kind: Any) -> dict[str, str]:
         return {}
     statements = body.body if isinstance(body, ast.ClassDef) else []
     return {
-        field.target.id: " ".join(note.value.value.split())
+        field.target.id: " ".join(note.value.value.split()).removeprefix("UNUSED ").replace("``", "`")
         for field, note in itertools.pairwise(statements)
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)

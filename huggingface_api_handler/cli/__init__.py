@@ -1,0 +1,1 @@
+"""The command line: ``python -m huggingface_api_handler COMMAND``. Each command is a module here."""

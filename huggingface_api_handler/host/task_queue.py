@@ -1,20 +1,17 @@
-"""What we mend in MindsDB's task queue on Redis, so that a query through it ends right or not at all.
+"""Patches of MindsDB's task queue on Redis, at the side that puts tasks into it.
 
-As it is, a consumer takes a task off the queue before it works on it. Where the consumer is killed, Redis
-is restarted, or the answer is read late, the query fails after a minute of silence or waits for nothing.
-What a consumer was asked may be asked again without harm: answers that have been paid for are in the
-answer store, so a prediction whose consumer is gone is put into the queue once more.
+MindsDB's consumer takes a task off the queue before it works on it. If the consumer is killed, Redis is restarted or
+the result is read late, the query fails after a minute of silence or waits for ever. Repeating a task is harmless:
+responses that have been paid for are in the cache. So a prediction whose consumer is lost is put into the queue again.
 
-All of this concerns tasks of this engine alone.
+All patches affect tasks of this engine alone.
 """
 
 from __future__ import annotations
 
 import copy
-import functools
 import logging
 import os
-import signal
 import threading
 import time
 import uuid
@@ -25,32 +22,35 @@ from typing import Any
 
 import redis
 from mindsdb.integrations.libs import ml_exec_base
-from mindsdb.utilities.ml_task_queue import consumer as host_consumer
 from mindsdb.utilities.ml_task_queue import producer as host_producer
 from mindsdb.utilities.ml_task_queue.const import ML_TASK_STATUS, ML_TASK_TYPE, TASKS_STREAM_NAME
 from mindsdb.utilities.ml_task_queue.task import Task
 from mindsdb.utilities.ml_task_queue.utils import RedisKey, from_bytes
 
 from ..errors import Unavailable
+from .consumer import PatchConsumer
 from .keys import sealed
-from .patches import ENGINE, _mark, _mended, note_model
+from .patches import note_model
+from .patching import patch
+from .queue_notes import refusals
+from .settings import ENGINE
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at a task of which nothing is heard.
-LOOK = 5.0
-#: Seconds of silence after which a consumer is given up: before it has said that it works, as it may have
-#: to start a worker for it, and after that, when it says so every 5 seconds.
-SILENT, SILENT_AT_WORK = 60.0, 20.0
+#: Seconds between two checks of a task that reports nothing.
+CHECK_INTERVAL = 5.0
+#: Seconds of silence after which a consumer counts as lost: before its first report, since it may have to start a
+#: worker, and after that, when it reports every 5 seconds.
+SILENCE_BEFORE_START, SILENCE_AT_WORK = 60.0, 20.0
 #: Seconds for which a task may wait for a consumer to take it, and for Redis to come back.
-UNTAKEN, AWAY = 900.0, 180.0
-#: Seconds for which it may wait where a consumer is known to have refused to start.
-UNTAKEN_AFTER_REFUSAL = 120.0
-#: Consumers that a task may be lost with.
-TRIES = 6
-#: Seconds for which MindsDB keeps a task's rows; kept longer while the task waits.
-KEPT = 180
-#: What comes to the same when it is asked twice, and so is asked again when it was lost.
+MAX_WAIT, MAX_OUTAGE = 900.0, 180.0
+#: Seconds for which a task may wait if a consumer has refused to start.
+MAX_WAIT_AFTER_REFUSAL = 120.0
+#: Attempts per task.
+MAX_ATTEMPTS = 6
+#: Seconds for which MindsDB stores a task's rows; renewed while the task waits.
+ROWS_TTL = 180
+#: Types of tasks that can be repeated, and so are when they are lost.
 REPEATABLE = (
     ML_TASK_TYPE.PREDICT,
     ML_TASK_TYPE.DESCRIBE,
@@ -59,16 +59,16 @@ REPEATABLE = (
 )
 
 
-def protect() -> None:
-    """Mend the side that puts tasks into the queue; a second call does nothing."""
-    _name_tasks_apart()
-    _share_connections()
-    _follow_tasks()
+def apply_patches() -> None:
+    """Patch the side that puts tasks into the queue; a second call does nothing."""
+    _names_of_tasks_are_unique()
+    _queue_connections_are_shared()
+    _lost_tasks_are_repeated()
 
 
 @contextmanager
-def _for_us() -> Iterator[None]:
-    """Mark what this thread does with the queue as done for this engine: other engines' tasks stay as they are."""
+def _for_this_engine() -> Iterator[None]:
+    """Mark what this thread does with the queue as done for this engine; other engines' tasks stay unchanged."""
     _thread.is_ours = True
     try:
         yield
@@ -79,89 +79,73 @@ def _for_us() -> Iterator[None]:
 _thread = threading.local()
 
 
-def _is_for_us() -> bool:
+def _is_for_this_engine() -> bool:
     return getattr(_thread, "is_ours", False)
 
 
-def _name_tasks_apart() -> None:
-    """Give every task of ours a name of its own.
+def _names_of_tasks_are_unique() -> None:
+    """Give every task of this engine a unique name.
 
-    MindsDB names them by time and host: two processes of a server that ask within the same quarter of
-    a microsecond would read each other's rows.
+    MindsDB names them by time and host: two processes of a server that submit within the same quarter of a microsecond
+    would read each other's rows.
     """
-    original = RedisKey.new
-    if _mended(original):
-        return
 
-    @functools.wraps(original)
-    def new() -> Any:
+    @patch(RedisKey, "new")
+    def new(original: Any) -> Any:
         key = original()
-        return RedisKey(key.base + b"-" + uuid.uuid4().hex.encode()) if _is_for_us() else key
-
-    RedisKey.new = staticmethod(_mark(new))
+        return RedisKey(key.base + b"-" + uuid.uuid4().hex.encode()) if _is_for_this_engine() else key
 
 
-def _share_connections() -> None:
-    """Have a process keep one set of connections to the queue for this engine.
+def _queue_connections_are_shared() -> None:
+    """Share one set of connections to the queue per process for this engine.
 
-    MindsDB opens new ones for every statement, and leaves it to the garbage collector to close them.
+    MindsDB opens new ones for every statement and leaves it to the garbage collector to close them.
     """
-    original = host_producer.MLTaskProducer.__init__
-    if _mended(original):
-        return
-    kept: dict[int, dict[str, Any]] = {}
+    shared: dict[int, dict[str, Any]] = {}
 
-    @functools.wraps(original)
-    def init(self: Any) -> None:
-        if not _is_for_us():
+    @patch(host_producer.MLTaskProducer, "__init__")
+    def init_producer(original: Any, self: Any) -> None:
+        if not _is_for_this_engine():
             original(self)
             return
-        if os.getpid() not in kept:
+        if os.getpid() not in shared:
             original(self)  # waits for Redis, each caller for itself
-            kept.setdefault(os.getpid(), dict(vars(self)))
-        vars(self).update(kept[os.getpid()])
+            shared.setdefault(os.getpid(), dict(vars(self)))
+        vars(self).update(shared[os.getpid()])
 
-    host_producer.MLTaskProducer.__init__ = _mark(init)
-    make = ml_exec_base.BaseMLEngineExec.__init__
-
-    @functools.wraps(make)
-    def make_engine(self: Any, name: str, integration_id: int, handler_module: Any) -> None:
+    @patch(ml_exec_base.BaseMLEngineExec, "__init__")
+    def init_engine(original: Any, self: Any, name: str, integration_id: int, handler_module: Any) -> None:
         if handler_module.name != ENGINE:
-            make(self, name, integration_id, handler_module)
+            original(self, name, integration_id, handler_module)
             return
-        with _for_us():
-            make(self, name, integration_id, handler_module)
-
-    ml_exec_base.BaseMLEngineExec.__init__ = _mark(make_engine)
+        with _for_this_engine():
+            original(self, name, integration_id, handler_module)
 
 
-def _follow_tasks() -> None:
-    """Hand out tasks that are followed to their end, and have consumers mend themselves."""
-    original = host_producer.MLTaskProducer.apply_async
-    if _mended(original):
-        return
+def _lost_tasks_are_repeated() -> None:
+    """Return tasks that are tracked to their end, and patch the consumers that take them."""
 
-    @functools.wraps(original)
-    def apply_async(self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any = None) -> Any:
+    @patch(host_producer.MLTaskProducer, "apply_async")
+    def apply_async(
+        original: Any, self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any = None
+    ) -> Any:
         engine = payload["handler_meta"]["engine"]
         note_model(task_type, model_id, engine)
         if engine != ENGINE:
             return original(self, task_type, model_id, payload, dataframe)
-        payload = {**sealed(payload), "huggingface_api": Mends()}
+        payload = {**sealed(payload), "huggingface_api": PatchConsumer()}
 
         def submit() -> tuple[Task, Any]:
             producer = copy.copy(self)
-            producer.stream = noted = _Noted(self.stream)
-            with _for_us():
-                return original(producer, task_type, model_id, payload, dataframe), noted.entry
+            producer.stream = recording = _RecordingStream(self.stream)
+            with _for_this_engine():
+                return original(producer, task_type, model_id, payload, dataframe), recording.entry
 
-        return Followed(submit, task_type)
-
-    host_producer.MLTaskProducer.apply_async = _mark(apply_async)
+        return TrackedTask(submit, task_type)
 
 
-class _Noted:
-    """A stream that notes what its entry is called: a consumer deletes it when it takes the task."""
+class _RecordingStream:
+    """A stream that records the ID of its last entry: a consumer deletes the entry when it takes the task."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -172,45 +156,16 @@ class _Noted:
         return self.entry
 
 
-class Mends:
-    """Travels with a task, and mends the consumer that unpickles it: nothing else is imported there."""
-
-    def __reduce__(self) -> Any:
-        return mend_consumer, ()
+class _TaskLost(Exception):
+    """No consumer works on the task any more."""
 
 
-def mend_consumer() -> None:
-    """Mend the process of a consumer; a second call does nothing."""
-    from . import patches
-
-    patches.protect()
-    original = host_consumer.MLTaskConsumer._listen
-    if _mended(original):
-        return
-
-    @functools.wraps(original)
-    def listen(self: Any) -> None:
-        try:
-            original(self)
-        except redis.ConnectionError:
-            # It would be there and never take a task again. It ends, as it does where reading the queue
-            # meets the same, and is started anew by whoever looks after it.
-            log.exception("Redis is away: this consumer ends when it has done what it is doing")
-            self._stop_event.set()
-
-    host_consumer.MLTaskConsumer._listen = _mark(listen)
-
-
-class _Lost(Exception):
-    """Nobody works on the task any more."""
-
-
-class Followed(Task):  # type: ignore[misc]
+class TrackedTask(Task):  # type: ignore[misc]
     """A task that is put into the queue again when its consumer is lost.
 
     Args:
-        submit: puts the task into the queue; returns MindsDB's own view of it, and its entry there.
-        task_type: what is asked of the consumer.
+        submit: puts the task into the queue; returns MindsDB's own object for it, and the ID of its entry.
+        task_type: what the consumer has to do.
     """
 
     def __init__(self, submit: Callable[[], tuple[Task, Any]], task_type: Any) -> None:
@@ -221,53 +176,56 @@ class Followed(Task):  # type: ignore[misc]
         super().__init__(first.db, first.redis_key)
 
     def wait(self, status: Any = ML_TASK_STATUS.COMPLETE) -> None:
-        """Return when the task is done.
+        """Return when the task is complete.
 
         Raises:
-            Unavailable: it was lost with ``TRIES`` consumers, or none took it, or Redis stays away.
-            Exception: what the task ended in.
+            Unavailable: it was lost ``MAX_ATTEMPTS`` times, or no consumer took it, or Redis does not come back.
+            Exception: the error of the task.
         """
-        for left in reversed(range(TRIES)):
+        for left in reversed(range(MAX_ATTEMPTS)):
             try:
-                self._end()
+                self._wait_for_end()
                 return
-            except _Lost as loss:
+            except _TaskLost as loss:
                 if not self._repeatable or not left:
                     raise Unavailable(
                         f"MindsDB's task queue lost the task: {loss}",
                         advice="run the query again: answers that had arrived are kept; look at the consumers' log",
                     ) from None
                 log.warning("a task is put into MindsDB's queue again: %s", loss)
-                again, self._entry = _persistent(self._submit)
+                again, self._entry = _retry_while_redis_is_away(self._submit)
                 self.redis_key = again.redis_key
 
-    def _end(self) -> None:
-        for told in self._told():
-            if told == ML_TASK_STATUS.COMPLETE:
+    def _wait_for_end(self) -> None:
+        for status in self._statuses():
+            if status == ML_TASK_STATUS.COMPLETE:
                 self.dataframe = self._take(self.redis_key.dataframe)
                 if self._has_rows and self.dataframe is None:
-                    raise _Lost("its answer was gone before it was read")
+                    raise _TaskLost("its answer was gone before it was read")
                 return
-            if told == ML_TASK_STATUS.ERROR:
+            if status == ML_TASK_STATUS.ERROR:
                 error = self._take(self.redis_key.exception)
                 if error is None:
-                    raise _Lost("it failed, and why was gone before it was read")
+                    raise _TaskLost("it failed, and why was gone before it was read")
                 if isinstance(error, BrokenProcessPool):
-                    raise _Lost("the consumer's worker was killed")
+                    raise _TaskLost("the consumer's worker was killed")
                 raise error
 
     def _take(self, key: str) -> Any:
         cache = self.db.cache()
-        held = _persistent(lambda: cache.get(key))
-        if held is not None:
-            _persistent(lambda: cache.delete(key))
-        return None if held is None else from_bytes(held)
+        stored = _retry_while_redis_is_away(lambda: cache.get(key))
+        if stored is not None:
+            _retry_while_redis_is_away(lambda: cache.delete(key))
+        return None if stored is None else from_bytes(stored)
 
-    def _told(self) -> Iterator[Any]:
-        """Yield what is said of the task, until nothing has been said for too long.
+    def _statuses(self) -> Iterator[Any]:
+        """Yield the final status of the task.
 
-        Listening begins after the task was put in, and is interrupted where Redis is: so what stands
-        written of the task is looked at too.
+        Reports of the consumer are missed between the submission and the subscription, and while Redis is away. So the
+        stored status is read as well.
+
+        Raises:
+            _TaskLost: the consumer has been silent for too long.
         """
         began = heard = time.monotonic()
         at_work = False
@@ -276,28 +234,28 @@ class Followed(Task):  # type: ignore[misc]
             try:
                 pubsub.subscribe(self.redis_key.status)
                 while True:
-                    told, taken = self._written()
-                    if told in (ML_TASK_STATUS.COMPLETE, ML_TASK_STATUS.ERROR):
-                        yield told
+                    status, taken = self._stored_status()
+                    if status in (ML_TASK_STATUS.COMPLETE, ML_TASK_STATUS.ERROR):
+                        yield status
                         return
                     now = time.monotonic()
                     if not taken:
                         heard = now
                         self._check_wait(now - began)
-                    elif now - heard > (SILENT_AT_WORK if at_work else SILENT):
-                        raise _Lost(f"its consumer has been silent for {now - heard:.0f} s")
-                    message = pubsub.get_message(ignore_subscribe_messages=True, timeout=LOOK)
+                    elif now - heard > (SILENCE_AT_WORK if at_work else SILENCE_BEFORE_START):
+                        raise _TaskLost(f"its consumer has been silent for {now - heard:.0f} s")
+                    message = pubsub.get_message(ignore_subscribe_messages=True, timeout=CHECK_INTERVAL)
                     if message is None or message["type"] not in pubsub.PUBLISH_MESSAGE_TYPES:
                         continue
                     heard = time.monotonic()
-                    told = ML_TASK_STATUS(message["data"])
-                    at_work = at_work or told == ML_TASK_STATUS.PROCESSING
-                    if told in (ML_TASK_STATUS.COMPLETE, ML_TASK_STATUS.ERROR):
-                        yield told
+                    status = ML_TASK_STATUS(message["data"])
+                    at_work = at_work or status == ML_TASK_STATUS.PROCESSING
+                    if status in (ML_TASK_STATUS.COMPLETE, ML_TASK_STATUS.ERROR):
+                        yield status
                         return
             except (redis.ConnectionError, redis.TimeoutError):
-                _persistent(self.db.ping)
-                heard = time.monotonic()  # its consumer, too, must find Redis again
+                _retry_while_redis_is_away(self.db.ping)
+                heard = time.monotonic()  # the consumer has to reconnect too
             finally:
                 try:
                     pubsub.close()
@@ -305,106 +263,47 @@ class Followed(Task):  # type: ignore[misc]
                     pass
 
     def _check_wait(self, waited: float) -> None:
-        """Raise when a task has waited too long for a consumer to take it."""
-        from ..cli import doctor_queue
-
-        refused = doctor_queue.refusals(self.db)
-        if waited <= (UNTAKEN_AFTER_REFUSAL if refused else UNTAKEN):
+        """Raise ``Unavailable`` if the task has waited too long for a consumer to take it."""
+        refused = refusals(self.db)
+        if waited <= (MAX_WAIT_AFTER_REFUSAL if refused else MAX_WAIT):
             return
-        told = "".join(f"; the one on {machine} refuses to start: {reason}" for machine, reason in refused.items())
+        reasons = "".join(f"; the one on {machine} refuses to start: {reason}" for machine, reason in refused.items())
         raise Unavailable(
-            f"no consumer of MindsDB's task queue took the query within {waited:.0f} s{told}",
+            f"no consumer of MindsDB's task queue took the query within {waited:.0f} s{reasons}",
             advice="start some: python -m huggingface_api_handler consumer; MindsDB's own takes "
             "nothing while its machine's CPUs are busier than 60 %",
         )
 
-    def _written(self) -> tuple[Any, bool]:
-        """Return the status that stands written, and whether a consumer has taken the task."""
+    def _stored_status(self) -> tuple[Any, bool]:
+        """Return the stored status, and whether a consumer has taken the task."""
         cache = self.db.cache()
-        told = cache.get(self.redis_key.status)
-        status = None if told is None else ML_TASK_STATUS(told)
-        if status != ML_TASK_STATUS.WAITING or not self._stands():
+        stored = cache.get(self.redis_key.status)
+        status = None if stored is None else ML_TASK_STATUS(stored)
+        if status != ML_TASK_STATUS.WAITING or not self._is_in_queue():
             return status, True
-        self.db.expire(cache.make_key(self.redis_key.status), KEPT)
-        if self._has_rows and not self.db.expire(cache.make_key(self.redis_key.dataframe), KEPT):
-            # Whoever takes a task takes it off the queue first, then its rows.
-            if self._stands():
-                raise _Lost("its rows were gone before a consumer took them")
+        self.db.expire(cache.make_key(self.redis_key.status), ROWS_TTL)
+        if self._has_rows and not self.db.expire(cache.make_key(self.redis_key.dataframe), ROWS_TTL):
+            # A consumer takes the task off the queue first, then its rows.
+            if self._is_in_queue():
+                raise _TaskLost("its rows were gone before a consumer took them")
             return status, True
         return status, False
 
-    def _stands(self) -> bool:
-        """Say whether the task is still in the queue."""
+    def _is_in_queue(self) -> bool:
+        """Return whether the task is still in the queue."""
         return bool(self.db.xrange(TASKS_STREAM_NAME, self._entry, self._entry))
 
 
-def _persistent(work: Callable[[], Any]) -> Any:
-    """Do ``work``, again and again for a while where Redis is away."""
-    until = time.monotonic() + AWAY
+def _retry_while_redis_is_away(work: Callable[[], Any]) -> Any:
+    """Call ``work``; retry for up to ``MAX_OUTAGE`` seconds while Redis does not respond."""
+    until = time.monotonic() + MAX_OUTAGE
     while True:
         try:
             return work()
         except (redis.ConnectionError, redis.TimeoutError) as error:
             if time.monotonic() > until:
                 raise Unavailable(
-                    f"the Redis of MindsDB's task queue has been away for {AWAY:.0f} s",
+                    f"the Redis of MindsDB's task queue has been away for {MAX_OUTAGE:.0f} s",
                     advice="start it, then run the query again: answers that had arrived are kept",
                 ) from error
             time.sleep(1.0)
-
-
-# --- a consumer of our own making ------------------------------------------------------------
-
-
-def consume(tasks: int) -> int:
-    """Run MindsDB's consumer in this process until it is told to stop; return the exit code.
-
-    It is the one that ``python -m mindsdb --ml_task_queue_consumer`` starts, with these differences: it is
-    mended before its first task; it takes up to ``tasks`` at once, where MindsDB's takes any number of them,
-    and none while the machine's CPUs are busier than 60 %, whoever keeps them so; it is one process and not
-    two or four; and it leaves alone what a server does at its start, such as giving up models that are
-    being created elsewhere.
-
-    Args:
-        tasks: each has a worker process of its own, of about 230 MB.
-
-    Returns:
-        0 after SIGTERM or SIGINT, when the tasks it had are done; 1 where Redis went away.
-    """
-    from mindsdb.integrations.libs.process_cache import process_cache
-    from mindsdb.interfaces.storage import db
-    from mindsdb.utilities.log import initialize_logging
-
-    from ..cli import doctor_queue
-
-    initialize_logging("ml_task_queue")
-    db.init()
-    mend_consumer()
-
-    def wait_free_resources(self: Any) -> None:
-        # The thread that listens is one of them.
-        while len(self._listen_message_threads) > tasks and not self._stop_event.is_set():
-            time.sleep(0.05)
-
-    host_consumer.MLTaskConsumer.wait_free_resources = wait_free_resources
-    try:
-        consumer = host_consumer.MLTaskConsumer()
-    except redis.ConnectionError:
-        log.error("the Redis of MindsDB's task queue does not answer")
-        os._exit(1)  # a thread of MindsDB's goes on for ever
-    try:
-        doctor_queue.note(consumer.db, "consumer")
-    except Exception as error:  # a note that cannot be made is no reason not to work
-        log.warning("this consumer's set-up could not be noted for the doctor: %s", error)
-    told: list[int] = []
-
-    def stop(sign: int, _: Any) -> None:
-        told.append(sign)
-        consumer._stop_event.set()
-
-    for sign in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(sign, stop)
-    log.info("this consumer takes up to %d tasks at once", tasks)
-    consumer.run()
-    process_cache.shutdown(wait=True)
-    return 0 if told else 1

@@ -64,6 +64,10 @@ class Served:
     adapter_path: str | None = None
 
 
+#: Tasks whose models name their labels.
+_LABELLED = ("text-classification", "audio-classification", "image-classification", "video-classification")
+
+
 def model_facts(
     model_id: str, *, token: str | None = None, timeout: float = 10.0, endpoint: str | None = None
 ) -> ModelFacts | None:
@@ -88,13 +92,25 @@ def model_facts(
         raise _disabled(model_id)
     if info.gated:
         log.info("the model %s is gated (%s): its owner decides who may use it", model_id, info.gated)
+    tag, labels = _text(info.pipeline_tag), _labels(info.config)
+    if not labels and tag in _LABELLED:
+        labels = _configured_labels(model_id, token, timeout, endpoint)
     return ModelFacts(
         id=_text(info.id) or model_id,
-        pipeline_tag=_text(info.pipeline_tag),
+        pipeline_tag=tag,
         tags=_texts(info.tags),
-        id2label=_labels(info.config),
+        id2label=labels,
         mask_token=_text(info.mask_token),
     )
+
+
+def _configured_labels(model_id: str, token: str | None, timeout: float, endpoint: str | None) -> dict[str, str]:
+    """Return the label order in the model's own config.json, of which the Hub's record is an extract."""
+    path = f"/{model_id}/resolve/main/config.json"
+    try:
+        return _labels(_asked(lambda api: _get(api, path, token, timeout), model_id, token, endpoint))
+    except HuggingFaceError:  # the model has no such file, or it may not be read
+        return {}
 
 
 def providers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,6 +19,9 @@ from .url_policy import Purpose
 MAX_OBJECT_BYTES = 512 * 2**20
 #: Bodies shorter than this never take as much.
 _SMALL_BODY = 2**20
+#: Header in which the router names the Inference Provider that answered.
+ANSWERED_BY = "x-inference-provider"
+_PROVIDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,12 @@ class Response:
     @property
     def request_id(self) -> str | None:
         return error_body.request_id(self.headers, self.secret)
+
+    @property
+    def provider(self) -> str | None:
+        """The Inference Provider that answered, if the router names it."""
+        name = self.headers.get(ANSWERED_BY, "")
+        return name if _PROVIDER.fullmatch(name) else None
 
     @property
     def compute_seconds(self) -> float | None:

@@ -101,6 +101,11 @@ class InferenceAPI:
         return self._model
 
     @property
+    def provider(self) -> str | None:
+        """Who shall serve the model; ``None`` at an endpoint."""
+        return None if self._endpoint else self._provider
+
+    @property
     def wakes(self) -> bool:
         """Whether the endpoint's proxy can hold a request until a server is up."""
         return bool(self._holds)

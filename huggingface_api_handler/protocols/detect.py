@@ -231,6 +231,11 @@ class Endpoint:
         at = client.endpoint
         self._is_asked = at is not None and (matters(task) or by_url(at) is not None)
 
+    @property
+    def provider(self) -> str | None:
+        """Who shall serve the model; ``None`` at an endpoint."""
+        return self._client.provider
+
     def server(self, timeout: float | None = None) -> Server:
         """Return what is known of the server now. Never raises: the query itself says what is wrong.
 

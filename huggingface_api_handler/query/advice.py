@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from ..arguments import EngineSettings, ModelSettings
 from ..arguments.task_specs import own_specs, parameter_specs
+from ..arguments.validators import POLICIES
 from ..errors import AccountError, HuggingFaceError, ModelError, ModelNotFound, Unauthorized
 from ..hub import facts, provider_registry
 from ..hub.facts import Served
@@ -233,12 +234,13 @@ class Adviser:
             return None
         task, asked = TASKS[self._model.task], self._model.provider
         serving = Serving.of(task, served)
-        if asked in serving.able:
+        able = [name for name in self._model.providers if name in serving.able]
+        if able:
             return (
-                f"By the Hub's word {asked} serves it, so this may pass: run the query again in a few minutes, "
-                f"or look at https://huggingface.co/{model}"
+                f"By the Hub's word {listed(able)} {'serve' if len(able) > 1 else 'serves'} it, so this may pass: run "
+                f"the query again in a few minutes, or look at https://huggingface.co/{model}"
             )
-        if asked == "auto" and serving.able:
+        if asked in ("auto", *POLICIES) and serving.able:
             return (
                 f"It is served by {listed(serving.able)}: enable one at "
                 "https://huggingface.co/settings/inference-providers, "

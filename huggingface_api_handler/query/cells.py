@@ -104,7 +104,8 @@ def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
         )
     raise SettingsError(
         f"the query gives {len(found)} columns named '{wanted}', which the model reads as {argument}",
-        advice="Rename one of them in a sub-select, with AS",
+        advice=f"Write ON m.{wanted} = <table>.<column>, or rename one of them in a sub-select, with AS. If ON names "
+        "the column, run the query again: ON is not read in the first query after MindsDB has started",
     )
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..arguments import EngineSettings, ModelSettings
 from ..arguments.coercion import as_sql
+from ..arguments.specs import OUTPUT_DIR, PROMPT_TEMPLATE, SYSTEM_PROMPT, ArgumentSpec
 from ..arguments.task_specs import parameter_specs
 from ..arguments.template import parse_template
 from ..cache import Cache
@@ -46,14 +47,14 @@ def describe(about: Description, attribute: Any) -> pd.DataFrame:
         SettingsError: there is no such table.
     """
     if attribute is None:
-        model = about.caller.name
+        model = _model_of(about)
         rows = [(name, str(made.__doc__).rstrip("."), f"DESCRIBE {model}.{name};") for name, made in TABLES.items()]
         return _table(("table", "shows", "sql"), list(rows))
     name = ".".join(map(str, attribute)) if isinstance(attribute, (list, tuple)) else str(attribute)
     if name.lower() not in TABLES:
         raise SettingsError(
             f"DESCRIBE knows no table '{name}'",
-            advice="Write one of " + ", ".join(f"DESCRIBE {about.caller.name}.{table}" for table in TABLES),
+            advice="Write one of " + ", ".join(f"DESCRIBE {_model_of(about)}.{table}" for table in TABLES),
         )
     return TABLES[name.lower()](about)
 
@@ -73,6 +74,8 @@ def task_table(about: Description) -> pd.DataFrame:
     rows.append(("output", target, "", task.answer, None))
     if task.explain:
         rows.append(("output", f"{target}_explain", "JSON", task.explain, None))
+    for shared in _shared_arguments(task):
+        rows.append(("argument", shared.name, shared.type, shared.meaning, None))
     for argument in task.arguments:
         meaning = argument.meaning + _choices(argument.choices)
         rows.append(("argument", argument.name, argument.type, meaning, "required" if argument.required else None))
@@ -80,6 +83,16 @@ def task_table(about: Description) -> pd.DataFrame:
         meaning = parameter.meaning + _choices(parameter.choices)
         rows.append(("parameter", parameter.name, parameter.type, meaning, _shown(parameter.default)))
     return _table(("kind", "name", "type", "meaning", "default"), rows)
+
+
+def _shared_arguments(task: Task) -> list[ArgumentSpec]:
+    """Return the arguments that the task shares with others of its kind."""
+    takes = (
+        (PROMPT_TEMPLATE, any(one.template for one in task.inputs)),
+        (SYSTEM_PROMPT, task.chat),
+        (OUTPUT_DIR, task.makes is not None),
+    )
+    return [spec for spec, taken in takes if taken]
 
 
 def _choices(choices: tuple[str, ...]) -> str:
@@ -117,6 +130,9 @@ def args_table(about: Description) -> pd.DataFrame:
     for argument, column in model.columns.items():
         shown = column if isinstance(column, str) else json.dumps(list(column), ensure_ascii=False)
         rows.append((argument, shown, sources.get(argument, "default")))
+    price = model.price or about.engine.price
+    if price is not None:
+        rows.append(("price", _shown(price), "engine" if model.price is None else "model"))
     for name in ("prompt_template", "output_dir"):
         if getattr(model, name) is not None:
             rows.append((name, getattr(model, name), sources.get(name, "default")))
@@ -182,23 +198,23 @@ def runs_table(about: Description) -> pd.DataFrame:
 
 def example_table(about: Description) -> pd.DataFrame:
     """Statements for this very model, ready to paste; the first runs as it stands."""
-    name, target = about.caller.name, about.caller.target
+    name, target = _model_of(about), about.caller.target
+    value, plan, failed = (_quoted(f"{target}{suffix}") for suffix in ("", "_plan", "_error"))
     cells = example_cells(about.entry, about.model)
     # A model all of whose inputs are arguments needs a row all the same.
-    where = " AND ".join(f"{_quoted(column)} = {as_sql(value)}" for column, value in (cells or {"row": 1}).items())
+    where = " AND ".join(f"{_quoted(column)} = {as_sql(cell)}" for column, cell in (cells or {"row": 1}).items())
     joined = " AND ".join(f"m.{_quoted(column)} = t.{_quoted(column)}" for column in cells)
     source = f"FROM my_database.my_table AS t JOIN {name} AS m" + (f" ON {joined}" if joined else "")
-    failed = f"{target}_error"
     statements = [
-        ("try it on one row", f"SELECT {target} FROM {name} WHERE {where};"),
-        ("for each row of a table", f"SELECT t.*, m.{target} {source} LIMIT 10;"),
+        ("try it on one row", f"SELECT {value} FROM {name} WHERE {where};"),
+        ("for each row of a table", f"SELECT t.*, m.{value} {source} LIMIT 10;"),
         (
             "what a query would send",
-            f"SELECT m.{target}_plan, count(*) AS n {source} GROUP BY m.{target}_plan USING dry_run = true;",
+            f"SELECT m.{plan}, count(*) AS n {source} GROUP BY m.{plan} USING dry_run = true;",
         ),
         (
             "go past rows that fail, and see which",
-            f"SELECT t.*, m.{target}, m.{failed} {source} WHERE m.{failed} IS NOT NULL USING on_error = 'null';",
+            f"SELECT t.*, m.{value}, m.{failed} {source} WHERE m.{failed} IS NOT NULL USING on_error = 'null';",
         ),
     ]
     return _table(("what for", "sql"), list(statements))
@@ -249,6 +265,12 @@ def _quoted(column: str) -> str:
     """Return a column's name as SQL takes it."""
     plain = re.fullmatch(r"[a-z_][a-z0-9_]*", column) and column not in _KEYWORDS
     return column if plain else f"`{column}`"
+
+
+def _model_of(about: Description) -> str:
+    """Return the model's name in SQL, with its project unless that is the default one."""
+    caller = about.caller
+    return _quoted(caller.name) if caller.project == "mindsdb" else f"{_quoted(caller.project)}.{_quoted(caller.name)}"
 
 
 TABLES: Mapping[str, Callable[[Description], pd.DataFrame]] = {

@@ -16,7 +16,7 @@ from typing import Any
 from ..arguments import Execution
 from ..arguments.template import Prompt
 from ..cache import Cache
-from ..errors import HuggingFaceError, InvalidAnswer, ServiceTimeout
+from ..errors import AccountError, HuggingFaceError, InvalidAnswer, ModelError, ServiceError, ServiceTimeout
 from ..media import loading
 from ..net.memory_limit import MEMORY
 from ..net.transport import Transport
@@ -29,6 +29,7 @@ from ..tasks.task import Answer, Arguments, Kind, Media, Task
 from . import packing
 from .advice import too_long_advice
 from .inputs import Caller
+from .metrics import QueryMetrics, Send
 from .packing import Audit
 
 log = logging.getLogger(__name__)
@@ -54,8 +55,9 @@ def unpack(stored: bytes) -> tuple[Any, Mapping[str, Any] | None, Mapping[str, A
         return None
     if not isinstance(value, (str, int, float, bool, type(None))) or not isinstance(explain, (dict, type(None))):
         return None
-    request_id = meta.get("request_id") if isinstance(meta, dict) else None
-    return value, explain, {"request_id": request_id if isinstance(request_id, str) else None}
+    told = meta if isinstance(meta, dict) else {}
+    texts = {name: told.get(name) for name in ("request_id", "provider")}
+    return value, explain, {name: text if isinstance(text, str) else None for name, text in texts.items()}
 
 
 def _refused(name: str) -> Any:
@@ -63,7 +65,11 @@ def _refused(name: str) -> Any:
 
 
 class RequestExecutor:
-    """Sends one request for some items: loads media, sends, reads the answers."""
+    """Sends one request for some items: loads media, sends, reads the answers.
+
+    Args:
+        names_provider: whether errors say which provider they come from.
+    """
 
     def __init__(
         self,
@@ -73,9 +79,12 @@ class RequestExecutor:
         roots: tuple[str, ...],
         endpoint: Endpoint,
         columns: Sequence[str | None] = (),
+        *,
+        names_provider: bool = False,
         audit: Audit | None = None,
     ) -> None:
         self.task = task
+        self._names = names_provider
         self.arguments = arguments
         self.transport = transport
         self.roots = roots
@@ -91,6 +100,8 @@ class RequestExecutor:
                 return self._sent(items, timeout)
             except HuggingFaceError as error:
                 _let_go(error)
+                if self._names and isinstance(error, (AccountError, ModelError, ServiceError)):
+                    error.message = f"{self.endpoint.provider}: {error.message}"
                 if not error.is_too_long:
                     raise
                 raise error.advising(too_long_advice(self.task, error.advice)) from error
@@ -101,13 +112,15 @@ class RequestExecutor:
         except InvalidAnswer as error:
             if not self.task.chat or len(items) == 1:
                 raise
-            return BatchResult([None] * len(items), request_id=error.request_id, requests=error.requests)
+            provider = self.endpoint.provider
+            return BatchResult([None] * len(items), error.request_id, provider=provider, requests=error.requests)
         counted = [answer.tokens for answer in found.answers if answer.tokens is not None]
         return BatchResult(
             [None if answer is None else _row_result(answer) for answer in answers],
             request_id=found.response.request_id,
             compute_seconds=found.response.compute_seconds,
             tokens=sum(counted) if counted else None,
+            provider=found.response.provider or self.endpoint.provider,
             requests=found.requests,
             max_batch_size=1 if self._audit is not None and self._audit.failed else None,
         )
@@ -157,6 +170,31 @@ def _let_go(error: BaseException) -> None:
         if isinstance(at, json.JSONDecodeError):
             at.doc = ""
         at = at.__cause__ or at.__context__
+
+
+class UsageCounters:
+    """Adds to the counters of a model, and to the metrics where MindsDB serves them.
+
+    Args:
+        store: where the counters are.
+        scope: whose they are.
+        metrics: of this query.
+    """
+
+    def __init__(self, store: Cache, scope: str, metrics: QueryMetrics | None = None) -> None:
+        self._store = store
+        self._scope = scope
+        self._metrics = metrics
+
+    def add(self, counts: Mapping[str, float]) -> None:
+        """Add ``counts``, by the names of ``usage``."""
+        self._store.count(self._scope, counts)
+        if self._metrics is not None:
+            self._metrics.count(counts)
+
+    def timed(self, send: Send) -> Send:
+        """Return ``send`` with the time and tokens of each request observed, if there are metrics."""
+        return send if self._metrics is None else self._metrics.timed(send)
 
 
 class ResultCollector:
@@ -212,7 +250,9 @@ class ResultCollector:
             assert item is not None
             if error is None:
                 if keeps:
-                    kept[item.key] = pack(result.value, result.explain, {"request_id": result.request_id})
+                    kept[item.key] = pack(
+                        result.value, result.explain, {"request_id": result.request_id, "provider": result.provider}
+                    )
             else:
                 result.error = error.with_facts(attempts=result.attempts or None)
             self.results[item.index] = result

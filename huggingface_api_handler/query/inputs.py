@@ -51,6 +51,8 @@ class Caller:
         target: the PREDICT column.
         key: names the model's own token, where it has one. What a private model answered to one
             token is not for another.
+        engine_name: what SQL calls the engine.
+        project: what SQL calls the model's project.
     """
 
     tenant: str
@@ -59,6 +61,8 @@ class Caller:
     name: str
     target: str
     key: str | None = None
+    engine_name: str = ""
+    project: str = "mindsdb"
 
     @property
     def output_columns(self) -> tuple[str, ...]:

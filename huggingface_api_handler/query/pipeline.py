@@ -21,7 +21,9 @@ from ..arguments import EngineSettings, ModelSettings
 from ..cache import Cache, NoCache
 from ..errors import HuggingFaceError, NotAttempted, SettingsError
 from ..media import loading
+from ..net.transport import Transport
 from ..net.url_policy import TokenOf, UrlPolicy
+from ..protocols.client import InferenceAPI
 from ..protocols.detect import Endpoint
 from ..protocols.providers import provider_api
 from ..scheduling.batches import Item
@@ -32,8 +34,9 @@ from ..tasks.task import Task
 from . import cells as cell_values
 from .advice import Adviser
 from .cells import HOST_COLUMNS
-from .execution import RequestExecutor, ResultCollector, unpack
+from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker
+from .metrics import query_metrics
 from .packing import MAX_CHARACTERS, Audit, Packing
 from .runtime import Runtime
 from .usage import counters
@@ -52,6 +55,7 @@ class Prediction:
         runtime: connections and what the process has learned of services.
         store: the cache, with counters and runs.
         retry: waits between retries; by default those of ``RetryPolicy``.
+        conditions: names that WHERE compares with ``=``; ``None``: not known.
     """
 
     model: ModelSettings
@@ -60,6 +64,7 @@ class Prediction:
     runtime: Runtime
     store: Cache
     retry: RetryPolicy | None = None
+    conditions: Sequence[str] | None = None
 
     def run(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the prediction columns for ``frame``: same index, same order of rows.
@@ -85,11 +90,18 @@ class Prediction:
         """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
 
         MindsDB takes the condition for an input: it adds a column with that value at the end, and drops the
-        condition. A table's own columns, whatever their names are, precede the row numbers; what another model of
-        the same query has answered follows them, and seldom is the same in every row and column.
+        condition. Where the conditions are not known, the frame must show it: a table's own columns, whatever their
+        names are, precede the row numbers; what another model of the same query has answered follows them, and
+        seldom is the same in every row and column.
         """
         columns = [cell_values.unquoted(str(name)).lower() for name in frame.columns]
         read = {str(name).lower() for name in column_names(TASKS[self.model.task], self.model)}
+        if self.conditions is not None:
+            filled = set(self.caller.output_columns) - read
+            condition = next((str(name) for name in self.conditions if str(name).lower() in filled), None)
+            if condition is not None:
+                raise equals_on_an_output(condition, alone=False)
+            return
         ours = [name for name in self.caller.output_columns if name not in read and columns.count(name) == 1]
         start = max((place for place, name in enumerate(columns) if name in HOST_COLUMNS), default=-1) + 1
         if start:
@@ -120,26 +132,25 @@ class Prediction:
             else:
                 value, explain, meta = found
                 results[item.index] = RowResult(
-                    value, explain, source="cache", request_id=meta.get("request_id"), item=item
+                    value, explain, source="cache", item=item, request_id=meta["request_id"], provider=meta["provider"]
                 )
         del cached
-        rows = len(inputs.row_to_item)
-        self.store.count(
-            self.caller.scope,
+        usage = UsageCounters(self.store, self.caller.scope, query_metrics(self.runtime, self.caller, self.model))
+        usage.add(
             {
-                "rows": rows,
+                "rows": len(inputs.row_to_item),
                 "cached": len(inputs.items) - len(missing),
                 "duplicates": sum(1 for place in inputs.row_to_item if place >= 0) - len(inputs.items),
                 "nulls": sum(1 for place in inputs.row_to_item if place == NO_INPUT),
-            },
+            }
         )
         if inputs.refused and self.model.execution.on_error == "raise":
             return results  # the query ends with that row's error: pay for nothing more
         if missing:
-            self._send(task, missing, results)
+            self._send(task, missing, results, usage)
         return results
 
-    def _send(self, task: Task, missing: list[Item], results: list[RowResult | None]) -> None:
+    def _send(self, task: Task, missing: list[Item], results: list[RowResult | None], usage: UsageCounters) -> None:
         execution = self.model.execution
         began = time.monotonic()
         given_by: TokenOf = (
@@ -148,32 +159,27 @@ class Prediction:
         policy = UrlPolicy((self.engine.base_url,), self.engine.allowed_hosts, given_by)
         transport = self.runtime.transport(policy)
         token = _revealed(self.model.token) or _revealed(self.engine.token)
-        client = provider_api.client(
-            transport,
-            token=token,
-            base_url=self.model.base_url or self.engine.base_url,
-            endpoint=self.model.endpoint,
-            model=self.model.model,
-            bill_to=self.engine.bill_to,
-            provider=self.model.providers[0],
-            timeout=execution.timeout,
-        )
-        service = (client.service, self.caller.engine)
-        rate = self.caller.rate(client.service)
-        endpoint = Endpoint(
-            client, task, self.runtime.findings(service), min(execution.timeout, execution.deadline or math.inf)
-        )
-        columns = column_names(task, self.model)
+        clients = [self._client(transport, token, provider) for provider in self.model.providers]
+        patience = min(execution.timeout, execution.deadline or math.inf)
+        services = [(client.service, self.caller.engine) for client in clients]
+        endpoints = [
+            Endpoint(client, task, self.runtime.findings(service), patience)
+            for client, service in zip(clients, services, strict=True)
+        ]
         packing = Packing.of(self.model)
         audit = Audit(packing, missing) if packing is not None and packing.audit else None
         if packing is not None:
             missing = packing.items(missing, audit)
-        executor = RequestExecutor(
-            task, self.model.arguments(), transport, self.model.media_roots, endpoint, columns, audit
-        )
+        arguments, roots, columns = self.model.arguments(), self.model.media_roots, column_names(task, self.model)
+        several = len(endpoints) > 1
+        executors = [
+            RequestExecutor(task, arguments, transport, roots, endpoint, columns, names_provider=several, audit=audit)
+            for endpoint in endpoints
+        ]
+        rate = self.caller.rate(clients[0].service)
         collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results, audit=audit)
         limits = Limits(
-            max_batch_size=endpoint.batch_size(execution.max_batch_size),
+            max_batch_size=min(endpoint.batch_size(execution.max_batch_size) for endpoint in endpoints),
             max_concurrency=execution.max_concurrency,
             requests_per_minute=execution.requests_per_minute,
             deadline=execution.deadline,
@@ -183,32 +189,44 @@ class Prediction:
         )
         if packing is not None:
             limits = replace(limits, max_batch_size=packing.rows, max_batch_bytes=MAX_CHARACTERS, fill_batches=True)
-        service_state = self.runtime.service_state((*service, self.caller.tenant))
         collector.begin()
         state = "failed"
         try:
             reserve = partial(self.store.reserve_requests, rate)
-            pool = WorkerPool(limits, state=service_state, retry=self.retry, reserve=reserve)
+            states = [self.runtime.service_state((*service, self.caller.tenant)) for service in services]
+            pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve)
             stop = execution.on_error == "raise"
-            summary = pool.run(missing, executor, collector.deliver, stop_on_error=stop, began=began)
+            sends = [usage.timed(executor) for executor in executors]
+            summary = pool.run(missing, sends, collector.deliver, stop_on_error=stop, began=began)
             state = "stopped" if summary.stopped or collector.done < collector.total else "done"
             self._advise(results, token)
-            self.store.count(self.caller.scope, counters(summary))
+            usage.add(counters(summary))
             if audit is not None:
-                self._report(audit)
+                self._report(audit, usage)
         finally:
             collector.end(state)
 
-    def _report(self, audit: Audit) -> None:
+    def _report(self, audit: Audit, usage: UsageCounters) -> None:
         """Count what the audit found, and log it."""
-        found = {"audited": audit.audited, "agreed": audit.agreed, "audit_stops": int(audit.failed)}
-        self.store.count(self.caller.scope, {name: count for name, count in found.items() if count})
+        usage.add({"audited": audit.audited, "agreed": audit.agreed, "audit_stops": int(audit.failed)})
         ending = ": too few, so the rest of the rows were sent alone" if audit.failed else ""
         log.log(
             logging.WARNING if audit.failed else logging.INFO,
             "%s: audit: %d of %d rows have the same answer alone and in a shared prompt%s",
             self.caller.name, audit.agreed, audit.audited, ending,
         )  # fmt: skip
+
+    def _client(self, transport: Transport, token: str | None, provider: str) -> InferenceAPI:
+        return provider_api.client(
+            transport,
+            token=token,
+            base_url=self.model.base_url or self.engine.base_url,
+            endpoint=self.model.endpoint,
+            model=self.model.model,
+            bill_to=self.engine.bill_to,
+            provider=provider,
+            timeout=self.model.execution.timeout,
+        )
 
     def _advise(self, results: Sequence[RowResult | None], token: str | None) -> None:
         """Add to the errors of all rows what to do: which provider serves the model, where to request access."""
@@ -345,7 +363,7 @@ class Prediction:
         return json.dumps(
             {
                 "model": self.model.model,
-                "provider": self.model.provider,
+                "provider": result.provider or (None if self.model.endpoint else self.model.provider),
                 "source": source,
                 "attempts": result.attempts if source == "request" else 0,
                 "latency_ms": round(result.latency * 1000, 1) if source == "request" else 0,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..net.url_policy import UrlPolicy
     from ..protocols.detect import Findings
     from ..scheduling.worker_pool import ServiceState
+    from .metrics import MetricFiles
 
 T = TypeVar("T")
 
@@ -45,10 +46,14 @@ class Runtime:
         return self._hold(("transport", policy), lambda: Transport(policy))
 
     def service_state(self, service: Hashable) -> ServiceState:
-        """Return what was learned about ``service``: its rate limit, its latency, whether it takes lists."""
+        """Return what was learned about ``service``: its rate limit, its latency, whether it takes lists.
+
+        All have the same lock, since a query may use several services.
+        """
         from ..scheduling.worker_pool import ServiceState
 
-        return self._hold(("service state", service), ServiceState)
+        lock = self._hold("lock of services", threading.Lock)
+        return self._hold(("service state", service), lambda: ServiceState(lock))
 
     def findings(self, service: Hashable) -> Findings:
         """Return what was found out about the server that ``service`` names."""
@@ -59,6 +64,12 @@ class Runtime:
     def store(self, key: Hashable, make: Callable[[], Cache]) -> Cache:
         """Return the store that ``key`` names, opened once."""
         return self._hold(("store", key), make)
+
+    def metric_files(self, folder: str) -> MetricFiles:
+        """Return the files in ``folder`` that this process writes its metrics to."""
+        from .metrics import MetricFiles
+
+        return self._hold(("metrics", folder), lambda: MetricFiles(folder))
 
 
 RUNTIME = Runtime()

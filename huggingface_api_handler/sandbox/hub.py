@@ -80,11 +80,13 @@ class Model:
             return tuple(PROVIDERS)
         return tuple(provider for provider, task in self.providers if task == "conversational")
 
+    def config(self) -> dict[str, Any]:
+        """Return the model's ``config.json``."""
+        labels = {str(index): label for index, label in enumerate(self.labels)}
+        return {"model_type": "sandbox", **({"id2label": labels} if labels else {})}
+
     def facts(self) -> dict[str, Any]:
         """Return the Hub's record, as ``GET /api/models/{id}`` gives it."""
-        config: dict[str, Any] = {"model_type": "sandbox"}
-        if self.labels:
-            config["id2label"] = {str(index): label for index, label in enumerate(self.labels)}
         mapping: dict[str, Any] = {}
         if self.deployed and self.task:
             served = "conversational" if self.task == CHAT else self.task
@@ -114,7 +116,7 @@ class Model:
             "likes": 0,
             "library_name": "sentence-transformers" if "sentence-transformers" in self.tags else "transformers",
             "tags": list(self.tags),
-            "config": config,
+            "config": {"model_type": "sandbox"},
             "siblings": [],
             "inferenceProviderMapping": mapping,
         }

@@ -31,6 +31,7 @@ class HubRoutes:
             Route("/api/whoami-v2", self.whoami),
             Route("/api/tasks", self.tasks),
             Route("/api/models/{id:path}", self.model),
+            Route("/{id:path}/resolve/main/config.json", self.config),
             Route(f"/api/settings{bills}", self.bill),
             Route(f"/api/organizations/{{organisation}}{bills}", self.bill),
         ]
@@ -67,6 +68,16 @@ class HubRoutes:
                 return hub_error(404, "Repository not found", "RepoNotFound")
         query = request.query_params
         return JSONResponse(expanded(known.facts(), (*query.getlist("expand"), *query.getlist("expand[]"))))
+
+    async def config(self, request: Request) -> Response:
+        model_id = request.path_params["id"]
+        self._state.record(request, model=model_id)
+        if self._state.refuses(request):
+            return hub_error(401, BAD_TOKEN)
+        known = self._state.catalogue.find(model_id)
+        if known is None or known.private or known.gated:
+            return hub_error(401 if "authorization" not in request.headers else 404, "Entry not found", "EntryNotFound")
+        return JSONResponse(known.config())
 
     async def tasks(self, request: Request) -> Response:
         self._state.record(request)

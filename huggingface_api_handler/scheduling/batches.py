@@ -55,7 +55,9 @@ class Batch:
         due: not to be sent before this time, in seconds of the run's clock.
         first_sent: when its items were first sent together.
         started: when it was last sent.
-        in_flight: requests that were under way then, itself included.
+        in_flight: requests that were under way then at the same service, itself included.
+        service: number of the service that it was last sent to.
+        tried: numbers of services where it failed, to which it is not sent again before ``due``.
         probed: whether it was split with no other request to learn from.
         error: how its last try failed.
     """
@@ -67,6 +69,8 @@ class Batch:
     first_sent: float | None = None
     started: float = 0.0
     in_flight: int = 1
+    service: int = 0
+    tried: frozenset[int] = frozenset()
     probed: bool = False
     parent: Parent | None = None
     error: HuggingFaceError | None = None
@@ -87,6 +91,7 @@ class Batch:
             due=self.due,
             first_sent=self.first_sent,
             started=self.started,
+            service=self.service,
             probed=self.probed,
             error=self.error,
         )
@@ -111,8 +116,8 @@ class Batch:
 class Queue:
     """The items of a run that wait to be sent, in order.
 
-    First come batches that are ready again (parts of a failed batch, retries whose time has come), then fresh items
-    in the order given.
+    First come batches that are ready again (parts of a failed batch, those that one service passed on to the others,
+    retries whose time has come), then fresh items in the order given.
     """
 
     def __init__(self, items: Iterable[Item]) -> None:
@@ -131,6 +136,7 @@ class Queue:
         self._group: list[Item] = []
         self._at = 0
         self._ready: deque[Batch] = deque()
+        self._passed_on: deque[Batch] = deque()
         self._later: list[tuple[float, int, Batch]] = []
         self._count = 0
 
@@ -146,17 +152,29 @@ class Queue:
         self.waiting += len(batch)
         heapq.heappush(self._later, (batch.due, self._count, batch))
 
-    def due(self, now: float) -> float:
-        """When there is something to send: ``now``, later, or infinity."""
-        if self._ready or self.fresh:
-            return now
-        return max(now, self._later[0][0]) if self._later else math.inf
+    def pass_on(self, batch: Batch) -> None:
+        """Put back what the services of ``batch.tried`` may have again at ``batch.due``, and others now."""
+        self.waiting += len(batch)
+        self._passed_on.append(batch)
 
-    def again(self, now: float) -> Batch | None:
-        """Return the next batch that was sent before and may be sent now."""
-        if self._ready:
+    def due(self, now: float, service: int = 0, *, only_passed_on: bool = False) -> float:
+        """When there is something to send to a service: ``now``, later, or infinity."""
+        if not only_passed_on and (self._ready or self.fresh):
+            return now
+        at = math.inf
+        if self._passed_on:
+            at = self._passed_on[0].due if service in self._passed_on[0].tried else now
+        if self._later and not only_passed_on:
+            at = min(at, self._later[0][0])
+        return max(now, at)
+
+    def again(self, now: float, service: int = 0, *, only_passed_on: bool = False) -> Batch | None:
+        """Return the next batch that was sent before and may be sent to a service now."""
+        if self._ready and not only_passed_on:
             batch = self._ready.popleft()
-        elif self._later and self._later[0][0] <= now:
+        elif self._passed_on and (service not in self._passed_on[0].tried or self._passed_on[0].due <= now):
+            batch = self._passed_on.popleft()
+        elif self._later and self._later[0][0] <= now and not only_passed_on:
             batch = heapq.heappop(self._later)[2]
         else:
             return None
@@ -184,13 +202,14 @@ class Queue:
 
     def drain(self) -> list[Batch]:
         """Take everything out."""
-        batches = [*self._ready, *(batch for _, _, batch in sorted(self._later))]
+        batches = [*self._ready, *self._passed_on, *(batch for _, _, batch in sorted(self._later))]
         rest = self._group[self._at :]
         for group in self._groups:
             rest.extend(group)
         if rest:
             batches.append(Batch(rest))
         self._ready.clear()
+        self._passed_on.clear()
         self._later.clear()
         self._group, self._at, self.fresh, self.waiting = [], 0, 0, 0
         return batches

@@ -48,6 +48,7 @@ class Evidence:
         rows: rows in the request.
         failures: how often these rows have failed together, this time included.
         passed: whether the query has had an answer to any row.
+        passed_here: whether the query has had an answer to any row from this service.
         service_passed: whether the service has ever answered a row.
         lists_passed: whether the service has ever answered more than one row in a request.
         others_pass: whether other requests have succeeded since this one was sent.
@@ -61,6 +62,7 @@ class Evidence:
     rows: int = 1
     failures: int = 1
     passed: bool = False
+    passed_here: bool = False
     service_passed: bool = False
     lists_passed: bool = False
     others_pass: bool = False
@@ -100,7 +102,7 @@ def _list_may_be_at_fault(error: HuggingFaceError, known: Evidence) -> bool:
         return False
     if isinstance(error, ServiceTimeout):
         return True
-    if known.passed and not known.lists_passed:
+    if known.passed_here and not known.lists_passed:
         return True
     nothing_else_shows = not known.tried_alone or (known.passed and not known.others_left)
     return known.failures > 1 and (known.others_pass or nothing_else_shows)

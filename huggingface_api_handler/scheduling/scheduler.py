@@ -16,23 +16,26 @@ from ..errors import (
     DeadlineExceeded,
     HuggingFaceError,
     InvalidAnswer,
+    ModelError,
     ModelLoading,
     NotAttempted,
     RateLimited,
     ServiceTimeout,
     Unavailable,
 )
-from .batch_size import BatchSizer
 from .batches import Batch, Item, Parent, Queue
 from .budget import RequestBudget
 from .refusals import Evidence, Fault, SameRefusals, fault_of, row_error, settings_error
 from .results import BatchResult, Limits, RowResult, Summary, latency_step
 from .retry import RetryPolicy
 from .service_state import ServiceState
+from .services import Service, Services
 from .token_bucket import Reservation
 
 #: Errors of a service, or of the way to it, that has too much to do.
 OVERLOADS = (ModelLoading, Unavailable, ServiceTimeout, ConnectionFailed)
+#: Errors after which the next service is sent the request.
+PASSED_ON = (RateLimited, *OVERLOADS)
 
 
 class Scheduler:
@@ -40,15 +43,15 @@ class Scheduler:
 
     Ask ``take`` what to send, then report what came of it to ``answered``, ``failed`` or
     ``crashed``; each returns the results that are final. Every item has exactly one. Where the
-    rate is ``shared`` with other workers, ``take`` says when tokens are to be reserved.
+    rate is ``shared`` with other workers, ``take`` says when tokens are to be reserved. With several ``states``, in
+    order of preference, ``batch.service`` tells to which service a batch is to be sent.
     """
 
     def __init__(
         self,
         items: Iterable[Item],
         limits: Limits,
-        state: ServiceState,
-        *,
+        *states: ServiceState,
         now: float,
         stop_on_error: bool = False,
         retry: RetryPolicy | None = None,
@@ -56,7 +59,7 @@ class Scheduler:
         shared: bool = False,
     ) -> None:
         self.limits = limits
-        self.state = state
+        self.lock = states[0].lock
         self.summary = Summary()
         self._retry = retry or RetryPolicy(limits.max_retries)
         self._random = random
@@ -64,7 +67,9 @@ class Scheduler:
         self._stop_on_error = stop_on_error
         self._queue = Queue(items)
         self._budget = RequestBudget(limits.max_requests)
-        self._sizer = BatchSizer(limits, state.latency, state.batch_size)
+        self._services = Services(states, limits)
+        #: ``requests_per_minute`` counts the requests to all services.
+        self._shared_rate = states[0].shared_rate
         self._in_flight: set[Batch] = set()
         self._most = limits.max_batch_size
         self._began = now
@@ -89,8 +94,7 @@ class Scheduler:
 
     def workers(self) -> int:
         """Return how many workers have something to do now or soon."""
-        waiting = self._queue.waiting
-        return min(self.state.concurrency.limit(self.limits.max_concurrency), len(self._in_flight) + waiting)
+        return min(self._services.limit(), len(self._in_flight) + self._queue.waiting)
 
     def take(self, now: float) -> Batch | Reservation | float:
         """Return the next step.
@@ -100,74 +104,73 @@ class Scheduler:
         """
         if not self._queue.waiting or self._open or self._budget.is_spent or now >= self._deadline:
             return math.inf
-        if len(self._in_flight) >= self.state.concurrency.limit(self.limits.max_concurrency):
+        if len(self._in_flight) >= self.limits.max_concurrency:
             return math.inf
-        at = max(self._queue.due(now), self._earliest(now))
+        choice = self._services.choose(self._queue, now)
+        if not isinstance(choice, tuple):
+            return choice if choice == math.inf else min(choice, self._deadline)
+        at = self._shared_rate.due(now) if self.limits.requests_per_minute else now
         if at > now:
             return min(at, self._deadline)
         reservation = self._reservation(now)
         if reservation is not None:
             return reservation
-        batch = self._next_batch(now)
-        self._sent(batch, now)
+        service, only_passed_on = choice
+        batch = self._next_batch(service, now, only_passed_on)
+        self._sent(batch, service, now)
         return batch
 
     def reserved(self, reservation: Reservation, wait: float | None, now: float) -> None:
         """Report a reservation: seconds to wait for its first token; ``None``: it failed."""
-        self.state.shared_rate.granted(now, reservation, wait)
+        self._shared_rate.granted(now, reservation, wait)
 
     def timeout(self, now: float) -> float:
         """Return the seconds that a request sent now may take."""
         return max(0.001, min(self.limits.timeout, self._deadline - now))
 
-    def _earliest(self, now: float) -> float:
-        """When the service may be sent a request."""
-        state = self.state
-        at = max(state.pause_until, state.loading_until, state.rate.due(now))
-        return max(at, state.shared_rate.due(now)) if self.limits.requests_per_minute else at
-
     def _reservation(self, now: float) -> Reservation | float | None:
         """Return what must be reserved before the next request, or when another worker will have done it."""
-        per_minute, shared_rate = self.limits.requests_per_minute, self.state.shared_rate
+        per_minute, shared_rate = self.limits.requests_per_minute, self._shared_rate
         if not self._shared or not per_minute or not shared_rate.needs_reservation(now, per_minute):
             return None
         if shared_rate.begin_reservation():
             return Reservation.at(per_minute)
         return min(now + shared_rate.LOOK, self._deadline)
 
-    def _next_batch(self, now: float) -> Batch:
-        batch = self._queue.again(now)
+    def _next_batch(self, service: Service, now: float, only_passed_on: bool) -> Batch:
+        batch = self._queue.again(now, service.number, only_passed_on=only_passed_on)
         if batch is None:
-            return self._queue.take(self._size(), self.limits.max_batch_bytes)
-        cap = self._cap
+            return self._queue.take(self._size(service), self.limits.max_batch_bytes)
+        cap = self._cap(service)
         if len(batch) > cap:
             batch, *others = batch.chunks(cap)
             self._queue.ready_again(others)
         return batch
 
-    @property
-    def _cap(self) -> int:
+    def _cap(self, service: Service) -> int:
         """Items that a request may hold."""
-        return max(1, int(min(self._most, self.state.batch_size.cap)))
+        return max(1, int(min(self._most, service.state.batch_size.cap)))
 
-    def _size(self) -> int:
-        limits, state = self.limits, self.state
+    def _size(self, service: Service) -> int:
+        limits, state = self.limits, service.state
         if limits.fill_batches or self._most == 1:
-            return self._cap
+            return self._cap(service)
         workers = state.concurrency.limit(limits.max_concurrency)
         queueing = state.latency.latency_ratio >= 1.5
         opening = state.concurrency.slow_start and workers < limits.max_concurrency and not queueing
         if opening:
             workers = min(2 * workers, limits.max_concurrency)
         rate = min(state.rate.rate, (limits.requests_per_minute or math.inf) / 60.0)
-        return self._sizer.size(self._queue.fresh, workers, rate, self._budget.left, opening=opening)
+        return service.sizer.size(self._queue.fresh, workers, rate, self._budget.left, opening=opening)
 
-    def _sent(self, batch: Batch, now: float) -> None:
-        state, summary = self.state, self.summary
+    def _sent(self, batch: Batch, service: Service, now: float) -> None:
+        state, summary = service.state, self.summary
+        batch.service = service.number
         self._budget.reserve(batch)
         state.rate.sent(now)
+        state.breaker.sent(now)
         if self.limits.requests_per_minute:
-            state.shared_rate.take(now, self.limits.requests_per_minute)
+            self._shared_rate.take(now, self.limits.requests_per_minute)
         summary.requests += 1
         summary.retries += batch.attempts > 0
         batch.attempts += 1
@@ -175,8 +178,9 @@ class Scheduler:
         if batch.first_sent is None:
             batch.first_sent = now
         self._in_flight.add(batch)
-        batch.in_flight = len(self._in_flight)
-        summary.workers = max(summary.workers, batch.in_flight)
+        service.in_flight += 1
+        batch.in_flight = service.in_flight
+        summary.workers = max(summary.workers, len(self._in_flight))
         self._tried_alone = self._tried_alone or len(batch) == 1
 
     # What came of it
@@ -207,7 +211,7 @@ class Scheduler:
             else:
                 results.append(sent.fill(answer, item, attempts, seconds))
         summary.rows += len(results)
-        self._observe_success(batch, size - len(unanswered), seconds, now)
+        self._observe_success(batch, len(results), len(unanswered), seconds, now)
         for at, error in errors:
             results += self._handle(batch.part(at, at + 1), error, now)
         if unanswered:
@@ -226,6 +230,7 @@ class Scheduler:
     def crashed(self, batch: Batch, exception: BaseException, now: float) -> list[RowResult]:
         """Report that sending ``batch`` raised an exception that is no error of a service. The run ends."""
         self._returned(batch, None)
+        self._services.of(batch).state.breaker.failed(batch.started, now)
         self.stop(exception)
         return self._finish(self._fail(batch, _not_attempted(exception), now), now)
 
@@ -240,6 +245,7 @@ class Scheduler:
 
     def _returned(self, batch: Batch, sent: BatchResult | None, requests: int = 1) -> None:
         self._in_flight.remove(batch)
+        self._services.of(batch).in_flight -= 1
         more = requests - 1
         self.summary.requests += more
         self.summary.retries += more
@@ -248,11 +254,14 @@ class Scheduler:
 
     # What it says about the service
 
-    def _observe_success(self, batch: Batch, answered: int, seconds: float, now: float) -> None:
-        state, size = self.state, len(batch)
-        if self.summary.rows:
-            state.has_answered = True
-        self._last_success = now
+    def _observe_success(self, batch: Batch, rows: int, unanswered: int, seconds: float, now: float) -> None:
+        service, size = self._services.of(batch), len(batch)
+        answered = size - unanswered
+        state = service.state
+        if rows:
+            state.has_answered = service.has_answered = True
+        self._last_success = service.last_success = now
+        state.breaker.succeeded(batch.started)
         self.summary.latencies[latency_step(seconds)] += 1
         latency, limits = state.latency, self.limits
         latency.observe(size, seconds, batch.in_flight)
@@ -271,7 +280,14 @@ class Scheduler:
         state.loading_until = -math.inf
 
     def _observe_failure(self, batch: Batch, error: HuggingFaceError, now: float) -> None:
-        state = self.state
+        service = self._services.of(batch)
+        state = service.state
+        # A kept connection that the server closed asks for a retry without a pause: no sign of overload.
+        closed = isinstance(error, ConnectionFailed) and error.retry_after is not None
+        if not isinstance(error, OVERLOADS):
+            state.breaker.succeeded(batch.started)
+        elif not closed or state.breaker.is_open:
+            state.breaker.failed(batch.started, now, is_timeout=isinstance(error, ServiceTimeout))
         if not error.retryable:
             # The service responds, and is not overloaded.
             state.concurrency.succeeded(batch.in_flight, self.limits.max_concurrency, state.latency.latency_ratio)
@@ -281,15 +297,13 @@ class Scheduler:
             state.rate.refused(batch.started, now, self._retry.pause(pause or 0.0))
             if state.rate.ignores(now):
                 return
-        # A kept connection that the server closed asks for a retry without a pause: no sign of overload.
-        closed = isinstance(error, ConnectionFailed) and pause is not None
         if isinstance(error, OVERLOADS) and not closed:
             state.concurrency.overloaded(batch.started, now)
         if error.retryable and pause is not None:
             until = now + self._retry.pause(pause)
             if not isinstance(error, ModelLoading):
                 state.pause_until = max(state.pause_until, until)
-            elif self._last_success < batch.started - 1.0:
+            elif service.last_success < batch.started - 1.0:
                 # Had it answered a moment ago, it would be one of several servers that is loading.
                 state.loading_until = max(state.loading_until, until)
 
@@ -301,6 +315,8 @@ class Scheduler:
         batch.error = error
         if self.stopped:
             return self._fail(batch, error, now)
+        if self._pass_on(batch, error, now):
+            return []
         known = self._evidence(batch, error)
         fault = fault_of(error, known)
         if fault is Fault.OPEN:
@@ -317,16 +333,39 @@ class Scheduler:
         self.stop(error)
         return self._fail(batch, error, now)
 
+    def _pass_on(self, batch: Batch, error: HuggingFaceError, now: float) -> bool:
+        """Leave a failed batch to the other services, if there are some and the error may be the service's own."""
+        if isinstance(error, ModelError):  # the service does not have the model
+            if not self._services.drop(batch):
+                return False
+            self._queue.ready_again([batch])
+            return True
+        if not isinstance(error, PASSED_ON) or self._services.is_last(batch):
+            batch.tried = frozenset()
+            return False
+        delay = self._delay(batch, error)
+        if delay is None:
+            return False
+        batch.tried |= {batch.service}
+        batch.due = now + delay
+        self._queue.pass_on(batch)
+        return True
+
+    def _delay(self, batch: Batch, error: HuggingFaceError) -> float | None:
+        others_succeed = batch.first_sent is not None and self._last_success > batch.first_sent
+        return self._retry.delay(error, batch.failures, self._random, others_succeed=others_succeed)
+
     def _evidence(self, batch: Batch, error: HuggingFaceError) -> Evidence:
-        size, passed = len(batch), self.summary.rows > 0
+        size, passed, service = len(batch), self.summary.rows > 0, self._services.of(batch)
         same_requests, same_rows = (0, 0) if passed else self._same.count(error, size)
         return Evidence(
             rows=size,
             failures=batch.failures,
             passed=passed,
-            service_passed=self.state.has_answered,
-            lists_passed=self.state.batch_size.any_passed,
-            others_pass=self._last_success > (batch.first_sent or 0.0 if batch.probed else batch.started),
+            passed_here=service.has_answered,
+            service_passed=service.state.has_answered,
+            lists_passed=service.state.batch_size.any_passed,
+            others_pass=service.last_success > (batch.first_sent or 0.0 if batch.probed else batch.started),
             others_under_way=bool(self._in_flight),
             others_left=bool(self._in_flight or self._queue.waiting or batch.probed),
             tried_alone=self._tried_alone,
@@ -339,7 +378,7 @@ class Scheduler:
             return self._fail(batch, error, now)
         if error.retryable and now >= self._deadline:
             return self._fail(batch, _chain(self._too_late(error), error), now)
-        cap = self.state.batch_size
+        cap = self._services.of(batch).state.batch_size
         alone = not (self._in_flight or self._queue.waiting or batch.probed)
         if not self.summary.rows or (error.retryable and alone):
             return self._probe(batch, 0, now)
@@ -378,8 +417,7 @@ class Scheduler:
         return []
 
     def _retry_later(self, batch: Batch, error: HuggingFaceError, now: float) -> list[RowResult]:
-        others_succeed = batch.first_sent is not None and self._last_success > batch.first_sent
-        delay = self._retry.delay(error, batch.failures, self._random, others_succeed=others_succeed)
+        delay = self._delay(batch, error)
         if delay is None and now < self._deadline:
             if len(batch) == 1 or batch.probed or not self.summary.rows or not self._retry.max_retries:
                 return self._fail(batch, error, now)

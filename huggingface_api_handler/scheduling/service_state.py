@@ -6,6 +6,7 @@ import math
 import threading
 
 from .batch_size import BatchSizeCap
+from .circuit_breaker import CircuitBreaker
 from .concurrency_limit import ConcurrencyLimit
 from .latency_model import LatencyModel
 from .rate_limit import RateLimiter
@@ -15,17 +16,19 @@ from .token_bucket import SharedRateLimit
 class ServiceState:
     """What a process has learned about one service; all queries that use the service share it and add to it.
 
-    Hold ``lock`` while you use it.
+    Hold ``lock`` while you use it; services that one run uses have the same lock.
 
     Attributes:
+        breaker: whether the service fails; heeded where there is another service.
         pause_until: no request before this time, since the service asked for a pause.
         loading_until: the same while the service loads a model.
         has_answered: whether any row was ever answered.
     """
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
+    def __init__(self, lock: threading.Lock | None = None) -> None:
+        self.lock = lock or threading.Lock()
         self.concurrency = ConcurrencyLimit()
+        self.breaker = CircuitBreaker()
         self.latency = LatencyModel()
         self.rate = RateLimiter()
         self.shared_rate = SharedRateLimit()

@@ -37,8 +37,8 @@ class WorkerPool:
 
     Args:
         limits: what a run may use.
-        state: what is known of the service; share one among all pools of a process that
-            send to the same service.
+        states: what is known of each service, in order of preference; share one among all pools of a process
+            that send to the same service. They have the same lock.
         retry: when to try again; default: by ``limits.max_retries``.
         clock: seconds that only grow.
         sleep: waits so many seconds; by default a worker that waits can be woken sooner.
@@ -52,7 +52,7 @@ class WorkerPool:
         self,
         limits: Limits | None = None,
         *,
-        state: ServiceState | None = None,
+        states: Sequence[ServiceState] = (),
         retry: RetryPolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] | None = None,
@@ -60,7 +60,7 @@ class WorkerPool:
         reserve: Reserve | None = None,
     ) -> None:
         self.limits = limits or Limits()
-        self.state = state or ServiceState()
+        self.states = states or (ServiceState(),)
         self._retry = retry
         self._clock = clock
         self._sleep = sleep
@@ -70,7 +70,7 @@ class WorkerPool:
     def run(
         self,
         items: Iterable[Item],
-        send: Send,
+        send: Send | Sequence[Send],
         deliver: Deliver,
         *,
         stop_on_error: bool = False,
@@ -81,7 +81,7 @@ class WorkerPool:
         Args:
             items: what needs an answer; they are sent roughly in this order.
             send: (items of one group, timeout in seconds) → their answers in order; raises
-                ``HuggingFaceError``. Called from several threads at once.
+                ``HuggingFaceError``. Called from several threads at once. One for each service.
             deliver: takes results as they become final, in any order; called from several
                 threads at once.
             stop_on_error: send nothing more after the first error that retries cannot fix.
@@ -94,18 +94,19 @@ class WorkerPool:
             BaseException: anything but a ``HuggingFaceError`` that ``send`` or ``deliver`` raises, and
                 KeyboardInterrupt; the workers have ended and every item has been delivered by then.
         """
-        with self.state.lock:
+        with self.states[0].lock:
             scheduler = Scheduler(
                 items,
                 self.limits,
-                self.state,
+                *self.states,
                 now=self._clock() if began is None else began,
                 stop_on_error=stop_on_error,
                 retry=self._retry,
                 random=self._random,
                 shared=self._reserve is not None,
             )
-        return _Run(scheduler, send, deliver, self._clock, self._sleep, self._reserve).wait()
+        sends = [send] if callable(send) else send
+        return _Run(scheduler, sends, deliver, self._clock, self._sleep, self._reserve).wait()
 
 
 class _Run:
@@ -118,7 +119,7 @@ class _Run:
     def __init__(
         self,
         scheduler: Scheduler,
-        send: Send,
+        sends: Sequence[Send],
         deliver: Deliver,
         clock: Callable[[], float],
         sleep: Callable[[float], None] | None,
@@ -126,11 +127,11 @@ class _Run:
     ) -> None:
         self._scheduler = scheduler
         self._reserve = reserve
-        self._send = send
+        self._sends = sends
         self._deliver = deliver
         self._clock = clock
         self._sleep = sleep
-        self._lock = scheduler.state.lock
+        self._lock = scheduler.lock
         self._woken = threading.Condition(self._lock)
         self._ended = threading.Event()
         self._workers: list[threading.Thread] = []
@@ -265,7 +266,7 @@ class _Run:
     def _carry_out(self, batch: Batch) -> list[RowResult]:
         scheduler, clock = self._scheduler, self._clock
         try:
-            sent = self._send(batch.items, scheduler.timeout(batch.started))
+            sent = self._sends[batch.service](batch.items, scheduler.timeout(batch.started))
         except HuggingFaceError as error:
             with self._lock:
                 return self._returned(scheduler.failed(batch, error, clock()))

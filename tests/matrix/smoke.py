@@ -34,7 +34,7 @@ import duckdb
 import uvicorn
 
 from huggingface_api_handler import title
-from huggingface_api_handler.cli.install import ASIDE, FOLDER, PACKAGE, handlers_folder
+from huggingface_api_handler.cli.link import ASIDE, FOLDER, PACKAGE, handlers_folder
 from huggingface_api_handler.hub import facts
 from huggingface_api_handler.sandbox import app, fingerprint
 from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS

@@ -46,8 +46,8 @@ def main(storage: str, patched: str) -> None:
     if patched == "with":
         from mindsdb.integrations.handlers.huggingface_api_handler.host import patches, task_queue
 
-        patches.protect()
-        task_queue.protect()
+        patches.apply_patches()
+        task_queue.apply_patches()
 
     found: dict[str, Any] = {}
     lines: list[str] = []

@@ -16,7 +16,7 @@ import psycopg
 import pymysql
 import pytest
 
-from huggingface_api_handler.cli.install import handlers_folder, install, is_installed
+from huggingface_api_handler.cli.link import handlers_folder, install, is_installed
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLError, Table, service_environment
 
@@ -165,7 +165,8 @@ def duck(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def world(installed: None, sandbox: Sandbox, duck: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    environ = service_environment(sandbox.url, sandbox.hub_url)
+    metrics = str(tmp_path_factory.mktemp("metrics"))
+    environ = {**service_environment(sandbox.url, sandbox.hub_url), "PROMETHEUS_MULTIPROC_DIR": metrics}
     with MindsDBServer(tmp_path_factory.mktemp("mindsdb"), environ=environ) as server:
         world = World(server, sandbox)
         world.sql("CREATE ML_ENGINE hf FROM huggingface_api USING api_key = 'hf_" + "t" * 34 + "'")

@@ -2,7 +2,7 @@
 
     python inprocess.py STORAGE SANDBOX_URL HUB_URL TABLES.duckdb [MEND...]
 
-Each MEND names one of our mends of MindsDB that is left out. Prints one JSON object:
+Each PATCH names one of our patches of MindsDB that is left out. Prints one JSON object:
 answers of two look-alike tables, and the text of an error.
 """
 
@@ -30,15 +30,15 @@ def main(storage: str, base_url: str, hub_url: str, tables: str, *left_out: str)
     db.init()
     from mindsdb.api.executor.command_executor import ExecuteCommands
     from mindsdb.api.executor.controllers.session_controller import SessionController
-    from mindsdb.integrations.handlers.huggingface_api_handler.host import patches as host
+    from mindsdb.integrations.handlers.huggingface_api_handler.host import patches
     from mindsdb.integrations.libs.process_cache import process_cache
     from mindsdb.migrations import migrate
     from mindsdb_sql_parser import parse_sql
 
     migrate.migrate_to_head()
-    for mend in left_out:
-        assert hasattr(host, mend), mend
-        setattr(host, mend, lambda *_: None)
+    for patch in left_out:
+        assert hasattr(patches, patch), patch
+        setattr(patches, patch, lambda *_: None)
 
     def sql(statement: str) -> list[tuple[Any, ...]]:
         session = SessionController()

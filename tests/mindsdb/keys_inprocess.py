@@ -51,12 +51,12 @@ def main(storage: str, what: str, key: str = "") -> None:
         using = f"USING api_key = '{key}', bill_to = 'acme'"
         ExecuteCommands(session).execute_command(parse_sql(f"CREATE ML_ENGINE e FROM huggingface_api {using}"))
     else:
-        from mindsdb.integrations.handlers.huggingface_api_handler.host import patches
+        from mindsdb.integrations.handlers.huggingface_api_handler.host import storage as host_storage
         from mindsdb.interfaces.storage.model_fs import HandlerStorage
 
         record = db.session.query(db.Integration).filter_by(name="e").one()
         shown = dict(record.data)
-        kept = patches.engine_record(HandlerStorage(record.id))
+        kept = host_storage.engine_record(HandlerStorage(record.id))
         print("\n" + json.dumps([shown, dict(kept.arguments), kept.token]))
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 
 def work(file: str) -> None:
-    from mindsdb.integrations.handlers.huggingface_api_handler.host import patches as host
+    from mindsdb.integrations.handlers.huggingface_api_handler.host import worker
 
-    host.end_with_parent(look=0.1)
-    with host.at_work():
+    worker.exit_with_parent(interval=0.1)
+    with worker.busy():
         print(os.getpid(), flush=True)
         try:
             time.sleep(60)

@@ -28,10 +28,10 @@ def main(storage: str, host: str, port: str, number: str) -> None:
         MINDSDB_ML_QUEUE_PORT=port,
         MINDSDB_ML_QUEUE_DB=number,
     )
-    from mindsdb.integrations.handlers.huggingface_api_handler.cli import doctor_queue
     from mindsdb.integrations.handlers.huggingface_api_handler.host import keys as host_keys
-    from mindsdb.integrations.handlers.huggingface_api_handler.host import patches
+    from mindsdb.integrations.handlers.huggingface_api_handler.host import patches, queue_notes
     from mindsdb.integrations.handlers.huggingface_api_handler.host import task_queue as host_queue
+    from mindsdb.integrations.handlers.huggingface_api_handler.host.consumer import PatchConsumer
     from mindsdb.integrations.libs.ml_exec_base import BaseMLEngineExec
     from mindsdb.utilities.cache import RedisCache
     from mindsdb.utilities.ml_task_queue import consumer, utils
@@ -40,14 +40,15 @@ def main(storage: str, host: str, port: str, number: str) -> None:
 
     found: dict[str, Any] = {}
 
-    patches.protect()
+    patches.apply_patches()
 
-    # A consumer is mended by what it unpickles.
+    # A consumer is patched by what it unpickles.
     before = consumer.MLTaskConsumer._listen
-    pickle.loads(pickle.dumps({"huggingface_api": host_queue.Mends()}))
-    found["consumer mended"] = consumer.MLTaskConsumer._listen is not before
+    pickle.loads(pickle.dumps({"huggingface_api": PatchConsumer()}))
+    found["consumer patched"] = consumer.MLTaskConsumer._listen is not before
 
-    host_queue.LOOK, host_queue.SILENT, host_queue.SILENT_AT_WORK, host_queue.UNTAKEN = 0.2, 1.5, 1.0, 15.0
+    host_queue.CHECK_INTERVAL, host_queue.MAX_WAIT = 0.2, 15.0
+    host_queue.SILENCE_BEFORE_START, host_queue.SILENCE_AT_WORK = 1.5, 1.0
     ours, another = SimpleNamespace(name="huggingface_api"), SimpleNamespace(name="another")
     ask_ours, ask_again, ask_another = (BaseMLEngineExec("e", 1, one).base_ml_executor for one in (ours, ours, another))
     producer = ask_ours
@@ -66,7 +67,7 @@ def main(storage: str, host: str, port: str, number: str) -> None:
         return bool(first == second)
 
     real, utils.time.time = time.time, lambda: 1_700_000_000.25
-    found["same names without the mend"] = named_alike(ask_another, "another")
+    found["same names without the patch"] = named_alike(ask_another, "another")
     found["same names"] = named_alike(ask_ours, "huggingface_api")
     utils.time.time = real
 
@@ -149,13 +150,13 @@ def main(storage: str, host: str, port: str, number: str) -> None:
     ask("its worker is killed", lambda key: failed(key, BrokenProcessPool("terminated")), answered)
     ask("it fails", lambda key: failed(key, ValueError("no")))
     ask("a training is not begun twice", silent, kind=ML_TASK_TYPE.LEARN)
-    ask("every consumer dies", *[silent] * host_queue.TRIES)
-    host_queue.UNTAKEN = 2.5
+    ask("every consumer dies", *[silent] * host_queue.MAX_ATTEMPTS)
+    host_queue.MAX_WAIT = 2.5
     began = time.monotonic()
     ask("nobody takes it")
     found["waited"] = time.monotonic() - began
-    host_queue.UNTAKEN, host_queue.UNTAKEN_AFTER_REFUSAL = 900.0, 1.0
-    doctor_queue.note_refusal(db, "its link leads elsewhere")
+    host_queue.MAX_WAIT, host_queue.MAX_WAIT_AFTER_REFUSAL = 900.0, 1.0
+    queue_notes.note_refusal(db, "its link leads elsewhere")
     ask("nobody takes it, and a consumer has refused to start")
     print("\n" + json.dumps(found))
     sys.stdout.flush()

@@ -167,3 +167,22 @@ def test_mindsdbs_form_of_the_handler(world: World) -> None:
     assert {name for name, entry in engine.items() if entry.get("secret")} == {"api_key", "huggingface_api_api_key"}
     assert query["timeout"]["description"] == "maximum seconds per request"
     assert "task" not in query
+
+
+def test_the_example_of_a_model_with_odd_names_runs(world: World) -> None:
+    world.sql("CREATE PROJECT shop")
+    try:
+        world.sql(
+            "CREATE MODEL shop.`my-model` PREDICT `what mood` "
+            "USING engine = 'hf', task = 'text-classification', column = 'the text'"
+        )
+        world.server.wait_for_model("my-model", project="shop")
+        examples = [row["sql"] for row in world.sql("DESCRIBE shop.`my-model`.example").records()]
+        assert len(world.sql(examples[0].rstrip(";")).rows) == 1
+        of_a_table = examples[1].replace("my_database.my_table", "(SELECT review AS `the text` FROM duck.reviews)")
+        found = world.sql(of_a_table.rstrip(";"))
+        assert len(found.rows) == 10
+        assert "what mood" in found.columns
+        world.sql("DROP MODEL shop.`my-model`")
+    finally:
+        world.sql("DROP PROJECT shop")

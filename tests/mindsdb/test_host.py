@@ -1,4 +1,4 @@
-"""What we mend in MindsDB, each with and without the mend: the damage must be real."""
+"""Patches of MindsDB, each with and without it: the damage without it must be real."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SCRIPT = Path(__file__).with_name("inprocess.py")
 
 @pytest.fixture
 def run_without(installed: None, sandbox: Sandbox, duck: Path, tmp_path: Path) -> Any:
-    def run(*mends: str) -> dict[str, Any]:
-        command = [sys.executable, str(SCRIPT), str(tmp_path), sandbox.url, sandbox.hub_url, str(duck), *mends]
+    def run(*left_out: str) -> dict[str, Any]:
+        command = [sys.executable, str(SCRIPT), str(tmp_path), sandbox.url, sandbox.hub_url, str(duck), *left_out]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
         found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -35,7 +35,7 @@ def wrong(rows: list[list[Any]], table: list[tuple[int, str, str | None]]) -> in
     return sum(found != truth[number] for number, found in rows)
 
 
-def test_with_every_mend(run_without: Any) -> None:
+def test_with_every_patch(run_without: Any) -> None:
     found = run_without()
     assert wrong(found["reviews"], REVIEWS) == 0
     assert wrong(found["twins"], TWIN_REVIEWS) == 0
@@ -43,11 +43,11 @@ def test_with_every_mend(run_without: Any) -> None:
     assert "'fill-msk'" in found["error"].splitlines()[0]
 
 
-def test_without_the_guard_of_the_prediction_cache(run_without: Any) -> None:
-    found = run_without("_keep_out_of_prediction_cache")
+def test_without_the_patch_of_the_prediction_cache(run_without: Any) -> None:
+    found = run_without("_predictions_are_not_cached_by_mindsdb")
     assert wrong(found["reviews"], REVIEWS) == 0
     assert wrong(found["twins"], TWIN_REVIEWS) > 100
 
 
-def test_without_the_cleaner_of_error_texts(run_without: Any) -> None:
-    assert "Traceback" in run_without("_keep_error_texts_clean")["error"]
+def test_without_the_patch_of_error_texts(run_without: Any) -> None:
+    assert "Traceback" in run_without("_errors_of_workers_have_no_traceback")["error"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from huggingface_api_handler.cli.install import handlers_folder
+from huggingface_api_handler.cli.link import handlers_folder
 
 HERE = Path(__file__).parent
 FAULT = "Bearer authentication is not enabled, Bearer 12345 and api_org_1 hf_inference neither; token: none"

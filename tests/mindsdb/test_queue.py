@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ import pymysql
 import pytest
 import redis
 
-from huggingface_api_handler.cli.doctor_queue import refusals
+from huggingface_api_handler.host.queue_notes import refusals
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLError, service_environment
 
 from .conftest import cannot_run, postgres_with_reviews
 from .expected import REVIEWS, TWIN_REVIEWS, mood
+from .scrape import totals_of, usage_of
 
 HOST, PORT = os.environ.get("REDIS_HOST", "127.0.0.1"), int(os.environ.get("REDIS_PORT", "6379"))
 
@@ -48,9 +50,12 @@ def queue() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def server(installed: None, sandbox: Sandbox, queue: int, duck: Path) -> Iterator[MindsDBServer]:
+def server(
+    installed: None, sandbox: Sandbox, queue: int, duck: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MindsDBServer]:
     environ = {
         **service_environment(sandbox.url, sandbox.hub_url),
+        "PROMETHEUS_MULTIPROC_DIR": str(tmp_path_factory.mktemp("metrics")),
         "MINDSDB_ML_QUEUE_TYPE": "redis",
         "MINDSDB_ML_QUEUE_HOST": HOST,
         "MINDSDB_ML_QUEUE_PORT": str(PORT),
@@ -103,6 +108,27 @@ def test_counters_are_shared_through_redis(server: MindsDBServer) -> None:
     assert usage["cached"] > 0
 
 
+def test_metrics_of_two_consumers_add_up_to_usage(server: MindsDBServer, sandbox: Sandbox) -> None:
+    server.start_consumer()
+    server.sql(
+        "CREATE MODEL metered PREDICT mood USING engine = 'hf', task = 'text-classification', column = 'text', "
+        "max_batch_size = 5, parameters = {'function_to_apply': 'softmax'}"
+    )
+    server.wait_for_model("metered")
+    sandbox.faults = {"latency": 0.1, "rules": [{"kind": "status", "status": 429, "next": 2}]}
+    statement = (
+        "SELECT m.mood FROM duck.reviews AS r JOIN metered AS m ON m.text = r.review WHERE r.id >= {} AND r.id < {}"
+    )
+    with ThreadPoolExecutor() as clients:
+        list(clients.map(lambda part: server.sql(statement.format(100 * part, 100 * part + 100)), range(6)))
+    server.sql(statement.format(0, 100))
+    usage, sums = usage_of(server, "metered"), totals_of(server, "metered")
+    assert 0 < sums.pop("answered requests") <= usage["requests"]
+    assert sums == usage
+    assert usage["throttled"] == 2
+    assert dict(server.sql("DESCRIBE metered.usage").rows)["rows"] == len(REVIEWS) + 100
+
+
 def test_clients_that_come_and_go_leave_nothing_open(server: MindsDBServer) -> None:
     def ask(times: int) -> None:
         for _ in range(times):
@@ -141,20 +167,20 @@ def tasks(installed: None, queue: int, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_two_tasks_of_one_moment_have_two_names(tasks: dict[str, Any]) -> None:
-    assert tasks["same names without the mend"]
+    assert tasks["same names without the patch"]
     assert not tasks["same names"]
 
 
 @pytest.mark.parametrize("part", ["connection_args", "problem_definition"])
-def test_a_statements_key_travels_encrypted(tasks: dict[str, Any], part: str) -> None:
+def test_the_key_of_a_statement_is_encrypted_in_the_queue(tasks: dict[str, Any], part: str) -> None:
     assert tasks[f"key in the clear in {part}"] is False
     assert tasks[f"key taken out of {part}"] is True
     assert "hf_" not in tasks[f"key of another secret_key in {part}"]
     assert "cannot be read" in tasks[f"key of another secret_key in {part}"]
 
 
-def test_a_consumer_is_mended_by_its_first_task(tasks: dict[str, Any]) -> None:
-    assert tasks["consumer mended"]
+def test_a_consumer_is_patched_by_its_first_task(tasks: dict[str, Any]) -> None:
+    assert tasks["consumer patched"]
 
 
 def test_a_process_keeps_one_set_of_connections(tasks: dict[str, Any]) -> None:
@@ -258,8 +284,8 @@ def test_a_consumer_that_refuses_to_start_says_so_in_the_queue(installed: None, 
     }
     # The link leads to another copy than the one that is run.
     script = (
-        "import pathlib, sys; from huggingface_api_handler.cli import install; "
-        f"install.PACKAGE = pathlib.Path({str(tmp_path)!r}); sys.exit(install.main(['consumer']))"
+        "import pathlib, sys; from huggingface_api_handler.cli import link, main; "
+        f"link.PACKAGE = pathlib.Path({str(tmp_path)!r}); sys.exit(main.main(['consumer']))"
     )
     with contextlib.closing(redis.Redis(HOST, PORT, db=number)) as client:
         client.flushdb()

@@ -13,6 +13,8 @@ from .conftest import Postgres, World
 from .expected import REVIEWS, TWIN_REVIEWS, mood, parsed, scores
 
 Run = Callable[[str], Table]
+#: What a server process must run first, so that its JOINs are read by our patch.
+WARM_UP = "SELECT mood FROM sentiment WHERE text = 'I love it'"
 
 MOODS = {number: mood(review) for number, _, review in REVIEWS}
 
@@ -73,6 +75,43 @@ def test_group_by_prediction(run: Run) -> None:
 def test_column_named_in_using_of_the_query(run: Run) -> None:
     result = run("SELECT r.id, m.mood FROM duck.reviews AS r JOIN sentiment AS m USING input_column = 'review'")
     assert dict(result.rows) == MOODS
+
+
+def test_on_wins_over_a_column_that_has_the_name_of_the_input(run: Run) -> None:
+    """The table's own ``text`` is left alone, in the table that ON names and in another."""
+    run(WARM_UP)
+    texts = "(SELECT id, review AS title, 'I love it' AS text FROM duck.reviews WHERE id < 40) AS p"
+    result = run(f"SELECT p.id, p.text, m.mood FROM {texts} JOIN sentiment AS m ON m.text = p.title")
+    assert {number: found for number, _, found in result.rows} == {number: MOODS[number] for number in range(40)}
+    assert {text for _, text, _ in result.rows} == {"I love it"}
+    other = "(SELECT id, 'I hate it' AS text FROM duck.reviews WHERE id < 40) AS q ON q.id = p.id"
+    result = run(f"SELECT p.id, m.mood FROM {texts} JOIN {other} JOIN sentiment AS m ON m.text = p.title")
+    assert dict(result.rows) == {number: MOODS[number] for number in range(40)}
+
+
+def test_two_models_that_fill_columns_of_one_name(run: Run, world: World) -> None:
+    """What the first model answers is no condition of the second, also where it is the same in every row."""
+    run(WARM_UP)
+    world.model("CREATE MODEL again PREDICT mood USING engine = 'hf', task = 'text-classification', column = 'text'")
+    try:
+        result = run(
+            "SELECT t.id, a.mood, b.mood FROM "
+            "(SELECT id, 'I love it' AS review FROM duck.reviews WHERE id < 2) AS t "
+            "JOIN sentiment AS a ON a.text = t.review JOIN again AS b ON b.text = t.review"
+        )
+        assert result.rows == tuple((number, "POSITIVE", "POSITIVE") for number in range(2))
+    finally:
+        run("DROP MODEL again")
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_equals_on_an_output_is_refused_for_any_number_of_rows(run: Run, rows: int) -> None:
+    run(WARM_UP)
+    with pytest.raises(SQLError, match="takes = on mood_retryable in WHERE"):
+        run(
+            f"SELECT t.id FROM (SELECT id, review FROM duck.reviews WHERE id < {rows}) AS t "
+            "JOIN sentiment AS m ON m.text = t.review WHERE m.mood_retryable = TRUE USING on_error = 'null'"
+        )
 
 
 def test_view_over_a_prediction(run: Run) -> None:

@@ -51,7 +51,7 @@ def run(imports: str, earlier: str = "") -> dict[str, Any]:
 def test_importing_everything_changes_no_logger() -> None:
     found = run(
         "import huggingface_api_handler.query.pipeline, huggingface_api_handler.query.describe\n"
-        "import huggingface_api_handler.cli.install\n"
+        "import huggingface_api_handler.cli.main\n"
         "from huggingface_api_handler.protocols.hugging_py_face import load\n"
         "load()",
         earlier="import requests, huggingface_hub, pandas, pydantic",  # these set up loggers of their own

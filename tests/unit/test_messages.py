@@ -319,6 +319,54 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         "chat-completion, model org/name, HTTP 400). It is served by groq: create the model with provider = "
         "'groq'.",
     ),
+    "two providers that do not serve it": (
+        Query(
+            said(400, "Model not supported by provider"),
+            {**CHAT, "provider": "groq, together"},
+            {"text": [BAD]},
+            hub=serves(novita="conversational", groq="text-generation"),
+        ),
+        'failed after 2 attempts: together: the model is not available at this service: "Model not supported by '
+        'provider" (task chat-completion, model org/name, HTTP 400). It is served by novita: create the model with '
+        "provider = 'novita'.",
+    ),
+    "two providers that serve it, by the Hub's word": (
+        Query(
+            said(400, "Model not supported by provider"),
+            {**CHAT, "provider": "groq, together"},
+            {"text": [BAD]},
+            hub=serves(groq="conversational", together="conversational"),
+        ),
+        'failed after 2 attempts: together: the model is not available at this service: "Model not supported by '
+        "provider\" (task chat-completion, model org/name, HTTP 400). By the Hub's word groq and together serve it, so "
+        "this may pass: run the query again in a few minutes, or look at https://huggingface.co/org/name.",
+    ),
+    "two providers that are down": (
+        Query(said(503, "no server is free"), {**CHAT, "provider": "groq, together"}, {"text": [BAD]}),
+        'failed after 3 attempts: groq: the service failed: "no server is free" (task chat-completion, model org/name, '
+        "row 1, HTTP 503). Run the query again later, or raise max_retries. To go past rows that fail, and see which, "
+        "write USING on_error = 'null'.",
+    ),
+    "two providers that are down, where the query goes on": (
+        Query(
+            said(503, "no server is free"),
+            {**CHAT, "provider": "groq, together"},
+            {"text": [BAD]},
+            using={"on_error": "null"},
+        ),
+        'failed after 3 attempts: groq: the service failed: "no server is free" (HTTP 503). Run the query again later, '
+        "or raise max_retries.",
+    ),
+    "no credits at the first of two": (
+        Query(
+            said(402, "You have depleted your monthly included credits"),
+            {**CHAT, "provider": "groq, together"},
+            {"text": [BAD]},
+        ),
+        'groq: the account\'s credits are used up: "You have depleted your monthly included credits" (task '
+        "chat-completion, model org/name, HTTP 402). Buy credits at https://huggingface.co/settings/billing, or set "
+        "bill_to; then run the query again: stored answers are not billed twice.",
+    ),
     "no provider that is enabled": (
         Query(
             said(
@@ -784,8 +832,9 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "a column that is there twice": (
         Query(cells={"Text": ["x"], "TEXT": ["y"]}),
-        "the query gives 2 columns named 'text', which the model reads as input_column. Rename one of them in "
-        "a sub-select, with AS.",
+        "the query gives 2 columns named 'text', which the model reads as input_column. Write ON m.text = "
+        "<table>.<column>, or rename one of them in a sub-select, with AS. If ON names the column, run the query "
+        "again: ON is not read in the first query after MindsDB has started.",
     ),
     "a template with an unknown column": (
         Query(model={**WRITE, "input_column": None, "prompt_template": "Say {{revew}}"}, cells={"review": ["x"]}),

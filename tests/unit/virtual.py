@@ -6,7 +6,7 @@ import heapq
 import math
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from huggingface_api_handler.errors import HuggingFaceError, RateLimited
@@ -101,10 +101,11 @@ class Window:
 
 def play(
     wanted: Iterable[Item],
-    service: Service,
+    service: Service | Sequence[Service],
     limits: Limits | None = None,
     *,
     state: ServiceState | None = None,
+    states: Sequence[ServiceState] = (),
     stop_on_error: bool = False,
     start: float = 0.0,
     seed: int = 1,
@@ -115,13 +116,15 @@ def play(
     """Run it through: the seconds it took, the results in the order they came, and the scheduler.
 
     ``late``: how many seconds later than it meant to a waiting worker wakes. ``reserve``: (gap, count,
-    now) → seconds until the first token.
+    now) → seconds until the first token. Several services have one of the ``states`` each.
     """
     now = start
+    services = [service] if isinstance(service, Service) else list(service)
+    under_way: set[int] = set()
     scheduler = Scheduler(
         wanted,
         limits or Limits(),
-        state or ServiceState(),
+        *(states or [state or ServiceState() for _ in services]),
         now=now,
         stop_on_error=stop_on_error,
         random=random.Random(seed).random,
@@ -139,7 +142,9 @@ def play(
                 scheduler.reserved(step, reserve(step.gap, step.count, now), now)
             else:
                 count += 1
-                ends, result = service.ask(step, now)
+                assert not under_way.intersection(item.index for item in step.items), "under way twice"
+                under_way.update(item.index for item in step.items)
+                ends, result = services[step.service].ask(step, now)
                 heapq.heappush(events, (ends, count, step, result))
             step = scheduler.take(now)
         if scheduler.done:
@@ -149,6 +154,7 @@ def play(
         now = max(now, at)
         while events and events[0][0] <= now:
             _, _, batch, result = heapq.heappop(events)
+            under_way.difference_update(item.index for item in batch.items)
             if isinstance(result, HuggingFaceError):
                 results += scheduler.failed(batch, result, now)
             elif isinstance(result, BatchResult):

@@ -31,7 +31,7 @@ from ...errors import (
 from ...hub import facts, provider_registry
 from ...net.error_mapping import failure_within
 from ...net.exception_mapping import may_have_arrived
-from ...net.request import Response
+from ...net.request import ANSWERED_BY, Response
 from ...net.transport import Transport
 from ...net.url_policy import Purpose
 from ...tasks.media_answers import media_link
@@ -106,7 +106,7 @@ class ProviderAPI(InferenceAPI):
         served = self._served(task)
         left = time_left(deadline, self._clock())  # the Hub may have taken a while
         if served.provider == "hf-inference":
-            return super().ask(task, call, timeout=left)
+            return _named(super().ask(task, call, timeout=left), served.provider)
         provider, helper = served.provider, provider_registry.helper(served.provider, task.name)
         base = self._provider_base(provider)
         url = f"{base}/{_said(lambda: helper._prepare_route(served.provider_id, 'hf_')).lstrip('/')}"
@@ -120,7 +120,7 @@ class ProviderAPI(InferenceAPI):
                 url, token=self._token, accept="*/*", headers=headers, timeout=left,
                 max_bytes=task.max_answer_bytes, **body,
             )  # fmt: skip
-        return self._fetched(reply, (provider, task.name), call, deadline, timeout)
+        return _named(self._fetched(reply, (provider, task.name), call, deadline, timeout), provider)
 
     # -- who serves
 
@@ -298,6 +298,11 @@ class ProviderAPI(InferenceAPI):
             return reply
         made = _as_file(fetch(link))
         return replace(made, headers={**made.headers, **reply.headers}, elapsed=reply.elapsed, url=link)
+
+
+def _named(reply: Response, provider: str) -> Response:
+    """Return ``reply`` with the name of who answered, as the router's own answers have it."""
+    return replace(reply, headers={**reply.headers, ANSWERED_BY: provider})
 
 
 def _is_document(reply: Response) -> bool:

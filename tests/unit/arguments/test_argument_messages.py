@@ -473,6 +473,24 @@ ENGINE: list[tuple[Mapping[str, Any], Mapping[str, str], str]] = [
         "bill_to must be the name of an organization on the Hub, not 'a X-Evil: b': write bill_to = 'my-org'",
     ),
     (
+        {"price": {"inputs": 0.6}},
+        {},
+        "price must have only the fields input and output (USD per million tokens), second and request, not 'inputs': "
+        'write price = {"input": 0.6, "output": 0.8}',
+    ),
+    (
+        {"price": {"second": "-1"}},
+        {},
+        "price has a wrong second, which must be a number of at least 0, not '-1': "
+        'write price = {"input": 0.6, "output": 0.8}',
+    ),
+    (
+        {"price": "cheap"},
+        {},
+        'price must be an object, or JSON text of one, not \'cheap\': write price = {"input": 0.6, "output": 0.8}',
+    ),
+    ({"price": {}}, {}, 'price is empty: write price = {"input": 0.6, "output": 0.8}'),
+    (
         {"base_url": "router.huggingface.co"},
         {},
         "base_url is not a usable URL: a URL begins with https:// or http:// and a host: write base_url = "

@@ -1,4 +1,4 @@
-"""What the doctor says of a task queue, on a real Redis."""
+"""The doctor's checks of a task queue, on a real Redis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from huggingface_api_handler.cli import doctor_queue
-from huggingface_api_handler.cli.install import Finding
+from huggingface_api_handler.cli.finding import Finding
+from huggingface_api_handler.host import queue_notes
 
 OWN = {
     "package": "1",
@@ -30,7 +31,7 @@ OWN = {
 
 @pytest.fixture(autouse=True)
 def _own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_queue, "setup", lambda: dict(OWN))
+    monkeypatch.setattr(queue_notes, "setup", lambda: dict(OWN))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "no"],
         stdout=subprocess.DEVNULL,
     )
-    connected = doctor_queue.connect({"host": "127.0.0.1", "port": port, "db": 1})
+    connected = queue_notes.connect({"host": "127.0.0.1", "port": port, "db": 1})
     try:
         for _ in range(100):
             try:
@@ -84,12 +85,12 @@ def test_whoever_differs_is_named_with_what_to_do(name: str) -> None:
 
 
 def test_a_note_of_long_ago_does_not_count() -> None:
-    (finding,) = compared(told(package="old", at=time.time() - doctor_queue.NOTED_FOR - 1))
+    (finding,) = compared(told(package="old", at=time.time() - queue_notes.NOTES_TTL - 1))
     assert finding.level == "ok"
 
 
 def test_a_file_is_no_database_for_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_queue, "setup", lambda: {**OWN, "kind_of_database": "sqlite"})
+    monkeypatch.setattr(queue_notes, "setup", lambda: {**OWN, "kind_of_database": "sqlite"})
     (finding,) = compared(told())
     assert "MINDSDB_DB_CON" in finding.advice
     # All on this machine: a file will do.
@@ -103,17 +104,17 @@ def test_what_is_no_note_is_passed_by() -> None:
 
 
 def test_fingerprints_tell_secrets_apart_and_nothing_of_them() -> None:
-    assert doctor_queue.fingerprint("one") != doctor_queue.fingerprint("two")
-    assert doctor_queue.fingerprint("one") == doctor_queue.fingerprint("one")
-    assert len(doctor_queue.fingerprint("one")) == 12
+    assert queue_notes.fingerprint("one") != queue_notes.fingerprint("two")
+    assert queue_notes.fingerprint("one") == queue_notes.fingerprint("one")
+    assert len(queue_notes.fingerprint("one")) == 12
 
 
 def test_a_note_holds_no_secret(client: Any) -> None:
-    doctor_queue.note(client, "doctor")
-    ((name, held),) = client.hgetall(doctor_queue.NOTES).items()
+    queue_notes.note(client, "doctor")
+    ((name, held),) = client.hgetall(queue_notes.NOTES).items()
     assert name.decode() == f"{socket.gethostname()}/doctor"
     assert set(json.loads(held)) == {*OWN, "role", "at", "pid"}
-    assert 0 < client.ttl(doctor_queue.NOTES) <= doctor_queue.NOTED_FOR
+    assert 0 < client.ttl(queue_notes.NOTES) <= queue_notes.NOTES_TTL
 
 
 def test_a_redis_that_forgets_is_warned_of(client: Any) -> None:
@@ -134,16 +135,16 @@ def test_no_consumer_is_warned_of(client: Any) -> None:
 
 
 def test_a_consumer_that_refused_to_start_is_a_problem_until_it_starts(client: Any) -> None:
-    doctor_queue.note_refusal(client, "MindsDB finds another handler of this name")
-    assert doctor_queue.refusals(client) == {socket.gethostname(): "MindsDB finds another handler of this name"}
+    queue_notes.note_refusal(client, "MindsDB finds another handler of this name")
+    assert queue_notes.refusals(client) == {socket.gethostname(): "MindsDB finds another handler of this name"}
     problem = next(one for one in doctor_queue._check_consumers(client) if one.level == "problem")
     assert socket.gethostname() in problem.found
     assert "another handler of this name" in problem.found
-    doctor_queue.note(client, "doctor")
-    assert doctor_queue.refusals(client)
-    doctor_queue.note(client, "consumer")
-    assert doctor_queue.refusals(client) == {}
-    client.hdel(doctor_queue.NOTES, f"{socket.gethostname()}/consumer")
+    queue_notes.note(client, "doctor")
+    assert queue_notes.refusals(client)
+    queue_notes.note(client, "consumer")
+    assert queue_notes.refusals(client) == {}
+    client.hdel(queue_notes.NOTES, f"{socket.gethostname()}/consumer")
 
 
 def test_the_cache_is_looked_at(client: Any) -> None:

@@ -97,6 +97,34 @@ def test_a_config_of_another_kind_says_nothing(server: Loopback, config: Any) ->
     assert ask(server) == ModelFacts(id="org/name", tags=("a",))
 
 
+def test_labels_are_read_from_the_models_own_config(server: Loopback) -> None:
+    """The Hub's record holds an extract of it, as a rule without the labels."""
+
+    def speak(heard: Heard, sock: socket) -> None:
+        if heard.target == "/org/name/resolve/main/config.json":
+            answer("moved", 307, "text/plain", Location="/files/config.json")(heard, sock)
+        elif heard.target == "/files/config.json":
+            answer({"id2label": {"0": "NEG", "1": "POS"}})(heard, sock)
+        else:
+            answer(record(pipeline_tag="text-classification", config={"model_type": "bert"}))(heard, sock)
+
+    server.speak = speak
+    found = ask(server, token=TOKEN)
+    assert found is not None
+    assert found.id2label == {"0": "NEG", "1": "POS"}
+    assert {heard.headers.get("authorization") for heard in server.heard} == {f"Bearer {TOKEN}"}
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500])
+def test_a_model_without_a_config_has_no_labels(server: Loopback, status: int) -> None:
+    def speak(heard: Heard, sock: socket) -> None:
+        body = record(pipeline_tag="text-classification") if heard.target.startswith("/api/") else {"error": "no"}
+        answer(body, 200 if heard.target.startswith("/api/") else status)(heard, sock)
+
+    server.speak = speak
+    assert ask(server) == ModelFacts(id="org/name", pipeline_tag="text-classification")
+
+
 def test_a_gated_model_is_known(server: Loopback) -> None:
     server.speak = answer(record(gated="manual", pipeline_tag="text-generation"))
     found = ask(server, token=TOKEN)

@@ -47,6 +47,9 @@ OGG = b"OggS" + b"\x00" * 40
 MP4 = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + b"\x00" * 40
 M4A = b"\x00\x00\x00\x18ftypM4A \x00\x00\x02\x00isomiso2" + b"\x00" * 40
 WEBM = b"\x1aE\xdf\xa3" + b"\x00" * 20 + b"B\x82\x84webm" + b"\x00" * 40
+ASF = bytes.fromhex("3026B2758E66CF11A6D900AA0062CE6C") + b"\x00" * 60
+MKV = b"\x1aE\xdf\xa3" + b"\x00" * 20 + b"B\x82\x88matroska" + b"\x00" * 40
+MOV = b"\x00\x00\x00\x14ftypqt  " + b"\x00" * 40
 PDF = b"%PDF-1.7" + b"\x00" * 40
 ODD = bytes(range(128, 256)) * 2
 CLOSED = UrlPolicy()
@@ -90,6 +93,9 @@ def root(tmp_path: Path) -> Path:
         (WAV, Kind.AUDIO, "audio/x-wav"), (FLAC, Kind.AUDIO, "audio/x-flac"), (MP3, Kind.AUDIO, "audio/mpeg"),
         (OGG, Kind.AUDIO, "audio/ogg"), (M4A, Kind.AUDIO, "audio/m4a"), (WEBM, Kind.AUDIO, "audio/webm"),
         (MP4, Kind.AUDIO, "audio/m4a"), (MP4, Kind.VIDEO, "video/mp4"), (WEBM, Kind.VIDEO, "video/webm"),
+        (ASF, Kind.AUDIO, "audio/x-ms-wma"), (ASF, Kind.VIDEO, "video/x-ms-wmv"),
+        (MKV, Kind.AUDIO, "audio/x-matroska"), (MKV, Kind.VIDEO, "video/x-matroska"),
+        (MOV, Kind.AUDIO, "audio/m4a"), (MOV, Kind.VIDEO, "video/quicktime"),
         (GIF, Kind.VIDEO, "image/gif"), (ODD, Kind.IMAGE, "application/octet-stream"),
     ],
 )  # fmt: skip

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,17 @@ def test_the_example_runs_as_it_stands(sandbox: Sandbox, store: Cache, using: di
     assert frame["y"].notna().all()
 
 
+def test_names_in_examples_are_quoted_where_sql_needs_it(store: Cache) -> None:
+    engine = at()
+    caller = replace(CALLER, name="my-model", project="Shop", target="what mood")
+    about = Description(made(engine, task="text-classification", column="the text"), engine, caller, store)
+    statements = list(table(about, "example").values())
+    assert statements[0].startswith("SELECT `what mood` FROM `Shop`.`my-model` WHERE `the text` = ")
+    assert "m.`what mood_error` IS NOT NULL" in statements[3]
+    for sql in (*statements, *describe.describe(about, None)["sql"]):
+        parse_sql(sql)
+
+
 def test_keywords_are_those_of_the_parser() -> None:
     refused = set()
     for word in (token.lower() for token in MindsDBLexer.tokens if token.isidentifier()):
@@ -164,6 +176,33 @@ def test_every_parameter_of_the_hubs_type_is_described(store: Cache, name: str) 
         if row["kind"] == "parameter":
             assert row["type"]
             assert "  " not in row["meaning"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("chat-completion", {"prompt_template", "system_prompt"}), ("text-generation", {"prompt_template"}),
+        ("text-to-image", {"prompt_template", "output_dir"}), ("text-classification", set()),
+    ],
+)  # fmt: skip
+def test_arguments_that_tasks_share_are_described(store: Cache, name: str, arguments: set[str]) -> None:
+    engine = at()
+    about = Description(made(engine, **VARIANTS[name]), engine, CALLER, store)
+    rows = {row["name"]: row for row in describe.describe(about, "task").to_dict("records")}
+    found = {one for one in ("prompt_template", "system_prompt", "output_dir") if one in rows}
+    assert found == arguments
+    assert all(rows[one]["kind"] == "argument" and rows[one]["meaning"] for one in found)
+
+
+def test_no_cell_of_the_task_table_is_odd(store: Cache) -> None:
+    """A meaning is a phrase: it does not begin with punctuation, and tells nothing of the Hub's own code."""
+    engine = at()
+    for name in TASKS:
+        about = Description(made(engine, **VARIANTS[name]), engine, CALLER, store)
+        for row in describe.describe(about, "task").to_dict("records"):
+            assert row["meaning"], (name, row)
+            assert re.match(r"\w|'|`|\(|/|<|\[", row["meaning"]), (name, row)
+            assert not re.search(r"UNUSED|deprecated|``|\bNone\b", row["meaning"]), (name, row)
 
 
 def test_choices_are_described(store: Cache) -> None:

@@ -465,6 +465,22 @@ def test_columns_of_a_table_that_are_named_like_the_models_are_data(sandbox: San
     assert bench.predict(frame)["y"].notna().all()
 
 
+def test_known_conditions_decide_whether_a_column_is_data(sandbox: Sandbox) -> None:
+    """One row with a constant is refused as a condition, and is data if WHERE does not name it."""
+    bench = Bench(sandbox, "text-classification")
+    frame = bench.frame([0]).assign(y_error="x")
+
+    def predicted(conditions: list[str] | None) -> pd.DataFrame:
+        one = Prediction(bench.model, bench.engine, bench.caller, bench.runtime, bench.store, conditions=conditions)
+        return one.run(frame)
+
+    assert predicted([])["y"].tolist() == ["POSITIVE"]
+    assert predicted(["in0", "other"])["y"].tolist() == ["POSITIVE"]
+    for conditions in (None, ["Y_Error"]):
+        with pytest.raises(SettingsError, match="takes = on"):
+            predicted(conditions)
+
+
 def test_back_ticks_of_where_do_not_count(sandbox: Sandbox) -> None:
     bench = Bench(sandbox, "text-classification", input_column="My Text")
     result = bench.predict(pd.DataFrame({"`My Text`": ["I like you"]}))

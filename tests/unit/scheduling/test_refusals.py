@@ -36,7 +36,7 @@ ONE, MANY = Evidence(), Evidence(rows=32)
 #: Others pass, lists too.
 GOOD = {"passed": True, "service_passed": True, "lists_passed": True, "others_pass": True}
 #: The service answers, but no list was ever answered.
-SINGLES = {"passed": True, "service_passed": True, "others_pass": True}
+SINGLES = {"passed": True, "passed_here": True, "service_passed": True, "others_pass": True}
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_two_queries_share_the_state_of_a_service() -> None:
         return double(some, timeout)
 
     runs = [
-        threading.Thread(target=WorkerPool(Limits(max_batch_size=1), state=state).run, args=(items(300), send, box))
+        threading.Thread(target=WorkerPool(Limits(max_batch_size=1), states=[state]).run, args=(items(300), send, box))
         for box in boxes
     ]
     for run in runs:

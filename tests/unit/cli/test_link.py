@@ -1,4 +1,4 @@
-"""Linking into a folder of handlers, and out again."""
+"""Linking this package into MindsDB's folder of handlers, and restoring the folder."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from huggingface_api_handler.cli import install as installer
-from huggingface_api_handler.cli.install import FOLDER, InstallError, install, is_installed, uninstall
+from huggingface_api_handler.cli.link import FOLDER, PACKAGE, InstallError, install, is_installed, uninstall
 
 
 @pytest.fixture
@@ -53,7 +51,7 @@ def test_a_mindsdb_without_a_bundled_handler_is_served(tmp_path: Path) -> None:
 
 
 def test_nor_is_one_missed_after_an_upgrade_that_drops_it(handlers: Path) -> None:
-    """The upgrade removes the link, as it replaces the folder; what was put aside stays."""
+    """The upgrade removes the link, as it replaces the folder; the renamed one stays."""
     install(handlers)
     (handlers / FOLDER).unlink()
     install(handlers)
@@ -62,39 +60,14 @@ def test_nor_is_one_missed_after_an_upgrade_that_drops_it(handlers: Path) -> Non
     assert (handlers / FOLDER / "__init__.py").read_text() == "name = 'huggingface_api'\n"
 
 
-@pytest.mark.parametrize(
-    ("switch", "level"), [("true", "problem"), ("1", "problem"), ("false", "warning"), (None, "warning")]
-)
-def test_a_community_handler_of_our_name_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, switch: str | None, level: str
-) -> None:
-    for folder, name in (("huggingface_api_handler", "huggingface_api"), ("other_handler", "other"),
-                         ("__old_handler", "huggingface_api"), ("like_handler", "huggingface_api_like")):  # fmt: skip
-        (tmp_path / "community_handlers" / folder).mkdir(parents=True)
-        init = tmp_path / "community_handlers" / folder / "__init__.py"
-        init.write_text(f'from x import y\n\nname = "{name}"\n')
-    mindsdb = ModuleType("mindsdb.utilities.config")
-    mindsdb.Config = lambda: {"paths": {"root": str(tmp_path)}}  # type: ignore[attr-defined]
-    for module in ("mindsdb", "mindsdb.utilities"):
-        monkeypatch.setitem(sys.modules, module, ModuleType(module))
-    monkeypatch.setitem(sys.modules, "mindsdb.utilities.config", mindsdb)
-    monkeypatch.delenv("MINDSDB_COMMUNITY_HANDLERS", raising=False)
-    if switch is not None:
-        monkeypatch.setenv("MINDSDB_COMMUNITY_HANDLERS", switch)
-    (finding,) = installer._check_community_handlers()
-    assert finding.level == level
-    assert str(tmp_path / "community_handlers" / "huggingface_api_handler") in finding.found
-    assert "MINDSDB_COMMUNITY_HANDLERS" in finding.advice
-
-
-def test_both_may_be_said_twice(handlers: Path) -> None:
+def test_a_second_call_does_nothing(handlers: Path) -> None:
     install(handlers)
     assert install(handlers) == [f"nothing to do: MindsDB already finds {FOLDER} here"]
     uninstall(handlers)
     assert uninstall(handlers) == ["nothing to do: not installed"]
 
 
-def test_only_names_beginning_with_two_underscores_stand_beside(handlers: Path) -> None:
+def test_the_bundled_handler_gets_a_name_that_begins_with_two_underscores(handlers: Path) -> None:
     install(handlers)
     names = {path.name for path in handlers.iterdir()} - {FOLDER, "other_handler"}
     assert names and all(name.startswith("__") for name in names)
@@ -131,24 +104,6 @@ def test_a_folder_that_cannot_be_written_is_left_whole(handlers: Path, monkeypat
     assert snapshot(handlers) == before
 
 
-def test_a_check_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> list[installer.Finding]:
-        raise RuntimeError("boom")
-
-    checks = [name for name in vars(installer) if name.startswith("_check_")]
-    for name in checks:
-        monkeypatch.setattr(installer, name, broken)
-    findings = installer.doctor()
-    assert len(findings) == len(checks) == 7
-    assert all(finding.level == "problem" and "boom" in finding.found for finding in findings)
-
-
-@pytest.mark.parametrize("arguments", [[], ["reinstall"], ["install", "twice"]])
-def test_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert installer.main(arguments) == 2
-    assert "install | uninstall | doctor" in capsys.readouterr().err
-
-
 def _mindsdb(root: Path) -> Path:
     """A package of MindsDB's name with a bundled handler; return its folder of handlers."""
     bundled = root / "mindsdb" / "integrations" / "handlers" / FOLDER
@@ -162,7 +117,7 @@ def _install_in(folder: Path, *site: Path) -> str:
     """Run ``install`` as people do, with ``folder`` as the working folder; return what it printed."""
     code = (
         f"import runpy, sys; sys.path[:] = [{str(folder)!r}, *{[str(one) for one in site]!r}, "
-        f"{str(installer.PACKAGE.parent)!r}] + [one for one in sys.path if 'site-packages' not in one and one]; "
+        f"{str(PACKAGE.parent)!r}] + [one for one in sys.path if 'site-packages' not in one and one]; "
         "sys.meta_path[:] = [one for one in sys.meta_path if 'editable' not in repr(one)]; "
         "sys.argv[1:] = ['install']; runpy.run_module('huggingface_api_handler', run_name='__main__')"
     )

@@ -1,0 +1,26 @@
+"""What the doctor reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check.
+
+    Attributes:
+        level: ``ok``, ``warning`` or ``problem``.
+        subject: what was checked.
+        found: what was found.
+        advice: what to do; empty if nothing.
+    """
+
+    level: str
+    subject: str
+    found: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        mark = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}[self.level]
+        return f"{mark}  {self.subject}: {self.found}" + (f"\n         → {self.advice}" if self.advice else "")

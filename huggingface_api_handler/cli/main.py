@@ -1,0 +1,57 @@
+"""Reads the command line and runs a command."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Protocol
+
+from . import consumer, doctor, install, uninstall
+
+
+class Command(Protocol):
+    """What the module of a command contains.
+
+    Attributes:
+        HELP: one line, shown by ``--help``.
+    """
+
+    HELP: str
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's own arguments and its description."""
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Run the command; return the exit code: 0 if it succeeded, 1 if it failed, 2 for invalid arguments."""
+
+
+COMMANDS: Mapping[str, Command] = {
+    "install": install,
+    "uninstall": uninstall,
+    "doctor": doctor,
+    "consumer": consumer,
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    whole = argparse.ArgumentParser(
+        prog="python -m huggingface_api_handler", description="Commands for a machine on which MindsDB runs."
+    )
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(name, help=command.HELP, description=command.HELP)
+        command.add_arguments(one)
+        one.set_defaults(run=command.run)
+    return whole
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command; return the exit code.
+
+    Raises:
+        SystemExit: 2 for an invalid command line, 0 for ``--help``.
+    """
+    given = parser().parse_args(arguments)
+    code: int = given.run(given)
+    return code

@@ -1,0 +1,98 @@
+"""The services that a run may use, and which of them takes the next request."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .batch_size import BatchSizer
+from .batches import Batch, Queue
+from .results import Limits
+from .service_state import ServiceState
+
+
+class Service:
+    """One service, as one run uses it.
+
+    Attributes:
+        number: its place in the order of preference, from 0.
+        state: what the process has learned about it.
+        in_flight: requests of the run that are under way there.
+        has_answered: whether it has answered a row of the run.
+        last_success: when it last answered a request of the run.
+    """
+
+    def __init__(self, number: int, state: ServiceState, limits: Limits) -> None:
+        self.number = number
+        self.state = state
+        self.sizer = BatchSizer(limits, state.latency, state.batch_size)
+        self.in_flight = 0
+        self.has_answered = False
+        self.last_success = -math.inf
+        self._max_concurrency = limits.max_concurrency
+
+    @property
+    def limit(self) -> int:
+        """How many requests may be under way."""
+        return self.state.concurrency.limit(self._max_concurrency)
+
+    def due(self, now: float, *, heeds_breaker: bool = True) -> float:
+        """When it may be sent a request; infinity: not before one has returned."""
+        return math.inf if self.in_flight >= self.limit else self._blocked_until(now, heeds_breaker)
+
+    def is_busy(self, now: float) -> bool:
+        """Whether it only has as many requests under way as it takes, and nothing is wrong with it."""
+        has_failures = self.state.breaker.has_failures
+        return self.in_flight >= self.limit and not has_failures and self._blocked_until(now, True) <= now
+
+    def _blocked_until(self, now: float, heeds_breaker: bool) -> float:
+        state = self.state
+        until = max(state.pause_until, state.loading_until, state.rate.due(now))
+        return max(until, state.breaker.due(now)) if heeds_breaker else until
+
+
+class Services:
+    """The services of a run in order of preference.
+
+    A request goes to the first service that is ready. A service that is paused, loading, limited in its rate, failing
+    or left alone by its circuit breaker is passed over; for one that only is busy, requests wait. If all breakers are
+    open, none is heeded (the panic threshold of Envoy): so one service works as if it had no breaker.
+    """
+
+    def __init__(self, states: Sequence[ServiceState], limits: Limits) -> None:
+        self._limits = limits
+        self._all = [Service(number, state, limits) for number, state in enumerate(states)]
+        self._in_use = list(self._all)
+
+    def of(self, batch: Batch) -> Service:
+        """Return the service that ``batch`` was last sent to."""
+        return self._all[batch.service]
+
+    def limit(self) -> int:
+        """Return how many requests may be under way at all services together."""
+        return min(self._limits.max_concurrency, sum(service.limit for service in self._in_use))
+
+    def choose(self, queue: Queue, now: float) -> tuple[Service, bool] | float:
+        """Return who takes the next request and whether only one that was passed on, or when to ask again."""
+        heeds_breakers = not all(service.state.breaker.is_open for service in self._in_use)
+        at, only_passed_on = math.inf, False
+        for service in self._in_use:
+            ready = queue.due(now, service.number, only_passed_on=only_passed_on)
+            due = max(ready, service.due(now, heeds_breaker=heeds_breakers))
+            if due <= now:
+                return service, only_passed_on
+            at = min(at, due)
+            only_passed_on = only_passed_on or service.is_busy(now)
+        return at
+
+    def is_last(self, batch: Batch) -> bool:
+        """Whether ``batch`` has failed at all the others already."""
+        return all(service.number in batch.tried or service.number == batch.service for service in self._in_use)
+
+    def drop(self, batch: Batch) -> bool:
+        """Use the service of ``batch`` no more in this run; false: it is the only one."""
+        others = [service for service in self._in_use if service.number != batch.service]
+        if not others:
+            return False
+        self._in_use = others
+        return True

@@ -1,0 +1,83 @@
+"""What a JOIN tells a model of this engine, without a MindsDB server: steps and tables are the least that will do."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from mindsdb_sql_parser.ast import Identifier
+
+from huggingface_api_handler.arguments.specs import HOST_CONDITIONS
+from huggingface_api_handler.host import joins
+
+
+def column(table: str, name: str) -> SimpleNamespace:
+    return SimpleNamespace(name=name, alias=name, table_alias=table)
+
+
+class Joined:
+    """MindsDB's step, patched, and what it was called with."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, ours: bool = True) -> None:
+        self.asked: list[tuple[str, str]] = []
+        module: Any = ModuleType(joins._STEPS)
+
+        class ApplyPredictorStepCall:
+            def call(self, step: Any) -> Any:
+                return step
+
+        module.ApplyPredictorStepCall = ApplyPredictorStepCall
+        monkeypatch.setitem(sys.modules, joins._STEPS, module)
+
+        def is_ours(session: Any, project: str, model: str) -> bool:
+            self.asked.append((project, model))
+            return ours
+
+        joins.on_and_where_are_passed_on(is_ours)
+        joins.on_and_where_are_passed_on(is_ours)
+        self._kind = ApplyPredictorStepCall
+
+    def call(self, columns: list[SimpleNamespace], where: Any = None, on: Any = None, using: Any = None) -> Any:
+        step: Any = SimpleNamespace(
+            dataframe=SimpleNamespace(step_num=0), row_dict=where, columns_map=on, params=using,
+            namespace="mindsdb", predictor=Identifier(parts=["m"]),
+        )  # fmt: skip
+        made: Any = self._kind()
+        made.steps_data = [SimpleNamespace(columns=columns)]
+        made.session = None
+        made.context = {"predictor_metadata": [{"name": "m", "integration_name": "mindsdb", "to_predict": ["Label"]}]}
+        return made.call(step)
+
+
+def test_conditions_on_an_output_are_named_to_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Joined(monkeypatch).call([column("t", "text")], {"label_error": "x"}, using={"top_k": 2})
+    assert step.params == {"top_k": 2, HOST_CONDITIONS: ["label_error"]}
+
+
+def test_the_models_own_columns_in_a_table_are_known_not_to_be_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = Joined(monkeypatch).call([column("t", "text"), column("t", "label_error")])
+    assert step.params == {HOST_CONDITIONS: []}
+
+
+def test_on_renames_every_other_column_of_that_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = [column("p", "title"), column("p", "text"), column("q", "text"), column("q", "id")]
+    step = Joined(monkeypatch).call(table, on={"text": Identifier(parts=["P", "title"])})
+    renamed = {name: one.parts for name, one in step.columns_map.items()}
+    assert renamed == {"text": ["P", "title"], "p.text": ["p", "text"], "q.text": ["q", "text"]}
+
+
+@pytest.mark.parametrize("on", [None, {"text": Identifier(parts=["p", "text"])}, {"text": Identifier(parts=["text"])}])
+def test_nobody_is_asked_where_no_name_matters(monkeypatch: pytest.MonkeyPatch, on: Any) -> None:
+    joined = Joined(monkeypatch)
+    step = joined.call([column("p", "id"), column("p", "text")], {"text_2": "x"}, on)
+    assert (joined.asked, step.params, step.columns_map) == ([], None, on)
+
+
+def test_a_model_of_another_engine_gets_what_mindsdb_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined = Joined(monkeypatch, ours=False)
+    on = {"text": Identifier(parts=["p", "title"])}
+    step = joined.call([column("p", "title"), column("p", "text")], {"label_error": "x"}, on, {"a": 1})
+    assert joined.asked == [("mindsdb", "m")]
+    assert (step.params, step.columns_map) == ({"a": 1}, on)

@@ -52,6 +52,8 @@ INSTRUCTIONS = {"60 words": "", "600 words": GUIDE}
 class Sorter:
     """A language model that answers with one word for each review."""
 
+    provider = None
+
     def __init__(self, system: str = "") -> None:
         self.system = system
         self.input_tokens = self.output_tokens = 0

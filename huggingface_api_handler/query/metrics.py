@@ -72,6 +72,9 @@ COUNTERS = {
     "splits": Metric("huggingface_api_splits", "Batches that were split."),
     "compute_seconds": Metric("huggingface_api_compute_seconds", "Seconds of compute that the service reports."),
     "tokens": Metric("huggingface_api_tokens", "Tokens that the service reports."),
+    "audited": Metric("huggingface_api_audited", "Rows that an audit compared."),
+    "agreed": Metric("huggingface_api_agreed", "Rows that an audit compared and whose answers agree."),
+    "audit_stops": Metric("huggingface_api_audit_stops", "Queries in which an audit ended shared prompts."),
     "cost": Metric("huggingface_api_cost_usd", "Cost in USD."),
 }
 

@@ -52,6 +52,8 @@ class Model:
         fault: (rows in the prompt) → the style of what goes wrong with the answer, or ``None``.
     """
 
+    provider = None
+
     def __init__(self, fault: Callable[[int], str | None] = lambda rows: None) -> None:
         self.fault = fault
         self.tokens = 0
@@ -72,11 +74,11 @@ class Model:
 class Served(Service):
     """The virtual service of a ``Model``; a request takes ``fixed + each * rows`` seconds."""
 
-    def __init__(self, model: Any, fixed: float = 1.0, each: float = 0.05, audit: Audit | None = None) -> None:
+    def __init__(self, model: Any, fixed: float = 1.0, each: float = 0.05) -> None:
         super().__init__(fixed, each)
         endpoint: Any = model
         nothing: Any = None
-        self.execute = RequestExecutor(CHAT, Arguments(), nothing, (), endpoint, (), audit)
+        self.execute = RequestExecutor(CHAT, Arguments(), nothing, (), endpoint)
 
     def ask(self, batch: Batch, now: float) -> tuple[float, BatchResult | HuggingFaceError]:
         ends, _ = super().ask(batch, now)

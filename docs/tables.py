@@ -17,6 +17,7 @@ from pathlib import Path
 
 from huggingface_api_handler.arguments import ENGINE, MODEL, ArgumentSpec
 from huggingface_api_handler.arguments.forms import engine_form, model_form
+from huggingface_api_handler.arguments.specs import COMMANDS
 from huggingface_api_handler.arguments.task_specs import own_specs
 from huggingface_api_handler.errors import BY_CODE
 from huggingface_api_handler.hub import provider_registry
@@ -107,6 +108,11 @@ def engine_arguments() -> str:
 def model_arguments() -> str:
     """The arguments of CREATE MODEL that every task accepts."""
     return table(("argument", "value", "meaning", "default"), map(_argument, MODEL))
+
+
+def query_commands() -> str:
+    """What a SELECT does instead of asking the model."""
+    return table(("argument", "value", "meaning"), (_argument(spec)[:3] for spec in COMMANDS))
 
 
 def providers() -> str:
@@ -207,8 +213,8 @@ def _first_line(kind: type) -> str:
 TABLES: Mapping[str, Callable[[], str]] = {
     made.__name__: made
     for made in (
-        tasks, task_arguments, engine_arguments, model_arguments, providers, tasks_of_providers, error_codes,
-        metrics, matrix, rows_per_request,
+        tasks, task_arguments, engine_arguments, model_arguments, query_commands, providers, tasks_of_providers,
+        error_codes, metrics, matrix, rows_per_request,
     )
 }  # fmt: skip
 

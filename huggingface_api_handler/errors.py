@@ -26,6 +26,7 @@
     └── LimitReached           (the query's own limits)
         ├── BudgetExceeded     budget_exceeded     max_requests
         ├── DeadlineExceeded   deadline_exceeded   deadline
+        ├── Stopped            stopped             stopped on request
         └── NotAttempted       not_attempted       the query stopped before this row
 
 Each class has a stable ``code``, which ``<target>_error_type`` shows. ``str(error)`` is a
@@ -364,6 +365,8 @@ class InvalidAnswer(ServiceError):
     remedy = "Check that the model supports the task, and which server `base_url` or `endpoint` names"
     retryable = False
     divisible = True
+    #: A language model's answer that does not fit its schema, and why: a repair request quotes both.
+    misfit: tuple[str, str] | None = None
 
 
 class LimitReached(HuggingFaceError):
@@ -386,6 +389,13 @@ class DeadlineExceeded(LimitReached):
 
     code = "deadline_exceeded"
     remedy = "Run the query again to resume it, or raise `deadline`"
+
+
+class Stopped(LimitReached):
+    """The query was stopped on request, or its model was dropped."""
+
+    code = "stopped"
+    remedy = "Run the query again to resume it: stored answers are not billed twice"
 
 
 class NotAttempted(LimitReached):

@@ -11,20 +11,30 @@ import pandas as pd
 from mindsdb.integrations.libs.base import BaseMLEngine
 from mindsdb.interfaces.storage.model_fs import HandlerStorage
 
-from .arguments import EngineSettings, ModelSettings, engine_settings, model_settings, query_settings
+from .arguments import (
+    EngineSettings,
+    ModelSettings,
+    engine_settings,
+    model_settings,
+    query_command,
+    query_settings,
+)
 from .arguments.forms import query_form
 from .arguments.specs import HOST_CONDITIONS
-from .arguments.template import parse_template
 from .errors import SettingsError
 from .host import storage, worker
 from .host.patches import apply_patches, purge_predictions
 from .host.settings import ENGINE, KEY_ARGUMENTS, cache_settings, configured_token, tenant
+from .host.statement import statement_of
 from .hub import facts
 from .query.advice import unserved
+from .query.commands import run_command
 from .query.describe import Description, describe
-from .query.inputs import tenant_of
+from .query.inputs import read_columns, tenant_of
 from .query.pipeline import Caller, Prediction, open_store
 from .query.runtime import RUNTIME
+from .query.typed_columns import check_names
+from .tasks import TASKS
 
 log = logging.getLogger(__name__)
 
@@ -106,12 +116,33 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             HuggingFaceError: see ``Prediction.run``.
         """
         worker.exit_with_parent()
+        prediction, command = self._prepared(args)
+        if command is not None:
+            return run_command(command, prediction, df)
+        with worker.busy():
+            return prediction.run(df)
+
+    def command(self, df: pd.DataFrame, args: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Return what ``predict`` returns for a query that is a command, in the process of the server.
+
+        Raises:
+            HuggingFaceError: see ``run_command``.
+        """
+        prediction, command = self._prepared(args)
+        if command is None:
+            raise ValueError("not a command")
+        return run_command(command, prediction, df)
+
+    def _prepared(self, args: dict[str, Any] | None) -> tuple[Prediction, str | None]:
+        """Return a query with its settings, and the command that it is instead, if it is one."""
         engine, model, caller = self._opened()
         overrides = (args or {}).get("predict_params") or {}
         model = query_settings(model, engine, overrides, alias=caller.name)
         store = open_store(RUNTIME, cache_settings())
-        with worker.busy():
-            return Prediction(model, engine, caller, RUNTIME, store, conditions=overrides.get(HOST_CONDITIONS)).run(df)
+        statement = statement_of(self.model_storage.predictor_id, caller.model)
+        conditions = overrides.get(HOST_CONDITIONS)
+        prediction = Prediction(model, engine, caller, RUNTIME, store, statement=statement, conditions=conditions)
+        return prediction, query_command(TASKS[model.task], overrides, alias=caller.name)
 
     def finetune(self, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
         """Refuse: this engine asks models, it does not train them."""
@@ -182,9 +213,9 @@ def _validated(using: Mapping[str, Any] | None, engine: EngineSettings, target: 
 
     # RETRAIN brings a mask for the key, which is read as none; the true one is found in create().
     model = model_settings(using, engine, hub=ask_hub, unserved=unserved)
-    read = [name for column in model.columns.values() for name in ([column] if isinstance(column, str) else column)]
-    if model.prompt_template:
-        read += parse_template(model.prompt_template).columns
+    read = read_columns(TASKS[model.task], model)
+    if model.output_schema is not None:
+        check_names(model.output_schema, read, target)
     if target.lower() in (name.lower() for name in read):
         # MindsDB lays a query's WHERE values over the prediction: the input would be shown for the answer.
         raise SettingsError(

@@ -23,7 +23,7 @@ from __future__ import annotations
 from .engine import engine_settings, hub_login
 from .model import model_settings
 from .models import EngineSettings, ModelSettings
-from .query import query_settings
+from .query import query_command, query_settings
 from .specs import ENGINE, MODEL, ROUTER, ArgumentSpec, Execution
 
 __all__ = [
@@ -37,5 +37,6 @@ __all__ = [
     "engine_settings",
     "hub_login",
     "model_settings",
+    "query_command",
     "query_settings",
 ]

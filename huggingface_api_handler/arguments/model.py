@@ -25,6 +25,7 @@ from .specs import HOST_CREATE, MODEL
 from .task_arguments import (
     Draft,
     drafted,
+    note_answers,
     note_labels,
     note_missing,
     note_packing,
@@ -59,6 +60,7 @@ def model_settings(
         note_provider(reader, found)
         read_arguments(reader, found.task, draft, "model", engine.media_roots)
         note_missing(reader, found.task, draft)
+        note_answers(reader, draft)
         find_missing_model(reader, found, draft.values)
         ask_hub(found, engine, hub)
         note_labels(reader, found.facts, draft, "model")

@@ -9,7 +9,9 @@ from typing import Any
 from pydantic import SecretStr
 
 from ..errors import SettingsError
+from ..tasks.output_schema import OutputSchema, output_schema
 from ..tasks.task import Arguments, ModelFacts
+from .answers import rendered
 from .specs import ROUTER, Execution
 
 #: Incremented when the meaning of what ``ModelSettings.to_dict`` returns changes.
@@ -94,9 +96,17 @@ class ModelSettings:
         """The providers in order of preference; ``auto`` or a policy is alone."""
         return tuple(self.provider.split(", "))
 
+    @property
+    def output_schema(self) -> OutputSchema | None:
+        """The fields that an answer must have, each a column."""
+        return output_schema(Arguments(self.values))
+
     def arguments(self) -> Arguments:
-        """Return the arguments of the task's ``encode`` and ``read``."""
-        return Arguments(self.values, self.parameters, self.options, self.facts)
+        """Return the arguments of the task's ``encode`` and ``read``; examples are pairs of a prompt and an answer."""
+        values = dict(self.values)
+        if "examples" in values:
+            values["examples"] = rendered(values["examples"], self.prompt_template, values.get("output_schema"))
+        return Arguments(values, self.parameters, self.options, self.facts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the token and the engine's folders, ready for JSON."""

@@ -6,11 +6,23 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from ..errors import SettingsError
 from ..tasks import TASKS
+from ..tasks.task import Task
 from .models import EngineSettings, ModelSettings
 from .parsing import Reader
-from .specs import FIXED, HOST_QUERY, QUERY
-from .task_arguments import Draft, drafted, note_labels, note_missing, note_packing, note_unknown, read_arguments
+from .specs import COMMANDS, FIXED, HOST_QUERY, QUERY
+from .task_arguments import (
+    Draft,
+    drafted,
+    note_answers,
+    note_labels,
+    note_missing,
+    note_packing,
+    note_unknown,
+    read_arguments,
+)  # fmt: skip
+from .task_specs import parameter_specs
 
 
 def query_settings(
@@ -29,20 +41,57 @@ def query_settings(
     """
     if not overrides:
         return replace(model, media_roots=engine.media_roots)
-    own = None if alias is None else alias.strip("`").lower()
-    reader = Reader(overrides, host=HOST_QUERY, prefix=lambda before: own is None or before == own)
+    reader, own = _reader(overrides, alias)
     _note_fixed(reader)
     _note_others(reader, own)
     task = TASKS[model.task]
+    _take_commands(reader, task)
     draft = _draft_of(model)
     read_arguments(reader, task, draft, "query", engine.media_roots)
     note_missing(reader, task, draft)
+    note_answers(reader, draft)
     note_labels(reader, model.facts, draft, "query")
     note_packing(reader, draft, "query")
     note_unknown(reader, task, QUERY)
     reader.finish()
     shared, sources = drafted(draft, engine)
     return replace(model, **shared, sources=sources)
+
+
+def query_command(task: Task, overrides: Mapping[str, Any], *, alias: str | None = None) -> str | None:
+    """Return what the query does instead of asking the model: a name of ``COMMANDS``; ``None``: it asks the model.
+
+    Args:
+        overrides, alias: as for ``query_settings``, which checks the values.
+
+    Raises:
+        SettingsError: there are several.
+    """
+    names = {spec.name for spec in COMMANDS}
+    if not any(str(name).rpartition(".")[2].strip("`").lower() in names for name in overrides):
+        return None
+    reader, _ = _reader(overrides, alias)
+    found = _take_commands(reader, task)
+    if len(found) > 1:
+        raise SettingsError(f"{found[0]} and {found[1]} are mutually exclusive", advice="Write only one of them")
+    return found[0] if found else None
+
+
+def _reader(overrides: Mapping[str, Any], alias: str | None) -> tuple[Reader, str | None]:
+    own = None if alias is None else alias.strip("`").lower()
+    return Reader(overrides, host=HOST_QUERY, prefix=lambda before: own is None or before == own), own
+
+
+def _take_commands(reader: Reader, task: Task) -> list[str]:
+    """Return the commands that are set to true. ``stop`` is a parameter of some tasks, too: a text or a list."""
+    found: list[str] = []
+    for spec in COMMANDS:
+        value = reader.given.get(spec.name)
+        if value is None or (not isinstance(value, bool) and spec.name in [one.name for one in parameter_specs(task)]):
+            continue
+        if reader.take(spec) is True:
+            found.append(spec.name)
+    return found
 
 
 def _note_fixed(reader: Reader) -> None:

@@ -178,10 +178,17 @@ OPTIONS = ArgumentSpec(
     "options", "object", "request options, such as wait_for_model", example="{'wait_for_model': true}"
 )
 
+STOP = ArgumentSpec(
+    "stop", "boolean", "true: stop the running queries of this model and send nothing",
+    example="true", levels=(QUERY_LEVEL,),
+)  # fmt: skip
+#: What a SELECT does instead of asking the model.
+COMMANDS: tuple[ArgumentSpec, ...] = (STOP,)
+
 #: All arguments that do not depend on the task.
 ARGUMENTS: tuple[ArgumentSpec, ...] = (
     TASK, MODEL_NAME, PROVIDER, ENDPOINT, API_KEY, BASE_URL, ALLOWED_HOSTS, MEDIA_ROOTS, BILL_TO, PRICE, PARAMETERS,
-    OPTIONS, *EXECUTION,
+    OPTIONS, *EXECUTION, *COMMANDS,
 )  # fmt: skip
 
 
@@ -217,6 +224,15 @@ PROMPT_TEMPLATE = ArgumentSpec(
 SYSTEM_PROMPT = ArgumentSpec(
     "system_prompt", "text", "the system message, sent before the prompt", example="'Answer in one word.'"
 )
+#: For language models: what an answer must hold, and what good answers look like.
+OUTPUT_SCHEMA = ArgumentSpec(
+    "output_schema", "object or text", "the fields of the answer and their types, each a column of the model",
+    example="'topic text, urgent boolean, mood text in (good, bad)'",
+)  # fmt: skip
+EXAMPLES = ArgumentSpec(
+    "examples", "list", "examples of inputs and their answers, sent before the prompt", items="object",
+    example="[{'input': 'Where is my parcel?', 'output': 'delivery'}]",
+)  # fmt: skip
 #: For language models: several rows in one prompt.
 ROWS_PER_REQUEST = ArgumentSpec(
     "rows_per_request", "integer", "maximum rows that share one prompt", default=1, least=1, most=100, example="20"

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import one_line
 from ..tasks import TASKS
 from ..tasks.task import Input, Kind, ModelFacts, Task
+from .answers import check_examples, check_schema, rendered
 from .coercion import BadValue, as_sql, read_value
 from .models import EngineSettings
 from .names import nearest
@@ -16,9 +17,11 @@ from .parsing import ABSENT, Reader
 from .specs import (
     AUDIT,
     AUDIT_AGREEMENT,
+    EXAMPLES,
     EXECUTION,
     OPTIONS,
     OUTPUT_DIR,
+    OUTPUT_SCHEMA,
     PACKING,
     PARAMETERS,
     PROMPT_TEMPLATE,
@@ -26,7 +29,7 @@ from .specs import (
     SYSTEM_PROMPT,
     ArgumentSpec,
     Execution,
-)
+)  # fmt: skip
 from .task_specs import all_names, argument_spec, column_spec, constant_spec, own_specs, parameter_specs
 from .validators import check_constant, check_labels, check_output_dir
 
@@ -63,6 +66,8 @@ def read_arguments(reader: Reader, task: Task, draft: Draft, layer: str, roots: 
     if task.chat:
         text = reader.take(SYSTEM_PROMPT, lambda text: check_constant(text, "put the column into prompt_template"))
         _set(draft.values, SYSTEM_PROMPT.name, text, draft, layer)
+        _set(draft.values, OUTPUT_SCHEMA.name, reader.take(OUTPUT_SCHEMA, check_schema), draft, layer)
+        _set(draft.values, EXAMPLES.name, reader.take(EXAMPLES, check_examples), draft, layer)
         for spec in PACKING:
             _set(draft.values, spec.name, reader.take(spec), draft, layer)
     if task.makes is not None:
@@ -235,6 +240,23 @@ def note_labels(reader: Reader, facts: ModelFacts | None, draft: Draft, layer: s
         check_labels(names, own, facts.id or "the model")
     except BadValue as fault:
         reader.fault(f"labels {fault}")
+
+
+#: Parameters that ask for answers of another form than ``output_schema``.
+_OTHER_FORMS = ("response_format", "tools")
+
+
+def note_answers(reader: Reader, draft: Draft) -> None:
+    """Record an ``output_schema`` or ``examples`` that do not go with the other arguments."""
+    schema = draft.values.get(OUTPUT_SCHEMA.name)
+    if schema is not None:
+        for name in _OTHER_FORMS:
+            if draft.parameters.get(name) is not None:
+                reader.fault(f"output_schema and {name} are mutually exclusive: write only one of them")
+    try:
+        rendered(draft.values.get(EXAMPLES.name) or (), draft.prompt_template, schema)
+    except BadValue as fault:
+        reader.fault(f"examples {fault}")
 
 
 #: Arguments that rows with a shared prompt cannot have → why.

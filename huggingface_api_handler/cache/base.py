@@ -22,6 +22,8 @@ CREDIT = 0.05
 #: Workers that can wait for their next request at the same time. A time that is further away than all of theirs
 #: was written before a clock was set back.
 WAITING = 256
+#: Seconds for which a request to stop is remembered.
+STOP_KEPT_FOR = 86400.0
 
 
 class Cache:
@@ -69,6 +71,20 @@ class Cache:
     def runs(self, scope: str) -> list[Run]:
         """Running and recent runs of ``scope``, newest first."""
         return []
+
+    # Stops
+
+    def request_stop(self, names: Iterable[str], ttl: float = STOP_KEPT_FOR) -> bool:
+        """Ask the processes that work on ``names`` to stop; whether they can learn of it.
+
+        Args:
+            names: ids of runs, or other names that only what is to stop has: a name stays stopped for ``ttl`` seconds.
+        """
+        return False
+
+    def stop_requested(self, names: Iterable[str]) -> bool:
+        """Whether any of ``names`` is to stop."""
+        return False
 
     # Rates
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from .base import CREDIT, CircuitBreaker, batched, longest_wait
+from .base import CREDIT, STOP_KEPT_FOR, CircuitBreaker, batched, longest_wait
 from .persistent import NEVER, PersistentCache
 from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, this_process, with_state
 
@@ -149,6 +149,23 @@ class RedisCache(PersistentCache):
 
         now = self._clock()
         return [with_state(run, now) for run in self._run(read) or []]
+
+    # Stops
+
+    def request_stop(self, names: Iterable[str], ttl: float = STOP_KEPT_FOR) -> bool:
+        def write(client: Any) -> bool:
+            pipeline = client.pipeline(transaction=False)
+            pipeline.ping()
+            for name in names:
+                pipeline.set(self._key("stop", name), 1, px=max(1, round(ttl * 1000)))
+            pipeline.execute()
+            return True
+
+        return bool(self._run(write))
+
+    def stop_requested(self, names: Iterable[str]) -> bool:
+        keys = [self._key("stop", name) for name in names]
+        return bool(keys and self._run(lambda client: client.exists(*keys)))
 
     # Rates
 

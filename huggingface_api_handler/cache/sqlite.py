@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .base import CREDIT, batched, longest_wait
+from .base import CREDIT, STOP_KEPT_FOR, batched, longest_wait
 from .persistent import PersistentCache
 from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, this_process, with_state
 from .sqlite_file import SqliteFile
@@ -24,6 +24,7 @@ TABLES = {
         " started REAL, updated REAL, state TEXT, pid INTEGER, host TEXT, rate REAL NOT NULL DEFAULT 0) WITHOUT ROWID"
     ),
     "paces": "(pace TEXT PRIMARY KEY, turn REAL NOT NULL) WITHOUT ROWID",
+    "stops": "(name TEXT PRIMARY KEY, expires REAL NOT NULL) WITHOUT ROWID",
 }
 INDEXES = ("CREATE INDEX IF NOT EXISTS runs_by_scope ON runs (scope, started)",)
 #: Statements that bring a file of a version to the next.
@@ -172,6 +173,24 @@ class SqliteCache(PersistentCache):
         now = self._clock()
         found = self._select("SELECT * FROM runs WHERE scope = ? ORDER BY started DESC, run", scope)
         return [with_state(Run(*row), now) for row in found]
+
+    # Stops
+
+    def request_stop(self, names: Iterable[str], ttl: float = STOP_KEPT_FOR) -> bool:
+        now = self._clock()
+        rows = [(name, now + ttl) for name in names]
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM stops WHERE expires <= ?", (now,))
+            connection.executemany("INSERT OR REPLACE INTO stops VALUES (?, ?)", rows)
+
+        return self.file.write(write)
+
+    def stop_requested(self, names: Iterable[str]) -> bool:
+        wanted = list(names)
+        marks = ",".join("?" * len(wanted))
+        statement = f"SELECT 1 FROM stops WHERE name IN ({marks}) AND expires > ?"
+        return bool(self._select(statement, *wanted, self._clock()))
 
     # Rates
 

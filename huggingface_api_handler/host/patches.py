@@ -30,6 +30,7 @@ from sqlalchemy import event
 
 from ..errors import HuggingFaceError
 from . import joins
+from .commands import run_here
 from .keys import is_key, remember_key, sealed, without_keys, without_secrets
 from .patching import is_patched, mark_patched, patch
 from .settings import ENGINE, queue_settings, secret_key
@@ -296,7 +297,11 @@ def _dead_workers_are_replaced() -> None:
     ) -> Any:
         engine = payload["handler_meta"]["engine"]
         note_model(task_type, model_id, engine)
-        entry = self.cache.get(ENGINE) if engine == ENGINE else None
+        if engine != ENGINE:
+            return original(self, task_type, model_id, payload, dataframe)
+        if (done := run_here(task_type, model_id, payload, dataframe)) is not None:
+            return done
+        entry = self.cache.get(ENGINE)
         if entry is not None:
             with self._lock:
                 entry["processes"] = [one for one in entry["processes"] if not getattr(one.pool, "_broken", False)]

@@ -28,6 +28,7 @@ from mindsdb.utilities.ml_task_queue.task import Task
 from mindsdb.utilities.ml_task_queue.utils import RedisKey, from_bytes
 
 from ..errors import Unavailable
+from .commands import run_here
 from .consumer import PatchConsumer
 from .keys import sealed
 from .patches import note_model
@@ -133,6 +134,8 @@ def _lost_tasks_are_repeated() -> None:
         note_model(task_type, model_id, engine)
         if engine != ENGINE:
             return original(self, task_type, model_id, payload, dataframe)
+        if (done := run_here(task_type, model_id, payload, dataframe)) is not None:
+            return done
         payload = {**sealed(payload), "huggingface_api": PatchConsumer()}
 
         def submit() -> tuple[Task, Any]:

@@ -8,8 +8,6 @@ what is read, whoever moves things meanwhile.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import errno
 import hashlib
 import os
@@ -19,11 +17,12 @@ import stat
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote
 
 from ..errors import BlockedFile, InvalidAnswer, InvalidInput, PayloadTooLarge
 from ..net.url_policy import redacted_url
-from ..tasks.task import Kind, Media
+from ..tasks.media import Media, decode_base64, is_base64, is_data_uri, parse_data_uri
+from ..tasks.task import Kind
 
 if TYPE_CHECKING:
     from ..net.transport import Transport
@@ -39,8 +38,6 @@ _A = {Kind.IMAGE: "an image", Kind.AUDIO: "sound", Kind.VIDEO: "a video"}
 _TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,63}")
 _SUCH_AS = {Kind.IMAGE: "a PNG, JPEG or WebP", Kind.AUDIO: "a WAV, FLAC or MP3", Kind.VIDEO: "an MP4, WebM or AVI"}
 _WEB = re.compile(r"https?:", re.I)
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
-_DATA = re.compile(r"data:(?P<type>[^,;]*)(?P<params>(?:;[^,;]*)*?)(?P<base64>;\s*base64\s*)?,", re.I)
 _LOOKS_LIKE_PATH = re.compile(r"(?:[/~]|\.{1,2}/|[A-Za-z]:\\|file:)|.*\.[A-Za-z0-9]{1,5}$", re.S)
 _LEADS_AWAY = re.compile(r"[/~]|file:|.*(?:\\|\.\.)", re.I | re.S)
 _SCHEME = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+://")
@@ -102,7 +99,7 @@ def load(
             text, purpose="media", accept=f"{kind.value}/*, */*;q=0.5", timeout=timeout, max_bytes=max_bytes
         )
         return _media(reply.content, reply.media_type, kind, max_bytes, f"the URL {redacted_url(text)}")
-    if text[:5].lower() == "data:":
+    if is_data_uri(text):
         data, declared = _data_uri(text, max_bytes)
         return _media(data, declared, kind, max_bytes, "the data URI")
     inside = _inside(text, roots)
@@ -142,7 +139,7 @@ def identity(cell: Any, kind: Kind, roots: tuple[str, ...] = ()) -> Hashable:
         if inside is not None:
             with _opened(*inside) as (_, facts):
                 return ("file", os.path.join(*inside), facts.st_size, facts.st_mtime_ns)
-        if len(text) < SHORTEST_BASE64 or not _BASE64.fullmatch("".join(text.split())):
+        if len(text) < SHORTEST_BASE64 or not is_base64(text):
             raise _no_path(text, kind, roots)
     return ("text", _digest(text.encode("utf-8", "surrogatepass")))
 
@@ -237,36 +234,24 @@ def _unsigned(data: bytes, declared: str, kind: Kind, where: str) -> str:
 
 
 def _data_uri(text: str, max_bytes: int) -> tuple[bytes, str]:
-    head = _DATA.match(text, 0, 1024)
-    if head is None:
+    uri = parse_data_uri(text)
+    if uri is None:
         raise InvalidInput("the data URI has no comma before its data", advice=_DATA_URI, divisible=False)
-    data = text[head.end() :]
-    if len(data) > 4 * max_bytes:
+    if len(uri.text) > 4 * max_bytes:
         raise _too_large("the data URI", max_bytes)
-    declared = head["type"].strip().lower()
-    if head["base64"] is None:
-        try:
-            return unquote_to_bytes(data), declared
-        except UnicodeEncodeError as error:
-            raise InvalidInput("the data URI holds half of a character", advice=_DATA_URI, divisible=False) from error
-    decoded = _base64(unquote(data) if "%" in data else data, max_bytes)
-    if decoded is None:
-        raise InvalidInput("the data URI holds no base64", advice=_DATA_URI, divisible=False)
-    return decoded, declared
+    try:
+        return uri.decode(), uri.type
+    except UnicodeEncodeError as error:
+        raise InvalidInput("the data URI holds half of a character", advice=_DATA_URI, divisible=False) from error
+    except ValueError as error:
+        raise InvalidInput("the data URI holds no base64", advice=_DATA_URI, divisible=False) from error
 
 
 def _base64(text: str, max_bytes: int) -> bytes | None:
-    """Decode base64 of either alphabet, with or without line ends and padding; ``None`` if it is none."""
+    """Return the bytes of base64 text; ``None`` if it is none."""
     if len(text) > 2 * max_bytes + 1024:
         raise _too_large("the base64 text", max_bytes)
-    packed = "".join(text.split())
-    if not _BASE64.fullmatch(packed) or ("/" in packed and ("-" in packed or "_" in packed)):
-        return None
-    packed = packed.rstrip("=").replace("-", "+").replace("_", "/")
-    try:
-        return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        return None
+    return decode_base64(text)
 
 
 def _called(cell: Any) -> str:

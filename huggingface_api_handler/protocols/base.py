@@ -190,6 +190,7 @@ class Learned:
         text_forms: media types that it takes as base64 in JSON, and not as raw bytes.
         takes_no_lists: it takes the one text of a request bare, and no list, not even of one.
         protocol: the protocol that it speaks, a variant of the one that was tried.
+        json_form: how its chats are asked for JSON: with a ``schema``, for any ``object``, or in the ``prompt`` alone.
     """
 
     mask_token: str | None = None
@@ -197,6 +198,7 @@ class Learned:
     text_forms: frozenset[str] = frozenset()
     takes_no_lists: bool = False
     protocol: Protocol | None = None
+    json_form: str = "schema"
 
 
 #: (task, refusal, the refused request, what was known) → what is known now; ``None``: it tells nothing new.

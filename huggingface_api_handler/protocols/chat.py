@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..tasks.media import Media
+from ..errors import HuggingFaceError
+from ..tasks.output_schema import output_schema
 from ..tasks.task import Arguments, Row
-from .base import Call, Fields, Refused, Rule, Sent, Serving, done, refuse_failed, sent
+from .base import Call, Fields, Learned, Refused, Rule, Sent, Serving, done, refuse_failed, sent
 
 #: Fields that would make the service answer in another form than one JSON object, or name another model.
 NOT_SENT = ("stream", "stream_options", "messages", "model")
 
 
-def messages(prompt: str, image: Media | None, system: str | None) -> list[dict[str, Any]]:
-    """Return the messages of one prompt, perhaps about an image."""
-    content: Any = prompt
-    if image is not None:
-        content = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": image.data_uri}}]
-    opening = [{"role": "system", "content": system}] if system else []
-    return [*opening, {"role": "user", "content": content}]
+#: Characters of an answer that a repair request quotes.
+_MAX_QUOTED = 8000
+
+
+def messages(question: Mapping[str, Any], args: Arguments) -> list[dict[str, Any]]:
+    """Return the messages of a chat: instructions, examples, the row's own, and what was wrong with its last answer.
+
+    Args:
+        question: the message of the row.
+    """
+    schema = output_schema(args)
+    instructions = [args.values.get("system_prompt"), schema.instruction if schema else None]
+    system = "\n\n".join(filter(None, instructions))
+    found: list[dict[str, Any]] = [_message("system", system)] if system else []
+    for prompt, answer in args.values.get("examples") or ():
+        found += [_message("user", prompt), _message("assistant", answer)]
+    found.append(dict(question))
+    if args.misfit is not None:
+        answer, fault = args.misfit
+        wrong = f"That answer does not fit: {fault}. Answer again, with nothing but the whole JSON object."
+        found += [_message("assistant", answer[:_MAX_QUOTED]), _message("user", wrong)]
+    return found
+
+
+def _message(role: str, content: Any) -> dict[str, Any]:
+    return {"role": role, "content": content}
 
 
 def encode_chat(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
     """One prompt → the body of a chat completion, without ``model``, which the client knows."""
     prompt, image = rows[0]
+    content: Any = prompt
+    if image is not None:
+        content = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": image.data_uri}}]
     root = {name: value for name, value in fields.root.items() if name not in NOT_SENT}
-    return Call(root={"messages": messages(prompt, image, args.values.get("system_prompt")), **root})
+    return Call(root={"messages": messages(_message("user", content), args), **root})
 
 
 def split_choice(answer: Any, n: int, args: Arguments) -> list[Any]:
@@ -38,10 +63,16 @@ def split_choice(answer: Any, n: int, args: Arguments) -> list[Any]:
     return [answer]
 
 
+#: Arguments that every protocol of chats puts into the messages.
+IN_MESSAGES: Mapping[str, Rule] = {
+    **done("the encoder makes it the first message", "system_prompt"),
+    **done("the encoder adds it to the first message, and the client to response_format", "output_schema"),
+    **done("the encoder makes them messages before the row's", "examples"),
+    **done("the client asks for several rows as for one", "rows_per_request", "audit", "audit_agreement"),
+}
 ARGUMENTS: Mapping[str, Rule] = {
     "max_output_length": Sent("max_tokens", root=True),
-    **done("the encoder makes it the first message", "system_prompt"),
-    **done("the client asks for several rows as for one", "rows_per_request", "audit", "audit_agreement"),
+    **IN_MESSAGES,
     "n": Refused("a row has one answer", accepts=(1,)),
     **sent(
         "frequency_penalty", "logit_bias", "logprobs", "max_tokens", "presence_penalty", "response_format", "seed",
@@ -49,6 +80,39 @@ ARGUMENTS: Mapping[str, Rule] = {
     ),
 }  # fmt: skip
 CHAT = Serving(encode_chat, split_choice, ARGUMENTS, root_fields=True)
+
+
+# --- answers with a schema -------------------------------------------------------------------
+
+#: Form in which a server is asked for JSON → the one to try if it refuses: a schema, any object, the prompt alone.
+_NEXT_FORM: Mapping[str, str] = {"schema": "object", "object": "prompt"}
+_ABOUT_FORM = re.compile(r"response_?format|json|structured|guided|grammar|\bschema|\bformat\b", re.I)
+
+
+def answer_schema(args: Arguments) -> Mapping[str, Any] | None:
+    """Return the JSON schema of the answer: that of ``output_schema``, or of several rows; ``None``: it has none."""
+    schema = output_schema(args)
+    return schema.json_schema if schema is not None else args.json_schema
+
+
+def with_response_format(args: Arguments, form: str) -> Arguments:
+    """Return arguments that ask for JSON of a schema, if there is one, in a form that the server takes."""
+    schema = answer_schema(args)
+    if schema is None or form == "prompt":
+        return args
+    wanted: dict[str, Any] = {"type": "json_object"}
+    if form == "schema":
+        described = {"name": "answer", "schema": schema, "strict": True}
+        wanted = {"type": "json_schema", "json_schema": described}
+    return replace(args, parameters={**args.parameters, "response_format": wanted})
+
+
+def learn_form(error: HuggingFaceError, args: Arguments, known: Learned) -> Learned | None:
+    """Return that a server does not take the form in which it was asked for JSON, if its refusal says so."""
+    following = _NEXT_FORM.get(known.json_form)
+    if following is None or answer_schema(args) is None or error.status not in (400, 415, 422, 501):
+        return None
+    return replace(known, json_form=following) if _ABOUT_FORM.search(error.message) else None
 
 
 #: The route of chat completions below a server's ``/v1``.

@@ -26,7 +26,7 @@ from ..tasks.media_answers import media_link
 from ..tasks.task import Answer, Arguments, Batching, Kind, Row, Task
 from . import PROTOCOLS, hf_inference, toolkit
 from .base import BROKEN, Call, Learned, Protocol, Server
-from .chat import with_query
+from .chat import answer_schema, learn_form, with_query, with_response_format
 from .client import InferenceAPI, answer_of, time_left
 from .pipeline_requests import WRITES_APART
 
@@ -204,14 +204,15 @@ class Findings:
     @contextmanager
     def first(self, task: str, *, is_unsure: bool) -> Iterator[None]:
         """Let one thread send the first request of a task, if it is not sure how; the others wait for what it shows."""
-        if not is_unsure or task in self._tried:
-            yield
-            return
-        with self._first:
-            try:
-                yield
-            finally:
-                self._tried.add(task)
+        if is_unsure and task not in self._tried:
+            with self._first:
+                if task not in self._tried:
+                    try:
+                        yield
+                    finally:
+                        self._tried.add(task)
+                    return
+        yield
 
 
 class Endpoint:
@@ -255,7 +256,8 @@ class Endpoint:
         """
         ends = time.monotonic() + timeout
         server = self.server(timeout)
-        with self._findings.first(self._task.name, is_unsure=self._is_unsure(server)):
+        unsure = self._is_unsure(server) or answer_schema(arguments) is not None
+        with self._findings.first(self._task.name, is_unsure=unsure):
             return self._asked(server, rows, arguments, ends)
 
     def _asked(self, server: Server, rows: Sequence[Row], arguments: Arguments, ends: float) -> Answered:
@@ -264,7 +266,7 @@ class Endpoint:
         for requests in itertools.count(1):
             known = self._findings.learned
             protocol = known.protocol or server.protocol
-            of_server = self.arguments(arguments, server)
+            of_server = with_response_format(self.arguments(arguments, server), known.json_form)
             call = _as_learned(protocol.encode(task, rows, of_server), known)
             try:
                 response = self._client.ask(
@@ -274,7 +276,7 @@ class Endpoint:
                 break
             except HuggingFaceError as error:
                 error.requests = requests
-                if requests >= _MAX_FORMS or not self._learn(protocol, error, call, known):
+                if requests >= _MAX_FORMS or not self._learn(protocol, error, call, known, of_server):
                     raise
         with MEMORY.parsing(len(response.content)):
             answer = answer_of(response)
@@ -285,14 +287,16 @@ class Endpoint:
         medium = Media(made.content, made.media_type)
         return Answered(protocol.read(task, medium, len(rows), of_server), response, requests)
 
-    def _learn(self, protocol: Protocol, error: HuggingFaceError, call: Call, known: Learned) -> bool:
+    def _learn(self, protocol: Protocol, error: HuggingFaceError, call: Call, known: Learned, args: Arguments) -> bool:
         """Say whether a refusal tells another form of the request, or another thread has learned one meanwhile."""
+        if self._findings.learned is not known:
+            return True
         variants = [one for one in PROTOCOLS if one.variant_of is protocol]
         told = (one.learn(self._task, error, call, known) for one in (protocol, *variants))
-        learned = next((one for one in told if one is not None), None)
+        learned = next((one for one in told if one is not None), None) or learn_form(error, args, known)
         if learned is not None:
             self._findings.learned = learned
-        return self._findings.learned is not known
+        return learned is not None
 
     def _is_unsure(self, server: Server) -> bool:
         """Say whether the first request has to show at which route the server has the task."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..tasks.task import Arguments, Batching, Row
-from . import openai, toolkit
+from . import chat, openai, toolkit
 from .base import (
     Call,
     Fields,
@@ -36,10 +36,9 @@ def _body(args: Arguments, fields: Fields, **content: Any) -> Call:
 def encode_chat(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
     """One prompt → the messages of a chat; an image is base64 text beside the prompt."""
     prompt, image = rows[0]
-    system = args.values.get("system_prompt")
-    opening = [{"role": "system", "content": system}] if system else []
     images = {"images": [image.base64]} if image is not None else {}
-    return _body(args, fields, messages=[*opening, {"role": "user", "content": prompt, **images}])
+    question = {"role": "user", "content": prompt, **images}
+    return _body(args, fields, messages=chat.messages(question, args))
 
 
 def encode_generation(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
@@ -111,8 +110,7 @@ PROTOCOL: Protocol = Protocol(
                 **_LENGTH,
                 **sent("presence_penalty"),
                 **sent("tools", "logprobs", "top_logprobs", root=True),
-                **done("the encoder makes it the first message", "system_prompt"),
-                **done("the client asks for several rows as for one", "rows_per_request", "audit", "audit_agreement"),
+                **chat.IN_MESSAGES,
                 "max_tokens": Sent("num_predict"),
                 "response_format": Sent("format", root=True, value=_format),
                 "n": Refused("a row has one answer", accepts=(1,)),

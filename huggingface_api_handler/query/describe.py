@@ -71,7 +71,9 @@ def task_table(about: Description) -> pd.DataFrame:
     task, target = about.entry, about.caller.target
     rows: list[tuple[Any, ...]] = [("task", task.name, "", f"model {about.model.model or 'of the endpoint'}", None)]
     rows += [("input", one.argument, one.kind.value, _input_meaning(one), None) for one in task.inputs]
-    rows.append(("output", target, "", task.answer, None))
+    schema = about.model.output_schema
+    rows.append(("output", target, "JSON" if schema else "", task.answer, None))
+    rows += [("output", one.name, one.type, one.meaning, None) for one in (schema.fields if schema else ())]
     if task.explain:
         rows.append(("output", f"{target}_explain", "JSON", task.explain, None))
     for shared in _shared_arguments(task):
@@ -205,16 +207,20 @@ def example_table(about: Description) -> pd.DataFrame:
     where = " AND ".join(f"{_quoted(column)} = {as_sql(cell)}" for column, cell in (cells or {"row": 1}).items())
     joined = " AND ".join(f"m.{_quoted(column)} = t.{_quoted(column)}" for column in cells)
     source = f"FROM my_database.my_table AS t JOIN {name} AS m" + (f" ON {joined}" if joined else "")
+    schema = about.model.output_schema
+    filled = [_quoted(one) for one in schema.names] if schema else [value]
+    shown = ", ".join(filled)
+    of_model = ", ".join(f"m.{one}" for one in filled)
     statements = [
-        ("try it on one row", f"SELECT {value} FROM {name} WHERE {where};"),
-        ("for each row of a table", f"SELECT t.*, m.{value} {source} LIMIT 10;"),
+        ("try it on one row", f"SELECT {shown} FROM {name} WHERE {where};"),
+        ("for each row of a table", f"SELECT t.*, {of_model} {source} LIMIT 10;"),
         (
             "what a query would send",
             f"SELECT m.{plan}, count(*) AS n {source} GROUP BY m.{plan} USING dry_run = true;",
         ),
         (
             "go past rows that fail, and see which",
-            f"SELECT t.*, m.{value}, m.{failed} {source} WHERE m.{failed} IS NOT NULL USING on_error = 'null';",
+            f"SELECT t.*, {of_model}, m.{failed} {source} WHERE m.{failed} IS NOT NULL USING on_error = 'null';",
         ),
     ]
     return _table(("what for", "sql"), list(statements))

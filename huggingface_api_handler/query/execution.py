@@ -11,6 +11,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..arguments import Execution
@@ -93,6 +94,8 @@ class RequestExecutor:
         self._columns = [*columns, *[None] * (len(task.inputs) - len(columns))]
         self._media = [one.kind for one in task.inputs]
         self._has_media = any(kind.is_media for kind in self._media)
+        #: Key of an item → its answer that did not fit, which its next request quotes.
+        self._misfits: dict[str, tuple[str, str]] = {}
 
     def __call__(self, items: Sequence[Item], timeout: float) -> BatchResult:
         with MEMORY.request():
@@ -100,6 +103,8 @@ class RequestExecutor:
                 return self._sent(items, timeout)
             except HuggingFaceError as error:
                 _let_go(error)
+                if isinstance(error, InvalidAnswer) and error.misfit is not None and len(items) == 1:
+                    self._note_misfit(items[0], error)
                 if self._names and isinstance(error, (AccountError, ModelError, ServiceError)):
                     error.message = f"{self.endpoint.provider}: {error.message}"
                 if not error.is_too_long:
@@ -134,8 +139,18 @@ class RequestExecutor:
         ends = time.monotonic() + timeout
         if self._has_media:
             rows = [self._loaded(row, time_left(ends, time.monotonic())) for row in rows]
-        found = self.endpoint.ask(rows, self.arguments, time_left(ends, time.monotonic()))
+        arguments = self.arguments
+        if self._misfits and len(items) == 1:
+            arguments = replace(arguments, misfit=self._misfits.get(items[0].key))
+        found = self.endpoint.ask(rows, arguments, time_left(ends, time.monotonic()))
         return found.answers, found
+
+    def _note_misfit(self, item: Item, error: InvalidAnswer) -> None:
+        """Keep an item's answer that does not fit for its next request, which quotes it; the second one is final."""
+        if self._misfits.pop(item.key, None) is not None:
+            error.retryable = False
+        elif error.misfit is not None:
+            self._misfits[item.key] = error.misfit
 
     def _loaded(self, row: tuple[Any, ...], timeout: float) -> tuple[Any, ...]:
         loaded = tuple(

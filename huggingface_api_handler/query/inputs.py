@@ -173,6 +173,14 @@ def column_names(task: Task, model: ModelSettings) -> list[str | None]:
     return [name if isinstance(name, str) else None for name in named]
 
 
+def read_columns(task: Task, model: ModelSettings) -> list[str]:
+    """Return the columns that the model reads, those of ``prompt_template`` included."""
+    named = [name for column in model.columns.values() for name in ([column] if isinstance(column, str) else column)]
+    if model.prompt_template and any(one.template for one in task.inputs):
+        named += parse_template(model.prompt_template).columns
+    return named
+
+
 def _is_the_rows_own(one: Input, model: ModelSettings) -> bool:
     """Whether an input's values come from the row, not from an argument that is the same for all."""
     return one.argument in model.columns or (one.template and model.prompt_template is not None)
@@ -370,7 +378,7 @@ def key_maker(model: ModelSettings, engine: EngineSettings, caller: Caller) -> C
         "base_url": model.base_url or engine.base_url,
         "token": _server_token(engine, caller) if model.token is None else None,
         "endpoint": model.endpoint,
-        "values": {name: value for name, value in model.values.items() if name not in _PACKING},
+        "values": {name: value for name, value in model.arguments().values.items() if name not in _PACKING},
         "parameters": dict(model.parameters),
         "options": dict(model.options),
         "facts": [model.facts.pipeline_tag, model.facts.mask_token, list(model.facts.tags), dict(model.facts.id2label)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from ..errors import InputError
 from ..protocols.detect import Answered, Endpoint
 from ..scheduling.batches import Item
 from ..scheduling.results import RowResult
-from ..tasks.packing import packed_arguments, packed_prompt, row_ids, text_answer, unpacked
+from ..tasks.packing import packed_arguments, packed_prompt, row_ids, unpacked
 from ..tasks.task import Answer, Arguments, Scalar
 
 #: Characters of the rows of one request: about 8,000 tokens, which all models of today accept.
@@ -25,7 +26,6 @@ LEAST_AUDITED = 20
 
 #: The cell of a row that has no template.
 _TEXT = "text"
-_TEXT_SCHEMA = {"type": "string"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,13 @@ class Packing:
         rows: that share one, at most.
         audit: share of the rows that are sent alone as well.
         agreement: share of those whose two answers must agree.
+        typed: answers are objects of ``output_schema``.
     """
 
     rows: int
     audit: float
     agreement: float
+    typed: bool = False
 
     @classmethod
     def of(cls, model: ModelSettings) -> Packing | None:
@@ -49,7 +51,8 @@ class Packing:
         rows = values.get("rows_per_request", 1)
         if rows <= 1:
             return None
-        return cls(rows, values.get("audit", 0.0), values.get("audit_agreement", AUDIT_AGREEMENT.default))
+        agreement = values.get("audit_agreement", AUDIT_AGREEMENT.default)
+        return cls(rows, values.get("audit", 0.0), agreement, typed="output_schema" in values)
 
     def items(self, items: Sequence[Item], audited: Audit | None) -> list[Item]:
         """Return what is to be sent: the audited rows alone, then the rows of shared prompts, audited ones first.
@@ -86,13 +89,13 @@ def ask(
         HuggingFaceError: what went wrong, with the service's reason.
     """
     ids = row_ids([item.key for item in items])
-    prompt = packed_prompt(ids, [_cells(item.payload) for item in items], _instruction(items[0].payload))
+    prompt = packed_prompt(ids, [_cells(item.payload) for item in items], _instruction(items[0].payload), arguments)
     try:
-        found = endpoint.ask([(prompt, None)], packed_arguments(arguments, len(items), _TEXT_SCHEMA), timeout)
+        found = endpoint.ask([(prompt, None)], packed_arguments(arguments, len(items)), timeout)
     except InputError as error:
         error.divisible = True  # what it says of the prompt may be true of one row
         raise
-    return unpacked(found.answers[0], ids, text_answer), found
+    return unpacked(found.answers[0], ids, arguments), found
 
 
 def _cells(payload: tuple[Any, ...]) -> dict[str, str]:
@@ -129,6 +132,7 @@ class Audit:
     """
 
     def __init__(self, packing: Packing, items: Iterable[Item]) -> None:
+        self._typed = packing.typed
         self.lock = threading.Lock()
         self.audited = 0
         self.agreed = 0
@@ -158,7 +162,7 @@ class Audit:
             return True
         if result.error is None and other.error is None:
             self.audited += 1
-            self.agreed += agree(result.value, other.value)
+            self.agreed += agree(result.value, other.value, typed=self._typed)
             return item.group is not None
         return result.error is None
 
@@ -168,8 +172,14 @@ def _chance(key: str) -> float:
     return int.from_bytes(blake2b(key.encode(), digest_size=8, person=b"audit").digest(), "big") / 2**64
 
 
-def agree(one: Scalar, other: Scalar) -> bool:
-    """Say whether two answers are the same but for white space, capitals and the signs around them."""
+def agree(one: Scalar, other: Scalar, *, typed: bool = False) -> bool:
+    """Say whether two answers are the same but for white space, capitals and the signs around them.
+
+    Args:
+        typed: they are JSON objects, all of whose fields must agree.
+    """
+    if typed:
+        return bool(_normalized(json.loads(str(one))) == _normalized(json.loads(str(other))))
     return bool(_normalized(one) == _normalized(other))
 
 
@@ -178,6 +188,10 @@ _AROUND = " .,;:!?…\"'`*()[]{}«»„“”‘’"
 
 
 def _normalized(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _normalized(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_normalized(part) for part in value]
     if not isinstance(value, str):
         return value
     text = " ".join(value.casefold().split())

@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..arguments import EngineSettings, ModelSettings
 from ..cache import Cache, NoCache
-from ..errors import HuggingFaceError, NotAttempted, SettingsError
+from ..errors import HuggingFaceError, NotAttempted, SettingsError, Stopped
 from ..media import loading
 from ..net.transport import Transport
 from ..net.url_policy import TokenOf, UrlPolicy
@@ -28,17 +28,20 @@ from ..protocols.detect import Endpoint
 from ..protocols.providers import provider_api
 from ..scheduling.batches import Item
 from ..scheduling.retry import RetryPolicy
-from ..scheduling.worker_pool import Limits, RowResult, WorkerPool
+from ..scheduling.worker_pool import Limits, RowResult, Summary, WorkerPool
 from ..tasks import TASKS
+from ..tasks.output_schema import OutputSchema
 from ..tasks.task import Task
 from . import cells as cell_values
 from .advice import Adviser
 from .cells import HOST_COLUMNS
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
-from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker
+from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker, read_columns
 from .metrics import query_metrics
 from .packing import MAX_CHARACTERS, Audit, Packing
 from .runtime import Runtime
+from .stopping import Statement, StopSignal
+from .typed_columns import check_names, dtype_of, is_readable
 from .usage import counters
 
 log = logging.getLogger(__name__)
@@ -55,6 +58,7 @@ class Prediction:
         runtime: connections and what the process has learned of services.
         store: the cache, with counters and runs.
         retry: waits between retries; by default those of ``RetryPolicy``.
+        statement: what the host knows about the statement that the query belongs to.
         conditions: names that WHERE compares with ``=``; ``None``: not known.
     """
 
@@ -64,6 +68,7 @@ class Prediction:
     runtime: Runtime
     store: Cache
     retry: RetryPolicy | None = None
+    statement: Statement = field(default_factory=Statement)
     conditions: Sequence[str] | None = None
 
     def run(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -73,6 +78,9 @@ class Prediction:
             HuggingFaceError: with ``on_error = 'raise'``, the first error that retries cannot fix.
         """
         task = TASKS[self.model.task]
+        StopSignal(self.store, self.statement).refuse_partition()
+        if self._schema is not None:
+            check_names(self._schema, read_columns(task, self.model), self.caller.target)
         self._refuse_filters(frame)
         each = not self.model.execution.use_cache and task.samples(self.model.arguments())
         if len(frame):
@@ -80,11 +88,20 @@ class Prediction:
         else:  # MindsDB drops the columns of an empty frame
             inputs = DistinctInputs.of_no_rows()
         if self.model.execution.dry_run:
-            return self._plan(frame, task, inputs)
+            return self._plan(frame, inputs)
         results = self._results(task, inputs)
-        if self.model.execution.on_error == "raise":
+        if self.model.execution.on_error == "raise" or self._is_stopped_partition(results):
             self._raise_first(inputs, results)
         return self._frame_of(frame, task, inputs, results)
+
+    @property
+    def _schema(self) -> OutputSchema | None:
+        return self.model.output_schema
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        """The names of the columns of ``output_schema``."""
+        return self._schema.names if self._schema else ()
 
     def _refuse_filters(self, frame: pd.DataFrame) -> None:
         """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
@@ -95,14 +112,14 @@ class Prediction:
         seldom is the same in every row and column.
         """
         columns = [cell_values.unquoted(str(name)).lower() for name in frame.columns]
-        read = {str(name).lower() for name in column_names(TASKS[self.model.task], self.model)}
+        read = {name.lower() for name in read_columns(TASKS[self.model.task], self.model)}
+        filled = [name for name in (*self.caller.output_columns, *self._fields) if name not in read]
         if self.conditions is not None:
-            filled = set(self.caller.output_columns) - read
             condition = next((str(name) for name in self.conditions if str(name).lower() in filled), None)
             if condition is not None:
                 raise equals_on_an_output(condition, alone=False)
             return
-        ours = [name for name in self.caller.output_columns if name not in read and columns.count(name) == 1]
+        ours = [name for name in filled if columns.count(name) == 1]
         start = max((place for place, name in enumerate(columns) if name in HOST_COLUMNS), default=-1) + 1
         if start:
             # The target itself may be another model's, which feeds this one.
@@ -127,7 +144,7 @@ class Prediction:
         missing: list[Item] = []
         for item in inputs.items:
             found = unpack(cached[item.key]) if item.key in cached else None
-            if found is None:
+            if found is None or not is_readable(self._schema, found[0]):
                 missing.append(item)
             else:
                 value, explain, meta = found
@@ -190,21 +207,32 @@ class Prediction:
         if packing is not None:
             limits = replace(limits, max_batch_size=packing.rows, max_batch_bytes=MAX_CHARACTERS, fill_batches=True)
         collector.begin()
-        state = "failed"
-        try:
-            reserve = partial(self.store.reserve_requests, rate)
-            states = [self.runtime.service_state((*service, self.caller.tenant)) for service in services]
-            pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve)
-            stop = execution.on_error == "raise"
-            sends = [usage.timed(executor) for executor in executors]
-            summary = pool.run(missing, sends, collector.deliver, stop_on_error=stop, began=began)
-            state = "stopped" if summary.stopped or collector.done < collector.total else "done"
-            self._advise(results, token)
+
+        def finished(summary: Summary) -> None:
             usage.add(counters(summary))
             if audit is not None:
                 self._report(audit, usage)
-        finally:
-            collector.end(state)
+            collector.end("stopped" if summary.stopped or collector.done < collector.total else "done")
+
+        reserve = partial(self.store.reserve_requests, rate)
+        states = [self.runtime.service_state((*service, self.caller.tenant)) for service in services]
+        pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve)
+        sends = [usage.timed(executor) for executor in executors]
+        signal = StopSignal(self.store, self.statement, collector.run)
+        stop = execution.on_error == "raise"
+        try:
+            with signal.watched(pool.stop):
+                summary = pool.run(
+                    missing, sends, collector.deliver, stop_on_error=stop, began=began, finished=finished
+                )
+        except BaseException:
+            collector.end("failed")
+            raise
+        if isinstance(summary.stopped, Stopped):  # some requests may not have returned: their answers come too late
+            for item in missing:
+                if results[item.index] is None:
+                    results[item.index] = RowResult(error=summary.stopped, attempts=1, item=item)
+        self._advise(results, token)
 
     def _report(self, audit: Audit, usage: UsageCounters) -> None:
         """Count what the audit found, and log it."""
@@ -242,6 +270,12 @@ class Prediction:
 
     # Errors
 
+    def _is_stopped_partition(self, results: Sequence[RowResult | None]) -> bool:
+        """Whether this is a partition that was stopped: the host would start the next one if it returned rows."""
+        return bool(self.statement.names) and any(
+            result is not None and isinstance(result.error, Stopped) for result in results
+        )
+
     def _raise_first(self, inputs: DistinctInputs, results: Sequence[RowResult | None]) -> None:
         errors = dict(inputs.refused)
         for item, result in zip(inputs.items, results, strict=True):
@@ -276,7 +310,7 @@ class Prediction:
 
     # The result
 
-    def _plan(self, frame: pd.DataFrame, task: Task, inputs: DistinctInputs) -> pd.DataFrame:
+    def _plan(self, frame: pd.DataFrame, inputs: DistinctInputs) -> pd.DataFrame:
         cached = self._cached(inputs)
         source = ["cache" if item.key in cached else "request" for item in inputs.items]
         seen: set[int] = set()
@@ -291,16 +325,16 @@ class Prediction:
             else:
                 seen.add(place)
                 plan.append(source[place])
-        columns: dict[str, list[Any]] = {name: [None] * len(plan) for name in self._columns(task)}
+        columns: dict[str, list[Any]] = {name: [None] * len(plan) for name in self.columns()}
         if self.model.execution.on_error == "null":
             columns[f"{self.caller.target}_retryable"] = [False] * len(plan)
         columns[f"{self.caller.target}_plan"] = plan
         return pd.DataFrame(columns, index=frame.index, dtype=object)
 
-    def _columns(self, task: Task) -> list[str]:
+    def columns(self) -> list[str]:
         """Return the names of the prediction columns; a dry run has them too, so that the same query can be tried."""
-        target, execution = self.caller.target, self.model.execution
-        names = [target]
+        task, target, execution = TASKS[self.model.task], self.caller.target, self.model.execution
+        names = [target, *self._fields]
         if task.explain:
             names.append(f"{target}_explain")
         if execution.on_error == "null":
@@ -315,8 +349,11 @@ class Prediction:
         execution = self.model.execution
         by_item = [self._finished(item, result) for item, result in zip(inputs.items, results, strict=True)]
         explained = [self._explained(task, result) for result in by_item]
+        schema, fields = self._schema, self._fields
+        nothing: list[Any] = [None] * len(fields)
+        typed = [schema.cells(result.value) if schema and not result.error else nothing for result in by_item]
         target = self.caller.target
-        columns: dict[str, list[Any]] = {name: [] for name in self._columns(task)}
+        columns: dict[str, list[Any]] = {name: [] for name in self.columns()}
         seen_in_meta: set[int] = set()
         for row, place in enumerate(inputs.row_to_item):
             if place >= 0:
@@ -324,6 +361,8 @@ class Prediction:
             else:
                 result = RowResult(error=inputs.refused.get(row), source="null")
             columns[target].append(result.value)
+            for name, cell in zip(fields, typed[place] if place >= 0 else nothing, strict=True):
+                columns[name].append(cell)
             if task.explain:
                 columns[f"{target}_explain"].append(explained[place] if place >= 0 else None)
             if execution.on_error == "null":
@@ -335,8 +374,11 @@ class Prediction:
                 if place >= 0:
                     seen_in_meta.add(place)
                 columns[f"{target}_meta"].append(self._meta(result, source))
+        dtypes = {name: _dtype(values) for name, values in columns.items()}
+        if schema:
+            dtypes.update({name: dtype_of(schema, place, columns[name]) for place, name in enumerate(fields)})
         return pd.DataFrame(
-            {name: pd.Series(values, index=frame.index, dtype=_dtype(values)) for name, values in columns.items()},
+            {name: pd.Series(values, index=frame.index, dtype=dtypes[name]) for name, values in columns.items()},
             index=frame.index,
         )
 

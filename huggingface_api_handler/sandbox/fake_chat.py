@@ -47,14 +47,18 @@ def _images_of(message: Mapping[str, Any]) -> int:
 
 
 def _schema(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the JSON schema that an answer must fit, from ``response_format`` or out of the messages."""
+    """Return the JSON schema that an answer must fit, from ``response_format`` or out of the messages.
+
+    Without ``response_format`` only the system message can ask for JSON.
+    """
     wanted = body.get("response_format")
+    messages = [one for one in body.get("messages") or () if isinstance(one, Mapping)]
     if not isinstance(wanted, Mapping):
-        return None
+        wanted, messages = {}, [one for one in messages if one.get("role") == "system"]
     schema = (wanted.get("json_schema") or {}).get("schema") or wanted.get("value") or wanted.get("schema")
     if isinstance(schema, Mapping):
         return schema
-    return next((one for one in _objects_in(_prompt(body)) if "properties" in one), None)
+    return next((one for one in _objects_in(_prompt({"messages": messages})) if "properties" in one), None)
 
 
 def _prompt(body: Mapping[str, Any]) -> str:
@@ -115,12 +119,16 @@ def _of_schema(schema: Mapping[str, Any], text: str) -> Any:
 
 
 def choose(options: Sequence[Any], text: str) -> Any:
-    """Return one of the options for a text: by its mood if the options have moods, else at random by the text."""
+    """Return one of the options for a text: by its mood if the options have moods, else at random by the text.
+
+    Null is chosen for a text without a mood alone.
+    """
     moods = [_mood(words(str(option))) for option in options]
     if max(moods) > 0 > min(moods):
         named = {word for option in options for word in words(str(option))}
         mood = _mood([word for word in words(text) if word not in named])
         return options[moods.index(max(moods) if mood > 0 else min(moods) if mood < 0 or 0 not in moods else 0)]
+    options = [one for one in options if one is not None] or options
     return options[zlib.crc32(text.encode("utf-8", "replace")) % len(options)]
 
 
@@ -130,7 +138,8 @@ def _mood(found: Sequence[str]) -> int:
 
 
 def _packed_content(body: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    entry = _answers_schema(_schema(body)) or {}
+    described = (_schema(body), *_objects_in(_prompt(body)))
+    entry = next(filter(None, map(_answers_schema, described)), {})
     schema = (entry.get("properties") or {}).get("answer") or {}
     is_text = schema.get("type", "string") == "string" and not schema.get("enum")
     answers = []
@@ -147,8 +156,8 @@ def _content(body: Mapping[str, Any]) -> str:
     message = body["messages"][-1]
     text, images = _text_of(message), _images_of(message)
     wanted = body.get("response_format") or {}
-    if str(wanted.get("type", "")).startswith("json"):
-        schema = _schema(body)
+    schema = _schema(body)
+    if schema or str(wanted.get("type", "")).startswith("json"):
         return json.dumps(_of_schema(schema, text) if schema else {"said": text}, ensure_ascii=False)
     return f"You said: {text}" + (f" (with {images} image)" if images else "")
 

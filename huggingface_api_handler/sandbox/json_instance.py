@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 from .fake_text import words
@@ -21,6 +23,11 @@ def instance(schema: Mapping[str, Any], text: str, choose: Callable[[Sequence[An
     return _Maker(schema, text, choose).value(schema, "", 0)
 
 
+def _may_be_null(schema: Mapping[str, Any]) -> bool:
+    kind = schema.get("type")
+    return isinstance(kind, list) and "null" in kind
+
+
 @dataclass(frozen=True)
 class _Maker:
     root: Mapping[str, Any]
@@ -29,7 +36,7 @@ class _Maker:
 
     def value(self, schema: Any, name: str, depth: int) -> Any:
         schema = self._resolved(schema)
-        if depth > _MAX_DEPTH:
+        if depth > _MAX_DEPTH or (_may_be_null(schema) and self._is_denied(name)):
             return None
         if "const" in schema:
             return schema["const"]
@@ -45,6 +52,11 @@ class _Maker:
             "boolean": self._boolean,
         }.get(kind)
         return made(schema, name, depth) if made else None
+
+    def _is_denied(self, name: str) -> bool:
+        """Say whether the text says that it does not have a property: "no stars"."""
+        told = name.rpartition(".")[2].replace("_", " ")
+        return bool(told) and re.search(rf"\bno {re.escape(told)}\b", self.text, re.I) is not None
 
     def _resolved(self, schema: Any) -> Mapping[str, Any]:
         """Return a schema without references, and of alternatives the first that is not null."""
@@ -82,6 +94,9 @@ class _Maker:
         return [self.value(schema.get("items"), f"{name}[{index}]", depth + 1) for index in range(count)]
 
     def _string(self, schema: Mapping[str, Any], name: str, depth: int) -> Any:
+        if schema.get("format") in ("date", "date-time"):
+            day = date(2025, 1, 1) + timedelta(days=self._chance(name) % 365)
+            return f"{day.isoformat()}T09:30:00" if schema["format"] == "date-time" else day.isoformat()
         # Long words say most of what a text is about.
         told = sorted(words(self.text) or ["nothing"], key=len, reverse=True)[:4]
         found = told[self._chance(name) % len(told)].ljust(int(schema.get("minLength", 0)), ".")

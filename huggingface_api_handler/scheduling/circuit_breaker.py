@@ -10,7 +10,8 @@ class CircuitBreaker:
     """A circuit breaker with a count-based window, as in resilience4j.
 
     - Closed: requests pass. When half of the last requests failed, it opens.
-    - Open: no request for a pause, twice as long each time, until a whole window of requests has succeeded.
+    - Open: no request for a pause, twice as long each time, until a whole window of requests has succeeded. It is at
+      least as long as the failed request took, so that a service that hangs is not tried half of the time.
     - Half-open: after the pause, one trial request. If it succeeds, the breaker closes; else it opens again.
 
     Source: M. Nygard, "Release It!", 2007. Only failures of the service itself count: overloads, broken connections
@@ -68,10 +69,10 @@ class CircuitBreaker:
             self._failures.extend([True] * (self.TIMEOUT if is_timeout else 1))
             if len(self._failures) >= self.LEAST and sum(self._failures) >= self.SHARE * len(self._failures):
                 self._opened_at = now
-                self._open(now)
+                self._open(started, now)
         elif started >= self._trial_at:
-            self._open(now)
+            self._open(started, now)
 
-    def _open(self, now: float) -> None:
-        self._trial_at, self._is_trying = now + self._pause, False
+    def _open(self, started: float, now: float) -> None:
+        self._trial_at, self._is_trying = now + max(self._pause, now - started), False
         self._pause = min(2.0 * self._pause, self.LONGEST)

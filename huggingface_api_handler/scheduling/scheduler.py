@@ -21,6 +21,7 @@ from ..errors import (
     NotAttempted,
     RateLimited,
     ServiceTimeout,
+    Stopped,
     Unavailable,
 )
 from .batches import Batch, Item, Parent, Queue
@@ -178,8 +179,7 @@ class Scheduler:
         if batch.first_sent is None:
             batch.first_sent = now
         self._in_flight.add(batch)
-        service.in_flight += 1
-        batch.in_flight = service.in_flight
+        batch.in_flight = service.sent(now)
         summary.workers = max(summary.workers, len(self._in_flight))
         self._tried_alone = self._tried_alone or len(batch) == 1
 
@@ -192,7 +192,7 @@ class Scheduler:
             return self.failed(
                 batch, InvalidAnswer(f"{size} inputs were sent and {len(answers)} answers came back"), now
             )
-        self._returned(batch, sent, sent.requests)
+        self._returned(batch, sent, now, sent.requests)
         if sent.max_batch_size is not None:
             self._most = min(self._most, sent.max_batch_size)
         seconds = now - batch.started
@@ -220,7 +220,7 @@ class Scheduler:
 
     def failed(self, batch: Batch, error: HuggingFaceError, now: float) -> list[RowResult]:
         """Report that the request of ``batch`` ended in ``error``."""
-        self._returned(batch, None, error.requests)
+        self._returned(batch, None, now, error.requests)
         self._observe_failure(batch, error, now)
         cut_short = isinstance(error, ServiceTimeout) and batch.started + self.limits.timeout > self._deadline
         if cut_short and error.retryable:  # by the query's own deadline; paid work that has begun says so itself
@@ -229,7 +229,7 @@ class Scheduler:
 
     def crashed(self, batch: Batch, exception: BaseException, now: float) -> list[RowResult]:
         """Report that sending ``batch`` raised an exception that is no error of a service. The run ends."""
-        self._returned(batch, None)
+        self._returned(batch, None, now)
         self._services.of(batch).state.breaker.failed(batch.started, now)
         self.stop(exception)
         return self._finish(self._fail(batch, _not_attempted(exception), now), now)
@@ -243,9 +243,9 @@ class Scheduler:
         """Return the results of what waits, if nothing more may be sent."""
         return self._finish([], now)
 
-    def _returned(self, batch: Batch, sent: BatchResult | None, requests: int = 1) -> None:
+    def _returned(self, batch: Batch, sent: BatchResult | None, now: float, requests: int = 1) -> None:
         self._in_flight.remove(batch)
-        self._services.of(batch).in_flight -= 1
+        self._services.of(batch).returned(now)
         more = requests - 1
         self.summary.requests += more
         self.summary.retries += more
@@ -314,7 +314,7 @@ class Scheduler:
         batch.failures += 1
         batch.error = error
         if self.stopped:
-            return self._fail(batch, error, now)
+            return self._fail(batch, self._final(error), now)
         if self._pass_on(batch, error, now):
             return []
         known = self._evidence(batch, error)
@@ -469,9 +469,16 @@ class Scheduler:
             advice="Run the query again, or raise deadline",
         )
 
+    def _final(self, last: HuggingFaceError) -> HuggingFaceError:
+        """Return the error of rows whose last request failed with ``last`` after the run had stopped."""
+        stopped = self.summary.stopped
+        return _chain(stopped.with_facts(), last) if isinstance(stopped, Stopped) and last.retryable else last
+
     def _reason(self, now: float) -> HuggingFaceError | None:
         """Why nothing more may be sent, if so."""
         stopped = self.summary.stopped
+        if isinstance(stopped, Stopped):
+            return stopped.with_facts()
         if stopped is not None:
             return _not_attempted(stopped)
         if now >= self._deadline:

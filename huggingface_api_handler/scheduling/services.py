@@ -20,7 +20,11 @@ class Service:
         in_flight: requests of the run that are under way there.
         has_answered: whether it has answered a row of the run.
         last_success: when it last answered a request of the run.
+        last_return: when a request to it last returned, or was sent while none was under way.
     """
+
+    #: Seconds for which requests wait for a service that returns nothing, at least.
+    PATIENCE = 10.0
 
     def __init__(self, number: int, state: ServiceState, limits: Limits) -> None:
         self.number = number
@@ -28,7 +32,7 @@ class Service:
         self.sizer = BatchSizer(limits, state.latency, state.batch_size)
         self.in_flight = 0
         self.has_answered = False
-        self.last_success = -math.inf
+        self.last_success = self.last_return = -math.inf
         self._max_concurrency = limits.max_concurrency
 
     @property
@@ -40,10 +44,23 @@ class Service:
         """When it may be sent a request; infinity: not before one has returned."""
         return math.inf if self.in_flight >= self.limit else self._blocked_until(now, heeds_breaker)
 
-    def is_busy(self, now: float) -> bool:
-        """Whether it only has as many requests under way as it takes, and nothing is wrong with it."""
-        has_failures = self.state.breaker.has_failures
-        return self.in_flight >= self.limit and not has_failures and self._blocked_until(now, True) <= now
+    def sent(self, now: float) -> int:
+        """A request is sent to it; return how many are under way."""
+        if not self.in_flight:
+            self.last_return = now
+        self.in_flight += 1
+        return self.in_flight
+
+    def returned(self, now: float) -> None:
+        """A request to it has returned."""
+        self.in_flight -= 1
+        self.last_return = now
+
+    def busy_until(self, now: float) -> float:
+        """Until when others are not to be asked, since it only has as many requests under way as it takes."""
+        if self.in_flight < self.limit or self.state.breaker.has_failures or self._blocked_until(now, True) > now:
+            return -math.inf
+        return self.last_return + max(self.PATIENCE, 4.0 * self.state.latency.recent)
 
     def _blocked_until(self, now: float, heeds_breaker: bool) -> float:
         state = self.state
@@ -55,8 +72,9 @@ class Services:
     """The services of a run in order of preference.
 
     A request goes to the first service that is ready. A service that is paused, loading, limited in its rate, failing
-    or left alone by its circuit breaker is passed over; for one that only is busy, requests wait. If all breakers are
-    open, none is heeded (the panic threshold of Envoy): so one service works as if it had no breaker.
+    or left alone by its circuit breaker is passed over; for one that only is busy, requests wait while it returns
+    others. If all breakers are open, none is heeded (the panic threshold of Envoy): so one service works as if it had
+    no breaker.
     """
 
     def __init__(self, states: Sequence[ServiceState], limits: Limits) -> None:
@@ -74,15 +92,20 @@ class Services:
 
     def choose(self, queue: Queue, now: float) -> tuple[Service, bool] | float:
         """Return who takes the next request and whether only one that was passed on, or when to ask again."""
-        heeds_breakers = not all(service.state.breaker.is_open for service in self._in_use)
+        several = len(self._in_use) > 1
+        heeds_breakers = several and not all(service.state.breaker.is_open for service in self._in_use)
         at, only_passed_on = math.inf, False
         for service in self._in_use:
             ready = queue.due(now, service.number, only_passed_on=only_passed_on)
             due = max(ready, service.due(now, heeds_breaker=heeds_breakers))
             if due <= now:
                 return service, only_passed_on
+            if not several:
+                return due
+            busy_until = service.busy_until(now)
             at = min(at, due)
-            only_passed_on = only_passed_on or service.is_busy(now)
+            if busy_until > now and not only_passed_on:
+                at, only_passed_on = min(at, busy_until), True
         return at
 
     def is_last(self, batch: Batch) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import random as _random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from ..errors import HuggingFaceError
 from .batches import Batch, Item
@@ -14,6 +16,8 @@ from .retry import RetryPolicy
 from .scheduler import Scheduler
 from .service_state import ServiceState
 from .token_bucket import Reservation
+
+log = logging.getLogger(__name__)
 
 __all__ = [
     "WorkerPool",
@@ -30,6 +34,7 @@ __all__ = [
 Send = Callable[[Sequence[Item], float], BatchResult]
 Deliver = Callable[[list[RowResult]], None]
 Reserve = Callable[[float, int], "float | None"]
+Finished = Callable[[Summary], None]
 
 
 class WorkerPool:
@@ -66,6 +71,16 @@ class WorkerPool:
         self._sleep = sleep
         self._random = random
         self._reserve = reserve
+        self._runs: set[_Run] = set()
+
+    def stop(self, cause: HuggingFaceError, grace: float) -> None:
+        """Send nothing more in the runs of this pool. Returns when they have ended, or after ``grace`` seconds.
+
+        A run whose requests have not returned by then ends without them. They are not aborted, since they may be
+        billed: what they return is delivered when it arrives.
+        """
+        for run in list(self._runs):
+            run.stop(cause, grace)
 
     def run(
         self,
@@ -75,6 +90,7 @@ class WorkerPool:
         *,
         stop_on_error: bool = False,
         began: float | None = None,
+        finished: Finished | None = None,
     ) -> Summary:
         """Send all ``items`` and deliver the result of each, exactly once.
 
@@ -86,6 +102,8 @@ class WorkerPool:
                 threads at once.
             stop_on_error: send nothing more after the first error that retries cannot fix.
             began: when the query began, by the clock: its deadline counts from there; default: now.
+            finished: takes the final counts, unless an exception is raised: before this method returns, or, if
+                ``stop`` left requests behind, from another thread when the last of them has returned.
 
         Returns:
             the counts of the run; ``stopped`` says whether and why it ended early.
@@ -106,7 +124,16 @@ class WorkerPool:
                 shared=self._reserve is not None,
             )
         sends = [send] if callable(send) else send
-        return _Run(scheduler, sends, deliver, self._clock, self._sleep, self._reserve).wait()
+        run = _Run(scheduler, sends, deliver, self._clock, self._sleep, self._reserve)
+        self._runs.add(run)
+        try:
+            return run.wait(finished or _ignore)
+        finally:
+            self._runs.discard(run)
+
+
+def _ignore(summary: Summary) -> None:
+    """Do nothing with the counts of a run."""
 
 
 class _Run:
@@ -134,6 +161,9 @@ class _Run:
         self._lock = scheduler.lock
         self._woken = threading.Condition(self._lock)
         self._ended = threading.Event()
+        self._released = threading.Event()
+        self._left_behind = False
+        self._finished: Finished = _ignore
         self._workers: list[threading.Thread] = []
         self._idle = 0
         self._has_timer = False
@@ -141,30 +171,48 @@ class _Run:
         self._exception: BaseException | None = None
         self._aborted = False
 
-    def wait(self) -> Summary:
-        """Start the first worker, wait until all have ended, and return the counts."""
+    def stop(self, cause: HuggingFaceError, grace: float) -> None:
+        """Send nothing more; after ``grace`` seconds, end without the requests that have not returned."""
+        self._give_up(cause)
+        if self._ended.wait(grace):
+            return
+        with self._lock:
+            self._left_behind = bool(self._running)
+        self._released.set()
+
+    def _give_up(self, cause: BaseException) -> None:
+        with self._lock:
+            self._scheduler.stop(cause)
+            rest = self._scheduler.sweep(self._clock())
+            self._woken.notify_all()
+        self._hand_over(rest)
+
+    def wait(self, finished: Finished) -> Summary:
+        """Start the first worker, wait until all have ended or are left behind, and return the counts."""
         scheduler = self._scheduler
+        self._finished = finished
         if scheduler.done:
+            finished(scheduler.summary)
             return scheduler.summary
         interrupt: BaseException | None = None
         with self._lock:
             self._start_worker()
         try:
-            self._ended.wait()
+            self._released.wait()
         except BaseException as exception:  # an interrupt of the waiting thread: end in good order, then pass it on
             interrupt = exception
-            with self._lock:
-                scheduler.stop(exception)
-                rest = scheduler.sweep(self._clock())
-                self._woken.notify_all()
-            self._hand_over(rest)
+            self._give_up(exception)
             self._ended.wait()
+        with self._lock:
+            if self._left_behind and interrupt is None:
+                return replace(scheduler.summary)
         for worker in self._workers:
             worker.join()
         if interrupt is not None:
             raise interrupt
         if self._exception is not None:
             raise self._exception
+        finished(scheduler.summary)
         return scheduler.summary
 
     def _start_worker(self) -> None:
@@ -192,8 +240,15 @@ class _Run:
         finally:
             with self._lock:
                 self._running -= 1
-                if not self._running:
+                is_last = not self._running
+                left_behind = self._left_behind
+                if is_last:
                     self._ended.set()
+                    self._released.set()
+            if is_last and left_behind:
+                if self._exception is not None:
+                    log.error("a request that a stopped query left behind failed", exc_info=self._exception)
+                self._finished(self._scheduler.summary)
 
     def _stop(self, exception: BaseException) -> None:
         if self._exception is None:

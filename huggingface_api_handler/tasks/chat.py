@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from ..errors import InvalidAnswer, InvalidInput, SettingsError, Unavailable
+from ..errors import InvalidAnswer, InvalidInput, SettingsError, Unavailable, one_line
+from .output_schema import NotValid, OutputSchema, output_schema
 from .reasoning import separate
 from .shapes import (
     carried,
@@ -70,7 +71,9 @@ def _usage(value: Any) -> dict[str, Any]:
 
 
 def wants_json(args: Arguments) -> bool:
-    """Say whether ``response_format`` asks for JSON."""
+    """Say whether the user's ``response_format`` asks for JSON; where the answer has a schema it is not the user's."""
+    if "output_schema" in args.values or args.json_schema is not None:
+        return False
     wanted = args.parameters.get("response_format")
     return isinstance(wanted, Mapping) and str(wanted.get("type", "")).startswith("json")
 
@@ -95,6 +98,64 @@ def _no_json(finish_reason: str | None) -> InvalidAnswer:
         + ("JSON that was cut at the token limit" if cut else "no valid JSON"),
         advice="Raise max_tokens" if cut else "Say in the prompt which JSON is wanted, or choose another model",
     )
+
+
+def typed_text(content: str | None, explain: Mapping[str, Any], schema: OutputSchema) -> str:
+    """Return the content of a message as JSON text that fits a schema.
+
+    The object may be in a code fence or in prose: it reaches from the first brace to the last, so there is only one.
+
+    Raises:
+        InvalidAnswer: with ``misfit``, if another answer may fit.
+    """
+    if "refusal" in explain:
+        raise InvalidAnswer(
+            f"the model refused to answer: {one_line(explain['refusal'], 200)}",
+            advice="Change this row's text, or choose another model",
+            divisible=False,
+        )
+    said = content or ""
+    try:
+        return dumps(schema.validated(one_object(said)))
+    except NotValid as fault:
+        if explain.get("finish_reason") == "length":
+            raise InvalidAnswer(
+                "the answer was cut at the token limit, so it does not fit output_schema",
+                advice="Raise max_tokens",
+                divisible=False,
+            ) from fault
+        error = InvalidAnswer(
+            f"the answer does not fit output_schema: {fault}",
+            advice="Describe the fields in output_schema, give examples, or choose another model",
+            retryable=True,
+            divisible=False,
+        )
+        error.misfit = said, str(fault)
+        raise error from fault
+
+
+def one_object(content: str) -> Any:
+    """Return the one JSON object in a text: it reaches from the first brace to the last.
+
+    Raises:
+        NotValid: with what is wrong.
+    """
+    start, end = content.find("{"), content.rfind("}") + 1
+    if start < 0 or end <= start:
+        raise NotValid("there is no JSON object in it")
+    try:
+        return json.loads(content[start:end], parse_constant=_no_constant, object_pairs_hook=_without_doubles)
+    except NotValid:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise NotValid("it is not one valid JSON object") from error
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise NotValid("a field occurs twice in it")
+    return found
 
 
 def _no_constant(name: str) -> Any:
@@ -192,6 +253,9 @@ def chat_answer(answer: Any, args: Arguments) -> Answer:
         _refuse_empty(content, explain, found.get("usage"), args)
     if wants_json(args) and content is not None and "tool_calls" not in explain:
         content = json_text(content, reason)
+    schema = output_schema(args)
+    if schema is not None:
+        content = typed_text(content, explain, schema)
     return Answer(content, explain, tokens=whole(explain.get("usage", {}).get("total_tokens")))
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from . import samples
-from .media import Media
+from .media import Media, decode_base64, is_data_uri, parse_data_uri
 from .shapes import (
     Decoder,
     carried,
@@ -49,25 +46,20 @@ def sniffed(data: bytes) -> str | None:
         return None
 
 
-def from_base64(value: str) -> bytes | None:
-    """Return what base64 text holds, or ``None`` where it is none."""
-    try:
-        return base64.b64decode("".join(value.split()), validate=True) or None
-    except (binascii.Error, ValueError):
-        return None
-
-
 def from_text(value: str, kind: str) -> Media | None:
     """Return the medium in a ``data:`` URI or base64 text, if its bytes are of ``kind``: image, audio or video."""
     declared = None
-    if value[:5].lower() == "data:":
-        head, comma, body = value[5:].partition(",")
-        if not comma:
+    if is_data_uri(value):
+        uri = parse_data_uri(value)
+        if uri is None:
             return None
-        declared = head.partition(";")[0].strip().lower()
-        data = from_base64(body) if head.lower().endswith(";base64") else unquote_to_bytes(body)
+        declared = uri.type
+        try:
+            data: bytes | None = uri.decode()
+        except ValueError:
+            return None
     else:
-        data = from_base64(value)
+        data = decode_base64(value)
     if not data:
         return None
     seen = sniffed(data) or declared

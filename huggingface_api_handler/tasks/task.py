@@ -121,12 +121,16 @@ class Arguments:
         parameters: fields of the request's ``parameters``.
         options: fields of the request's ``options``.
         model: what is known of the model.
+        misfit: a chat's last answer to the row, which does not fit ``output_schema``, and why.
+        json_schema: the schema of a chat's answer, where that is not ``output_schema``'s: of several rows.
     """
 
     values: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     parameters: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     options: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     model: ModelFacts = ModelFacts()
+    misfit: tuple[str, str] | None = None
+    json_schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

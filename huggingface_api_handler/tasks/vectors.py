@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import SettingsError
+from .media import decode_base64
 from .shapes import dumps, is_number, listed, refuse
 from .task import Answer, Arguments
 
@@ -53,11 +52,10 @@ def _vector(value: Any) -> list[float]:
 
 def _from_base64(value: str) -> list[float]:
     """Return the little-endian 32-bit floats that ``encoding_format = 'base64'`` asks for."""
-    try:
-        data = base64.b64decode(value, validate=True)
-        return list(struct.unpack(f"<{len(data) // 4}f", data))
-    except (binascii.Error, ValueError, struct.error):
+    data = decode_base64(value)
+    if data is None or len(data) % 4:
         refuse(value, _VECTOR)
+    return list(struct.unpack(f"<{len(data) // 4}f", data))
 
 
 def _pooled(tokens: list[Any], args: Arguments) -> Any:

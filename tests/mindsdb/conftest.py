@@ -160,6 +160,7 @@ def duck(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for table, rows in (("reviews", REVIEWS), ("twins", TWIN_REVIEWS), ("many", MANY_REVIEWS)):
             connection.execute(f"CREATE TABLE {table} (id INTEGER, product VARCHAR, review VARCHAR)")
             connection.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", rows)
+        connection.execute("CREATE TABLE thousands AS SELECT range AS id, 'text ' || range AS review FROM range(3000)")
     return path
 
 

@@ -195,3 +195,31 @@ def test_dry_run_meta_and_retryable_read_as_columns(world: World) -> None:
     lamps = {number for number, _, review in REVIEWS if review and "this lamp no." in review}
     assert {row[0] for row in retryable.rows} == lamps
     assert lamps
+
+
+def test_a_provider_that_fails_passes_its_rows_on_to_the_next(world: World) -> None:
+    world.model(
+        "CREATE MODEL steady PREDICT a USING engine = 'hf', task = 'chat-completion', model_name = 'sandbox/chat', "
+        "input_column = 'text', provider = ['groq', 'together'], max_tokens = 50"
+    )
+    try:
+        world.sandbox.reset()
+        world.sandbox.faults = {"rules": [{"kind": "status", "status": 503, "provider": "groq"}]}
+        result = world.sql(
+            "SELECT r.id, r.review, m.a, m.a_meta FROM duck.reviews AS r JOIN steady AS m ON m.text = r.review "
+            "WHERE r.id < 100 USING include_meta = true"
+        )
+        assert len(result) == 100
+        for _, review, answer, meta in result.rows:
+            assert answer == (f"You said: {review}" if review else None)
+            assert not review or parsed(meta)["provider"] == "together"
+        asked = world.sandbox.inference_requests()
+        refused = sum(record.provider == "groq" for record in asked)
+        rows = len({review for _, review, _, _ in result.rows if review})
+        assert 0 < refused < rows / 2
+        assert len(asked) == rows + refused
+        arguments = {row[0]: row[1:] for row in world.sql("DESCRIBE steady.args").rows}
+        assert arguments["provider"] == ("groq, together", "model")
+    finally:
+        world.sandbox.faults = {}
+        world.sql("DROP MODEL steady")

@@ -13,6 +13,7 @@ CODES = {
     "invalid_settings", "invalid_input", "payload_too_large", "unauthorized", "forbidden", "out_of_credits",
     "model_not_found", "endpoint_gone", "rate_limited", "model_loading", "unavailable", "timeout", "connection",
     "invalid_answer", "blocked_address", "blocked_file", "budget_exceeded", "deadline_exceeded", "not_attempted",
+    "stopped",
 }  # fmt: skip
 
 TOKEN = "hf_" + "q" * 34

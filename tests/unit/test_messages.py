@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from huggingface_api_handler.arguments import ModelSettings, engine_settings, model_settings, query_settings
-from huggingface_api_handler.cache import NoCache
+from huggingface_api_handler.cache import NoCache, SqliteCache
 from huggingface_api_handler.errors import HuggingFaceError
 from huggingface_api_handler.query.advice import unserved
+from huggingface_api_handler.query.commands import run_command
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
+from huggingface_api_handler.query.stopping import Statement
 from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks.task import ModelFacts
 
@@ -51,6 +54,11 @@ PDF = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n" + b"\x00" * 64
 def said(status: int, error: Any, **headers: str) -> Speak:
     """An answer with a failing status and the usual JSON."""
     return answer({"error": error}, status, **headers)
+
+
+def chat(content: str, reason: str = "stop") -> Speak:
+    """A chat completion."""
+    return answer({"choices": [{"message": {"content": content}, "finish_reason": reason}]})
 
 
 def page(status: int, title: str, text: str = "") -> Speak:
@@ -823,6 +831,39 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         "chat-completion, model org/name, row 1). Raise max_tokens. To go past rows that fail, and see which, "
         "write USING on_error = 'null'.",
     ),
+    "an answer without the fields that were asked for": (
+        Query(chat("Five, I would say"), {**CHAT, "output_schema": "stars integer"}, {"text": [BAD]}),
+        "failed after 2 attempts: the answer does not fit output_schema: there is no JSON object in it (task "
+        "chat-completion, model org/name, row 1). Describe the fields in output_schema, give examples, or choose "
+        "another model. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a field of another type": (
+        Query(chat('{"stars": "5"}'), {**CHAT, "output_schema": "stars integer in (1, 2, 3, 4, 5)"}, {"text": [BAD]}),
+        "failed after 2 attempts: the answer does not fit output_schema: the field 'stars' is '5', and must be one of "
+        "1, 2, 3, 4, 5, or null (task chat-completion, model org/name, row 1). Describe the fields in output_schema, "
+        "give examples, or choose another model. To go past rows that fail, and see which, write USING on_error = "
+        "'null'.",
+    ),
+    "fields that were cut": (
+        Query(chat('{"stars": ', "length"), {**CHAT, "output_schema": "stars integer"}, {"text": [BAD]}),
+        "the answer was cut at the token limit, so it does not fit output_schema (task chat-completion, model "
+        "org/name, row 1). Raise max_tokens. To go past rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "fields that the model refuses to fill": (
+        Query(
+            answer({"choices": [{"message": {"content": None, "refusal": "I can't help with that."}}]}),
+            {**CHAT, "output_schema": "stars integer"},
+            {"text": [BAD]},
+        ),
+        "the model refused to answer: I can't help with that. (task chat-completion, model org/name, row 1). Change "
+        "this row's text, or choose another model. To go past rows that fail, and see which, write USING on_error = "
+        "'null'.",
+    ),
+    "a field with the name of an input": (
+        Query(GOOD, {**CHAT, "output_schema": "Text text"}, {"text": [BAD]}),
+        "output_schema has a field 'text', which is the name of a column that the model reads. Rename the field, for "
+        "example to found_text.",
+    ),
     # --- the query
     "a column that is not there": (
         Query(cells={"review": ["x"]}),
@@ -886,6 +927,46 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         "again for the rest.",
     ),
 }
+
+
+#: What ends a query early or refuses ``USING stop = true``.
+STOPS: dict[str, tuple[Callable[[Prediction, Path], object], str]] = {
+    "a query that is stopped": (
+        lambda made, _: replace(made, statement=Statement(("1",)), store=Stopping()).run(pd.DataFrame(ROWS)),
+        "the query was stopped on request. Run it again to resume it.",
+    ),
+    "a stop without a cache": (
+        lambda made, _: run_command("stop", made, pd.DataFrame(ROWS)),
+        "MindsDB's cache is off, so the running queries of other workers are not known. DROP MODEL m stops them.",
+    ),
+    "a stop while the cache is away": (
+        lambda made, folder: run_command("stop", replace(made, store=away(folder)), pd.DataFrame(ROWS)),
+        "the request to stop could not be stored, since MindsDB's cache cannot be reached. Try again; DROP MODEL m "
+        "stops its queries without the cache.",
+    ),
+}
+
+
+class Stopping(NoCache):
+    """Every query is to stop."""
+
+    def stop_requested(self, names: Iterable[str]) -> bool:
+        return True
+
+
+def away(folder: Path) -> SqliteCache:
+    """A cache that can be neither read nor written."""
+    (folder / "file").write_text("no folder")
+    return SqliteCache(folder / "file" / "answers.sqlite")
+
+
+@pytest.mark.parametrize(("act", "text"), STOPS.values(), ids=STOPS)
+def test_says_about_stops(act: Callable[[Prediction, Path], object], text: str, tmp_path: Path) -> None:
+    at = engine(None)
+    made = Prediction(model_settings(TEXT, at, hub=lambda *_: None), at, CALLER, Runtime(), NoCache())
+    with pytest.raises(HuggingFaceError) as caught:
+        act(made, tmp_path)
+    assert str(caught.value) == text
 
 
 @pytest.mark.parametrize(("case", "text"), MISTAKES.values(), ids=MISTAKES)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from ...errors import InvalidAnswer
 from ...net.request import Response
+from ...tasks.media import encode_base64
 from ...tasks.media_answers import is_link, media_link
 
 #: Fetches a link of an answer, without the token.
@@ -47,7 +47,7 @@ def _cut_out(body: Any, fetch: Fetch) -> Any:
     if not isinstance(url, str):
         return body
     link = media_link(url)
-    mask = url if link is None else b64encode(fetch(link).content).decode("ascii")
+    mask = url if link is None else encode_base64(fetch(link).content)
     return [{"label": "mask", "mask": mask}]
 
 

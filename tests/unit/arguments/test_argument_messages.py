@@ -375,6 +375,58 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
         "api_key contains spaces, quotes or other characters that a token cannot contain: write api_key = 'hf_…'",
     ),
     ({**C, "api_key": Identifier("hf_" + "a" * 34)}, "api_key needs quotes: write api_key = 'hf_…'"),
+    # answers of language models
+    (
+        {**X, "output_schema": "topic txt"},
+        "output_schema gives the field 'topic' the type 'txt', and types are text, integer, number, boolean, date, "
+        "datetime, list: write output_schema = 'topic text'",
+    ),
+    (
+        {**X, "output_schema": "topic"},
+        "output_schema has 'topic' where the name and the type of a field are expected: write output_schema = 'topic "
+        "text, urgent boolean, mood text in (good, bad)'",
+    ),
+    (
+        {**X, "output_schema": {"type": "object", "properties": {"topic": {"type": "string"}}}},
+        'output_schema must be an object of fields and their types, not a JSON schema: write {"topic": "text", '
+        '"paid": "boolean"}',
+    ),
+    (
+        {**X, "output_schema": '{"topic": "text"'},
+        'output_schema contains invalid JSON, \'{"topic": "text"\': write output_schema = \'topic text, urgent '
+        "boolean, mood text in (good, bad)'",
+    ),
+    (
+        {**X, "output_schema": "topic text", "response_format": {"type": "json_object"}},
+        "output_schema and response_format are mutually exclusive: write only one of them",
+    ),
+    (
+        {**X, "output_schema": "topic text", "tools": [{"type": "function", "function": {"name": "f"}}]},
+        "output_schema and tools are mutually exclusive: write only one of them",
+    ),
+    (
+        {**C, "output_schema": "topic text"},
+        "output_schema is not an argument of task 'text-classification' but of chat-completion: remove it",
+    ),
+    (
+        {**X, "examples": [{"input": "x", "answer": "y"}]},
+        "examples must have an input and an output in each example, and nothing else, and example 1 has input, "
+        "answer: write {'input': 'Where is my parcel?', 'output': …}",
+    ),
+    (
+        {**X, "examples": [{"input": {"a": "x"}, "output": "y"}]},
+        "examples must have text as input, without prompt_template, and example 1 has an object",
+    ),
+    (
+        {"task": "chat-completion", "prompt_template": "{{a}} {{b}}", "examples": [{"input": "x", "output": "y"}]},
+        "examples must have the columns of prompt_template as input, and example 1 has others: write {'input': "
+        "{'a': '…', 'b': '…'}, 'output': …}",
+    ),
+    (
+        {**X, "output_schema": "stars integer", "examples": [{"input": "x", "output": {"stars": "5"}}]},
+        "examples must have outputs that fit output_schema, and in example 1 the field 'stars' is '5', and must be a "
+        "whole number or null",
+    ),
     # many at once
     (
         {**C, "tmeout": 1, "max_batchsize": 2, "top_k": "x", "max_retries": "-1"},

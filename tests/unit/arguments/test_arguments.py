@@ -31,7 +31,7 @@ from huggingface_api_handler.arguments import (
 from huggingface_api_handler.arguments.coercion import BadValue, plain_json, read_value
 from huggingface_api_handler.arguments.forms import engine_form, model_form, query_form
 from huggingface_api_handler.arguments.names import nearest
-from huggingface_api_handler.arguments.specs import EXECUTION, FIXED, HOST_CREATE, HOST_QUERY, ArgumentSpec
+from huggingface_api_handler.arguments.specs import COMMANDS, EXECUTION, FIXED, HOST_CREATE, HOST_QUERY, ArgumentSpec
 from huggingface_api_handler.arguments.task_specs import all_names, own_specs
 from huggingface_api_handler.errors import Forbidden, ServiceTimeout, SettingsError
 from huggingface_api_handler.tasks import TASKS
@@ -969,7 +969,7 @@ def test_forms_have_labels_for_people_and_the_types_of_mindsdb() -> None:
 
 def test_the_arguments_of_a_query_are_listed() -> None:
     names = {entry["name"] for entry in query_form()}
-    assert names == {spec.name for spec in MODEL} - FIXED
+    assert names == {spec.name for spec in (*MODEL, *COMMANDS)} - FIXED
     assert {"timeout", "on_error", "dry_run", "parameters"} <= names
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from huggingface_api_handler.cache import Cache, base, runs
 
-from .conftest import Backend
+from .conftest import Backend, unreachable
 
 
 class TestAnswers:
@@ -113,6 +113,35 @@ class TestRuns:
         cache.run_update("r", done=1, errors=0)
         cache.run_end("r", done=1, errors=0)
         assert len(cache.runs("s")) == (1 if backend.keeps else 0)
+
+
+class TestStops:
+    def test_another_worker_learns_of_a_stop(self, cache: Cache, backend: Backend) -> None:
+        other = backend.open()
+        assert cache.request_stop(["one", "two"]) is backend.keeps
+        assert other.stop_requested(["zero", "two"]) is backend.keeps
+        assert not other.stop_requested(["zero"])
+        assert not other.stop_requested([])
+        assert cache.request_stop([]) is backend.keeps
+        other.close()
+
+    def test_a_stop_is_forgotten_after_a_while(self, keeping: Backend) -> None:
+        cache = keeping.open()
+        cache.request_stop(["one"], ttl=60)
+        cache.request_stop(["two"])
+        keeping.advance(61)
+        assert not cache.stop_requested(["one"])
+        assert cache.stop_requested(["two"])
+        keeping.advance(base.STOP_KEPT_FOR)
+        assert not cache.stop_requested(["two"])
+        cache.close()
+
+    def test_it_is_told_where_nobody_can_learn_of_it(self, keeping: Backend) -> None:
+        cache = unreachable(keeping)
+        assert cache.request_stop(["one"]) is False
+        assert cache.request_stop([]) is False
+        assert cache.stop_requested(["one"]) is False
+        cache.close()
 
 
 class TestRates:

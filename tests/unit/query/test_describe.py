@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
@@ -340,3 +341,31 @@ def test_rows_that_were_never_sent_are_not_done(store: Cache) -> None:
     collector.end("stopped")
     (run,) = store.runs(CALLER.scope)
     assert (run.rows, run.done, run.errors, run.state) == (3, 2, 1, "stopped")
+
+
+# --- output_schema ---------------------------------------------------------------------------
+
+
+def test_the_fields_of_a_schema_are_described(store: Cache) -> None:
+    schema = {"topic": {"type": "text", "description": "what it is about"}, "right": "integer in (1, 2)"}
+    model = made(at(), task="chat-completion", input_column="review", output_schema=schema)
+    about = Description(model, at(), CALLER, store)
+    task = describe.describe(about, ["task"])
+    outputs = task[task["kind"] == "output"][["name", "type", "meaning"]].to_numpy().tolist()
+    assert outputs[0][:2] == ["y", "JSON"]
+    assert outputs[1:3] == [
+        ["topic", "text", "what it is about"],
+        ["right", "integer", "a field of output_schema; one of 1, 2"],
+    ]
+    statements = describe.describe(about, ["example"])["sql"].tolist()
+    assert statements[0].startswith("SELECT topic, `right` FROM m WHERE review = ")
+    assert statements[1] == (
+        "SELECT t.*, m.topic, m.`right` FROM my_database.my_table AS t JOIN m AS m ON m.review = t.review LIMIT 10;"
+    )
+    for statement in statements:
+        parse_sql(statement.rstrip(";"))
+    told = json.loads(describe.describe(about, ["args"]).set_index("argument")["value"]["output_schema"])
+    assert told == {
+        "topic": {"type": "text", "description": "what it is about"},
+        "right": {"type": "integer", "enum": [1, 2]},
+    }

@@ -20,6 +20,7 @@ from huggingface_api_handler.arguments.template import Prompt, parse_template
 from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
 from huggingface_api_handler.errors import HuggingFaceError, InvalidInput
 from huggingface_api_handler.net.request import Response
+from huggingface_api_handler.protocols.chat import with_response_format
 from huggingface_api_handler.protocols.detect import Answered
 from huggingface_api_handler.query.execution import RequestExecutor
 from huggingface_api_handler.query.inputs import key_maker
@@ -32,6 +33,7 @@ from huggingface_api_handler.sandbox.fake_chat import chat_completion, packed_ro
 from huggingface_api_handler.scheduling.batches import Batch, Item
 from huggingface_api_handler.scheduling.results import BatchResult, Limits, RowResult
 from huggingface_api_handler.tasks import TASKS
+from huggingface_api_handler.tasks.output_schema import read_schema
 from huggingface_api_handler.tasks.task import Arguments, Row
 
 from ..virtual import Service, play
@@ -61,6 +63,7 @@ class Model:
 
     def ask(self, rows: Sequence[Row], arguments: Arguments, timeout: float) -> Answered:
         (row,) = rows
+        arguments = with_response_format(arguments, "schema")
         body = {"messages": [{"role": "user", "content": row[0]}], **arguments.parameters}
         answer = chat_completion(body, {})
         style = self.fault(len(packed_rows(body)))
@@ -74,11 +77,11 @@ class Model:
 class Served(Service):
     """The virtual service of a ``Model``; a request takes ``fixed + each * rows`` seconds."""
 
-    def __init__(self, model: Any, fixed: float = 1.0, each: float = 0.05) -> None:
+    def __init__(self, model: Any, arguments: Arguments | None = None, fixed: float = 1.0, each: float = 0.05) -> None:
         super().__init__(fixed, each)
         endpoint: Any = model
         nothing: Any = None
-        self.execute = RequestExecutor(CHAT, Arguments(), nothing, (), endpoint)
+        self.execute = RequestExecutor(CHAT, arguments or Arguments(), nothing, (), endpoint)
 
     def ask(self, batch: Batch, now: float) -> tuple[float, BatchResult | HuggingFaceError]:
         ends, _ = super().ask(batch, now)
@@ -340,6 +343,56 @@ def test_a_dry_run_knows_what_is_stored(sandbox: Sandbox, store: Cache) -> None:
     query.run(ROWS[:40])
     plan = query.run([*ROWS, ROWS[44]], dry_run=True)["y_plan"]
     assert plan.value_counts().to_dict() == {"cache": 40, "request": 5, "duplicate": 1}
+
+
+# --- typed columns ---
+
+FIELDS = "topic text, stars integer, mood text in (good, bad)"
+
+
+@pytest.mark.parametrize("refused", ["nothing", "json_schema", "response_format"])
+def test_rows_that_share_a_prompt_have_typed_columns(sandbox: Sandbox, refused: str) -> None:
+    """In whichever form the service is asked for JSON, each row has what it has alone."""
+    body = {"error": {"message": f"{refused} is not supported"}}
+    sandbox.faults = {"rules": [{"kind": "status", "status": 400, "contains": f'"{refused}"', "body": body}]}
+    alone = Query(sandbox, output_schema=FIELDS).run(ROWS)
+    before = len(sandbox.inference_requests())
+    found = Query(sandbox, output_schema=FIELDS, rows_per_request=20).run(ROWS)
+    for name in ("y", "topic", "stars", "mood"):
+        assert list(found[name]) == list(alone[name])
+    assert (
+        len(sandbox.inference_requests()) - before
+        == 3 + {"nothing": 0, "json_schema": 1, "response_format": 2}[refused]
+    )
+
+
+def test_a_row_whose_answer_does_not_fit_is_sent_again_alone(sandbox: Sandbox) -> None:
+    """As if it had never shared a prompt; the answers to the other rows are kept."""
+
+    class Odd(Model):
+        def ask(self, rows: Sequence[Row], arguments: Arguments, timeout: float) -> Answered:
+            found = super().ask(rows, arguments, timeout)
+            asked = packed_rows({"messages": [{"role": "user", "content": rows[0][0]}]})
+            odd = next((row["id"] for row in asked if row["text"] == "row number 7"), None)
+            if odd is None:
+                return found
+            answers = json.loads(str(found.answers[0].value))["answers"]
+            changed = [{**one, "answer": {"said": 7}} if one["id"] == odd else one for one in answers]
+            return replace(found, answers=[replace(found.answers[0], value=json.dumps({"answers": changed}))])
+
+    args = Arguments({"output_schema": read_schema("said text").stored})
+    service = Served(Odd(), args)
+    _, results, _ = play(texts(40), service, Limits(max_batch_size=20, fill_batches=True))
+    assert len(results) == 40 and all(one.error is None for one in results)
+    assert all(isinstance(json.loads(str(one.value))["said"], str) for one in results)
+    assert sorted(service.sizes) == [1, 20, 20]
+
+
+def test_an_audit_of_typed_columns_compares_values() -> None:
+    one, other = '{"mood": "Good.", "stars": 5, "tags": ["a"]}', '{"mood": "good", "stars": 5, "tags": [" A"]}'
+    assert agree(one, other, typed=True)
+    assert not agree(one, other.replace("5", "4"), typed=True)
+    assert not agree(one, other.replace("5", "null"), typed=True)
 
 
 # --- audit ---

@@ -80,6 +80,15 @@ def test_a_trial_that_fails_doubles_the_pause_up_to_the_longest() -> None:
     assert pauses == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
 
 
+def test_the_pause_is_as_long_as_the_failed_request_at_least() -> None:
+    breaker = CircuitBreaker()
+    breaker.failed(0.0, 30.0, is_timeout=True)
+    assert breaker.due(30.0) == 60.0
+    breaker.sent(60.0)
+    breaker.failed(60.0, 90.0, is_timeout=True)
+    assert breaker.due(90.0) == 120.0
+
+
 def test_what_was_sent_before_it_opened_is_no_trial() -> None:
     breaker = opened(10.0)
     breaker.succeeded(9.0)

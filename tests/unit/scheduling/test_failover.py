@@ -46,9 +46,10 @@ def between(start: float, end: float, make: Callable[[], HuggingFaceError] = bus
 class Unhealthy(Service):
     """A fast service, whose requests fail: at once, or when they have hung for the timeout."""
 
-    def __init__(self, fault: Fault, seconds: float = 0.2) -> None:
+    def __init__(self, fault: Fault, seconds: float = 0.2, timeout: float = TIMEOUT) -> None:
         super().__init__(seconds, 0.01, fault=fault)
         self.failed = 0
+        self.timeout = timeout
 
     def ask(self, batch: Batch, now: float) -> tuple[float, BatchResult | HuggingFaceError]:
         error = self.fault(batch, now)
@@ -61,7 +62,7 @@ class Unhealthy(Service):
         self.sizes.append(len(batch))
         self.arrivals.append(now)
         self.failed += 1
-        return now + (TIMEOUT if isinstance(error, errors.ServiceTimeout) else 0.01), error
+        return now + (self.timeout if isinstance(error, errors.ServiceTimeout) else 0.01), error
 
 
 def good() -> Service:
@@ -128,6 +129,28 @@ def test_a_service_that_is_back_takes_the_requests_again(make: Callable[[], Hugg
     play(items(ROWS), [first, second], LIMITS)
     late, others = (sum(at > 0.8 * seconds for at in service.arrivals) for service in (first, second))
     assert late > share * (late + others)
+
+
+def test_the_others_do_not_wait_for_a_service_that_returns_nothing() -> None:
+    """At the default timeout of a minute, in a query that takes less."""
+    seconds, _ = alone()
+    assert seconds < 60.0
+    hangs, other = Unhealthy(some(1.0, lambda: errors.ServiceTimeout("late")), timeout=60.0), good()
+    took, results, _ = play(items(ROWS), [hangs, other], Limits(max_batch_size=1, timeout=60.0))
+    check(results, ROWS)
+    assert 9.0 < min(other.arrivals) < 11.0
+    assert hangs.failed == 4
+    assert took <= 1.5 * seconds
+
+
+def test_a_slow_service_is_waited_for_once_it_is_known() -> None:
+    states = [ServiceState(), ServiceState()]
+    limits = Limits(max_batch_size=1, timeout=60.0)
+    play(items(4), [Unhealthy(some(0.0, busy), 20.0), good()], limits, states=states)
+    slow, other = Unhealthy(some(0.0, busy), 20.0), good()
+    _, results, _ = play(items(100), [slow, other], limits, states=states, start=100.0)
+    check(results, 100)
+    assert other.sizes == []
 
 
 def test_what_was_learned_holds_for_the_next_query() -> None:

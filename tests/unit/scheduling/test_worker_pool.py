@@ -206,6 +206,97 @@ def test_an_interrupt_delivers_every_result_first(monkeypatch: pytest.MonkeyPatc
     assert isinstance(reason.__cause__, KeyboardInterrupt)
 
 
+def stopped_at(pool: WorkerPool, after: int, grace: float, collector: ResultCollector, send: Any) -> Any:
+    """Run 1,000 items; stop the pool from another thread when ``after`` requests have been sent."""
+    reached, finished = threading.Event(), []
+    lock, sent = threading.Lock(), 0
+
+    def counted(some: Sequence[Item], timeout: float) -> BatchResult:
+        nonlocal sent
+        with lock:
+            sent += 1
+            if sent == after:
+                reached.set()
+        result: BatchResult = send(some, timeout)
+        return result
+
+    def stop() -> None:
+        reached.wait(30)
+        pool.stop(errors.Stopped("the query was stopped on request"), grace)
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    summary = pool.run(items(1000), counted, collector, finished=finished.append)
+    stopper.join()
+    return summary, finished, lambda: sent
+
+
+def test_a_stop_keeps_what_returns_and_sends_nothing_more() -> None:
+    def send(some: Sequence[Item], timeout: float) -> BatchResult:
+        time.sleep(0.005)
+        return double(some, timeout)
+
+    collector = ResultCollector()
+    pool = WorkerPool(Limits(max_batch_size=1, max_concurrency=8))
+    summary, finished, sent = stopped_at(pool, 100, 30.0, collector, send)
+    counted = collector.codes()
+    assert counted["ok"] == summary.rows == sent() == summary.requests < 1000
+    assert counted["ok"] + counted["stopped"] == 1000
+    assert all(result.attempts == 0 for result in collector.found.values() if result.error)
+    assert isinstance(summary.stopped, errors.Stopped)
+    assert finished == [summary]
+    total = sent()
+    time.sleep(0.05)
+    assert sent() == total
+
+
+def test_a_stop_leaves_slow_requests_behind_and_delivers_them_later() -> None:
+    """They may be billed, so they are not aborted; the query does not wait for them."""
+    release = threading.Event()
+
+    def send(some: Sequence[Item], timeout: float) -> BatchResult:
+        if some[0].index >= 50:
+            assert release.wait(30)
+        return double(some, timeout)
+
+    collector = ResultCollector()
+    pool = WorkerPool(Limits(max_batch_size=1, max_concurrency=4))
+    summary, finished, _ = stopped_at(pool, 54, 0.0, collector, send)
+    assert finished == []
+    assert collector.codes() == {"ok": 50, "stopped": 946}
+    assert summary.rows == 50
+    release.set()
+    for worker in [one for one in threading.enumerate() if one.name.startswith("huggingface-worker")]:
+        worker.join(30)
+    assert collector.codes() == {"ok": 54, "stopped": 946}
+    (counts,) = finished
+    assert (counts.rows, counts.requests) == (54, 54)
+    assert summary.rows == 50, "the counts that were returned changed afterwards"
+
+
+def test_a_row_that_would_be_retried_is_stopped() -> None:
+    failing = threading.Event()
+
+    def send(some: Sequence[Item], timeout: float) -> BatchResult:
+        failing.set()
+        time.sleep(0.05)
+        raise errors.Unavailable("busy")
+
+    pool = WorkerPool(Limits(max_batch_size=1, max_concurrency=1))
+    collector = ResultCollector()
+
+    def stop() -> None:
+        failing.wait(30)
+        pool.stop(errors.Stopped("the query was stopped on request"), 30.0)
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    pool.run(items(3), send, collector)
+    stopper.join()
+    assert collector.codes() == {"stopped": 3}
+    assert isinstance(collector.found[0].error.__cause__, errors.Unavailable)
+
+
 def test_without_more_threads_the_running_workers_do_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     start = threading.Thread.start
     started: list[threading.Thread] = []

@@ -1,0 +1,103 @@
+"""What the answers of a language model are like: ``output_schema`` and ``examples``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..tasks.output_schema import NotValid, OutputSchema, read_schema, restored
+from .coercion import BadValue, shown
+from .template import parse_template
+
+MAX_EXAMPLES = 50
+_EXAMPLE = "{'input': 'Where is my parcel?', 'output': …}"
+
+
+def check_schema(given: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``output_schema`` as it is stored: field → type, and what else is known of it.
+
+    Raises:
+        BadValue: with what is wrong.
+    """
+    if isinstance(given, str) and given.lstrip().startswith(("{", "[")):
+        raise BadValue(f"contains invalid JSON, {shown(given)}")
+    try:
+        return read_schema(given).stored
+    except ValueError as fault:
+        raise BadValue(str(fault)) from None
+
+
+def check_examples(examples: list[Any]) -> list[dict[str, Any]]:
+    """Return ``examples``: objects with an input, which is text or an object of columns, and an output.
+
+    Raises:
+        BadValue: with what is wrong.
+    """
+    if not 1 <= len(examples) <= MAX_EXAMPLES:
+        raise BadValue(f"must have from 1 to {MAX_EXAMPLES} examples, not {len(examples)}")
+    for place, one in enumerate(examples, start=1):
+        if {*one} != {"input", "output"}:
+            raise BadValue(f"must have an input and an output in each example, and nothing else, and example {place} "
+                           f"has {', '.join(one) or 'neither'}: write {_EXAMPLE}")  # fmt: skip
+        given = one["input"]
+        if not given or not isinstance(given, (str, Mapping)):
+            raise BadValue(f"must have text as input, or an object of columns, and example {place} has {shown(given)}")
+        if one["output"] is None or one["output"] == "":
+            raise BadValue(f"must have an output in each example, and example {place} has none")
+    return examples
+
+
+def rendered(
+    examples: Sequence[Mapping[str, Any]], template: str | None, stored: Mapping[str, Any] | None
+) -> list[tuple[str, str]]:
+    """Return examples as pairs of a prompt and an answer.
+
+    Args:
+        template: ``prompt_template``; a text as input is the value of its only column.
+        stored: ``output_schema`` as it is stored.
+
+    Raises:
+        BadValue: an input that does not fit the template, or an output that does not fit the schema.
+    """
+    schema = None if stored is None else restored(stored)
+    return [
+        (_prompt(place, one["input"], template), _answer(place, one["output"], schema))
+        for place, one in enumerate(examples, start=1)
+    ]
+
+
+def _prompt(place: int, given: Any, source: str | None) -> str:
+    if source is None:
+        if isinstance(given, str):
+            return given
+        raise BadValue(f"must have text as input, without prompt_template, and example {place} has an object")
+    template = parse_template(source)
+    names = template.columns
+    if isinstance(given, str) and len(names) == 1:
+        return template.render({names[0]: given}) or ""
+    cells = {str(name).lower(): value for name, value in given.items()} if isinstance(given, Mapping) else {}
+    if {*cells} != {name.lower() for name in names}:
+        wanted = ", ".join(f"'{name}': '…'" for name in names)
+        raise BadValue(
+            f"must have the columns of prompt_template as input, and example {place} has others: "
+            f"write {{'input': {{{wanted}}}, 'output': …}}"
+        )
+    texts = {name: None if (cell := cells[name.lower()]) is None else _text(cell) for name in names}
+    return template.render(texts) or ""
+
+
+def _answer(place: int, output: Any, schema: OutputSchema | None) -> str:
+    if schema is None:
+        return _text(output)
+    try:
+        found = json.loads(output) if isinstance(output, str) else output
+        return json.dumps(schema.validated(found), ensure_ascii=False)
+    except NotValid as fault:
+        raise BadValue(f"must have outputs that fit output_schema, and in example {place} {fault}") from None
+    except (ValueError, RecursionError):
+        raise BadValue(f"must have outputs that fit output_schema, and example {place} has no valid JSON") from None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,49 @@
+"""What a SELECT does instead of asking the model: ``USING stop = true``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+
+from ..cache import Cache, NoCache
+from ..cache.runs import RUNNING
+from ..errors import SettingsError, Unavailable
+from .pipeline import Caller, Prediction
+
+
+def run_command(name: str, prediction: Prediction, frame: pd.DataFrame) -> pd.DataFrame:
+    """Run a command of ``arguments.specs.COMMANDS``.
+
+    Returns:
+        the prediction columns, as a query would have them: the target says in every row what was done.
+
+    Raises:
+        SettingsError: MindsDB's cache, where the workers find each other, is off.
+        Unavailable: it cannot be reached.
+    """
+    said = _COMMANDS[name](prediction.store, prediction.caller)
+    columns = {column: [None] * len(frame) for column in prediction.columns()}
+    return pd.DataFrame({**columns, prediction.caller.target: [said] * len(frame)}, index=frame.index, dtype=object)
+
+
+def _stop(store: Cache, caller: Caller) -> str:
+    if isinstance(store, NoCache):
+        raise SettingsError(
+            "MindsDB's cache is off, so the running queries of other workers are not known",
+            advice=f"DROP MODEL {caller.name} stops them",
+        )
+    runs = [run.run for run in store.runs(caller.scope) if run.state == RUNNING]
+    if not store.request_stop(runs):
+        raise Unavailable(
+            "the request to stop could not be stored, since MindsDB's cache cannot be reached",
+            advice=f"Try again; DROP MODEL {caller.name} stops its queries without the cache",
+        )
+    return f"{_count(len(runs), 'running query', 'running queries')} told to stop"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+_COMMANDS: Mapping[str, Callable[[Cache, Caller], str]] = {"stop": _stop}

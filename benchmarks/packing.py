@@ -11,6 +11,7 @@ from typing import Any
 from huggingface_api_handler.arguments.template import Prompt, parse_template
 from huggingface_api_handler.net.request import Response
 from huggingface_api_handler.protocols.detect import Answered
+from huggingface_api_handler.protocols.usage import Usage
 from huggingface_api_handler.query.execution import RequestExecutor
 from huggingface_api_handler.query.packing import MAX_CHARACTERS, Packing
 from huggingface_api_handler.sandbox import fake_chat
@@ -37,6 +38,7 @@ WORDS = (
 )  # fmt: skip
 
 
+OK = Response(200, {}, b"", "application/json", 0.0)
 #: A long description of the labels, which is sent with each request.
 GUIDE = " ".join(
     f"A review is about {label} if most of it tells how the {label} was, as in these cases: {case}."
@@ -72,7 +74,7 @@ class Sorter:
         self.output_tokens += self.last
         answer = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}
         decoded = TASKS["chat-completion"].decode(answer, arguments)
-        return Answered([decoded], Response(200, {}, b"", "application/json", 0.0))
+        return Answered([decoded], OK, Usage())
 
 
 def reviews(count: int) -> list[Item]:

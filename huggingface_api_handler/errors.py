@@ -104,6 +104,10 @@ class HuggingFaceError(Exception):
     fatal: ClassVar[bool] = False
     #: Requests made where this one ended: more than one, if earlier ones showed how the server wants them.
     requests: int = 1
+    #: USD that they cost; ``None``: not known.
+    cost: float | None = None
+    #: What the refused answer used, if there was one: its ``input_tokens``, ``output_tokens`` and ``seconds``.
+    usage: Any = None
     #: A list of inputs may hold one that is to blame: halve it and ask again.
     divisible: bool = False
     concerns_content: bool = False

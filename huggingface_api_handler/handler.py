@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import uuid
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ from .host.statement import statement_of
 from .hub import facts
 from .query.advice import unserved
 from .query.commands import run_command
+from .query.cost import price_list
 from .query.describe import Description, describe
 from .query.inputs import read_columns, tenant_of
 from .query.pipeline import Caller, Prediction, open_store
@@ -39,6 +41,7 @@ from .tasks import TASKS
 log = logging.getLogger(__name__)
 
 apply_patches()
+atexit.register(RUNTIME.close)
 
 
 class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
@@ -105,6 +108,9 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             storage.MODEL, {"target": target, "uid": uuid.uuid4().hex, "settings": model.to_dict()}
         )
         purge_predictions(self.model_storage.predictor_id)
+        # Asked now, so that the first query need not wait for the router.
+        engine, model, caller = self._opened()
+        price_list(model, engine, caller, RUNTIME, open_store(RUNTIME, cache_settings()))
 
     def predict(self, df: pd.DataFrame, args: dict[str, Any] | None = None) -> pd.DataFrame:
         """Return the prediction columns for ``df``, same index and order.
@@ -156,7 +162,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         """
         engine, model, caller = self._opened()
         store = open_store(RUNTIME, cache_settings())
-        return describe(Description(model, engine, caller, store), attribute)
+        return describe(Description(model, engine, caller, store, RUNTIME), attribute)
 
     def _opened(self) -> tuple[EngineSettings, ModelSettings, Caller]:
         name, engine_storage = storage.engine_of(self.model_storage)

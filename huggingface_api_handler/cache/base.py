@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .runs import Run
 
@@ -39,13 +39,21 @@ class Cache:
         """The values of those of ``keys`` that are there, intact, and have not expired."""
         return {}
 
-    def put_many(self, values: Mapping[str, bytes], ttl: float | None = None, *, scope: str = "") -> None:
+    def put_many(
+        self,
+        values: Mapping[str, bytes],
+        ttl: float | None = None,
+        *,
+        scope: str = "",
+        counts: Mapping[str, float] | None = None,
+    ) -> None:
         """Keep ``values`` for ``ttl`` seconds; once it returns they outlive this process.
 
         While the cache cannot be written to, they wait in memory, where ``get_many`` finds them.
 
         Args:
             scope: whose they are, as in the counters.
+            counts: added to the counters of ``scope`` in the same transaction.
         """
 
     # Counters
@@ -57,16 +65,25 @@ class Cache:
         """The counters of ``scope``, over all processes."""
         return {}
 
+    # Facts
+
+    def get_fact(self, name: str) -> Any:
+        """The value that was put under ``name`` last, if it has not expired; else ``None``."""
+        return None
+
+    def put_fact(self, name: str, value: Any, ttl: float) -> None:
+        """Keep a small JSON value for ``ttl`` seconds: what was learned of a service, and may be learned again."""
+
     # Runs
 
     def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int, pid: int | None = None) -> None:
         """Record that a run has started."""
 
-    def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0) -> None:
-        """Record the progress of a run and its recent rate; written once a second at most."""
+    def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0, cost: float | None = None) -> None:
+        """Record the progress of a run, its recent rate and its cost in USD; written once a second at most."""
 
-    def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:
-        """Record that a run has ended; answers that wait in memory are written, if that is possible by now."""
+    def run_end(self, run: str, *, done: int, errors: int, state: str = "done", cost: float | None = None) -> None:
+        """Record that a run has ended; what waits in memory is written, if that is possible by now."""
 
     def runs(self, scope: str) -> list[Run]:
         """Running and recent runs of ``scope``, newest first."""

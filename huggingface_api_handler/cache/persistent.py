@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from .answers import PendingAnswers, scope_id, seal, unseal_many
 from .base import Cache, Throttle
+from .counts import PendingCounts
 from .runs import RUNNING, UPDATE_EVERY
 
 #: When something expires that never does, in seconds since 1970.
@@ -18,7 +19,7 @@ _CACHES: weakref.WeakSet[PersistentCache] = weakref.WeakSet()
 
 
 class PersistentCache(Cache):
-    """Seals and opens answers, lets them wait while they cannot be written, and thins out the records of runs.
+    """Seals and opens answers, lets answers and counts wait to be written, and thins out the records of runs.
 
     Args:
         clock: seconds since 1970.
@@ -27,6 +28,7 @@ class PersistentCache(Cache):
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._pending = PendingAnswers()
+        self._counts = PendingCounts()
         self._updates = Throttle(UPDATE_EVERY, clock)
         _CACHES.add(self)
 
@@ -38,44 +40,70 @@ class PersistentCache(Cache):
             found.update(self._read_answers(missing))
         return unseal_many(found)
 
-    def put_many(self, values: Mapping[str, bytes], ttl: float | None = None, *, scope: str = "") -> None:
+    def put_many(
+        self,
+        values: Mapping[str, bytes],
+        ttl: float | None = None,
+        *,
+        scope: str = "",
+        counts: Mapping[str, float] | None = None,
+    ) -> None:
         now = self._clock()
         expires = NEVER if ttl is None else now + ttl
         owner, written = scope_id(scope), int(now)
         self._pending.add({key: (seal(key, value, owner, written), expires) for key, value in values.items()})
+        self._counts.add(scope, counts or {})
         if not self._write_pending():
             self._pending.trim()
 
-    def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0) -> None:
-        if self._updates.passes(run):
-            self._record(run, done, errors, RUNNING, rate)
+    def count(self, scope: str, counts: Mapping[str, float]) -> None:
+        if any(counts.values()):
+            self._counts.add(scope, counts)
+            self._write_pending()
 
-    def run_end(self, run: str, *, done: int, errors: int, state: str = "done") -> None:
+    def usage(self, scope: str) -> dict[str, float]:
+        counts = self._read_counts(scope)
+        for name, value in self._counts.of(scope).items():
+            counts[name] = counts.get(name, 0.0) + value
+        return counts
+
+    def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0, cost: float | None = None) -> None:
+        if self._updates.passes(run):
+            self._record(run, done, errors, RUNNING, rate, cost)
+
+    def run_end(self, run: str, *, done: int, errors: int, state: str = "done", cost: float | None = None) -> None:
         self._updates.end(run)
-        if len(self._pending):
+        if self._pending or self._counts:
             self._write_pending(probe=True)
-        self._record(run, done, errors, state)
+        self._record(run, done, errors, state, cost=cost)
 
     def _read_answers(self, keys: list[str]) -> Mapping[str, bytes]:
         """The sealed values of those of ``keys`` that are there and have not expired."""
         raise NotImplementedError
 
     def _write_pending(self, *, probe: bool = False) -> bool:
-        """Write the answers that wait; whether that worked.
+        """Write the answers and counts that wait, in one transaction; whether that worked.
 
         Args:
             probe: try it even while the cache is left alone, but without a wait.
         """
         raise NotImplementedError
 
-    def _record(self, run: str, done: int, errors: int, state: str, rate: float = 0.0) -> None:
+    def _read_counts(self, scope: str) -> dict[str, float]:
+        """The counters of ``scope`` that are written."""
+        raise NotImplementedError
+
+    def _record(
+        self, run: str, done: int, errors: int, state: str, rate: float = 0.0, cost: float | None = None
+    ) -> None:
         raise NotImplementedError
 
 
 def _after_fork_in_child() -> None:
-    """Leave answers to the process that waits to write them, and locks to the threads that hold them."""
+    """Leave answers and counts to the process that waits to write them, and locks to the threads that hold them."""
     for cache in list(_CACHES):
         cache._pending = PendingAnswers()
+        cache._counts = PendingCounts()
         cache._updates = Throttle(UPDATE_EVERY, cache._clock)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -36,7 +37,7 @@ return string.format('%.6f', at - now)
 
 
 class RedisCache(PersistentCache):
-    """Answers, counters, runs and rates in Redis.
+    """Answers, counters, facts, runs and rates in Redis.
 
     Args:
         connection: a URL (``redis://…``) or the arguments of ``redis.Redis``.
@@ -77,39 +78,43 @@ class RedisCache(PersistentCache):
     def _write_pending(self, *, probe: bool = False) -> bool:
         if self._breaker.is_open and not probe:
             return False
-        taken = self._pending.take()
+        taken, counts = self._pending.take(), self._counts.take()
 
         def write(client: Any) -> bool:
             now = self._clock()
-            for some in batched(taken.items(), KEYS_AT_ONCE):
+            parts = list(batched(taken.items(), KEYS_AT_ONCE)) or [[]]
+            for some in parts:
                 pipeline = client.pipeline(transaction=False)
                 for key, (value, expires) in some:
                     left = None if expires >= NEVER else max(1, round((expires - now) * 1000))
                     pipeline.set(self._answer(key), value, px=left)
+                if some is parts[-1]:  # what fails is written again, and counts must be added once
+                    for (scope, name), count in counts.items():
+                        pipeline.hincrbyfloat(self._key("usage", scope), name, count)
                 pipeline.execute()
             return True
 
-        if not taken or self._run(write, probe=probe):
+        if not (taken or counts) or self._run(write, probe=probe):
             return True
         self._pending.give_back(taken)
+        self._counts.give_back(counts)
         return False
 
     # Counters
 
-    def count(self, scope: str, counts: Mapping[str, float]) -> None:
-        def write(client: Any) -> None:
-            pipeline = client.pipeline(transaction=False)
-            for name, value in counts.items():
-                if value:
-                    pipeline.hincrbyfloat(self._key("usage", scope), name, value)
-            pipeline.execute()
-
-        if any(counts.values()):
-            self._run(write)
-
-    def usage(self, scope: str) -> dict[str, float]:
+    def _read_counts(self, scope: str) -> dict[str, float]:
         found = self._run(lambda client: client.hgetall(self._key("usage", scope))) or {}
         return {_text(name): float(value) for name, value in found.items()}
+
+    # Facts
+
+    def get_fact(self, name: str) -> Any:
+        found = self._run(lambda client: client.get(self._key("fact", name)))
+        return None if found is None else json.loads(found)
+
+    def put_fact(self, name: str, value: Any, ttl: float) -> None:
+        milliseconds = max(1, round(ttl * 1000))
+        self._run(lambda client: client.set(self._key("fact", name), json.dumps(value), px=milliseconds))
 
     # Runs
 
@@ -134,8 +139,14 @@ class RedisCache(PersistentCache):
 
         self._run(write)
 
-    def _record(self, run: str, done: int, errors: int, state: str, rate: float = 0.0) -> None:
-        fields = {"done": done, "errors": errors, "state": state, "updated": repr(self._clock()), "rate": repr(rate)}
+    def _record(
+        self, run: str, done: int, errors: int, state: str, rate: float = 0.0, cost: float | None = None
+    ) -> None:
+        fields: dict[str, Any] = {
+            "done": done, "errors": errors, "state": state, "updated": repr(self._clock()), "rate": repr(rate),
+        }  # fmt: skip
+        if cost is not None:
+            fields["cost"] = repr(cost)
         self._run(lambda client: client.hset(self._key("run", run), mapping=fields))
 
     def runs(self, scope: str) -> list[Run]:
@@ -248,6 +259,7 @@ def _read_run(name: str, fields: Mapping[Any, Any]) -> Run | None:
             pid=int(told["pid"]),
             host=told["host"],
             rate=float(told.get("rate", 0.0)),
+            cost=float(told["cost"]) if "cost" in told else None,
         )
     except (KeyError, ValueError):
         return None

@@ -31,6 +31,7 @@ class Run:
         state: ``running``, ``lost``, or what it ended in.
         pid, host: the process that does, or did, it.
         rate: recent inputs a second, as the process last recorded it; 0: it has not.
+        cost: USD; ``None``: not known.
     """
 
     run: str
@@ -46,6 +47,7 @@ class Run:
     pid: int = 0
     host: str = ""
     rate: float = 0.0
+    cost: float | None = None
 
 
 def this_process(pid: int | None) -> tuple[int, str]:

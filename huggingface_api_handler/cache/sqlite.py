@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -15,27 +16,32 @@ from .sqlite_file import SqliteFile
 
 #: A new table needs no new version, and files of older versions of this package gain it when they are opened. A
 #: change of a table does; other versions of this package set the file aside.
-VERSION = 2
+VERSION = 3
 TABLES = {
     "answers": "(key TEXT PRIMARY KEY, value BLOB NOT NULL, expires REAL NOT NULL)",
     "counters": "(scope TEXT, name TEXT, value REAL NOT NULL, PRIMARY KEY (scope, name)) WITHOUT ROWID",
     "runs": (
         "(run TEXT PRIMARY KEY, scope TEXT, model TEXT, task TEXT, rows INTEGER, done INTEGER, errors INTEGER,"
-        " started REAL, updated REAL, state TEXT, pid INTEGER, host TEXT, rate REAL NOT NULL DEFAULT 0) WITHOUT ROWID"
+        " started REAL, updated REAL, state TEXT, pid INTEGER, host TEXT, rate REAL NOT NULL DEFAULT 0,"
+        " cost REAL) WITHOUT ROWID"
     ),
+    "facts": "(name TEXT PRIMARY KEY, value TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
     "paces": "(pace TEXT PRIMARY KEY, turn REAL NOT NULL) WITHOUT ROWID",
     "stops": "(name TEXT PRIMARY KEY, expires REAL NOT NULL) WITHOUT ROWID",
 }
 INDEXES = ("CREATE INDEX IF NOT EXISTS runs_by_scope ON runs (scope, started)",)
 #: Statements that bring a file of a version to the next.
-UPGRADES = {1: ("ALTER TABLE runs ADD COLUMN rate REAL NOT NULL DEFAULT 0",)}
+UPGRADES = {
+    1: ("ALTER TABLE runs ADD COLUMN rate REAL NOT NULL DEFAULT 0",),
+    2: ("ALTER TABLE runs ADD COLUMN cost REAL",),
+}
 
 #: Keys in one statement; every SQLite takes that many.
 KEYS_AT_ONCE = 900
 
 
 class SqliteCache(PersistentCache):
-    """Answers, counters, runs and rates in one file.
+    """Answers, counters, facts, runs and rates in one file.
 
     Writers of several processes wait for each other; readers never wait. Only the file's owner may read it. It
     holds answers under opaque keys: no inputs, no tokens, no URLs.
@@ -86,17 +92,24 @@ class SqliteCache(PersistentCache):
         """Threads that come while another one writes share the transaction of the next."""
 
         def write(connection: sqlite3.Connection) -> None:
-            taken = self._pending.take()
-            if not taken:
+            taken, counts = self._pending.take(), self._counts.take()
+            if not (taken or counts):
                 return
             rows = [(key, value, expires) for key, (value, expires) in taken.items()]
             try:
                 connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
+                connection.executemany(
+                    "INSERT INTO counters VALUES (?, ?, ?)"
+                    " ON CONFLICT (scope, name) DO UPDATE SET value = value + excluded.value",
+                    [(scope, name, value) for (scope, name), value in counts.items()],
+                )
                 connection.execute("COMMIT")
             except sqlite3.Error:
                 self._pending.give_back(taken)
+                self._counts.give_back(counts)
                 raise
-            self._make_room(connection, sum(len(value) for _, value, _ in rows))
+            if taken:
+                self._make_room(connection, sum(len(value) for _, value, _ in rows))
 
         return self.file.write(write, probe=probe)
 
@@ -129,26 +142,30 @@ class SqliteCache(PersistentCache):
 
     # Counters
 
-    def count(self, scope: str, counts: Mapping[str, float]) -> None:
-        rows = [(scope, name, value) for name, value in counts.items() if value]
-        if rows:
-            self.file.write(
-                lambda connection: connection.executemany(
-                    "INSERT INTO counters VALUES (?, ?, ?)"
-                    " ON CONFLICT (scope, name) DO UPDATE SET value = value + excluded.value",
-                    rows,
-                )
-            )
-
-    def usage(self, scope: str) -> dict[str, float]:
+    def _read_counts(self, scope: str) -> dict[str, float]:
         return dict(self._select("SELECT name, value FROM counters WHERE scope = ?", scope))
+
+    # Facts
+
+    def get_fact(self, name: str) -> Any:
+        found = self._select("SELECT value FROM facts WHERE name = ? AND expires > ?", name, self._clock())
+        return json.loads(found[0][0]) if found else None
+
+    def put_fact(self, name: str, value: Any, ttl: float) -> None:
+        now = self._clock()
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM facts WHERE expires <= ?", (now,))
+            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (name, json.dumps(value), now + ttl))
+
+        self.file.write(write)
 
     # Runs
 
     def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int, pid: int | None = None) -> None:
         now = self._clock()
         self._updates.start(run)
-        own = (run, scope, model, task, rows, 0, 0, now, now, RUNNING, *this_process(pid), 0.0)
+        own = (run, scope, model, task, rows, 0, 0, now, now, RUNNING, *this_process(pid), 0.0, None)
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(f"INSERT OR REPLACE INTO runs VALUES ({','.join('?' * len(own))})", own)
@@ -161,11 +178,13 @@ class SqliteCache(PersistentCache):
 
         self.file.write(write)
 
-    def _record(self, run: str, done: int, errors: int, state: str, rate: float = 0.0) -> None:
-        own = (done, errors, state, self._clock(), rate, run)
+    def _record(
+        self, run: str, done: int, errors: int, state: str, rate: float = 0.0, cost: float | None = None
+    ) -> None:
+        own = (done, errors, state, self._clock(), rate, cost, run)
         self.file.write(
             lambda connection: connection.execute(
-                "UPDATE runs SET done = ?, errors = ?, state = ?, updated = ?, rate = ? WHERE run = ?", own
+                "UPDATE runs SET done = ?, errors = ?, state = ?, updated = ?, rate = ?, cost = ? WHERE run = ?", own
             )
         )
 

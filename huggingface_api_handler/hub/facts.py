@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..errors import EndpointGone, Forbidden, HuggingFaceError, ModelNotFound, SettingsError, Unauthorized, one_line
+from ..net.url_policy import parse_url
 from ..tasks.task import ModelFacts
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
+_HUB = "huggingface.co"
 #: The Hub's words for a token that it does not know, even where the model is public.
 _BAD_TOKEN = "invalid credentials in authorization header"
 #: What a fine-grained token must be allowed so that it can call inference.
@@ -168,6 +170,18 @@ def whoami(token: str, timeout: float = 10.0, *, endpoint: str | None = None) ->
         role=_text(access.get("role")),
         may_infer=_may_infer(access),
     )
+
+
+def is_hub(url: str) -> bool:
+    """Say whether ``url`` is at Hugging Face: at its own hosts, or where ``HF_ENDPOINT`` says that the Hub is."""
+    try:
+        parsed = parse_url(url)
+        own = os.environ.get("HF_ENDPOINT")
+        if own and parsed.origin == parse_url(own).origin:
+            return True
+    except ValueError:
+        return False
+    return parsed.scheme == "https" and (parsed.host == _HUB or parsed.host.endswith(f".{_HUB}"))
 
 
 def reachable(timeout: float = 10.0, *, endpoint: str | None = None) -> bool:

@@ -191,6 +191,7 @@ class Learned:
         takes_no_lists: it takes the one text of a request bare, and no list, not even of one.
         protocol: the protocol that it speaks, a variant of the one that was tried.
         json_form: how its chats are asked for JSON: with a ``schema``, for any ``object``, or in the ``prompt`` alone.
+        knows_no_system: its model has no system messages: what they say is put before the first message.
     """
 
     mask_token: str | None = None
@@ -199,6 +200,7 @@ class Learned:
     takes_no_lists: bool = False
     protocol: Protocol | None = None
     json_form: str = "schema"
+    knows_no_system: bool = False
 
 
 #: (task, refusal, the refused request, what was known) → what is known now; ``None``: it tells nothing new.

@@ -86,6 +86,8 @@ CHAT = Serving(encode_chat, split_choice, ARGUMENTS, root_fields=True)
 
 #: Form in which a server is asked for JSON → the one to try if it refuses: a schema, any object, the prompt alone.
 _NEXT_FORM: Mapping[str, str] = {"schema": "object", "object": "prompt"}
+#: As chat templates refuse it, those of Gemma 1 and 2 among them.
+_NO_SYSTEM = re.compile(r"system role|role.{0,20}system|system message.{0,20}not supported", re.I)
 _ABOUT_FORM = re.compile(r"response_?format|json|structured|guided|grammar|\bschema|\bformat\b", re.I)
 
 
@@ -107,8 +109,13 @@ def with_response_format(args: Arguments, form: str) -> Arguments:
     return replace(args, parameters={**args.parameters, "response_format": wanted})
 
 
-def learn_form(error: HuggingFaceError, args: Arguments, known: Learned) -> Learned | None:
-    """Return that a server does not take the form in which it was asked for JSON, if its refusal says so."""
+def learn(error: HuggingFaceError, call: Call, args: Arguments, known: Learned) -> Learned | None:
+    """Return that a server has no system messages, or does not take the form in which it was asked for JSON.
+
+    ``None`` if its refusal says neither.
+    """
+    if _NO_SYSTEM.search(error.message) and _has_system(call) and not known.knows_no_system:
+        return replace(known, knows_no_system=True)
     following = _NEXT_FORM.get(known.json_form)
     if following is None or answer_schema(args) is None or error.status not in (400, 415, 422, 501):
         return None
@@ -131,3 +138,21 @@ def chat_url(endpoint: str) -> str:
     if not path.endswith(ROUTE):
         url = f"{url}{ROUTE}" if path.endswith("/v1") else f"{url}/v1{ROUTE}"
     return with_query(url, endpoint)
+
+
+def _has_system(call: Call) -> bool:
+    found = call.root.get("messages")
+    return isinstance(found, list) and bool(found) and found[0].get("role") == "system"
+
+
+def without_system(call: Call) -> Call:
+    """Return a request in which the first message says what its system message said."""
+    if not _has_system(call):
+        return call
+    system, first, *others = call.root["messages"]
+    content = first["content"]
+    if isinstance(content, str):
+        content = f"{system['content']}\n\n{content}"
+    else:
+        content = [{"type": "text", "text": system["content"]}, *content]
+    return replace(call, root={**call.root, "messages": [{**first, "content": content}, *others]})

@@ -24,11 +24,12 @@ from ..net.request import Response
 from ..tasks.media import Media
 from ..tasks.media_answers import media_link
 from ..tasks.task import Answer, Arguments, Batching, Kind, Row, Task
-from . import PROTOCOLS, hf_inference, toolkit
+from . import PROTOCOLS, chat, hf_inference, toolkit
 from .base import BROKEN, Call, Learned, Protocol, Server
-from .chat import answer_schema, learn_form, with_query, with_response_format
+from .chat import answer_schema, with_query, with_response_format
 from .client import InferenceAPI, answer_of, time_left
 from .pipeline_requests import WRITES_APART
+from .usage import Usage, usage_of
 
 #: Seconds for which what was found is used.
 LASTS = 600.0
@@ -161,11 +162,13 @@ class Answered:
 
     Attributes:
         response: which they come from.
+        usage: what the response says of its cost.
         requests: made for them; more than one, if the first showed how the server wants them.
     """
 
     answers: list[Answer]
     response: Response
+    usage: Usage
     requests: int = 1
 
 
@@ -278,14 +281,20 @@ class Endpoint:
                 error.requests = requests
                 if requests >= _MAX_FORMS or not self._learn(protocol, error, call, known, of_server):
                     raise
-        with MEMORY.parsing(len(response.content)):
-            answer = answer_of(response)
-            link = media_link(answer) if call.accept != "application/json" and response.is_json else None
-            if link is None:
-                return Answered(protocol.read(task, answer, len(rows), of_server), response, requests)
-        made = self._client.fetch(link, timeout=time_left(ends, time.monotonic()))
-        medium = Media(made.content, made.media_type)
-        return Answered(protocol.read(task, medium, len(rows), of_server), response, requests)
+        usage = usage_of(response, None)
+        try:
+            with MEMORY.parsing(len(response.content)):
+                answer = answer_of(response)
+                usage = usage_of(response, answer)
+                link = media_link(answer) if call.accept != "application/json" and response.is_json else None
+                if link is None:
+                    return Answered(protocol.read(task, answer, len(rows), of_server), response, usage, requests)
+            made = self._client.fetch(link, timeout=time_left(ends, time.monotonic()))
+            medium = Media(made.content, made.media_type)
+            return Answered(protocol.read(task, medium, len(rows), of_server), response, usage, requests)
+        except HuggingFaceError as error:  # what is no answer is billed all the same
+            error.usage, error.requests = usage, requests
+            raise
 
     def _learn(self, protocol: Protocol, error: HuggingFaceError, call: Call, known: Learned, args: Arguments) -> bool:
         """Say whether a refusal tells another form of the request, or another thread has learned one meanwhile."""
@@ -293,7 +302,7 @@ class Endpoint:
             return True
         variants = [one for one in PROTOCOLS if one.variant_of is protocol]
         told = (one.learn(self._task, error, call, known) for one in (protocol, *variants))
-        learned = next((one for one in told if one is not None), None) or learn_form(error, args, known)
+        learned = next((one for one in told if one is not None), None) or chat.learn(error, call, args, known)
         if learned is not None:
             self._findings.learned = learned
         return learned is not None
@@ -363,6 +372,8 @@ def _as_learned(call: Call, known: Learned) -> Call:
     """Return the content of a request in the form that the server's refusals have asked for."""
     if call.media is not None and call.media.type in known.text_forms and not call.form:
         return replace(call, inputs=call.media.base64, media=None)
+    if known.knows_no_system:
+        return chat.without_system(call)
     texts = call.root.get("input")
     if known.takes_no_lists and isinstance(texts, list) and len(texts) == 1:
         return replace(call, root={**call.root, "input": texts[0]})

@@ -18,7 +18,7 @@ from ..errors import AccountError, HuggingFaceError, ModelError, ModelNotFound, 
 from ..hub import facts, provider_registry
 from ..hub.facts import Served
 from ..protocols.detect import without_route
-from ..protocols.providers import provider_api
+from ..protocols.providers import offers
 from ..tasks import TASKS
 from ..tasks.task import Kind, Task
 
@@ -75,8 +75,8 @@ class Serving:
             # hf-inference may serve several tasks by one model, and the Hub names one of them.
             alike = one.provider == "hf-inference" and not task.chat and not (theirs is not None and theirs.chat)
             if theirs is task or alike:
-                (able if provider_api.knows(one.provider, task) else beyond).append(one.provider)
-            elif theirs is not None and provider_api.knows(one.provider, theirs):
+                (able if offers.knows(one.provider, task) else beyond).append(one.provider)
+            elif theirs is not None and offers.knows(one.provider, theirs):
                 otherwise.setdefault(theirs.name, []).append(one.provider)
         return cls(tuple(able), tuple(beyond), {name: tuple(names) for name, names in otherwise.items()})
 

@@ -1,19 +1,36 @@
-"""What requests cost, in USD: prices, and the most that a request may cost."""
+"""What requests cost, in USD: by which price, what is expected of a row, and the most that a request may cost."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..arguments import EngineSettings, ModelSettings
 from ..arguments.template import Prompt
+from ..cache import Cache
+from ..hub.facts import is_hub
+from ..hub.prices import TIMEOUT, Offer, choose, models_url, published
+from ..net.transport import Transport
+from ..net.url_policy import TokenOf, UrlPolicy
+from ..protocols.usage import Usage
 from ..scheduling.batches import Item
+from ..scheduling.results import RowResult
+from ..tasks import TASKS
+from ..tasks.packing import ENTRY_TOKENS
 from ..tasks.task import Arguments, Task
+from . import packing
+from .inputs import Caller
+from .runtime import Runtime
+from .usage import LATENCY
 
 #: Expected tokens of an answer before any answer has been seen.
 OUTPUT_TOKENS = 256
+#: Expected tokens per character of a text.
+TOKENS_PER_CHARACTER = 0.3
 #: Tokens that the template of a chat adds at most: to each message, and once to the prompt.
 MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 64
 #: Tokens that an image, a sound or a video becomes at most. Large images reach this at the models that cut them into
@@ -23,6 +40,10 @@ MEDIUM_TOKENS = 16_384
 _OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens", "max_output_length")
 
 MILLION = 1_000_000
+#: Seconds after which the router's prices are read again: after an answer, and after none.
+REFRESH, AGAIN = 3600.0, 60.0
+#: Seconds for which prices are used if the router does not answer.
+KEPT_FOR = 7 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +90,171 @@ def own_price(model: ModelSettings, engine: EngineSettings) -> Price | None:
     return None if engine.price is None else Price(**engine.price, source="engine")
 
 
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """The prices of one model: the one of an argument, or those of the router's providers.
+
+    Attributes:
+        own: of the argument ``price``.
+        offers: of the providers.
+        wanted: providers in order of preference, ``auto`` or a policy.
+        answered_by: the provider that answered last, where the router chooses.
+        seen: when the router was asked, in seconds since 1970.
+    """
+
+    own: Price | None = None
+    offers: tuple[Offer, ...] = ()
+    wanted: tuple[str, ...] = ("auto",)
+    answered_by: str | None = None
+    seen: float | None = None
+
+    @property
+    def chosen(self) -> Offer | None:
+        """The offer by which requests are expected to be billed."""
+        return choose(self.offers, self.wanted[0], self.answered_by)
+
+    @property
+    def expected(self) -> Price | None:
+        """The price by which requests are expected to be billed."""
+        return self.own or self._price(self.chosen)
+
+    @property
+    def highest(self) -> Price | None:
+        """A price that no provider exceeds that may answer, as far as they publish theirs."""
+        if self.own is not None:
+            return self.own
+        named = [offer for offer in self.offers if offer.provider in self.wanted]
+        prices = [price for offer in named or self.offers if (price := self._price(offer)) is not None]
+        if not prices:
+            return None
+        return replace(prices[0], input=max(one.input for one in prices), output=max(one.output for one in prices))
+
+    def of(self, provider: str | None) -> Price | None:
+        """Return the price of the provider that has answered; ``None``: nobody knows who did."""
+        return self.own or self._price(choose(self.offers, provider or self.wanted[0], self.answered_by))
+
+    def cost(self, usage: Usage, provider: str | None = None) -> tuple[float | None, str | None]:
+        """Return what a request cost and its source: ``reported`` or ``computed``.
+
+        Args:
+            provider: who was asked, in case that the response does not say who answered.
+        """
+        if usage.cost is not None:
+            return usage.cost, "reported"
+        price = self.of(usage.provider or provider)
+        cost = None if price is None else price.cost(usage.input_tokens, usage.output_tokens, usage.seconds)
+        return cost, None if cost is None else "computed"
+
+    def _price(self, offer: Offer | None) -> Price | None:
+        if offer is None or offer.input is None or offer.output is None:
+            return None
+        return Price(offer.input, offer.output, source="router", seen=self.seen)
+
+
+def token_of(model: ModelSettings, engine: EngineSettings) -> str | None:
+    """Return the token that a model's requests carry: its own, else the engine's."""
+    secret = model.token or engine.token
+    return None if secret is None else secret.get_secret_value()
+
+
+def transport_of(model: ModelSettings, engine: EngineSettings, runtime: Runtime) -> Transport:
+    """Return what sends a model's requests, to where its engine allows."""
+    given_by: TokenOf = "model" if model.token else "engine" if engine.token_source == "engine" else "server"
+    return runtime.transport(UrlPolicy((engine.base_url,), engine.allowed_hosts, given_by))
+
+
+def price_list(
+    model: ModelSettings,
+    engine: EngineSettings,
+    caller: Caller,
+    runtime: Runtime,
+    store: Cache,
+    *,
+    timeout: float = TIMEOUT,
+    now: Callable[[], float] = time.time,
+) -> PriceList:
+    """Return the prices of a model: the stored ones, or the router's if those are older than an hour.
+
+    Args:
+        timeout: seconds that the router may take.
+    """
+    own, answered_by = own_price(model, engine), store.get_fact(caller.fact("answered by"))
+    base_url = model.base_url or engine.base_url
+    if not TASKS[model.task].chat or model.endpoint is not None or model.model is None or not is_hub(base_url):
+        return PriceList(own, wanted=model.providers)
+    url = models_url(base_url, model.model)
+    name = caller.fact("offers", url)
+    offers, seen, asked = _kept_offers(store.get_fact(name))
+    if now() - asked > (AGAIN if seen is None else REFRESH):
+        found, asked = published(transport_of(model, engine, runtime), url, token_of(model, engine), timeout), now()
+        if found is not None:
+            offers, seen = found, asked
+        store.put_fact(name, [[asdict(offer) for offer in offers], seen, asked], KEPT_FOR)
+    return PriceList(own, offers, model.providers, answered_by, seen)
+
+
+def _kept_offers(kept: Any) -> tuple[tuple[Offer, ...], float | None, float]:
+    """Return what is stored of the router's offers: them, when the router said so, and when it was asked last."""
+    try:
+        offers, seen, asked = kept
+        return tuple(Offer(**offer) for offer in offers), None if seen is None else float(seen), float(asked)
+    except (TypeError, ValueError):  # nothing, or of another version
+        return (), None, -math.inf
+
+
+def note_answers(prices: PriceList, results: Iterable[RowResult | None], caller: Caller, store: Cache) -> None:
+    """Keep which provider has answered last, where the router chooses it."""
+    sent = (result for result in results if result is not None and result.source == "request")
+    provider = next((result.provider for result in sent if result.error is None), None)
+    if prices.offers and provider not in (None, prices.answered_by) and provider not in prices.wanted:
+        store.put_fact(caller.fact("answered by"), provider, KEPT_FOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What the answers of a model have shown of what a row uses.
+
+    Attributes:
+        tokens_per_character: of its input.
+        output_tokens, seconds, requests: of one row; ``None``: no answer has shown it yet.
+    """
+
+    tokens_per_character: float | None = None
+    output_tokens: float | None = None
+    seconds: float | None = None
+    requests: float | None = None
+
+    @classmethod
+    def of(cls, counted: Mapping[str, float]) -> Learned:
+        """Return what the counters of a model show."""
+        answered = sum(count for name, count in counted.items() if name.startswith(LATENCY))
+        return cls(
+            _ratio(counted, "input_tokens", "input_size"),
+            _ratio(counted, "output_tokens", "output_rows"),
+            _ratio(counted, "billed_seconds", "billed_rows"),
+            answered / counted["answered"] if answered and counted.get("answered") else None,
+        )
+
+    def cost(self, item: Item, price: Price | None, arguments: Arguments, rows_per_request: int) -> float | None:
+        """Return what a row is expected to cost, in USD; ``None`` if its price is not known."""
+        if price is None:
+            return None
+        limit = output_limit(arguments)
+        output = self.output_tokens
+        if output is None:
+            output = OUTPUT_TOKENS if limit is None else limit
+        size = item.size
+        if self.tokens_per_character is None:  # what has been seen includes the system message
+            size += len(arguments.values.get("system_prompt") or "")
+        tokens = size * (self.tokens_per_character or TOKENS_PER_CHARACTER)
+        requests = self.requests or 1 / rows_per_request
+        return price.cost(tokens, output if limit is None else min(output, limit), self.seconds, requests)
+
+
+def _ratio(counted: Mapping[str, float], amount: str, of: str) -> float | None:
+    return counted.get(amount, 0.0) / counted[of] if counted.get(of) else None
+
+
 def output_limit(arguments: Arguments) -> int | None:
     """Return the most tokens that an answer may have, if an argument limits them."""
     given = {**arguments.parameters, **arguments.values}
@@ -92,8 +278,12 @@ def upper_estimate(
     limit = output_limit(arguments)
     constant = _bytes_of({**arguments.values, **arguments.parameters}) + TEMPLATE_TOKENS + 2 * MESSAGE_TOKENS
     media = [one.kind.is_media for one in task.inputs]
+    output = OUTPUT_TOKENS if limit is None else limit
+    if task.chat and len(items) > 1:  # they share a prompt
+        prompt = packing.prompt_of(items, arguments)[1]
+        return price.cost(constant + _bytes_of(prompt), (output + ENTRY_TOKENS) * len(items), timeout)
     tokens = sum(constant + _tokens_of(item.payload, media) for item in items)
-    return price.cost(tokens, (OUTPUT_TOKENS if limit is None else limit) * len(items), timeout)
+    return price.cost(tokens, output * len(items), timeout)
 
 
 def _tokens_of(payload: Sequence[Any], media: Sequence[bool]) -> int:

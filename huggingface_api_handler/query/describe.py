@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -22,18 +22,21 @@ from ..scheduling.progress import left
 from ..scheduling.results import quantile
 from ..tasks import TASKS, samples
 from ..tasks.task import Input, Kind, Task
+from .cost import price_list
 from .pipeline import Caller
-from .usage import COUNTERS, ERROR, LATENCY
+from .runtime import Runtime
+from .usage import COUNTERS, ERROR, LATENCY, known_cost
 
 
 @dataclass(frozen=True)
 class Description:
-    """What there is to tell of: the model, its engine, who asks, and what was counted."""
+    """What there is to tell of: the model, its engine, who asks, what was counted, and how prices are asked for."""
 
     model: ModelSettings
     engine: EngineSettings
     caller: Caller
     store: Cache
+    runtime: Runtime = field(default_factory=Runtime)
 
     @property
     def entry(self) -> Task:
@@ -154,12 +157,14 @@ def args_table(about: Description) -> pd.DataFrame:
 
 
 def usage_table(about: Description) -> pd.DataFrame:
-    """Requests, rows, errors and time, counted since the model was created."""
+    """Requests, rows, errors, time and cost in USD, counted since the model was created."""
     counted = about.store.usage(about.caller.scope)
     rows: list[tuple[Any, ...]] = [(name, _number(counted.get(name, 0))) for name in COUNTERS]
     errors = {name[len(ERROR) :]: n for name, n in sorted(counted.items()) if name.startswith(ERROR)}
     rows += [(f"errors {code}", _number(n)) for code, n in errors.items()]
     latencies = {int(name[len(LATENCY) :]): int(n) for name, n in counted.items() if name.startswith(LATENCY)}
+    cost = known_cost(counted)
+    rows += [("cost", None if cost is None else round(cost, 9)), ("unpriced", _number(counted.get("unpriced", 0)))]
     rows += [(f"p{share} latency_ms", quantile(latencies, share / 100)) for share in (50, 95)]
     return _table(("measure", "value"), [(name, value) for name, value in rows])
 
@@ -169,7 +174,7 @@ def _number(value: float) -> float | int:
 
 
 def runs_table(about: Description) -> pd.DataFrame:
-    """Running and recent predictions, newest first: how far, how fast, how long still."""
+    """Running and recent predictions, newest first: progress, rate, time left, cost in USD."""
     now = time.time()
     rows: list[tuple[Any, ...]] = []
     for run in about.store.runs(about.caller.scope):
@@ -190,12 +195,46 @@ def runs_table(about: Description) -> pd.DataFrame:
                 round(seconds, 1),
                 round(rate, 2),
                 None if rest is None else round(rest, 1),
+                None if run.cost is None else round(run.cost, 9),
             )
         )
-    columns = ("started_utc", "state", "inputs", "done", "errors", "seconds", "inputs_per_second", "eta_seconds")
+    columns = (
+        "started_utc",
+        "state",
+        "inputs",
+        "done",
+        "errors",
+        "seconds",
+        "inputs_per_second",
+        "eta_seconds",
+        "cost",
+    )
     # Over MySQL a column comes as numbers only where it has a type of numbers.
     kinds = {**dict.fromkeys(columns[2:5], "int64"), **dict.fromkeys(columns[5:7], "float64")}
     return _table(columns, rows).astype(kinds)
+
+
+def prices_table(about: Description) -> pd.DataFrame:
+    """Prices in USD, and what the router says of the providers of a chat model."""
+    prices = price_list(about.model, about.engine, about.caller, about.runtime, about.store)
+    own, chosen = prices.own, None if prices.own is not None else prices.chosen
+    rows: list[tuple[Any, ...]] = []
+    if own is not None:
+        amounts = (own.input, own.output, own.second, own.request)
+        rows.append((about.model.provider, None, *amounts, *[None] * 5, True, f"price of the {own.source}", None))
+    age = None if prices.seen is None else round(time.time() - prices.seen)
+    for offer in prices.offers:
+        rows.append(
+            (
+                offer.provider, offer.status, offer.input, offer.output, None, None, offer.context_length, offer.tools,
+                offer.structured_output, offer.first_token_latency_ms, offer.throughput, offer == chosen, "router", age,
+            )
+        )  # fmt: skip
+    columns = (
+        "provider", "status", "input", "output", "second", "request", "context_length", "tools", "structured_output",
+        "first_token_latency_ms", "throughput", "chosen", "source", "age_seconds",
+    )  # fmt: skip
+    return _table(columns, rows)
 
 
 def example_table(about: Description) -> pd.DataFrame:
@@ -284,5 +323,6 @@ TABLES: Mapping[str, Callable[[Description], pd.DataFrame]] = {
     "args": args_table,
     "usage": usage_table,
     "runs": runs_table,
+    "prices": prices_table,
     "example": example_table,
 }

@@ -12,31 +12,38 @@ import traceback
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from ..arguments import Execution
 from ..arguments.template import Prompt
 from ..cache import Cache
+from ..cache.base import Throttle
 from ..errors import AccountError, HuggingFaceError, InvalidAnswer, ModelError, ServiceError, ServiceTimeout
 from ..media import loading
 from ..net.memory_limit import MEMORY
 from ..net.transport import Transport
 from ..protocols.client import time_left
 from ..protocols.detect import Answered, Endpoint
+from ..protocols.usage import Usage
 from ..scheduling.batches import Item
 from ..scheduling.progress import Progress, duration, left
-from ..scheduling.worker_pool import BatchResult, RowResult
+from ..scheduling.worker_pool import BatchResult, RowResult, Summary
 from ..tasks.task import Answer, Arguments, Kind, Media, Task
 from . import packing
 from .advice import too_long_advice
+from .cost import PriceList
 from .inputs import Caller
 from .metrics import QueryMetrics, Send
 from .packing import Audit
+from .usage import counters, known_cost
 
 log = logging.getLogger(__name__)
 
 #: What may be a number that is infinite as a float, which JSON cannot express.
 _HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
+#: Seconds between two writes of the counts where no answers are stored.
+COUNT_EVERY = 1.0
 #: Seconds between two lines in the log on a query's progress.
 TELL_EVERY = 30.0
 
@@ -70,6 +77,8 @@ class RequestExecutor:
 
     Args:
         names_provider: whether errors say which provider they come from.
+        misfits: key of an item → its answer that did not fit, which its next request quotes; shared by the
+            executors of a query.
     """
 
     def __init__(
@@ -81,9 +90,12 @@ class RequestExecutor:
         endpoint: Endpoint,
         columns: Sequence[str | None] = (),
         *,
+        prices: PriceList | None = None,
         names_provider: bool = False,
+        misfits: dict[str, tuple[str, str]] | None = None,
         audit: Audit | None = None,
     ) -> None:
+        self.prices = prices or PriceList()
         self.task = task
         self._names = names_provider
         self.arguments = arguments
@@ -94,8 +106,7 @@ class RequestExecutor:
         self._columns = [*columns, *[None] * (len(task.inputs) - len(columns))]
         self._media = [one.kind for one in task.inputs]
         self._has_media = any(kind.is_media for kind in self._media)
-        #: Key of an item → its answer that did not fit, which its next request quotes.
-        self._misfits: dict[str, tuple[str, str]] = {}
+        self._misfits = {} if misfits is None else misfits
 
     def __call__(self, items: Sequence[Item], timeout: float) -> BatchResult:
         with MEMORY.request():
@@ -103,6 +114,8 @@ class RequestExecutor:
                 return self._sent(items, timeout)
             except HuggingFaceError as error:
                 _let_go(error)
+                if error.usage is not None:
+                    error.cost = self.prices.cost(error.usage, self.endpoint.provider)[0]
                 if isinstance(error, InvalidAnswer) and error.misfit is not None and len(items) == 1:
                     self._note_misfit(items[0], error)
                 if self._names and isinstance(error, (AccountError, ModelError, ServiceError)):
@@ -115,20 +128,31 @@ class RequestExecutor:
         try:
             answers, found = self._answered(items, timeout)
         except InvalidAnswer as error:
-            if not self.task.chat or len(items) == 1:
+            if error.usage is None or len(items) == 1 or not self.task.chat:
                 raise
-            provider = self.endpoint.provider
-            return BatchResult([None] * len(items), error.request_id, provider=provider, requests=error.requests)
+            # Nothing in it is certainly any row's answer; it is billed all the same.
+            return BatchResult(
+                [None] * len(items), error.request_id, requests=error.requests, **self._used(error.usage)
+            )
         counted = [answer.tokens for answer in found.answers if answer.tokens is not None]
         return BatchResult(
             [None if answer is None else _row_result(answer) for answer in answers],
             request_id=found.response.request_id,
             compute_seconds=found.response.compute_seconds,
             tokens=sum(counted) if counted else None,
-            provider=found.response.provider or self.endpoint.provider,
             requests=found.requests,
             max_batch_size=1 if self._audit is not None and self._audit.failed else None,
+            **self._used(found.usage),
         )
+
+    def _used(self, usage: Usage) -> dict[str, Any]:
+        """Return the fields of a ``BatchResult`` that say what a request used and cost, and who answered."""
+        asked = self.endpoint.provider
+        cost, source = self.prices.cost(usage, asked)
+        return {
+            "seconds": usage.seconds, "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens,
+            "cost": cost, "cost_source": source, "provider": usage.provider or asked,
+        }  # fmt: skip
 
     def _answered(self, items: Sequence[Item], timeout: float) -> tuple[Sequence[Answer | None], Answered]:
         if self.task.chat and len(items) > 1:
@@ -201,9 +225,14 @@ class UsageCounters:
         self._scope = scope
         self._metrics = metrics
 
-    def add(self, counts: Mapping[str, float]) -> None:
-        """Add ``counts``, by the names of ``usage``."""
-        self._store.count(self._scope, counts)
+    def add(
+        self, counts: Mapping[str, float], answers: Mapping[str, bytes] = MappingProxyType({}), ttl: float | None = None
+    ) -> None:
+        """Add ``counts``, by the names of ``usage``, and store ``answers`` for ``ttl`` seconds, in one transaction."""
+        if answers:
+            self._store.put_many(answers, ttl, scope=self._scope, counts=counts)
+        else:
+            self._store.count(self._scope, counts)
         if self._metrics is not None:
             self._metrics.count(counts)
 
@@ -224,8 +253,12 @@ class ResultCollector:
         total: int,
         results: list[RowResult | None],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        usage: UsageCounters | None = None,
+        run: str | None = None,
         audit: Audit | None = None,
     ) -> None:
+        self._usage = usage or UsageCounters(store, caller.scope)
         self.caller = caller
         self.task = task
         self.execution = execution
@@ -235,7 +268,11 @@ class ResultCollector:
         self.audit = audit
         self.done = 0
         self.errors = 0
-        self.run = uuid.uuid4().hex
+        self.run = run or uuid.uuid4().hex
+        #: What was counted by the last request that has returned, and what of it is written.
+        self._counts: Mapping[str, float] = {}
+        self._written: Mapping[str, float] = {}
+        self._counted = Throttle(COUNT_EVERY, clock)
         self._lock = threading.Lock()
         self._clock = clock
         self._logged = clock()
@@ -246,6 +283,22 @@ class ResultCollector:
         self.store.run_start(
             self.run, self.caller.scope, model=self.caller.name, task=self.task.name, rows=self.total, pid=os.getpid()
         )
+
+    @property
+    def cost(self) -> float | None:
+        """USD that the run has cost; ``None``: not known."""
+        return known_cost(self._counts)
+
+    def report(self, summary: Summary) -> None:
+        """Take the counts of the run; ``deliver`` writes what has been added to them."""
+        self._counts = counters(summary)
+
+    def _added(self) -> dict[str, float]:
+        """Return what was counted since the last call."""
+        with self._lock:
+            written, self._written = self._written, self._counts
+            counts = self._written
+        return {name: count - written.get(name, 0.0) for name, count in counts.items()}
 
     def deliver(self, results: Sequence[RowResult]) -> None:
         """Take the results of some items."""
@@ -265,14 +318,14 @@ class ResultCollector:
             assert item is not None
             if error is None:
                 if keeps:
-                    kept[item.key] = pack(
-                        result.value, result.explain, {"request_id": result.request_id, "provider": result.provider}
-                    )
+                    meta = {"request_id": result.request_id, "provider": result.provider}
+                    kept[item.key] = pack(result.value, result.explain, meta)
             else:
                 result.error = error.with_facts(attempts=result.attempts or None)
             self.results[item.index] = result
-        if kept:
-            self.store.put_many(kept, ttl=self.execution.cache_ttl)
+        if kept or self._counted.passes(self.run):
+            # Together, so that a worker that is killed has counted what it has stored.
+            self._usage.add(self._added(), kept, self.execution.cache_ttl)
 
     def _count(self, results: Sequence[RowResult]) -> None:
         """Count results, and report progress."""
@@ -288,7 +341,7 @@ class ResultCollector:
             tell = now - self._logged >= TELL_EVERY
             if tell:
                 self._logged = now
-        self.store.run_update(self.run, done=done, errors=errors, rate=rate)
+        self.store.run_update(self.run, done=done, errors=errors, rate=rate, cost=self.cost)
         if tell:
             rest = left(self.total, done, rate)
             log.info(
@@ -298,4 +351,5 @@ class ResultCollector:
 
     def end(self, state: str) -> None:
         """Note that the run has ended, and how."""
-        self.store.run_end(self.run, done=self.done, errors=self.errors, state=state)
+        self._usage.add(self._added())
+        self.store.run_end(self.run, done=self.done, errors=self.errors, state=state, cost=self.cost)

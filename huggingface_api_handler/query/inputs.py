@@ -29,7 +29,7 @@ _KEY_VERSION = "1"
 _PACKING = frozenset(spec.name for spec in PACKING)
 
 #: What follows the target and ``_`` in the names of the other columns that a model may fill.
-OUTPUT_SUFFIXES = ("explain", "error", "error_type", "retryable", "meta", "plan")
+OUTPUT_SUFFIXES = ("explain", "error", "error_type", "retryable", "meta", "plan", "cost")
 
 #: Characters of one rendered prompt.
 MAX_PROMPT = 16 * 2**20
@@ -78,6 +78,10 @@ class Caller:
     def rate(self, service: tuple[str, str | None]) -> str:
         """Name the rate limit that all of the engine's models share, in all workers, for ``service``."""
         return _digest([self.tenant, self.engine, *service])
+
+    def fact(self, *name: str) -> str:
+        """Name something that is known of this model."""
+        return _digest([self.tenant, self.engine, self.model, *name])
 
 
 def tenant_of(company: Any, user: Any) -> str:

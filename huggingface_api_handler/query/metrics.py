@@ -75,6 +75,8 @@ COUNTERS = {
     "audited": Metric("huggingface_api_audited", "Rows that an audit compared."),
     "agreed": Metric("huggingface_api_agreed", "Rows that an audit compared and whose answers agree."),
     "audit_stops": Metric("huggingface_api_audit_stops", "Queries in which an audit ended shared prompts."),
+    "input_tokens": Metric("huggingface_api_input_tokens", "Tokens of inputs that the service reports."),
+    "output_tokens": Metric("huggingface_api_output_tokens", "Tokens of answers that the service reports."),
     "cost": Metric("huggingface_api_cost_usd", "Cost in USD."),
 }
 

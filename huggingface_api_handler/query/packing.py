@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from ..scheduling.batches import Item
 from ..scheduling.results import RowResult
 from ..tasks.packing import packed_arguments, packed_prompt, row_ids, unpacked
 from ..tasks.task import Answer, Arguments, Scalar
+
+log = logging.getLogger(__name__)
 
 #: Characters of the rows of one request: about 8,000 tokens, which all models of today accept.
 MAX_CHARACTERS = 24_000
@@ -88,14 +91,20 @@ def ask(
     Raises:
         HuggingFaceError: what went wrong, with the service's reason.
     """
-    ids = row_ids([item.key for item in items])
-    prompt = packed_prompt(ids, [_cells(item.payload) for item in items], _instruction(items[0].payload), arguments)
+    ids, prompt = prompt_of(items, arguments)
     try:
         found = endpoint.ask([(prompt, None)], packed_arguments(arguments, len(items)), timeout)
     except InputError as error:
         error.divisible = True  # what it says of the prompt may be true of one row
         raise
     return unpacked(found.answers[0], ids, arguments), found
+
+
+def prompt_of(items: Sequence[Item], arguments: Arguments) -> tuple[list[str], str]:
+    """Return the ids of rows and the prompt that they share."""
+    ids = row_ids([item.key for item in items])
+    rows = [_cells(item.payload) for item in items]
+    return ids, packed_prompt(ids, rows, _instruction(items[0].payload), arguments)
 
 
 def _cells(payload: tuple[Any, ...]) -> dict[str, str]:
@@ -149,6 +158,20 @@ class Audit:
         """Whether too few answers agree, so that rows should share no more prompts."""
         return self.audited >= LEAST_AUDITED and self.agreed < self._agreement * self.audited
 
+    def report(self, name: str) -> dict[str, float]:
+        """Log what was found, and return it by the names of ``usage``.
+
+        Args:
+            name: of the model.
+        """
+        ending = ": too few, so the rest of the rows were sent alone" if self.failed else ""
+        log.log(
+            logging.WARNING if self.failed else logging.INFO,
+            "%s: audit: %d of %d rows have the same answer alone and in a shared prompt%s",
+            name, self.agreed, self.audited, ending,
+        )  # fmt: skip
+        return {"audited": self.audited, "agreed": self.agreed, "audit_stops": int(self.failed)}
+
     def shows(self, result: RowResult) -> bool:
         """Take one of an audited row's two results, and say whether the row shows it: the answer that it got alone,
         else the other."""
@@ -160,11 +183,15 @@ class Audit:
         if other is None:
             self._first[item.index] = result
             return True
+        alone = item.group is not None
+        shown = result.error is None and (alone or other.error is not None)
         if result.error is None and other.error is None:
             self.audited += 1
             self.agreed += agree(result.value, other.value, typed=self._typed)
-            return item.group is not None
-        return result.error is None
+        winner, loser = (result, other) if shown else (other, result)
+        if loser.cost is not None:  # the row has cost both
+            winner.cost = loser.cost + (winner.cost or 0.0)
+        return shown
 
 
 def _chance(key: str) -> float:

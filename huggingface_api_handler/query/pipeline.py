@@ -20,9 +20,9 @@ import pandas as pd
 from ..arguments import EngineSettings, ModelSettings
 from ..cache import Cache, NoCache
 from ..errors import HuggingFaceError, NotAttempted, SettingsError, Stopped
+from ..hub.prices import TIMEOUT
 from ..media import loading
 from ..net.transport import Transport
-from ..net.url_policy import TokenOf, UrlPolicy
 from ..protocols.client import InferenceAPI
 from ..protocols.detect import Endpoint
 from ..protocols.providers import provider_api
@@ -31,10 +31,11 @@ from ..scheduling.retry import RetryPolicy
 from ..scheduling.worker_pool import Limits, RowResult, Summary, WorkerPool
 from ..tasks import TASKS
 from ..tasks.output_schema import OutputSchema
-from ..tasks.task import Task
+from ..tasks.task import Batching, Task
 from . import cells as cell_values
 from .advice import Adviser
 from .cells import HOST_COLUMNS
+from .cost import Learned, PriceList, note_answers, price_list, token_of, transport_of
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker, read_columns
 from .metrics import query_metrics
@@ -42,7 +43,7 @@ from .packing import MAX_CHARACTERS, Audit, Packing
 from .runtime import Runtime
 from .stopping import Statement, StopSignal
 from .typed_columns import check_names, dtype_of, is_readable
-from .usage import counters
+from .usage import dollars
 
 log = logging.getLogger(__name__)
 
@@ -163,19 +164,23 @@ class Prediction:
         )
         if inputs.refused and self.model.execution.on_error == "raise":
             return results  # the query ends with that row's error: pay for nothing more
-        if missing:
-            self._send(task, missing, results, usage)
+        sent = self._send(task, missing, results, usage) if missing else None
+        done, cost = (sent.done, sent.cost) if sent else (0, 0.0)
+        log.info(
+            "%s: %s rows, %s sent, %s", self.caller.name, f"{len(inputs.row_to_item):,}", f"{done:,}", dollars(cost)
+        )
         return results
 
-    def _send(self, task: Task, missing: list[Item], results: list[RowResult | None], usage: UsageCounters) -> None:
+    def _prices(self) -> PriceList:
+        patience = min(TIMEOUT, self.model.execution.deadline or TIMEOUT)
+        return price_list(self.model, self.engine, self.caller, self.runtime, self.store, timeout=patience)
+
+    def _send(
+        self, task: Task, missing: list[Item], results: list[RowResult | None], usage: UsageCounters
+    ) -> ResultCollector:
         execution = self.model.execution
         began = time.monotonic()
-        given_by: TokenOf = (
-            "model" if self.model.token else "engine" if self.engine.token_source == "engine" else "server"
-        )
-        policy = UrlPolicy((self.engine.base_url,), self.engine.allowed_hosts, given_by)
-        transport = self.runtime.transport(policy)
-        token = _revealed(self.model.token) or _revealed(self.engine.token)
+        transport, token = transport_of(self.model, self.engine, self.runtime), token_of(self.model, self.engine)
         clients = [self._client(transport, token, provider) for provider in self.model.providers]
         patience = min(execution.timeout, execution.deadline or math.inf)
         services = [(client.service, self.caller.engine) for client in clients]
@@ -188,13 +193,15 @@ class Prediction:
         if packing is not None:
             missing = packing.items(missing, audit)
         arguments, roots, columns = self.model.arguments(), self.model.media_roots, column_names(task, self.model)
-        several = len(endpoints) > 1
+        several, prices = len(endpoints) > 1, self._prices()
+        shared: dict[str, Any] = {"prices": prices, "names_provider": several, "misfits": {}, "audit": audit}
         executors = [
-            RequestExecutor(task, arguments, transport, roots, endpoint, columns, names_provider=several, audit=audit)
-            for endpoint in endpoints
+            RequestExecutor(task, arguments, transport, roots, endpoint, columns, **shared) for endpoint in endpoints
         ]
         rate = self.caller.rate(clients[0].service)
-        collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results, audit=audit)
+        collector = ResultCollector(
+            self.caller, task, execution, self.store, len(missing), results, usage=usage, audit=audit
+        )
         limits = Limits(
             max_batch_size=min(endpoint.batch_size(execution.max_batch_size) for endpoint in endpoints),
             max_concurrency=execution.max_concurrency,
@@ -209,9 +216,9 @@ class Prediction:
         collector.begin()
 
         def finished(summary: Summary) -> None:
-            usage.add(counters(summary))
+            collector.report(summary)
             if audit is not None:
-                self._report(audit, usage)
+                usage.add(audit.report(self.caller.name))
             collector.end("stopped" if summary.stopped or collector.done < collector.total else "done")
 
         reserve = partial(self.store.reserve_requests, rate)
@@ -223,7 +230,13 @@ class Prediction:
         try:
             with signal.watched(pool.stop):
                 summary = pool.run(
-                    missing, sends, collector.deliver, stop_on_error=stop, began=began, finished=finished
+                    missing,
+                    sends,
+                    collector.deliver,
+                    stop_on_error=stop,
+                    began=began,
+                    report=collector.report,
+                    finished=finished,
                 )
         except BaseException:
             collector.end("failed")
@@ -233,16 +246,8 @@ class Prediction:
                 if results[item.index] is None:
                     results[item.index] = RowResult(error=summary.stopped, attempts=1, item=item)
         self._advise(results, token)
-
-    def _report(self, audit: Audit, usage: UsageCounters) -> None:
-        """Count what the audit found, and log it."""
-        usage.add({"audited": audit.audited, "agreed": audit.agreed, "audit_stops": int(audit.failed)})
-        ending = ": too few, so the rest of the rows were sent alone" if audit.failed else ""
-        log.log(
-            logging.WARNING if audit.failed else logging.INFO,
-            "%s: audit: %d of %d rows have the same answer alone and in a shared prompt%s",
-            self.caller.name, audit.agreed, audit.audited, ending,
-        )  # fmt: skip
+        note_answers(prices, results, self.caller, self.store)
+        return collector
 
     def _client(self, transport: Transport, token: str | None, provider: str) -> InferenceAPI:
         return provider_api.client(
@@ -329,7 +334,24 @@ class Prediction:
         if self.model.execution.on_error == "null":
             columns[f"{self.caller.target}_retryable"] = [False] * len(plan)
         columns[f"{self.caller.target}_plan"] = plan
-        return pd.DataFrame(columns, index=frame.index, dtype=object)
+        planned = pd.DataFrame(columns, index=frame.index, dtype=object)
+        planned[f"{self.caller.target}_cost"] = pd.Series(self._costs(inputs, plan), frame.index, "float64")
+        return planned
+
+    def _costs(self, inputs: DistinctInputs, plan: list[str]) -> list[float | None]:
+        """Return what each row is expected to cost; ``None``: not known."""
+        if "request" not in plan:
+            return [0.0] * len(plan)
+        price, learned = self._prices().expected, Learned.of(self.store.usage(self.caller.scope))
+        arguments = self.model.arguments()
+        most = 1 if TASKS[self.model.task].travel is Batching.ONE else self.model.execution.max_batch_size
+        packing, items = Packing.of(self.model), inputs.items
+        if packing is not None:
+            most, items = packing.rows, packing.items(items, None)
+        return [
+            learned.cost(items[place], price, arguments, most) if planned == "request" else 0.0
+            for place, planned in zip(inputs.row_to_item, plan, strict=True)
+        ]
 
     def columns(self) -> list[str]:
         """Return the names of the prediction columns; a dry run has them too, so that the same query can be tried."""
@@ -402,14 +424,19 @@ class Prediction:
         return json.dumps(result.explain or {}, ensure_ascii=False, allow_nan=False)
 
     def _meta(self, result: RowResult, source: str) -> str:
+        is_sent = source == "request" and result.attempts > 0
         return json.dumps(
             {
                 "model": self.model.model,
                 "provider": result.provider or (None if self.model.endpoint else self.model.provider),
                 "source": source,
-                "attempts": result.attempts if source == "request" else 0,
-                "latency_ms": round(result.latency * 1000, 1) if source == "request" else 0,
+                "attempts": result.attempts if is_sent else 0,
+                "latency_ms": round(result.latency * 1000, 1) if is_sent else 0,
                 "request_id": result.request_id,
+                "input_tokens": result.input_tokens if is_sent else 0,
+                "output_tokens": result.output_tokens if is_sent else 0,
+                "cost": result.cost if is_sent else 0,
+                "cost_source": result.cost_source if is_sent else None,
             },
             ensure_ascii=False,
         )
@@ -443,10 +470,6 @@ def _dtype(values: Sequence[Any]) -> Any:
     if kinds == {bool} and None not in values:
         return "bool"
     return object
-
-
-def _revealed(secret: Any) -> str | None:
-    return None if secret is None else str(secret.get_secret_value())
 
 
 def open_store(runtime: Runtime, cache: Any) -> Cache:

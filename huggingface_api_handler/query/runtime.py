@@ -1,7 +1,7 @@
-"""What a process keeps from one query to the next: connections, what it learnt of a service, the store.
+"""What a process shares between queries: connections, what it has learned of services, the cache, metric files.
 
-MindsDB keeps worker processes alive between queries and forks new ones at will, so everything
-here belongs to one process id: after a fork it is made anew.
+MindsDB reuses worker processes for several queries and forks new ones at any time. So everything here belongs to one
+process ID, and a forked process starts with nothing.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ T = TypeVar("T")
 
 
 class Runtime:
-    """Process-wide holdings, safe to use from several threads."""
+    """What the queries of a process share; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._held: dict[Hashable, Any] = {}
+        self._shared: dict[Hashable, Any] = {}
 
-    def _hold(self, key: Hashable, make: Callable[[], T]) -> T:
+    def _share(self, key: Hashable, make: Callable[[], T]) -> T:
         with self._lock:
             if self._pid != os.getpid():
-                self._pid, self._held = os.getpid(), {}
-            if key not in self._held:
-                self._held[key] = make()
-            held: T = self._held[key]
-            return held
+                self._pid, self._shared = os.getpid(), {}
+            if key not in self._shared:
+                self._shared[key] = make()
+            shared: T = self._shared[key]
+            return shared
 
     def transport(self, policy: UrlPolicy) -> Transport:
-        """Return the transport of one engine's reach; its connections are reused."""
+        """Return the transport for one URL policy; its connections are reused."""
         from ..net.transport import Transport
 
-        return self._hold(("transport", policy), lambda: Transport(policy))
+        return self._share(("transport", policy), lambda: Transport(policy))
 
     def service_state(self, service: Hashable) -> ServiceState:
         """Return what was learned about ``service``: its rate limit, its latency, whether it takes lists.
@@ -52,24 +52,36 @@ class Runtime:
         """
         from ..scheduling.worker_pool import ServiceState
 
-        lock = self._hold("lock of services", threading.Lock)
-        return self._hold(("service state", service), lambda: ServiceState(lock))
+        lock = self._share("lock of services", threading.Lock)
+        return self._share(("service state", service), lambda: ServiceState(lock))
 
     def findings(self, service: Hashable) -> Findings:
-        """Return what was found out about the server that ``service`` names."""
+        """Return what was detected at the server that ``service`` names."""
         from ..protocols.detect import Findings
 
-        return self._hold(("findings", service), Findings)
+        return self._share(("findings", service), Findings)
 
     def store(self, key: Hashable, make: Callable[[], Cache]) -> Cache:
-        """Return the store that ``key`` names, opened once."""
-        return self._hold(("store", key), make)
+        """Return the cache that ``key`` names, opened once."""
+        return self._share(("store", key), make)
 
     def metric_files(self, folder: str) -> MetricFiles:
         """Return the files in ``folder`` that this process writes its metrics to."""
         from .metrics import MetricFiles
 
-        return self._hold(("metrics", folder), lambda: MetricFiles(folder))
+        return self._share(("metrics", folder), lambda: MetricFiles(folder))
+
+    def close(self) -> None:
+        """Close connections and files, and forget everything; the next query starts again.
+
+        What a process has inherited by a fork stays open: it belongs to its parent.
+        """
+        with self._lock:
+            shared = self._shared if self._pid == os.getpid() else {}
+            self._pid, self._shared = os.getpid(), {}
+        for one in shared.values():
+            if hasattr(one, "close"):
+                one.close()
 
 
 RUNTIME = Runtime()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 #: Followed by an upper bound in milliseconds: requests answered within it, and not within the one below.
@@ -12,7 +14,7 @@ ERROR = "error:"
 #: In the order in which they are shown.
 COUNTERS = (
     "rows", "nulls", "duplicates", "cached", "requests", "answered", "retries", "throttled", "splits",
-    "compute_seconds", "tokens", "audited", "agreed", "audit_stops",
+    "compute_seconds", "tokens", "input_tokens", "output_tokens", "audited", "agreed", "audit_stops",
 )  # fmt: skip
 
 
@@ -26,7 +28,30 @@ def counters(summary: Any) -> dict[str, float]:
         "splits": summary.splits,
         "compute_seconds": summary.compute_seconds,
         "tokens": summary.tokens,
+        "input_tokens": summary.input_tokens,
+        "output_tokens": summary.output_tokens,
+        "cost": summary.cost,
+        "unpriced": summary.unpriced,
+        "input_size": summary.input_size,
+        "output_rows": summary.output_rows,
+        "billed_seconds": summary.billed_seconds,
+        "billed_rows": summary.billed_rows,
     }
     counts.update({f"{ERROR}{code}": n for code, n in summary.errors.items()})
     counts.update({f"{LATENCY}{bound}": n for bound, n in summary.latencies.items()})
     return {name: n for name, n in counts.items() if n}
+
+
+def known_cost(counts: Mapping[str, float]) -> float | None:
+    """Return the USD that counted requests cost; ``None`` if there were some, and no cost of them is known."""
+    cost = counts.get("cost", 0.0)
+    return None if not cost and counts.get("unpriced") else cost
+
+
+def dollars(cost: float | None) -> str:
+    """Return an amount for people: two digits after the point, or two that are not zero."""
+    if cost is None:
+        return "unknown cost"
+    if cost == 0 or cost >= 0.1:
+        return f"${cost:,.2f}"
+    return f"${cost:.{1 - math.floor(math.log10(cost))}f}"

@@ -57,7 +57,7 @@ class CircuitBreaker:
         """A request that was sent at ``started`` got through."""
         if not self.is_open:
             self._failures.append(False)
-            if len(self._failures) == self.WINDOW and not any(self._failures):
+            if self._pause > self.PAUSE and len(self._failures) == self.WINDOW and not any(self._failures):
                 self._pause = self.PAUSE
         elif started >= self._opened_at:
             self._failures.clear()

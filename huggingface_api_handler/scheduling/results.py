@@ -84,6 +84,7 @@ class BatchResult:
             item's error; ``None``: nothing in the response is certainly the item's.
         request_id: the service's id of the request.
         compute_seconds: how long the service says it worked.
+        seconds: that are billed, where seconds are: those of compute, or else those that the request took.
         input_tokens, output_tokens, tokens: what the service counted for the whole request.
         cost: USD for the whole request; its rows share it equally.
         cost_source: ``reported`` or ``computed``; ``None``: the cost is not known.
@@ -95,6 +96,7 @@ class BatchResult:
     answers: Sequence[RowResult | HuggingFaceError | None]
     request_id: str | None = None
     compute_seconds: float | None = None
+    seconds: float | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
     tokens: int | None = None
@@ -104,8 +106,12 @@ class BatchResult:
     requests: int = 1
     max_batch_size: int | None = None
 
-    def fill(self, result: RowResult, item: Item, attempts: int, latency: float) -> RowResult:
-        """Add to the answer of one item what holds for the whole request, and return it."""
+    def fill(self, result: RowResult, item: Item, attempts: int, latency: float, at: int = 0) -> RowResult:
+        """Add to the answer of one item what holds for the whole request, and return it.
+
+        Args:
+            at: the item's place in the request.
+        """
         result.item = item
         result.attempts = attempts
         result.latency = latency
@@ -115,10 +121,16 @@ class BatchResult:
         rows = len(self.answers)
         if self.cost is not None:
             result.cost = self.cost / rows
+        result.input_tokens = _share(self.input_tokens, rows, at)
+        result.output_tokens = _share(self.output_tokens, rows, at)
         if rows == 1 and result.tokens is None:
-            result.input_tokens, result.output_tokens = self.input_tokens, self.output_tokens
             result.tokens = self.tokens
         return result
+
+
+def _share(total: int | None, rows: int, at: int) -> int | None:
+    """Return the part of one of ``rows``, such that the parts of all add up to ``total``."""
+    return None if total is None else total // rows + (at < total % rows)
 
 
 #: Upper bounds, in milliseconds, of the counts in ``Summary.latencies``: a quarter apart.
@@ -154,7 +166,10 @@ class Summary:
         throttled: requests refused with 429.
         splits: batches that were split.
         errors: items that ended in an error, by its code.
-        compute_seconds, tokens: what the service says it used.
+        compute_seconds, tokens, input_tokens, output_tokens: what the service says it used.
+        cost: USD; answered requests whose cost is not known are not in it, but in ``unpriced``.
+        input_size: size of the items whose ``input_tokens`` are counted.
+        output_rows, billed_rows: items whose ``output_tokens``, and whose ``billed_seconds``, are counted.
         seconds: how long the run took.
         workers: most requests under way at once.
         latencies: answered requests by ``latency_step`` of the time they took; adds up over runs.
@@ -169,6 +184,14 @@ class Summary:
     errors: Counter[str] = field(default_factory=Counter)
     compute_seconds: float = 0.0
     tokens: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    unpriced: int = 0
+    input_size: int = 0
+    output_rows: int = 0
+    billed_seconds: float = 0.0
+    billed_rows: int = 0
     seconds: float = 0.0
     workers: int = 0
     latencies: Counter[int] = field(default_factory=Counter)

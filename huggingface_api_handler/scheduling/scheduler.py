@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random as _random
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from ..errors import (
     BudgetExceeded,
@@ -77,6 +78,8 @@ class Scheduler:
         self._deadline = math.inf if limits.deadline is None else now + limits.deadline
         self._last_success = -math.inf
         self._same = SameRefusals()
+        #: USD that items have cost without an answer for them, by index.
+        self._spent: dict[int, float] = {}
         self._tried_alone = False
         #: Batches whose error the requests under way will explain.
         self._open: list[tuple[Batch, HuggingFaceError]] = []
@@ -189,9 +192,9 @@ class Scheduler:
         """Report the answer to ``batch``."""
         answers, size = sent.answers, len(batch)
         if len(answers) != size:
-            return self.failed(
-                batch, InvalidAnswer(f"{size} inputs were sent and {len(answers)} answers came back"), now
-            )
+            error = InvalidAnswer(f"{size} inputs were sent and {len(answers)} answers came back")
+            error.cost, error.usage = sent.cost, sent
+            return self.failed(batch, error, now)
         self._returned(batch, sent, now, sent.requests)
         if sent.max_batch_size is not None:
             self._most = min(self._most, sent.max_batch_size)
@@ -199,6 +202,7 @@ class Scheduler:
         summary = self.summary
         summary.compute_seconds += sent.compute_seconds or 0.0
         summary.tokens += sent.tokens or 0
+        self._account(batch, sent, sent.cost)
         attempts = batch.attempts
         results: list[RowResult] = []
         errors: list[tuple[int, HuggingFaceError]] = []
@@ -206,14 +210,18 @@ class Scheduler:
         for at, (item, answer) in enumerate(zip(batch.items, answers, strict=True)):
             if answer is None:
                 unanswered.append(item)
+                self._charge(item, sent.cost, size)
             elif isinstance(answer, HuggingFaceError):
                 errors.append((at, answer))
+                self._charge(item, sent.cost, size)
             else:
-                results.append(sent.fill(answer, item, attempts, seconds))
+                results.append(sent.fill(answer, item, attempts, seconds, at))
+                if self._spent:
+                    answer.cost = _sum(answer.cost, self._spent.pop(item.index, None))
         summary.rows += len(results)
         self._observe_success(batch, len(results), len(unanswered), seconds, now)
-        for at, error in errors:
-            results += self._handle(batch.part(at, at + 1), error, now)
+        for at, refusal in errors:
+            results += self._handle(batch.part(at, at + 1), refusal, now)
         if unanswered:
             results += self._send_smaller(batch, unanswered, now)
         return self._finish(results, now)
@@ -221,6 +229,10 @@ class Scheduler:
     def failed(self, batch: Batch, error: HuggingFaceError, now: float) -> list[RowResult]:
         """Report that the request of ``batch`` ended in ``error``."""
         self._returned(batch, None, now, error.requests)
+        if error.usage is not None:
+            self._account(batch, error.usage, error.cost)
+            for item in batch.items:
+                self._charge(item, error.cost, len(batch))
         self._observe_failure(batch, error, now)
         cut_short = isinstance(error, ServiceTimeout) and batch.started + self.limits.timeout > self._deadline
         if cut_short and error.retryable:  # by the query's own deadline; paid work that has begun says so itself
@@ -251,6 +263,28 @@ class Scheduler:
         self.summary.retries += more
         batch.attempts += more
         self._budget.settle(batch, sent, more)
+
+    def _account(self, batch: Batch, used: Any, cost: float | None) -> None:
+        """Count what an answer used and cost, whether it was one for every item or not."""
+        summary = self.summary
+        if cost is None:
+            summary.unpriced += 1
+        else:
+            summary.cost += cost
+        if used.input_tokens is not None:
+            summary.input_tokens += used.input_tokens
+            summary.input_size += sum(item.size for item in batch.items)
+        if used.output_tokens is not None:
+            summary.output_tokens += used.output_tokens
+            summary.output_rows += len(batch)
+        if used.seconds is not None:
+            summary.billed_seconds += used.seconds
+            summary.billed_rows += len(batch)
+
+    def _charge(self, item: Item, cost: float | None, rows: int) -> None:
+        """Note what an item has cost without an answer for it: its share of the cost of a request for ``rows``."""
+        if cost is not None:
+            self._spent[item.index] = self._spent.get(item.index, 0.0) + cost / rows
 
     # What it says about the service
 
@@ -438,7 +472,14 @@ class Scheduler:
         self.summary.errors[error.code] += len(batch)
         seconds = now - batch.started if attempts else 0.0
         return [
-            RowResult(error=error, attempts=attempts, latency=seconds, request_id=error.request_id, item=item)
+            RowResult(
+                error=error,
+                attempts=attempts,
+                latency=seconds,
+                request_id=error.request_id,
+                item=item,
+                cost=self._spent.pop(item.index, None),
+            )
             for item in batch.items
         ]
 
@@ -489,6 +530,10 @@ class Scheduler:
                 advice="Run the query again, or raise max_requests",
             )
         return None
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return one if other is None else (one or 0.0) + other
 
 
 def _chain(error: HuggingFaceError, cause: BaseException) -> HuggingFaceError:

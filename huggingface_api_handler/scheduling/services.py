@@ -96,8 +96,9 @@ class Services:
         heeds_breakers = several and not all(service.state.breaker.is_open for service in self._in_use)
         at, only_passed_on = math.inf, False
         for service in self._in_use:
-            ready = queue.due(now, service.number, only_passed_on=only_passed_on)
-            due = max(ready, service.due(now, heeds_breaker=heeds_breakers))
+            due = service.due(now, heeds_breaker=heeds_breakers)
+            if due < math.inf:
+                due = max(due, queue.due(now, service.number, only_passed_on=only_passed_on))
             if due <= now:
                 return service, only_passed_on
             if not several:

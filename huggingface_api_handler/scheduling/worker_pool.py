@@ -35,6 +35,7 @@ Send = Callable[[Sequence[Item], float], BatchResult]
 Deliver = Callable[[list[RowResult]], None]
 Reserve = Callable[[float, int], "float | None"]
 Finished = Callable[[Summary], None]
+Report = Callable[[Summary], None]
 
 
 class WorkerPool:
@@ -91,6 +92,7 @@ class WorkerPool:
         stop_on_error: bool = False,
         began: float | None = None,
         finished: Finished | None = None,
+        report: Report | None = None,
     ) -> Summary:
         """Send all ``items`` and deliver the result of each, exactly once.
 
@@ -101,6 +103,8 @@ class WorkerPool:
             deliver: takes results as they become final, in any order; called from several
                 threads at once.
             stop_on_error: send nothing more after the first error that retries cannot fix.
+            report: is shown the counts whenever a request has returned, before ``deliver`` takes the results that
+                they include; holds up all workers, so must be quick.
             began: when the query began, by the clock: its deadline counts from there; default: now.
             finished: takes the final counts, unless an exception is raised: before this method returns, or, if
                 ``stop`` left requests behind, from another thread when the last of them has returned.
@@ -124,7 +128,7 @@ class WorkerPool:
                 shared=self._reserve is not None,
             )
         sends = [send] if callable(send) else send
-        run = _Run(scheduler, sends, deliver, self._clock, self._sleep, self._reserve)
+        run = _Run(scheduler, sends, deliver, self._clock, self._sleep, self._reserve, report)
         self._runs.add(run)
         try:
             return run.wait(finished or _ignore)
@@ -151,8 +155,10 @@ class _Run:
         clock: Callable[[], float],
         sleep: Callable[[float], None] | None,
         reserve: Reserve | None,
+        report: Report | None,
     ) -> None:
         self._scheduler = scheduler
+        self._report = report
         self._reserve = reserve
         self._sends = sends
         self._deliver = deliver
@@ -336,6 +342,8 @@ class _Run:
         if self._idle:
             # The limit may have grown, or a part of a batch may be ready.
             self._woken.notify()
+        if self._report is not None:
+            self._report(self._scheduler.summary)
         return results
 
     def _hand_over(self, results: list[RowResult]) -> None:

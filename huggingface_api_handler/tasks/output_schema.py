@@ -33,6 +33,10 @@ _SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "list": {"type": "array", "items": {"type": "string"}},
 }
 TYPES = tuple(_SCHEMAS)
+#: Type of a field → of its values in Python.
+_PYTHON: Mapping[str, Any] = {
+    "text": str, "integer": int, "number": (int, float), "boolean": bool, "date": str, "datetime": str, "list": list,
+}  # fmt: skip
 #: SQL's and JSON's names of the types.
 _SYNONYMS: Mapping[str, str] = {
     "string": "text", "varchar": "text", "int": "integer", "bigint": "integer", "float": "number", "double": "number",
@@ -57,6 +61,10 @@ _CHOICE = re.compile(rf"(?:[^,'\"]|{_QUOTED})+")
 _TYPED = re.compile(r"(\w+)(?:\s+in\s*\((.*)\))?", re.I | re.S)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DATETIME = re.compile(r"(\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2})?)(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})?", re.I)
+
+
+class NotValid(ValueError):
+    """An answer that does not fit a schema; its text says why, and follows "the answer does not fit: "."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +112,18 @@ class Field:
         return f"a list of {listed}, or null" if self.type == "list" else f"one of {listed}, or null"
 
     def cell(self, value: Any) -> Scalar:
-        """Return a valid value as the cell of its column: a list as JSON text."""
+        """Return a valid value as the cell of its column: a list as JSON text.
+
+        Raises:
+            NotValid: a value of another type.
+        """
         if value is None:
             return None
-        if self.type == "integer":
-            return int(value)
-        if self.type == "number":
-            return float(value)
-        return json.dumps(value, ensure_ascii=False) if self.type == "list" else value
-
-
-class NotValid(ValueError):
-    """An answer that does not fit a schema; its text says why, and follows "the answer does not fit: "."""
+        if not isinstance(value, _PYTHON[self.type]) or isinstance(value, bool) != (self.type == "boolean"):
+            raise NotValid(f"the field '{self.name}' is not {_WORDS[self.type]}")
+        if self.type == "list":
+            return json.dumps(value, ensure_ascii=False)
+        return float(value) if self.type == "number" else value
 
 
 @dataclass(frozen=True)
@@ -178,18 +186,18 @@ class OutputSchema:
     def cells(self, target: Any) -> list[Scalar]:
         """Return the cells of the columns for a target, which is JSON text; all NULL if the target is NULL.
 
+        The text was validated before it was stored, so only the types of its values are looked at here.
+
         Raises:
-            NotValid: the text is no valid answer; it comes from a cache that others may write to.
+            NotValid: the text is no answer; it comes from a cache that others may write to.
         """
         if target is None:
             return [None] * len(self.fields)
         try:
-            found = self.validated(json.loads(str(target)))
-        except RecursionError as error:
-            raise NotValid("it is nested too deep") from error
-        except ValueError as error:
-            raise NotValid(str(error)) from error
-        return [field.cell(found[field.name]) for field in self.fields]
+            found = json.loads(str(target))
+            return [field.cell(found[field.name]) for field in self.fields]
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise NotValid("it is not an answer of this schema") from error
 
     @cached_property
     def _validator(self) -> Validator:

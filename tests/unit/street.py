@@ -51,10 +51,13 @@ def predict(
     """Predict a frame with an error of its own for each row, and short waits."""
     of = replace(of, execution=replace(of.execution, **{"on_error": "null", "max_retries": 0, **execution}))
     retry = RetryPolicy(of.execution.max_retries, base=0.01, cap=0.02)
-    street = Prediction(
-        replace(of, media_roots=at.media_roots), at, caller, runtime or Runtime(), store or NoCache(), retry
-    )
-    return street.run(pd.DataFrame(dict(cells), dtype=object))
+    shared = runtime or Runtime()
+    try:
+        prediction = Prediction(replace(of, media_roots=at.media_roots), at, caller, shared, store or NoCache(), retry)
+        return prediction.run(pd.DataFrame(dict(cells), dtype=object))
+    finally:
+        if runtime is None:
+            shared.close()
 
 
 @dataclass

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from huggingface_api_handler.cache import Cache, base, runs
+from huggingface_api_handler.cache import Cache, SqliteCache, base, runs
 
 from .conftest import Backend, unreachable
 
@@ -59,18 +59,59 @@ class TestCounters:
         assert cache.usage("one") == ({"rows": 5.0, "seconds": 0.75} if backend.keeps else {})
         assert cache.usage("three") == {}
 
+    def test_counts_are_written_with_answers(self, keeping: Backend) -> None:
+        cache = keeping.open()
+        for at in range(3):
+            cache.put_many({str(at): b"1"}, scope="s", counts={"cost": 0.25, "nothing": 0})
+        cache.count("s", {"cost": 0.5})
+        other = keeping.open()
+        assert other.usage("s") == cache.usage("s") == {"cost": 1.25}
+        assert len(other.get_many(["0", "1", "2"])) == 3
+
+    def test_counts_wait_while_they_cannot_be_written(self, keeping: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+        cache = keeping.open()
+        with monkeypatch.context() as broken:
+            if isinstance(cache, SqliteCache):
+                broken.setattr(cache.file, "write", lambda *_, **__: False)
+            else:
+                broken.setattr(cache, "_run", lambda *_, **__: None)
+            cache.put_many({"a": b"1"}, scope="s", counts={"rows": 1})
+            cache.count("s", {"rows": 2})
+            cache.count("other", {"rows": 5})
+            assert cache.usage("s") == {"rows": 3}
+        cache.put_many({"b": b"1"}, scope="s", counts={"rows": 4})
+        assert keeping.open().usage("s") == {"rows": 7}
+
+
+class TestFacts:
+    def test_a_fact_is_kept_until_it_expires(self, keeping: Backend) -> None:
+        cache = keeping.open()
+        assert cache.get_fact("offers") is None
+        cache.put_fact("offers", {"groq": [0.6, None]}, 60)
+        cache.put_fact("other", 1, 3600)
+        assert keeping.open().get_fact("offers") == {"groq": [0.6, None]}
+        cache.put_fact("offers", [], 60)
+        assert cache.get_fact("offers") == []
+        keeping.advance(61)
+        assert cache.get_fact("offers") is None
+        assert cache.get_fact("other") == 1
+
+    def test_without_a_cache_no_fact_is_known(self, cache: Cache, backend: Backend) -> None:
+        cache.put_fact("a", 1, 60)
+        assert cache.get_fact("a") == (1 if backend.keeps else None)
+
 
 class TestRuns:
     def test_runs_show_their_progress(self, keeping: Backend) -> None:
         cache = keeping.open()
         cache.run_start("r1", "scope", model="m", task="t", rows=10)
-        cache.run_end("r1", done=10, errors=1, state="done")
+        cache.run_end("r1", done=10, errors=1, state="done", cost=0.25)
         keeping.clock.now += 1
         cache.run_start("r2", "scope", model="m", task="t", rows=20)
         cache.run_start("r3", "elsewhere", model="m", task="t", rows=20)
         second, first = cache.runs("scope")
-        assert (first.run, first.state, first.done, first.errors) == ("r1", "done", 10, 1)
-        assert (second.run, second.state, second.rows) == ("r2", "running", 20)
+        assert (first.run, first.state, first.done, first.errors, first.cost) == ("r1", "done", 10, 1, 0.25)
+        assert (second.run, second.state, second.rows, second.cost) == ("r2", "running", 20, None)
         assert second.started <= second.updated <= keeping.clock.now
         cache.close()
 

@@ -130,7 +130,8 @@ class TestSqlite:
         with contextlib.closing(SqliteCache(path)) as cache:
             assert cache.get_many(["paid"]) == {"paid": b"for"}
             cache.run_start("r2", "s", model="m", task="t", rows=1)
-            assert {(run.run, run.rate) for run in cache.runs("s")} == {("r1", 0.0), ("r2", 0.0)}
+            cache.run_end("r2", done=1, errors=0, cost=0.5)
+            assert {(run.run, run.rate, run.cost) for run in cache.runs("s")} == {("r1", 0.0, None), ("r2", 0.0, 0.5)}
         assert list(tmp_path.glob("*.aside*")) == []
 
     def test_one_of_those_that_open_it_at_the_same_time_upgrades_it(self, tmp_path: Path) -> None:
@@ -184,11 +185,11 @@ class TestSqlite:
         (tmp_path / "file").write_text("")
         cache = SqliteCache(tmp_path / "file" / "answers.sqlite")
         with caplog.at_level(logging.WARNING):
-            for _ in range(3):
+            for rows in range(3):
                 cache.put_many({"a": b"1"})
                 assert cache.get_many(["a", "b"]) == {"a": b"1"}
                 cache.count("s", {"rows": 1})
-                assert cache.usage("s") == {}
+                assert cache.usage("s") == {"rows": rows + 1.0}
                 cache.run_start("r", "s", model="m", task="t", rows=1)
                 assert cache.runs("s") == []
         assert 1 <= len(caplog.records) <= 2  # one for reading, one for writing
@@ -209,7 +210,7 @@ class TestSqlite:
                     cache = SqliteCache(folder / "answers.sqlite")
                     cache.put_many({"a": b"1"})
                     cache.count("s", {"rows": 1})
-                    code = 0 if cache.get_many(["a"]) == {"a": b"1"} and cache.usage("s") == {} else 2
+                    code = 0 if cache.get_many(["a"]) == {"a": b"1"} and cache.usage("s") == {"rows": 1.0} else 2
                 finally:
                     os._exit(code)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -313,11 +314,13 @@ class TestSqlite:
         cache.close()
         columns = [
             row[1]
-            for table in ("answers", "counters", "runs", "paces")
+            for table in ("answers", "counters", "facts", "runs", "paces")
             for row in sqlite3.connect(cache.path).execute(f"PRAGMA table_info({table})")
         ]
-        runs = "run scope model task rows done errors started updated state pid host rate"
-        assert sorted(columns) == sorted(f"key value expires scope name value pace turn {runs}".split())
+        runs = "run scope model task rows done errors started updated state pid host rate cost"
+        assert sorted(columns) == sorted(
+            f"key value expires scope name value name value expires pace turn {runs}".split()
+        )
 
     @settings(max_examples=30, deadline=None)
     @given(

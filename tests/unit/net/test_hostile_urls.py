@@ -22,6 +22,7 @@ from huggingface_api_handler.net.adapter import MEDIA_ORIGINS, MEDIA_POOL
 from huggingface_api_handler.net.addresses import _binds_anything, is_own
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from huggingface_api_handler.protocols.providers import provider_api
+from huggingface_api_handler.protocols.providers.offers import forget_offers
 from huggingface_api_handler.query.runtime import Runtime
 from tests.unit.loopback import Heard, Loopback, Speak, answer
 from tests.unit.net.test_url_policy import INSIDE
@@ -323,7 +324,7 @@ def test_no_redirect_of_a_service_leads_away(battery: Battery, status: int) -> N
 
 def test_no_link_in_an_answer_leads_inside(battery: Battery, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(facts, "providers", lambda *_, **__: (Served("fal-ai", "text-to-image", "live", "flux/x"),))
-    provider_api._asked.clear()
+    forget_offers()
     urls = [url for url in battery.urls() if url.lower().startswith("http")]
     # Some are no links at all, and then the answer is no picture.
     links = ["http://good.example/made.png", *urls]
@@ -348,7 +349,7 @@ def test_a_queue_is_polled_at_the_router_wherever_it_says_it_is(
 ) -> None:
     monkeypatch.setattr(facts, "providers", lambda *_, **__: (Served("replicate", "text-to-image", "live", "m"),))
     monkeypatch.setattr(provider_api.ProviderAPI, "_sleep", staticmethod(lambda seconds: None))
-    provider_api._asked.clear()
+    forget_offers()
     at = engine(battery.service)
     of = model(at, task="text-to-image", input_column="t", model_name="org/name", provider="replicate")
     urls = [*battery.urls(), "https://x/%2e%2e/%2e%2e/api/whoami-v2", "https://x/a\\..\\b", "https://x/../../y"]

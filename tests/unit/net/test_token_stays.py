@@ -27,7 +27,7 @@ from huggingface_api_handler.hub.facts import Served
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from huggingface_api_handler.protocols.client import InferenceAPI
-from huggingface_api_handler.protocols.providers import provider_api
+from huggingface_api_handler.protocols.providers.offers import forget_offers
 from huggingface_api_handler.query.describe import TABLES, Description, describe
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
@@ -435,7 +435,7 @@ def test_no_redirect_takes_it_along(wire: Wire, status: int) -> None:
 
 def test_a_provider_gets_it_at_the_router_alone(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(facts, "providers", lambda *_, **__: (Served("fal-ai", "text-to-image", "live", "flux/x"),))
-    provider_api._asked.clear()
+    forget_offers()
     with Loopback() as server, Loopback(answer(PNG, content_type="image/png")) as internet:
         wire.internet = internet.port
         wire.known["cdn.example"] = [[PUBLIC]]

@@ -111,7 +111,7 @@ def test_a_server_is_recognised_once(sandbox: Sandbox, kind: Protocol, name: str
     for _ in range(3):
         street.predict(street.example(2))
     assert 1 <= probes(sandbox) <= 2
-    findings = next(held for held in street.runtime._held.values() if isinstance(held, Findings))
+    findings = next(held for held in street.runtime._shared.values() if isinstance(held, Findings))
     found = findings.get(lambda: pytest.fail("asked again"))
     assert (found.protocol, found.model) == (kind, f"sandbox/{name}")
 

@@ -1,20 +1,48 @@
-"""Prices, and the most that a request may cost."""
+"""Prices, what is expected of a query, what it costs, and the most that a request may cost."""
 
 from __future__ import annotations
 
+import json
+import logging
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huggingface_api_handler.arguments import engine_settings, model_settings
+from huggingface_api_handler.arguments import engine_settings, model_settings, query_settings
 from huggingface_api_handler.arguments.template import Prompt, parse_template
-from huggingface_api_handler.query.cost import MEDIUM_TOKENS, OUTPUT_TOKENS, Price, own_price, upper_estimate
+from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
+from huggingface_api_handler.hub.prices import Offer
+from huggingface_api_handler.protocols.usage import Usage
+from huggingface_api_handler.query import cost
+from huggingface_api_handler.query.cost import (
+    MEDIUM_TOKENS,
+    OUTPUT_TOKENS,
+    Learned,
+    Price,
+    PriceList,
+    own_price,
+    price_list,
+    upper_estimate,
+)
+from huggingface_api_handler.query.describe import Description, describe
+from huggingface_api_handler.query.pipeline import Prediction
+from huggingface_api_handler.query.runtime import Runtime
+from huggingface_api_handler.query.usage import dollars
+from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.sandbox.fake_chat import count_tokens
 from huggingface_api_handler.scheduling.batches import Item
+from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Arguments
+
+from ..street import CALLER
 
 CHAT = TASKS["chat-completion"]
 PRICE = Price(input=2.0, output=4.0)
@@ -104,3 +132,383 @@ def test_a_text_never_has_more_tokens_than_estimated(prompt: str, system: str, m
         true = PRICE.cost(count_tokens(text) + 4 + count_tokens(system) + 4, most, None)
         assert estimate is not None and true is not None and estimate >= true
         assert estimate >= (len(text.encode("utf-8", "surrogatepass")) * 2.0 + most * 4.0) / 1e6
+
+
+# --- which price a request is billed by ---
+
+GROQ = Offer("groq", input=0.6, output=0.8, throughput=400.0)
+NOVITA = Offer("novita", input=1.0, output=0.2)
+
+
+def test_a_price_list_knows_the_provider_that_answered() -> None:
+    prices = PriceList(offers=(GROQ, NOVITA), seen=5.0)
+    million = Usage(1_000_000, 1_000_000)
+    assert prices.of("novita") == Price(1.0, 0.2, source="router", seen=5.0)
+    assert prices.cost(replace(million, provider="novita")) == (1.2, "computed")
+    assert prices.cost(million, "novita") == (1.2, "computed")
+    assert prices.cost(replace(million, provider="novita", cost=3.0)) == (3.0, "reported")
+    assert prices.cost(replace(million, provider="stranger")) == (None, None)
+    assert prices.cost(Usage(provider="novita")) == (None, None)
+
+
+def test_a_price_of_an_argument_holds_for_all_providers() -> None:
+    prices = PriceList(own=PRICE, offers=(GROQ,))
+    assert prices.expected == prices.highest == prices.of("groq") == prices.of(None) == PRICE
+
+
+def test_no_provider_that_may_answer_is_dearer_than_the_highest_price() -> None:
+    assert PriceList(offers=(GROQ, NOVITA)).highest == Price(1.0, 0.8, source="router")
+    assert PriceList(offers=(GROQ, NOVITA), wanted=("groq",)).highest == Price(0.6, 0.8, source="router")
+    assert PriceList(offers=(GROQ, NOVITA), wanted=("cheapest",)).expected == Price(1.0, 0.2, source="router")
+    assert PriceList().highest is None and PriceList().expected is None
+
+
+# --- what is learned ---
+
+
+def test_nothing_is_learned_from_no_answers() -> None:
+    assert Learned.of({}) == Learned()
+    assert Learned().cost(item("x" * 100, None), None, Arguments(), 1) is None
+    size = Item(0, "key", ("x" * 100, None), size=100)
+    assert Learned().cost(size, Price(input=1e6), Arguments(values={"system_prompt": "y" * 100}), 1) == 60.0
+    assert Learned().cost(size, Price(output=1e6), Arguments(), 1) == OUTPUT_TOKENS
+    assert Learned().cost(size, Price(output=1e6), Arguments(parameters={"max_tokens": 9}), 1) == 9
+    assert Learned().cost(size, Price(request=1.0), Arguments(), 4) == 0.25
+    assert Learned().cost(size, Price(second=1.0), Arguments(), 1) is None
+
+
+def test_what_answers_show_is_learned() -> None:
+    learned = Learned.of(
+        {
+            "input_tokens": 500, "input_size": 1000, "output_tokens": 300, "output_rows": 10, "billed_seconds": 2.0,
+            "billed_rows": 20, "latency_ms:5": 3, "latency_ms:9": 1, "answered": 16,
+        }
+    )  # fmt: skip
+    assert learned == Learned(0.5, 30.0, 0.1, 0.25)
+    size = Item(0, "key", ("x" * 100, None), size=100)
+    price = Price(input=1e6, output=1e6, second=1.0, request=1.0)
+    assert learned.cost(size, price, Arguments(), 1) == pytest.approx(50 + 30 + 0.1 + 0.25)
+    assert learned.cost(size, price, Arguments(parameters={"max_tokens": 9}), 1) == pytest.approx(50 + 9 + 0.1 + 0.25)
+
+
+# --- against the sandbox ---
+
+TOKEN = "hf_" + "x" * 34
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _hub(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.reset()
+    monkeypatch.setenv("HF_ENDPOINT", sandbox.hub_url)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Cache]:
+    opened = SqliteCache(tmp_path / "answers.sqlite")
+    yield opened
+    opened.close()
+
+
+class Bench:
+    """A model in the sandbox."""
+
+    def __init__(self, sandbox: Sandbox, store: Cache, task: str = "chat-completion", **using: Any) -> None:
+        self.engine = engine_settings({"base_url": sandbox.url, "api_key": TOKEN}, environ={})
+        using = {"task": task, "input_column": "text", "model_name": f"sandbox/{task}", **using}
+        self.model = model_settings(using, self.engine, hub=lambda *_: None)
+        self.runtime = Runtime()
+        self.store = store
+
+    def run(self, texts: Sequence[str | None], **overrides: Any) -> pd.DataFrame:
+        model = query_settings(self.model, self.engine, overrides)
+        retry = RetryPolicy(model.execution.max_retries, base=0.01, cap=0.02)
+        query = Prediction(model, self.engine, CALLER, self.runtime, self.store, retry)
+        return query.run(pd.DataFrame({"text": texts}, dtype=object))
+
+    def meta(self, texts: Sequence[str | None], **overrides: Any) -> list[dict[str, Any]]:
+        found = self.run(texts, include_meta=True, on_error="null", **overrides)["y_meta"]
+        return [json.loads(cell) for cell in found]
+
+    def describe(self, table: str) -> list[dict[str, Any]]:
+        found = describe(Description(self.model, self.engine, CALLER, self.store, self.runtime), table)
+        return [{str(name): value for name, value in row.items()} for row in found.to_dict("records")]
+
+    def usage(self) -> dict[str, Any]:
+        return {row["measure"]: row["value"] for row in self.describe("usage")}
+
+
+def billed(sandbox: Sandbox, model: str = "sandbox/chat-completion") -> float:
+    return sandbox.usage()[model].cost
+
+
+TEXTS = [f"review number {number}: " + "good " * (number % 7) for number in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("using", "faults", "provider", "source"),
+    [
+        ({}, {}, "groq", "computed"),
+        ({"provider": "cheapest"}, {}, "novita", "computed"),
+        ({"provider": "together"}, {}, "together", "computed"),
+        ({}, {"cost_field": "estimated_cost"}, "groq", "reported"),
+        ({}, {"cost_field": "cost"}, "groq", "reported"),
+    ],
+)
+def test_a_chat_costs_what_its_provider_bills(
+    sandbox: Sandbox, store: Cache, using: dict[str, Any], faults: dict[str, Any], provider: str, source: str
+) -> None:
+    bench = Bench(sandbox, store, **using)
+    sandbox.faults = faults
+    meta = bench.meta([*TEXTS, TEXTS[0], None])
+    assert {(one["provider"], one["cost_source"]) for one in meta[:40]} == {(provider, source)}
+    assert [(one["source"], one["cost"], one["input_tokens"]) for one in meta[40:]] == [
+        ("duplicate", 0, 0), ("null", 0, 0)
+    ]  # fmt: skip
+    assert sum(one["cost"] for one in meta) == pytest.approx(billed(sandbox), abs=1e-9)
+    used, counted = sandbox.usage()["sandbox/chat-completion"], bench.usage()
+    assert (counted["input_tokens"], counted["output_tokens"]) == (used.input_tokens, used.output_tokens)
+    assert counted["cost"] == pytest.approx(billed(sandbox), abs=1e-9)
+    assert bench.describe("runs")[0]["cost"] == pytest.approx(billed(sandbox), abs=1e-9)
+    again = bench.meta(TEXTS)
+    assert {(one["source"], one["cost"], one["provider"]) for one in again} == {("cache", 0, provider)}
+    assert bench.usage()["cost"] == counted["cost"]
+
+
+def test_a_row_of_a_list_costs_its_share(sandbox: Sandbox, store: Cache) -> None:
+    bench = Bench(sandbox, store, "text-classification", price={"second": 0.00012})
+    sandbox.faults = {"latency_per_item": 0.002}
+    meta = bench.meta(TEXTS)
+    requests = len(sandbox.inference_requests())
+    assert requests < len(TEXTS)
+    assert {one["cost_source"] for one in meta} == {"computed"}
+    assert sum(one["cost"] for one in meta) == pytest.approx(bench.usage()["cost"], abs=1e-9)
+    assert bench.usage()["cost"] == pytest.approx(billed(sandbox, "sandbox/text-classification"), rel=1e-3)
+
+
+def test_a_cost_that_nobody_knows_is_null(sandbox: Sandbox, store: Cache) -> None:
+    bench = Bench(sandbox, store, "text-classification")
+    assert {one["cost"] for one in bench.meta(TEXTS)} == {None}
+    usage = bench.usage()
+    assert usage["cost"] is None
+    assert usage["unpriced"] == len(sandbox.inference_requests())
+    assert bench.describe("runs")[0]["cost"] is None
+
+
+def test_an_answer_that_is_refused_is_billed(sandbox: Sandbox, store: Cache) -> None:
+    bench = Bench(sandbox, store)
+    sandbox.faults = {"rules": [{"kind": "reasoning", "style": "cut", "probability": 0.3}]}
+    frame = bench.run(TEXTS, include_meta=True, on_error="null")
+    costs = [json.loads(cell)["cost"] for cell in frame["y_meta"]]
+    refused = [cost for cost, code in zip(costs, frame["y_error_type"], strict=True) if code == "invalid_answer"]
+    assert refused and all(cost > 0 for cost in refused)
+    assert sum(costs) == pytest.approx(billed(sandbox), abs=1e-9)
+    assert bench.usage()["cost"] == pytest.approx(billed(sandbox), abs=1e-9)
+
+
+def test_lists_that_come_back_short_are_billed_each_time(sandbox: Sandbox, store: Cache) -> None:
+    bench = Bench(sandbox, store, "text-classification", price={"request": 0.001})
+    sandbox.faults = {"rules": [{"kind": "wrong_count", "lists": True, "next": 5}]}
+    meta = bench.meta(TEXTS)
+    requests = len(sandbox.inference_requests())
+    assert sum(one["cost"] for one in meta) == pytest.approx(0.001 * requests, abs=1e-9)
+    assert bench.usage()["cost"] == pytest.approx(0.001 * requests, abs=1e-9)
+
+
+def test_refusals_cost_nothing(sandbox: Sandbox, store: Cache) -> None:
+    bench = Bench(sandbox, store)
+    sandbox.faults = {"rules": [{"kind": "status", "status": 503, "probability": 0.3}]}
+    meta = bench.meta(TEXTS)
+    assert sum(one["attempts"] for one in meta) > len(TEXTS)
+    assert sum(one["cost"] for one in meta) == pytest.approx(billed(sandbox), abs=1e-9)
+
+
+# --- who is asked for prices ---
+
+
+def asked(sandbox: Sandbox) -> int:
+    return sum(record.path.startswith("/v1/models/") for record in sandbox.requests)
+
+
+def test_the_router_is_asked_once_an_hour(sandbox: Sandbox, store: Cache) -> None:
+    bench, now = Bench(sandbox, store), 1e9
+    prices = [
+        price_list(bench.model, bench.engine, CALLER, bench.runtime, store, now=lambda at=at: now + at)
+        for at in (0.0, 10.0, 3590.0, 3610.0)
+    ]
+    assert asked(sandbox) == 2
+    assert [one.seen for one in prices] == [now, now, now, now + 3610.0]
+    assert {len(one.offers) for one in prices} == {3}
+
+
+def test_old_prices_are_used_while_the_router_does_not_answer(
+    sandbox: Sandbox, store: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(sandbox, store)
+    at = [1e9]
+
+    def prices() -> PriceList:
+        return price_list(bench.model, bench.engine, CALLER, bench.runtime, store, now=lambda: at[0])
+
+    before = prices()
+    silent: list[str] = []
+    monkeypatch.setattr(cost, "published", lambda *_: silent.append("asked"))
+    at[0] += 4000.0
+    assert prices() == before
+    at[0] += 10.0
+    assert prices() == before
+    assert silent == ["asked"]
+
+
+def test_a_router_that_was_never_heard_is_asked_again_soon(store: Cache, sandbox: Sandbox) -> None:
+    bench = Bench(sandbox, store)
+    silent: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cost, "published", lambda *_: silent.append("asked"))
+        for at in (0.0, 10.0, 70.0):
+            found = price_list(bench.model, bench.engine, CALLER, bench.runtime, store, now=lambda at=at: 1e9 + at)
+            assert found.expected is None
+    assert len(silent) == 2
+
+
+@pytest.mark.parametrize("kept", [3, [], {"offers": []}, [[{"name": "x"}], None, 0], [None, None, None], "x"])
+def test_a_fact_of_another_version_is_no_price(sandbox: Sandbox, kept: Any) -> None:
+    class Store(NoCache):
+        def get_fact(self, name: str) -> Any:
+            return kept
+
+    bench = Bench(sandbox, Store())
+    assert len(price_list(bench.model, bench.engine, CALLER, bench.runtime, bench.store).offers) == 3
+
+
+@pytest.mark.parametrize(
+    ("task", "using"),
+    [
+        ("text-classification", {}),
+        ("chat-completion", {"endpoint": "{hub}/endpoints/openai/sandbox/chat-completion", "model_name": None}),
+    ],
+)
+def test_only_chats_of_the_router_have_published_prices(
+    sandbox: Sandbox, store: Cache, task: str, using: dict[str, Any]
+) -> None:
+    using = {name: value and value.format(hub=sandbox.hub_url) for name, value in using.items()}
+    bench = Bench(sandbox, store, task, **using)
+    bench.run(TEXTS[:2])
+    assert asked(sandbox) == 0
+
+
+def test_a_gateway_that_is_not_hugging_face_is_not_asked(
+    sandbox: Sandbox, store: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_ENDPOINT")
+    bench = Bench(sandbox, store)
+    assert {one["cost"] for one in bench.meta(TEXTS[:3])} == {None}
+    assert asked(sandbox) == 0
+
+
+# --- before a query ---
+
+
+def test_a_dry_run_tells_the_cost(sandbox: Sandbox, store: Cache) -> None:
+    bench = Bench(sandbox, store, max_tokens=8)
+    bench.run(TEXTS[:5])
+    sent = len(sandbox.inference_requests())
+    plan = bench.run([TEXTS[0], TEXTS[6], TEXTS[6], None], dry_run=True)
+    assert plan["y_plan"].tolist() == ["cache", "request", "duplicate", "null"]
+    costs = plan["y_cost"].tolist()
+    assert costs[1] > 0 and [costs[0], *costs[2:]] == [0, 0, 0]
+    assert len(sandbox.inference_requests()) == sent
+
+
+def test_a_dry_run_does_not_guess_a_price(sandbox: Sandbox, store: Cache) -> None:
+    plan = Bench(sandbox, store, "text-classification").run([TEXTS[0], TEXTS[0], None], dry_run=True)
+    assert plan["y_cost"].isna().tolist() == [True, False, False]
+    assert str(plan["y_cost"].dtype) == "float64"
+
+
+WORDS = ["the", "delivery", "of", "this", "product", "was", "late", "its", "box", "had", "been", "opened", "at", "door"]
+CHINESE = "这个产品的质量非常好我很喜欢但是送货时间太长了客服态度也不错下次还会再买"
+
+
+def english(size: int, draw: random.Random) -> str:
+    return " ".join(draw.choice(WORDS) for _ in range(max(1, size // 5)))
+
+
+def code(size: int, draw: random.Random) -> str:
+    fields = {f"{draw.choice(WORDS)}_{n}": draw.choice([draw.random(), None, True, "x"]) for n in range(size // 20 + 1)}
+    return json.dumps(fields)
+
+
+def chinese(size: int, draw: random.Random) -> str:
+    return "".join(draw.choice(CHINESE) if draw.random() < 0.8 else draw.choice("😀🚀，。👍") for _ in range(size))
+
+
+@pytest.mark.parametrize("kind", [english, code, chinese])
+def test_a_dry_run_on_a_thousand_texts_is_close(sandbox: Sandbox, store: Cache, kind: Any) -> None:
+    draw = random.Random(7)
+    texts = [kind(draw.choice([20, 60, 200, 600, 1500]), draw) + f" {number}" for number in range(1000)]
+    bench = Bench(sandbox, store, max_tokens=40)
+    before = bench.run(texts, dry_run=True)["y_cost"].sum()
+    bench.run(texts[:50])
+    first = billed(sandbox)
+    after = bench.run(texts, dry_run=True)["y_cost"].sum()
+    bench.run(texts, max_concurrency=32)
+    true = billed(sandbox)
+    assert 1 / 3 <= before / true <= 3
+    assert after / (true - first) == pytest.approx(1, abs=0.2)
+
+
+# --- in the log ---
+
+
+def test_the_log_tells_the_cost_of_a_query(sandbox: Sandbox, store: Cache, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="huggingface_api_handler.query.pipeline"):
+        bench = Bench(sandbox, store)
+        bench.run([*TEXTS, *TEXTS, None])
+        bench.run(TEXTS)
+        Bench(sandbox, store, "text-classification").run(TEXTS)
+    said = [record.getMessage() for record in caplog.records if "rows" in record.getMessage()]
+    assert said == [
+        f"m: 81 rows, 40 sent, {dollars(billed(sandbox))}",
+        "m: 40 rows, 0 sent, $0.00",
+        "m: 40 rows, 40 sent, unknown cost",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(None, "unknown cost"), (0.0, "$0.00"), (0.42, "$0.42"), (1234.5, "$1,234.50"), (0.042, "$0.042"),
+     (0.000123, "$0.00012")],
+)  # fmt: skip
+def test_dollars(amount: float | None, text: str) -> None:
+    assert dollars(amount) == text
+
+
+# --- DESCRIBE ---
+
+
+def test_prices_are_described(sandbox: Sandbox, store: Cache) -> None:
+    rows = Bench(sandbox, store, provider="cheapest").describe("prices")
+    assert [(row["provider"], row["chosen"]) for row in rows] == [
+        ("groq", False),
+        ("together", False),
+        ("novita", True),
+    ]
+    assert rows[0] | {"age_seconds": 0} == {
+        "provider": "groq", "status": "live", "input": 0.6, "output": 0.8, "second": None, "request": None,
+        "context_length": 131_072, "tools": True, "structured_output": True, "first_token_latency_ms": 210.0,
+        "throughput": 420.5, "chosen": False, "source": "router", "age_seconds": 0,
+    }  # fmt: skip
+
+
+def test_the_price_of_an_argument_is_described(sandbox: Sandbox, store: Cache) -> None:
+    (row,) = Bench(sandbox, store, "text-classification", price={"second": 0.00012}).describe("prices")
+    assert (row["provider"], row["second"], row["chosen"], row["source"]) == (
+        "hf-inference", 0.00012, True, "price of the model",
+    )  # fmt: skip
+    assert Bench(sandbox, store, "text-classification").describe("prices") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from huggingface_api_handler.query.pipeline import Caller, Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.scheduling.retry import RetryPolicy
-from tests.unit.loopback import answer
+from tests.unit.loopback import Heard, answer
 from tests.unit.provider_router import PNG, Service, serve
 
 CALLER = Caller(tenant="0/0", engine="engine-1", model="model-1", name="m", target="y")
@@ -170,3 +171,23 @@ def test_a_job_is_never_begun_at_two_providers(monkeypatch: pytest.MonkeyPatch) 
                 assert providers_of(frame) == {"together": 1}
             else:
                 assert paths == ["/replicate/v1/models/m/predictions"]
+
+
+def test_a_batch_is_passed_on_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """hf-inference and a provider take lists of texts in different forms."""
+    serve(monkeypatch, Served("scaleway", "feature-extraction", "live", "bge"))
+
+    def embed(heard: Heard, sock: socket.socket) -> None:
+        texts = heard.json()["input"]
+        vectors = [{"index": place, "embedding": [float(text.split()[1])]} for place, text in enumerate(texts)]
+        answer({"data": vectors[::-1]})(heard, sock)
+
+    with Service() as service:
+        service.routes["/hf-inference/models/org/vectors/pipeline/feature-extraction"] = answer({"error": "busy"}, 503)
+        service.routes["/scaleway/v1/embeddings"] = embed
+        frame = ask(service, "hf-inference, scaleway", 200, task="feature-extraction", model_name="org/vectors")
+        assert [json.loads(vector) for vector in frame["y"]] == [[float(number)] for number in range(200)]
+        refused = [heard for heard in service.heard if heard.target.startswith("/hf-inference/")]
+        assert 0 < len(refused) <= 16
+        assert len(service.heard) - len(refused) < 200, "each row was sent alone"
+        assert providers_of(frame) == {"scaleway": 200}

@@ -22,6 +22,8 @@ from huggingface_api_handler.errors import HuggingFaceError, InvalidInput
 from huggingface_api_handler.net.request import Response
 from huggingface_api_handler.protocols.chat import with_response_format
 from huggingface_api_handler.protocols.detect import Answered
+from huggingface_api_handler.protocols.usage import usage_of
+from huggingface_api_handler.query.cost import MILLION, Price, upper_estimate
 from huggingface_api_handler.query.execution import RequestExecutor
 from huggingface_api_handler.query.inputs import key_maker
 from huggingface_api_handler.query.packing import LEAST_AUDITED, MAX_CHARACTERS, Audit, Packing, agree
@@ -34,6 +36,7 @@ from huggingface_api_handler.scheduling.batches import Batch, Item
 from huggingface_api_handler.scheduling.results import BatchResult, Limits, RowResult
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.output_schema import read_schema
+from huggingface_api_handler.tasks.packing import ENTRY_TOKENS
 from huggingface_api_handler.tasks.task import Arguments, Row
 
 from ..virtual import Service, play
@@ -44,6 +47,7 @@ PACKING = Packing(20, 0.0, 0.95)
 OK = Response(200, {}, b"", "application/json", 0.1)
 #: Styles that only an audit can see: two valid ids with each other's answers.
 INVISIBLE = "swap"
+FIELDS = "topic text, stars integer, mood text in (good, bad)"
 VISIBLE = [style for style in STYLES["packed"] if style != INVISIBLE]
 
 
@@ -71,7 +75,7 @@ class Model:
             answer = spoil("packed", style, body, answer)
         self.requests += 1
         self.tokens += answer["usage"]["total_tokens"]
-        return Answered([CHAT.decode(answer, arguments)], OK)
+        return Answered([CHAT.decode(answer, arguments)], OK, usage_of(OK, answer))
 
 
 class Served(Service):
@@ -153,7 +157,7 @@ def test_whatever_ids_a_model_writes_only_its_own_row_gets_an_answer(pairs: Any,
             found = data.draw(st.permutations([*kept, *({"id": one, "answer": two} for one, two in pairs)]))
             content = json.dumps({"answers": found})
             answer = {"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}
-            return Answered([CHAT.decode(answer, arguments)], OK)
+            return Answered([CHAT.decode(answer, arguments)], OK, usage_of(OK, answer))
 
     _, results, _ = answered(10, Mixed(), 5)
     assert len(results) == 10 and wrong(results) == []
@@ -345,9 +349,33 @@ def test_a_dry_run_knows_what_is_stored(sandbox: Sandbox, store: Cache) -> None:
     assert plan.value_counts().to_dict() == {"cache": 40, "request": 5, "duplicate": 1}
 
 
-# --- typed columns ---
+@pytest.mark.parametrize("style", ["drop", "renumber", "prose"])
+def test_the_rows_cost_what_the_query_cost(sandbox: Sandbox, store: Cache, style: str) -> None:
+    """Whatever was asked twice: responses that were of no use, and rows that were audited."""
+    sandbox.faults = {"rules": [{"kind": "packed", "style": style, "next": 2}]}
+    query = Query(sandbox, store, rows_per_request=20, price={"input": 100, "output": 300}, audit=0.3)
+    found = query.run(ROWS, include_meta=True)
+    assert list(found["y"]) == said(ROWS)
+    costs = [json.loads(cell)["cost"] for cell in found["y_meta"]]
+    tokens = [(one.input_tokens or 0, one.output_tokens or 0) for one in sandbox.inference_requests()]
+    paid = sum(100e-6 * given + 300e-6 * made for given, made in tokens)
+    assert sum(costs) == pytest.approx(paid) == pytest.approx(query.usage["cost"])
+    assert query.usage["requests"] == len(tokens)
 
-FIELDS = "topic text, stars integer, mood text in (good, bad)"
+
+def test_the_upper_estimate_of_a_shared_prompt_covers_it() -> None:
+    model = Model()
+    items = [Item(index, f"k{index}", ('"\\\n\x01' * index, None)) for index in range(1, 20)]
+    arguments = Arguments({"output_schema": read_schema(FIELDS).stored}, {"max_tokens": 30})
+    found = RequestExecutor(CHAT, arguments, None, (), model)(items, 60)  # type: ignore[arg-type]
+    price = Price(input=MILLION, output=0)
+    assert found.input_tokens and found.output_tokens
+    assert (upper_estimate(items, arguments, price, task=CHAT, timeout=60) or 0) >= found.input_tokens
+    most = upper_estimate(items, arguments, Price(input=0, output=MILLION), task=CHAT, timeout=60)
+    assert most == len(items) * (30 + ENTRY_TOKENS)
+
+
+# --- typed columns ---
 
 
 @pytest.mark.parametrize("refused", ["nothing", "json_schema", "response_format"])

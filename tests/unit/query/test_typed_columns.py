@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,16 @@ from hypothesis import strategies as st
 from huggingface_api_handler.arguments import ModelSettings, query_settings
 from huggingface_api_handler.cache import Cache, SqliteCache
 from huggingface_api_handler.errors import SettingsError
+from huggingface_api_handler.protocols import ollama, openai, tgi, vllm
+from huggingface_api_handler.protocols.chat import with_response_format
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.query.typed_columns import check_names
 from huggingface_api_handler.sandbox import Sandbox
+from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.output_schema import read_schema
+from huggingface_api_handler.tasks.task import Arguments
 from tests.unit.loopback import Heard, Loopback, answer
-from tests.unit.street import engine, model, predict
+from tests.unit.street import PNG, engine, model, predict
 
 SCHEMA = (
     "word text, stars integer, price number, paid boolean, day date, at datetime, tags list, mood text in (good, bad)"
@@ -311,6 +315,63 @@ def test_another_refusal_says_nothing_of_the_form(desk: Desk) -> None:
     assert forms(desk.chat) == ["json_schema"]
 
 
+def test_requests_that_showed_the_form_are_counted(desk: Desk) -> None:
+    """Also if the answer that they led to does not fit."""
+    desk.chat.forms = frozenset({None})
+    desk.chat.says = {"x": ["no"]}
+    found = desk.predict(["x"], max_retries=0, include_meta=True)
+    assert len(desk.chat.requests) == 3
+    assert json.loads(found["y_meta"].iloc[0])["attempts"] == 3
+
+
+@pytest.mark.parametrize("image", [False, True])
+def test_a_model_without_system_messages(desk: Desk, image: bool) -> None:
+    said: list[list[dict[str, Any]]] = []
+
+    def gemma(heard: Heard, sock: socket.socket) -> None:
+        messages = heard.json()["messages"]
+        if messages[0]["role"] == "system":
+            answer({"error": "Template error: invalid operation: System role not supported"}, 422)(heard, sock)
+            return
+        said.append(messages)
+        answer({"choices": [{"message": {"content": "eks"}, "finish_reason": "stop"}]})(heard, sock)
+
+    desk.server.speak = gemma
+    of = desk.of(system_prompt="Be brief.", **({"image_column": "picture"} if image else {}))
+    found = predict(engine(desk.server), of, {"text": ["x"], "picture": [PNG]}, runtime=desk.runtime)
+    assert found["y"].tolist() == ["eks"]
+    ((message,),) = said
+    if image:
+        assert [part.get("text") for part in message["content"]] == ["Be brief.", "x", None]
+    else:
+        assert message == {"role": "user", "content": "Be brief.\n\nx"}
+
+
+SCHEMA_OF = read_schema("mood text").json_schema
+
+
+@pytest.mark.parametrize(
+    ("protocol", "form", "field"),
+    [
+        (openai, "schema", {"response_format": {"type": "json_schema", "json_schema": {
+            "name": "answer", "schema": SCHEMA_OF, "strict": True}}}),
+        (openai, "object", {"response_format": {"type": "json_object"}}),
+        (openai, "prompt", {}),
+        (vllm, "object", {"response_format": {"type": "json_object"}}),
+        (tgi, "schema", {"response_format": {"type": "json_object", "value": SCHEMA_OF}}),
+        (tgi, "prompt", {}),
+        (ollama, "schema", {"format": SCHEMA_OF, "stream": False}),
+        (ollama, "object", {"format": "json", "stream": False}),
+        (ollama, "prompt", {"stream": False}),
+    ],
+)  # fmt: skip
+def test_each_kind_of_server_is_asked_in_its_own_form(protocol: Any, form: str, field: dict[str, Any]) -> None:
+    args = with_response_format(Arguments({"output_schema": {"mood": {"type": "text"}}}), form)
+    made = protocol.PROTOCOL.encode(TASKS["chat-completion"], [("x", None)], args)
+    assert {name: value for name, value in made.root.items() if name != "messages"} == field
+    assert [one["role"] for one in made.root["messages"]] == ["system", "user"]
+
+
 def test_the_first_request_of_many_shows_the_form(desk: Desk) -> None:
     """The others wait for it, and then are sent at the same time."""
     desk.chat.forms = frozenset({None})
@@ -424,27 +485,19 @@ def test_examples_that_a_template_renders_otherwise_are_other_examples(desk: Des
     assert [one["messages"][1]["content"] for one in desk.chat.requests] == ["Say y", "y"]
 
 
-def test_what_is_no_answer_in_the_cache_is_asked_again(desk: Desk, store: Cache) -> None:
-    desk.chat.says = {"a": [FULL]}
-    desk.predict(["a"], store=store)
+def test_what_is_no_answer_in_the_cache_is_asked_again(
+    desk: Desk, store: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put = store.put_many
-    keys: list[str] = []
 
-    def spoil(answers: Mapping[str, bytes], *, ttl: float) -> None:
-        keys.extend(answers)
-        put(dict.fromkeys(answers, b'["no JSON", {}, {}]'), ttl=ttl)
+    def spoil(answers: Mapping[str, bytes], *args: Any, **more: Any) -> None:
+        put(dict.fromkeys(answers, b'["no JSON", {}, {}]'), *args, **more)
 
+    monkeypatch.setattr(store, "put_many", spoil)
     desk.chat.says = {"b": [FULL]}
-    spoiled = replace_put(store, spoil)
-    desk.predict(["b"], store=spoiled)
-    assert keys
+    desk.predict(["b"], store=store)
     assert row_of(desk.predict(["b"], store=store), 0) == CELLS
     assert desk.chat.asked("b") == 2
-
-
-def replace_put(store: Cache, put: Callable[..., None]) -> Cache:
-    store.put_many = put  # type: ignore[method-assign]
-    return store
 
 
 # --- the query -------------------------------------------------------------------------------
@@ -452,7 +505,7 @@ def replace_put(store: Cache, put: Callable[..., None]) -> Cache:
 
 def test_a_dry_run_has_the_columns(desk: Desk) -> None:
     found = desk.predict(["a", "a", None], on_error="raise", dry_run=True)
-    assert list(found.columns) == ["y", *FULL, "y_explain", "y_plan"]
+    assert list(found.columns) == ["y", *FULL, "y_explain", "y_plan", "y_cost"]
     assert found["y_plan"].tolist() == ["request", "duplicate", "null"]
     assert found[list(FULL)].isna().all().all()
     assert desk.chat.requests == []

@@ -14,7 +14,7 @@ import requests
 
 from huggingface_api_handler.arguments import engine_settings
 from huggingface_api_handler.protocols import PROTOCOLS, hf_inference
-from huggingface_api_handler.protocols.providers import provider_api
+from huggingface_api_handler.protocols.providers.offers import forget_offers
 from huggingface_api_handler.sandbox import Sandbox, fingerprint
 from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
 from huggingface_api_handler.sandbox.server_kinds import ServerKind
@@ -398,7 +398,7 @@ def test_the_hub_gives_what_is_asked_for(sandbox: Sandbox, http: requests.Sessio
 @pytest.mark.parametrize("provider", ["together", "auto", "hf-inference"])
 def test_a_picture_by_a_provider(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, token: str, provider: str) -> None:
     monkeypatch.setenv("HF_ENDPOINT", sandbox.hub_url)
-    provider_api._asked.clear()
+    forget_offers()
     at = engine_settings({"base_url": sandbox.url, "api_key": token}, environ={}, login=lambda: None)
     frame = predict(at, model(at, task="text-to-image", provider=provider, input_column="t", seed=7), {"t": ["a hut"]})
     assert frame["y_error"].tolist() == [None]

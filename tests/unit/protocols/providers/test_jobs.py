@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -20,25 +20,13 @@ from huggingface_api_handler.errors import (
 from huggingface_api_handler.hub.facts import Served
 from huggingface_api_handler.protocols.base import Call
 from huggingface_api_handler.protocols.client import answer_of
-from huggingface_api_handler.protocols.providers import jobs, provider_api
-from huggingface_api_handler.protocols.providers.provider_api import ProviderAPI
+from huggingface_api_handler.protocols.providers import find_provider
+from huggingface_api_handler.protocols.providers.provider_api import ProviderAPI, Work
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Media
 from tests.unit.loopback import Loopback, answer, raw
 from tests.unit.provider_router import PNG, TOKEN, Service, make, serve
 from tests.unit.street import engine, model, predict
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with Service() as one:
-        yield one
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ProviderAPI, "_sleep", staticmethod(lambda seconds: None))
-    provider_api._asked.clear()
 
 
 def _fal(service: Service) -> None:
@@ -367,25 +355,29 @@ def test_a_job_at_an_address_of_its_own_is_a_link_like_any_other(service: Servic
     """It is asked without the token and who pays, and not on the inside."""
     one = make(service, "black-forest-labs")
     assert isinstance(one, ProviderAPI)
+    provider = find_provider("black-forest-labs")
     paid = {"X-HF-Bill-To": "acme"}
+    work = Work(provider, "https://x.test", "https://x.test/m", paid, 5, one._clock() + 5)
     for url in ("http://169.254.169.254/x", f"{service.url}/job?id=1"):
-        job = jobs.announced("black-forest-labs", {"id": "1", "polling_url": url}, "https://x.test", "https://x.test/m")
+        job = provider.job({"id": "1", "polling_url": url}, work.base, work.url)
         assert job is not None
         service.routes["/job?id=1"] = {"status": "Ready"}
         if "169" in url:
             with pytest.raises(BlockedAddress):
-                one._got(job.status_url, job.purpose, paid, one._clock() + 5, 5, "black-forest-labs")
+                one._get(work, job.status_url, job.purpose)
         else:
-            one._got(job.status_url, job.purpose, paid, one._clock() + 5, 5, "black-forest-labs")
+            one._get(work, job.status_url, job.purpose)
     (heard,) = service.heard
     assert not {"authorization", "x-hf-bill-to"} & set(heard.headers)
 
 
 @pytest.mark.parametrize("body", [[], None, "x", {"id": 7}, {"data": []}, {"urls": {"get": 7}}, {"status": {"a": 1}}])
 def test_strange_answers_announce_nothing(body: Any) -> None:
-    for provider in QUEUES:
-        assert jobs.announced(provider, body, "https://x.test/p", "https://x.test/p/m") is None
-    assert jobs.state(body) == ""
+    for name in QUEUES:
+        provider = find_provider(name)
+        if isinstance(body, Mapping):
+            assert provider.job(body, "https://x.test/p", "https://x.test/p/m") is None
+        assert provider.state(body) == ""
 
 
 def test_queued_work_that_ends_in_a_text_has_a_texts_bound(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,12 +18,13 @@ from huggingface_api_handler.errors import (
 )
 from huggingface_api_handler.hub import facts, provider_registry
 from huggingface_api_handler.hub.facts import Served
+from huggingface_api_handler.net.request import Request, Response
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from huggingface_api_handler.protocols import hf_inference
 from huggingface_api_handler.protocols.base import Call
 from huggingface_api_handler.protocols.client import InferenceAPI, answer_of
-from huggingface_api_handler.protocols.providers import provider_api
+from huggingface_api_handler.protocols.providers import offers
 from huggingface_api_handler.protocols.providers.provider_api import ProviderAPI, client
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Arguments, Media
@@ -32,18 +32,6 @@ from tests.unit.loopback import Loopback, answer
 from tests.unit.provider_router import PNG, TOKEN, Service, make, serve
 
 read = hf_inference.PROTOCOL.read
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with Service() as one:
-        yield one
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ProviderAPI, "_sleep", staticmethod(lambda seconds: None))
-    provider_api._asked.clear()
 
 
 def test_who_gets_which_client(service: Service) -> None:
@@ -140,7 +128,7 @@ def test_nobody_serves_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ModelNotFound, match="no provider serves"):
         make(service, "auto").ask(TASKS["text-to-image"], Call("a"), timeout=5)
     monkeypatch.setattr(facts, "providers", lambda model, token=None: None)
-    provider_api._asked.clear()
+    offers.forget_offers()
     with pytest.raises(Unavailable):
         make(service, "together").ask(TASKS["text-to-image"], Call("a"), timeout=5)
     assert service.heard == []
@@ -155,7 +143,9 @@ def test_a_library_without_a_list_of_providers(service: Service, monkeypatch: py
     assert service.heard == []
 
 
-def test_a_hub_that_cannot_say_is_not_asked_by_every_lane(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_cannot_respond_is_asked_once_for_all_workers(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
 
     def silent(model: str, *, token: str | None = None) -> None:
@@ -167,8 +157,8 @@ def test_a_hub_that_cannot_say_is_not_asked_by_every_lane(service: Service, monk
             make(service, "together").ask(TASKS["text-to-image"], Call("a"), timeout=5)
         assert caught.value.retryable
     assert asked == ["org/name"]
-    monkeypatch.setattr(provider_api, "_UNSAID_TTL", 0.0)
-    provider_api._asked.clear()
+    monkeypatch.setattr(offers, "FAILURE_TTL", 0.0)
+    offers.forget_offers()
     for _ in range(2):
         with pytest.raises(Unavailable):
             make(service, "together").ask(TASKS["text-to-image"], Call("a"), timeout=5)
@@ -313,11 +303,11 @@ def test_a_request_gets_the_time_that_the_look_up_leaves(
     timeouts: list[float] = []
     one = make(service, provider)
 
-    def post(url: str, *, timeout: float, **_: Any) -> Any:
-        timeouts.append(timeout)
+    def send(request: Request) -> Response:
+        timeouts.append(request.timeout)
         raise ConnectionFailed("no connection")
 
-    monkeypatch.setattr(one._transport, "post", post)
+    monkeypatch.setattr(one._transport, "send", send)
     with pytest.raises(ConnectionFailed):
         one.ask(TASKS["text-to-image"], Call("a hut", accept="image/png"), timeout=10)
     assert timeouts == [7.0]

@@ -9,7 +9,6 @@ import base64
 import email
 import json
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import huggingface_hub
@@ -18,8 +17,6 @@ from huggingface_hub.inference._providers import PROVIDERS
 
 from huggingface_api_handler.errors import SettingsError
 from huggingface_api_handler.hub import provider_registry
-from huggingface_api_handler.protocols.providers import provider_api
-from huggingface_api_handler.protocols.providers.provider_api import ProviderAPI
 from huggingface_api_handler.tasks import find_task
 from huggingface_api_handler.tasks.task import Media
 from tests.unit import provider_pairs as known
@@ -109,15 +106,6 @@ def _marks(cell: Any) -> list[bytes]:
     if isinstance(cell, Media):
         return [cell.data, base64.b64encode(cell.data)]
     return [json.dumps(cell)[1:-1].encode()]
-
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(ProviderAPI, "_sleep", staticmethod(lambda seconds: None))
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    provider_api._asked.clear()
-    yield
-    provider_api._asked.clear()
 
 
 def row_of(provider: str, task: str) -> Pair:

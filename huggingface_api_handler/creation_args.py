@@ -75,6 +75,18 @@ creation_args = OrderedDict(
         "the engine's models",
         "required": False,
     },
+    max_cost={
+        "type": "str",
+        "label": "Max cost",
+        "description": "maximum USD per query, which models and queries cannot raise",
+        "required": False,
+    },
+    max_cost_per_day={
+        "type": "str",
+        "label": "Max cost per day",
+        "description": "maximum USD per day (UTC), for all models and workers of the engine together",
+        "required": False,
+    },
     huggingface_api_api_key={
         "type": "pwd",
         "label": "API key (older name)",

@@ -24,7 +24,7 @@
     │   ├── ConnectionFailed   connection          no connection, or a broken one
     │   └── InvalidAnswer      invalid_answer      a response that cannot be trusted
     └── LimitReached           (the query's own limits)
-        ├── BudgetExceeded     budget_exceeded     max_requests
+        ├── BudgetExceeded     budget_exceeded     max_requests, max_cost or max_cost_per_day
         ├── DeadlineExceeded   deadline_exceeded   deadline
         ├── Stopped            stopped             stopped on request
         └── NotAttempted       not_attempted       the query stopped before this row
@@ -210,6 +210,11 @@ class HuggingFaceError(Exception):
         copy.__cause__ = self.__cause__
         return copy
 
+    def with_cause(self, cause: BaseException) -> Self:
+        """Return the error itself, with its cause."""
+        self.__cause__ = cause
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, {name: getattr(self, name) for name in self._facts})
 
@@ -382,10 +387,10 @@ class LimitReached(HuggingFaceError):
 
 
 class BudgetExceeded(LimitReached):
-    """The query has made ``max_requests`` requests."""
+    """The query has made ``max_requests`` requests or spent ``max_cost``, or the engine ``max_cost_per_day``."""
 
     code = "budget_exceeded"
-    remedy = "Run the query again to resume it, or raise `max_requests`"
+    remedy = "Run the query again to resume it, or raise the limit that the message names"
 
 
 class DeadlineExceeded(LimitReached):

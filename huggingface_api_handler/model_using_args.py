@@ -120,6 +120,12 @@ model_using_args = {
         "description": "maximum requests per query",
         "required": False,
     },
+    "max_cost": {
+        "type": "str",
+        "label": "Max cost",
+        "description": "maximum USD per query",
+        "required": False,
+    },
     "include_meta": {
         "type": "bool",
         "label": "Include meta",

@@ -36,6 +36,7 @@ class ArgumentSpec:
         example: a good value in SQL, for messages.
         levels: the statements that accept it: ``engine`` (CREATE ML_ENGINE), ``model`` (CREATE MODEL),
             ``query`` (SELECT).
+        is_cap: whether the engine's value is the most that its models and their queries may have.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ArgumentSpec:
     items: str = "name"
     example: str | None = None
     levels: tuple[str, ...] = _MODEL_AND_QUERY
+    is_cap: bool = False
 
     @property
     def secret(self) -> bool:
@@ -116,6 +118,14 @@ class Execution:
     )  # fmt: skip
     deadline: float | None = _argument(None, "maximum seconds per query", above=0, most=7 * _DAY, example="600")
     max_requests: int | None = _argument(None, "maximum requests per query", least=1, most=10**9, example="1000")
+    max_cost: float | None = _argument(
+        None, "maximum USD per query",
+        above=0, most=1_000_000, example="0.50", levels=_EVERYWHERE, is_cap=True,
+    )  # fmt: skip
+    max_cost_per_day: float | None = _argument(
+        None, "maximum USD per day (UTC), for all models and workers of the engine together",
+        above=0, most=1_000_000, example="10", levels=(ENGINE_LEVEL,),
+    )  # fmt: skip
     include_meta: bool = _argument(
         False, "add a JSON column with the source, attempts and latency of each answer", example="true"
     )
@@ -193,6 +203,8 @@ ARGUMENTS: tuple[ArgumentSpec, ...] = (
 
 
 def _as_of_engine(spec: ArgumentSpec) -> ArgumentSpec:
+    if spec.is_cap:
+        return replace(spec, meaning=f"{spec.meaning}, which models and queries cannot raise")
     is_default = QUERY_LEVEL in spec.levels
     return replace(spec, meaning=f"{spec.meaning}; default for the engine's models") if is_default else spec
 
@@ -208,6 +220,10 @@ ENGINE: tuple[ArgumentSpec, ...] = tuple(_as_of_engine(spec) for spec in ARGUMEN
 MODEL: tuple[ArgumentSpec, ...] = tuple(_as_of_model(spec) for spec in ARGUMENTS if MODEL_LEVEL in spec.levels)
 #: What SELECT … USING accepts for every task.
 QUERY: tuple[ArgumentSpec, ...] = tuple(spec for spec in ARGUMENTS if QUERY_LEVEL in spec.levels)
+#: What only CREATE ML_ENGINE accepts.
+ENGINE_ONLY: frozenset[str] = frozenset(
+    name for spec in ARGUMENTS if spec.levels == (ENGINE_LEVEL,) for name in spec.names
+)
 #: Names that a query cannot change.
 FIXED: frozenset[str] = frozenset(name for spec in MODEL if QUERY_LEVEL not in spec.levels for name in spec.names) | {
     "engine"

@@ -17,6 +17,7 @@ from .parsing import ABSENT, Reader
 from .specs import (
     AUDIT,
     AUDIT_AGREEMENT,
+    ENGINE_ONLY,
     EXAMPLES,
     EXECUTION,
     OPTIONS,
@@ -29,7 +30,7 @@ from .specs import (
     SYSTEM_PROMPT,
     ArgumentSpec,
     Execution,
-)  # fmt: skip
+)
 from .task_specs import all_names, argument_spec, column_spec, constant_spec, own_specs, parameter_specs
 from .validators import check_constant, check_labels, check_output_dir
 
@@ -210,12 +211,13 @@ def _drop_parameter(draft: Draft, name: str) -> None:
 def drafted(draft: Draft, engine: EngineSettings) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the fields of ``ModelSettings`` that a draft and its engine determine, and the sources of all arguments.
 
-    ``Execution`` is the draft's, over the engine's, over the defaults.
+    ``Execution`` is the draft's, over the engine's, over the defaults; the engine's caps hold in any case.
     """
+    given = {name: value for name, value in draft.execution.items() if not _exceeds_cap(name, value, engine)}
     inherited = {
         spec.name: "engine" if spec.name in engine.execution else "default"
         for spec in EXECUTION
-        if spec.name not in draft.execution
+        if spec.name not in given
     }
     shared = {
         "columns": draft.columns,
@@ -224,10 +226,17 @@ def drafted(draft: Draft, engine: EngineSettings) -> tuple[dict[str, Any], dict[
         "values": draft.values,
         "parameters": draft.parameters,
         "options": draft.options,
-        "execution": Execution(**{**engine.execution, **draft.execution}),
+        "execution": Execution(**{**engine.execution, **given}),
         "media_roots": engine.media_roots,
     }
-    return shared, {**inherited, **draft.sources}
+    return shared, {**draft.sources, **inherited}
+
+
+_CAPS = frozenset(spec.name for spec in EXECUTION if spec.is_cap)
+
+
+def _exceeds_cap(name: str, value: Any, engine: EngineSettings) -> bool:
+    return name in _CAPS and name in engine.execution and value > engine.execution[name]
 
 
 def note_labels(reader: Reader, facts: ModelFacts | None, draft: Draft, layer: str) -> None:
@@ -329,6 +338,9 @@ def note_unknown(reader: Reader, task: Task | None, generic: Iterable[ArgumentSp
     Args:
         task: ``None`` if it is unknown: then only what no task accepts is recorded.
     """
+    for name in [one for one in reader.left() if one in ENGINE_ONLY]:
+        reader.claim(name)
+        reader.fault(f"{name} is an argument of the engine: write it in CREATE ML_ENGINE, and remove it here")
     left = reader.left()
     if not left:
         return

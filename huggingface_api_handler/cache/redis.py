@@ -8,7 +8,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from .base import CREDIT, STOP_KEPT_FOR, CircuitBreaker, batched, longest_wait
+from .base import (
+    BUDGETS_KEPT_FOR,
+    CREDIT,
+    HELD_AHEAD,
+    HELD_FOR,
+    STOP_KEPT_FOR,
+    CircuitBreaker,
+    Held,
+    batched,
+    longest_wait,
+)
 from .persistent import NEVER, PersistentCache
 from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, this_process, with_state
 
@@ -33,6 +43,45 @@ at = math.max(at, now - tonumber(ARGV[3]))
 local after = at + interval * count
 redis.call('SET', KEYS[1], string.format('%.6f', after), 'PX', math.ceil((after - now) * 1000) + 60000)
 return string.format('%.6f', at - now)
+"""
+
+#: Holds a part of a budget by the clock of the server. Stored are for each holder what it has spent, what counts as
+#: spent if it ends without a word, what it holds, and when that expires; for the holder '' what those that have ended
+#: spent. In: key; holder, cap, spent, keep, least, most, pending, 1 if the holder has ended, seconds that a part is
+#: held, seconds that the clock may be set back, seconds that the key is kept.
+_HOLD_BUDGET = """
+local told = redis.call('TIME')
+local now = tonumber(told[1]) + tonumber(told[2]) / 1000000
+local n = {}
+for at = 2, 11 do n[at] = tonumber(ARGV[at]) end
+local cap, spent, keep, least, most, pending, closes, held_for = n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9]
+local total, others, ended = spent, 0, 0
+local all = redis.call('HGETALL', KEYS[1])
+for at = 1, #all, 2 do
+  local one, two, three, four = string.match(all[at + 1], '(%S+) (%S+) (%S+) (%S+)')
+  if all[at] == '' then ended = tonumber(one) end
+  if all[at] ~= ARGV[1] then
+    total = total + tonumber(one)
+    local expires = tonumber(four)
+    if now <= expires and expires <= now + held_for + n[10] then
+      others = others + tonumber(three)
+    else
+      total = total + tonumber(two)
+    end
+  end
+end
+local free = cap - total - others
+local amount = math.max(0, math.min(keep, free))
+if keep + least <= free then amount = math.min(keep + most, free) end
+if closes == 1 then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+  redis.call('HSET', KEYS[1], '', string.format('%.17g 0 0 0', ended + spent))
+else
+  local own = string.format('%.17g %.17g %.17g %.6f', spent, pending, amount, now + held_for)
+  redis.call('HSET', KEYS[1], ARGV[1], own)
+end
+redis.call('EXPIRE', KEYS[1], n[11])
+return string.format('%.17g %.17g %.17g', amount, total, others)
 """
 
 
@@ -62,6 +111,7 @@ class RedisCache(PersistentCache):
         self._scripts = CircuitBreaker(
             "the rate limit in Redis", consequence="requests_per_minute holds for each worker by itself"
         )
+        self._budgets = CircuitBreaker("the budget in Redis", consequence="queries with max_cost_per_day stop")
 
     # Answers
 
@@ -181,9 +231,40 @@ class RedisCache(PersistentCache):
     # Rates
 
     def reserve_requests(self, rate: str, interval: float, count: int = 1) -> float | None:
-        return self._script(
-            _RESERVE_REQUESTS, [self._key("pace", rate)], interval, count, CREDIT, longest_wait(interval, count)
+        given = (interval, count, CREDIT, longest_wait(interval, count))
+        found = self._script(_RESERVE_REQUESTS, self._key("pace", rate), given, self._scripts)
+        return None if found is None else found[0]
+
+    # Budgets
+
+    def hold_budget(
+        self,
+        budget: str,
+        holder: str,
+        *,
+        cap: float,
+        spent: float,
+        keep: float = 0.0,
+        least: float = 0.0,
+        most: float = 0.0,
+        pending: float = 0.0,
+        closes: bool = False,
+    ) -> Held | None:
+        given = (
+            holder,
+            cap,
+            spent,
+            keep,
+            least,
+            most,
+            pending,
+            int(closes),
+            HELD_FOR,
+            HELD_AHEAD,
+            int(BUDGETS_KEPT_FOR),
         )
+        found = self._script(_HOLD_BUDGET, self._key("budget", budget), given, self._budgets)
+        return None if found is None else Held(*found)
 
     def close(self) -> None:
         with self._lock:
@@ -199,9 +280,15 @@ class RedisCache(PersistentCache):
     def _answer(self, key: str) -> str:
         return f"{self._prefix}:answer:{key}"
 
-    def _script(self, script: str, keys: list[str], *arguments: Any) -> float | None:
-        # Its hash is sent, and the script itself only to a server that does not know it.
-        return self._run(lambda client: float(client.register_script(script)(keys, arguments)), self._scripts)
+    def _script(self, script: str, key: str, arguments: tuple[Any, ...], breaker: CircuitBreaker) -> list[float] | None:
+        """Return the numbers that a script returns."""
+
+        def run(client: Any) -> list[float]:
+            # Its hash is sent, and the script itself only to a server that does not know it.
+            found = client.register_script(script)([key], arguments)
+            return [float(number) for number in _text(found).split()]
+
+        return self._run(run, breaker)
 
     def _run(self, work: Callable[[Any], T], breaker: CircuitBreaker | None = None, *, probe: bool = False) -> T | None:
         """The result of ``work``; ``None`` if Redis cannot be reached or refuses.

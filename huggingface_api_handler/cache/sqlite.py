@@ -9,7 +9,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .base import CREDIT, STOP_KEPT_FOR, batched, longest_wait
+from .base import (
+    BUDGETS_KEPT_FOR,
+    CREDIT,
+    HELD_AHEAD,
+    HELD_FOR,
+    STOP_KEPT_FOR,
+    Held,
+    batched,
+    granted,
+    longest_wait,
+)
 from .persistent import PersistentCache
 from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, this_process, with_state
 from .sqlite_file import SqliteFile
@@ -27,6 +37,11 @@ TABLES = {
     ),
     "facts": "(name TEXT PRIMARY KEY, value TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
     "paces": "(pace TEXT PRIMARY KEY, turn REAL NOT NULL) WITHOUT ROWID",
+    # The holder '' has what the holders that have ended spent.
+    "budgets": (
+        "(budget TEXT, holder TEXT, spent REAL NOT NULL, pending REAL NOT NULL, held REAL NOT NULL,"
+        " expires REAL NOT NULL, PRIMARY KEY (budget, holder)) WITHOUT ROWID"
+    ),
     "stops": "(name TEXT PRIMARY KEY, expires REAL NOT NULL) WITHOUT ROWID",
 }
 INDEXES = ("CREATE INDEX IF NOT EXISTS runs_by_scope ON runs (scope, started)",)
@@ -226,6 +241,49 @@ class SqliteCache(PersistentCache):
             waits.append(at - now)
 
         return waits[-1] if self.file.write(write) else None
+
+    # Budgets
+
+    def hold_budget(
+        self,
+        budget: str,
+        holder: str,
+        *,
+        cap: float,
+        spent: float,
+        keep: float = 0.0,
+        least: float = 0.0,
+        most: float = 0.0,
+        pending: float = 0.0,
+        closes: bool = False,
+    ) -> Held | None:
+        found: list[Held] = []
+
+        def write(connection: sqlite3.Connection) -> None:
+            now = self._clock()
+            # What expires later than that was written before a clock was set back.
+            lives, until = "expires BETWEEN ? AND ?", now + HELD_FOR + HELD_AHEAD
+            others_spent, others_held = connection.execute(
+                f"SELECT TOTAL(spent + CASE WHEN {lives} THEN 0 ELSE pending END),"
+                f" TOTAL(CASE WHEN {lives} THEN held ELSE 0 END) FROM budgets WHERE budget = ? AND holder <> ?",
+                (now, until, now, until, budget, holder),
+            ).fetchone()
+            total = others_spent + spent
+            amount = granted(cap - total - others_held, keep, least, most)
+            connection.execute("DELETE FROM budgets WHERE expires < ?", (now - BUDGETS_KEPT_FOR,))
+            connection.execute("DELETE FROM budgets WHERE budget = ? AND holder = ?", (budget, holder))
+            if closes:
+                connection.execute(
+                    "INSERT INTO budgets VALUES (?, '', ?, 0, 0, ?) ON CONFLICT (budget, holder)"
+                    " DO UPDATE SET spent = spent + excluded.spent, expires = excluded.expires",
+                    (budget, spent, now),
+                )
+            else:
+                own = (budget, holder, spent, pending, amount, now + HELD_FOR)
+                connection.execute("INSERT INTO budgets VALUES (?, ?, ?, ?, ?, ?)", own)
+            found.append(Held(amount, total, others_held))
+
+        return found[-1] if self.file.write(write) else None
 
     def close(self) -> None:
         self.file.close()

@@ -82,7 +82,9 @@ class SqliteFile:
         name = f"the answer cache {self.path}"
         self.reading = CircuitBreaker(name)
         self.writing = CircuitBreaker(
-            name, consequence="answers wait in memory and requests_per_minute holds for each worker by itself"
+            name,
+            consequence="answers wait in memory, requests_per_minute holds for each worker by itself and "
+            "queries with max_cost_per_day stop",
         )
         _FILES.add(self)
 

@@ -19,8 +19,17 @@ from ..arguments import Execution
 from ..arguments.template import Prompt
 from ..cache import Cache
 from ..cache.base import Throttle
-from ..errors import AccountError, HuggingFaceError, InvalidAnswer, ModelError, ServiceError, ServiceTimeout
+from ..errors import (
+    AccountError,
+    ConnectionFailed,
+    HuggingFaceError,
+    InvalidAnswer,
+    ModelError,
+    ServiceError,
+    ServiceTimeout,
+)
 from ..media import loading
+from ..net.exception_mapping import may_have_arrived
 from ..net.memory_limit import MEMORY
 from ..net.transport import Transport
 from ..protocols.client import time_left
@@ -116,6 +125,8 @@ class RequestExecutor:
                 _let_go(error)
                 if error.usage is not None:
                     error.cost = self.prices.cost(error.usage, self.endpoint.provider)[0]
+                elif isinstance(error, ConnectionFailed) and not may_have_arrived(error):
+                    error.cost = 0.0
                 if isinstance(error, InvalidAnswer) and error.misfit is not None and len(items) == 1:
                     self._note_misfit(items[0], error)
                 if self._names and isinstance(error, (AccountError, ModelError, ServiceError)):
@@ -162,7 +173,11 @@ class RequestExecutor:
             rows = [tuple(value.render() if isinstance(value, Prompt) else value for value in row) for row in rows]
         ends = time.monotonic() + timeout
         if self._has_media:
-            rows = [self._loaded(row, time_left(ends, time.monotonic())) for row in rows]
+            try:
+                rows = [self._loaded(row, time_left(ends, time.monotonic())) for row in rows]
+            except HuggingFaceError as error:
+                error.cost = 0.0  # the service has not been sent anything
+                raise
         arguments = self.arguments
         if self._misfits and len(items) == 1:
             arguments = replace(arguments, misfit=self._misfits.get(items[0].key))

@@ -79,6 +79,10 @@ class Caller:
         """Name the rate limit that all of the engine's models share, in all workers, for ``service``."""
         return _digest([self.tenant, self.engine, *service])
 
+    def budget(self, day: str) -> str:
+        """Name the budget of a day that all of the engine's models share, in all workers, for whatever tenant."""
+        return _digest(["budget", self.engine, day])
+
     def fact(self, *name: str) -> str:
         """Name something that is known of this model."""
         return _digest([self.tenant, self.engine, self.model, *name])

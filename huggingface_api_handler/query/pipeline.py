@@ -34,6 +34,7 @@ from ..tasks.output_schema import OutputSchema
 from ..tasks.task import Batching, Task
 from . import cells as cell_values
 from .advice import Adviser
+from .budget import cost_budget, has_cap, hold
 from .cells import HOST_COLUMNS
 from .cost import Learned, PriceList, note_answers, price_list, token_of, transport_of
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
@@ -199,6 +200,7 @@ class Prediction:
             RequestExecutor(task, arguments, transport, roots, endpoint, columns, **shared) for endpoint in endpoints
         ]
         rate = self.caller.rate(clients[0].service)
+        costs = cost_budget(self.model, self.engine, prices.highest, self.store) if has_cap(self.model) else None
         collector = ResultCollector(
             self.caller, task, execution, self.store, len(missing), results, usage=usage, audit=audit
         )
@@ -223,7 +225,9 @@ class Prediction:
 
         reserve = partial(self.store.reserve_requests, rate)
         states = [self.runtime.service_state((*service, self.caller.tenant)) for service in services]
-        pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve)
+        per_day = execution.max_cost_per_day
+        holds = None if costs is None or per_day is None else hold(self.store, self.caller, per_day)
+        pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve, hold=holds)
         sends = [usage.timed(executor) for executor in executors]
         signal = StopSignal(self.store, self.statement, collector.run)
         stop = execution.on_error == "raise"
@@ -237,6 +241,7 @@ class Prediction:
                     began=began,
                     report=collector.report,
                     finished=finished,
+                    costs=costs,
                 )
         except BaseException:
             collector.end("failed")

@@ -100,6 +100,12 @@ class Batch:
         """Cut into batches of at most ``size`` items, in order, with the same past."""
         return [self.part(at, at + size) for at in range(0, len(self.items), size)]
 
+    def cut(self, at: int) -> tuple[Batch, Batch]:
+        """Cut in two before item ``at``; the second may be sent to the same services as the first."""
+        first, second = self.part(0, at), self.part(at, len(self.items))
+        first.tried = second.tried = self.tried
+        return first, second
+
     def split(self, at: int) -> list[Batch]:
         """Cut in two before item ``at``. The parts know that they were one, and count their failures afresh."""
         parts = [self.part(0, at), self.part(at, len(self.items))]
@@ -199,6 +205,17 @@ class Queue:
         self.fresh -= len(items)
         self.waiting -= len(items)
         return Batch(items)
+
+    def give_back(self, batch: Batch) -> None:
+        """Put back what ``take`` or ``again`` has just returned, or its end."""
+        self.waiting += len(batch)
+        if batch.tried:
+            self._passed_on.appendleft(batch)
+        elif batch.attempts:
+            self._ready.appendleft(batch)
+        else:  # the items before the next fresh one
+            self._at -= len(batch)
+            self.fresh += len(batch)
 
     def drain(self) -> list[Batch]:
         """Take everything out."""

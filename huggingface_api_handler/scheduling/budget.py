@@ -1,10 +1,14 @@
-"""What a query may spend."""
+"""What a query may spend: requests and USD."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from .batches import Batch
+from ..errors import BudgetExceeded, ConnectionFailed, HuggingFaceError, InvalidAnswer, ServiceTimeout
+from .batches import Batch, Item
 from .results import BatchResult
 
 
@@ -37,3 +41,350 @@ class RequestBudget:
             more: requests that were made beside the one that was reserved.
         """
         self.left -= more
+
+
+#: (items of one request) → the most USD that the request may cost. More items never cost less.
+UpperEstimate = Callable[[Sequence[Item]], float]
+
+#: Sums of USD are rounded: a part of this size of a limit is no excess.
+ROUNDING = 1e-9
+
+
+def dollars(amount: float) -> str:
+    """Return an amount for a message: cents, or as many digits as show two that are not 0."""
+    digits = 2 if amount >= 1 or amount <= 0 else 1 - math.floor(math.log10(amount))
+    return f"${amount:.{max(2, digits)}f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a run reports of a day's budget, and what it asks of it.
+
+    Attributes:
+        day: the day, as the name of the budget.
+        spent: USD that the run has spent on that day.
+        keep: USD that it holds beyond that, and keeps.
+        least, most: USD that it asks for in addition: at least the one, else nothing.
+        pending: USD that the requests in progress will probably cost.
+        closes: the run spends nothing more on that day.
+        began: when the claim was made, by the run's clock.
+    """
+
+    day: str
+    spent: float
+    keep: float
+    least: float = 0.0
+    most: float = 0.0
+    pending: float = 0.0
+    closes: bool = False
+    began: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What became of a claim, in USD.
+
+    Attributes:
+        amount: what the run holds now beyond what it has spent.
+        spent: what all runs have spent on that day.
+        others: what other runs hold.
+    """
+
+    amount: float
+    spent: float
+    others: float
+
+
+@dataclass(slots=True, eq=False)
+class _Account:
+    """What a run has spent on one day, what requests in progress may cost at most, and what it holds for them."""
+
+    day: str
+    spent: float = 0.0
+    reserved: float = 0.0
+    held: float = 0.0
+    expires: float = -math.inf
+
+
+class DailyBudget:
+    """``max_cost_per_day``: a budget that the runs of all workers share, by parts of it that each run holds.
+
+    A run claims a part in advance, so that it need not ask for each request. Whoever runs the scheduler makes the
+    claims, since that may take a while, and reports to ``granted`` what came of them.
+
+    Args:
+        cap: USD per day.
+        day: (time by the run's clock) → name of the day.
+        valid: seconds for which a part is held after a claim.
+    """
+
+    #: Share of the cap that is claimed at once.
+    PART = 0.02
+    #: Seconds between two claims where the first was not granted, and until the run gives up.
+    RETRY, PATIENCE = 1.0, 60.0
+    #: Seconds between two looks while another worker makes a claim.
+    LOOK = 0.02
+
+    def __init__(self, cap: float, day: Callable[[float], str], valid: float) -> None:
+        self.cap = cap
+        self._day = day
+        self._valid = valid
+        self._now = _Account("")
+        #: Days that have ended, with requests in progress or with spending that is not reported.
+        self._ended: list[_Account] = []
+        self._claiming = False
+        self._retry_at = -math.inf
+        #: Since when claims have not been granted.
+        self._denied_since = math.inf
+        #: Whether the last claim was granted in part, so that another would bring nothing.
+        self.is_scarce = False
+        #: What the last claim showed; ``None``: it failed.
+        self.last: Grant | None = Grant(0.0, 0.0, 0.0)
+
+    def account(self, now: float) -> _Account:
+        """Return the account of the day."""
+        day = self._day(now)
+        if day != self._now.day:
+            if self._now.expires > -math.inf:
+                self._ended.append(self._now)
+            self._now = _Account(day)
+            self.is_scarce = False
+        return self._now
+
+    def free(self, now: float) -> float:
+        """Return the USD that may be reserved without another claim."""
+        account = self.account(now)
+        return account.held - account.reserved + ROUNDING * self.cap if now < account.expires else 0.0
+
+    def claim(self, least: float, most: float, now: float, in_flight: bool, pending: float) -> Claim | float | None:
+        """Return the claim to make, or when to ask again; ``None``: there is nothing to wait for.
+
+        Args:
+            least, most: USD that the next request costs at most, with one item and with all.
+            in_flight: whether requests are in progress; what they return may free some of what they reserve.
+        """
+        if self._claiming:
+            return now + self.LOOK
+        if now >= self._retry_at:
+            account = self.account(now)
+            self._claiming = True
+            # Nothing is reserved from the rest while the claim is made. If it is not granted, others have the rest.
+            account.held = account.reserved
+            most = max(least, most, self.PART * self.cap)
+            return Claim(account.day, account.spent, account.reserved, least, most, pending, began=now)
+        if in_flight:
+            return self._retry_at
+        others_hold = self.last is not None and self.last.others > 0
+        return self._retry_at if others_hold and now < self._denied_since + self.PATIENCE else None
+
+    def report(self, now: float, pending: float, *, closes: bool) -> list[Claim]:
+        """Return the claims that renew what is held and report what was spent; none while another is made.
+
+        Args:
+            closes: the run has ended.
+        """
+        if self._claiming:
+            return []
+        current = self.account(now)
+        # Requests count for the day on which they were sent.
+        ended, self._ended = self._ended, [one for one in self._ended if one.reserved]
+        claims = [
+            Claim(one.day, one.spent, one.reserved, closes=closes or not one.reserved, began=now) for one in ended
+        ]
+        if current.expires > -math.inf:  # a claim has been granted
+            keep = 0.0 if closes else current.held
+            claims.append(Claim(current.day, current.spent, keep, pending=pending, closes=closes, began=now))
+        self._claiming = bool(claims)
+        return claims
+
+    def granted(self, claim: Claim, grant: Grant | None, now: float) -> None:
+        """Take the result of a claim; ``None``: it failed."""
+        self._claiming = False
+        if grant is not None and claim.day == self._now.day:
+            account = self._now
+            account.held = grant.amount - (account.spent - claim.spent)
+            account.expires = claim.began + self._valid
+        if not claim.most:
+            return
+        self.last = grant
+        got = 0.0 if grant is None else grant.amount - claim.keep
+        self.is_scarce = got < claim.most
+        if grant is not None and got >= claim.least * (1.0 - ROUNDING):
+            self._denied_since = math.inf
+        else:
+            self._retry_at = now + self.RETRY
+            self._denied_since = min(self._denied_since, now)
+
+
+class CostBudget:
+    """``max_cost`` and ``max_cost_per_day``: a request is sent only if the most it may cost still fits.
+
+    What a request may cost at most is reserved before it is sent, and replaced by what it cost when it has returned.
+    So what is spent never exceeds a limit, in whatever order requests return, unless one costs more than the most
+    that was expected.
+
+    Args:
+        at_most: the most USD that a request for some items may cost.
+        max_cost: USD for the run.
+        daily: the budget of the day, if there is one.
+        of_engine: whether ``max_cost`` is the engine's, for messages.
+
+    Attributes:
+        spent: USD, including the most that requests without a known cost may have cost.
+        refusal: why nothing more may be sent.
+    """
+
+    def __init__(
+        self,
+        at_most: UpperEstimate,
+        max_cost: float | None = None,
+        daily: DailyBudget | None = None,
+        *,
+        of_engine: bool = False,
+    ) -> None:
+        self.daily = daily
+        self.spent = 0.0
+        self.refusal: BudgetExceeded | None = None
+        self._at_most = at_most
+        self._of_engine = " of the engine" if of_engine else ""
+        self._limit = math.inf if max_cost is None else max_cost
+        self._reserved: dict[Batch, tuple[float, _Account | None]] = {}
+        #: What the requests that have returned might have cost at most.
+        self._expected = 0.0
+
+    @property
+    def reserved(self) -> float:
+        """What the requests in progress may cost at most, in USD."""
+        return math.fsum(amount for amount, _ in self._reserved.values())
+
+    @property
+    def _free(self) -> float:
+        return self._limit * (1.0 + ROUNDING) - self.spent - self.reserved
+
+    @property
+    def _pending(self) -> float:
+        """What the requests in progress will probably cost: as much of what is reserved as those before."""
+        return self.reserved * min(1.0, self.spent / self._expected) if self._expected else 0.0
+
+    def rows_that_fit(self, items: Sequence[Item], now: float) -> int:
+        """Return how many of ``items``, from the first, may be sent in one request now; 0: see ``wait``."""
+        rows = self._fitting(items, self._free)
+        if not rows or self.daily is None:
+            return rows
+        within = self._fitting(items[:rows], self.daily.free(now))
+        return within if within == rows or self.daily.is_scarce else 0
+
+    def wait(self, items: Sequence[Item], now: float) -> Claim | float:
+        """Return what must happen before any of ``items`` may be sent.
+
+        A claim is to be made. A number is the time to ask again; infinity: when a request has returned. Where nothing
+        is to be waited for, ``refusal`` says why.
+        """
+        in_flight = bool(self._reserved)
+        least = self._at_most(items[:1])
+        if least > self._free:
+            if in_flight:
+                return math.inf
+            self.refusal = self._too_expensive(least)
+        elif self.daily is not None:
+            step = self.daily.claim(least, self._at_most(items), now, in_flight, self._pending)
+            if step is not None:
+                return step
+            self.refusal = self._day_is_spent(self.daily, least)
+        return now
+
+    def reserve(self, batch: Batch, now: float) -> None:
+        """Reserve what the request of ``batch`` may cost at most; it is about to be sent."""
+        amount = self._at_most(batch.items)
+        account = None if self.daily is None else self.daily.account(now)
+        self._reserved[batch] = amount, account
+        if account is not None:
+            account.reserved += amount
+
+    def settle(self, batch: Batch, cost: float | None) -> None:
+        """Replace what was reserved for ``batch`` by what it cost; ``None``: that is not known, and may be the most."""
+        amount, account = self._reserved.pop(batch)
+        cost = amount if cost is None else cost
+        self.spent += cost
+        self._expected += amount
+        if account is not None:
+            account.reserved -= amount
+            account.spent += cost
+            account.held -= cost
+
+    def report(self, now: float, *, closes: bool = False) -> list[Claim]:
+        """Return the claims that keep the budget of the day up to date; see ``DailyBudget.report``.
+
+        All are to be made, and then reported to ``granted``.
+        """
+        return [] if self.daily is None else self.daily.report(now, self._pending, closes=closes)
+
+    def granted(self, claim: Claim, grant: Grant | None, now: float) -> None:
+        """Take what became of a claim; see ``DailyBudget.granted``."""
+        if self.daily is not None:
+            self.daily.granted(claim, grant, now)
+
+    def _fitting(self, items: Sequence[Item], free: float) -> int:
+        if self._at_most(items) <= free:
+            return len(items)
+        return bisect_right(range(1, len(items)), free, key=lambda rows: self._at_most(items[:rows]))
+
+    def _too_expensive(self, least: float) -> BudgetExceeded:
+        message = (
+            f"the query has spent {dollars(self.spent)} of max_cost = {self._limit:g}{self._of_engine}, and the next "
+            f"request may cost up to {dollars(least)}"
+        )
+        if least <= self._limit:
+            advice = f"Run the query again for the rest, or raise max_cost{self._of_engine}"
+            return BudgetExceeded(message, advice=advice)
+        advice = f"Raise max_cost{self._of_engine} to at least {_rounded_up(least)}"
+        return BudgetExceeded(message, advice=advice, retryable=False)
+
+    def _day_is_spent(self, daily: DailyBudget, least: float) -> BudgetExceeded:
+        last = daily.last
+        if last is None:
+            return BudgetExceeded(
+                f"the cache in which all workers count max_cost_per_day = {daily.cap:g} cannot be used",
+                advice="Run the query again when MindsDB's cache works; the log names the error",
+            )
+        held = f" and requests in progress may cost {dollars(last.others)}" if last.others else ""
+        message = (
+            f"the engine has spent {dollars(last.spent)} of max_cost_per_day = {daily.cap:g} today{held}, and the "
+            f"next request may cost up to {dollars(least)}"
+        )
+        if least > daily.cap:
+            advice = f"Raise max_cost_per_day of the engine to at least {_rounded_up(least)}"
+            return BudgetExceeded(message, advice=advice, retryable=False)
+        advice = "Run the query again after midnight UTC for the rest, or raise max_cost_per_day of the engine"
+        return BudgetExceeded(message, advice=advice)
+
+
+class UnansweredCosts:
+    """What items have cost in requests that brought no answer for them."""
+
+    def __init__(self) -> None:
+        self._by_index: dict[int, float] = {}
+
+    def charge(self, items: Sequence[Item], cost: float | None, rows: int) -> None:
+        """Note the shares of ``items`` in what a request for ``rows`` of them cost."""
+        if cost is not None:
+            for item in items:
+                self._by_index[item.index] = self._by_index.get(item.index, 0.0) + cost / rows
+
+    def added(self, item: Item, cost: float | None) -> float | None:
+        """Return what an item has cost in all, with ``cost`` of the request that answered it."""
+        before = self._by_index.pop(item.index, None) if self._by_index else None
+        return cost if before is None else (cost or 0.0) + before
+
+
+def cost_of_failure(error: HuggingFaceError) -> float | None:
+    """Return the USD that a failed request cost; ``None``: it may have been carried out and billed."""
+    if error.cost is not None:
+        return error.cost
+    return None if isinstance(error, (ServiceTimeout, ConnectionFailed, InvalidAnswer)) else 0.0
+
+
+def _rounded_up(amount: float) -> str:
+    """Return an amount of USD for a statement, with two digits, and not less than it is."""
+    step = 10.0 ** (math.floor(math.log10(amount)) - 1)
+    return f"{math.ceil(amount / step - ROUNDING) * step:.{max(0, -math.floor(math.log10(step)))}f}"

@@ -12,6 +12,7 @@ from ..errors import (
     HuggingFaceError,
     InvalidInput,
     ModelLoading,
+    NotAttempted,
     RateLimited,
     ServiceTimeout,
     SettingsError,
@@ -147,3 +148,12 @@ def row_error(error: HuggingFaceError) -> HuggingFaceError:
         request_id=error.request_id,
         divisible=False,
     )
+
+
+def not_attempted(cause: BaseException) -> HuggingFaceError:
+    """Return the error of a row that was not sent, since ``cause`` had stopped the query."""
+    why = cause.message if isinstance(cause, HuggingFaceError) else type(cause).__name__
+    return NotAttempted(
+        f"not sent, since the query had stopped: {why}",
+        advice="Fix the cause, then run the query again for the rest",
+    ).with_cause(cause)

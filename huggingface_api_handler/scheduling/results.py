@@ -196,3 +196,19 @@ class Summary:
     workers: int = 0
     latencies: Counter[int] = field(default_factory=Counter)
     stopped: BaseException | None = None
+
+    def account(self, items: Sequence[Item], used: Any, cost: float | None) -> None:
+        """Count what the answer to a request for ``items`` used and cost, whether it was one for every item or not."""
+        if cost is None:
+            self.unpriced += 1
+        else:
+            self.cost += cost
+        if used.input_tokens is not None:
+            self.input_tokens += used.input_tokens
+            self.input_size += sum(item.size for item in items)
+        if used.output_tokens is not None:
+            self.output_tokens += used.output_tokens
+            self.output_rows += len(items)
+        if used.seconds is not None:
+            self.billed_seconds += used.seconds
+            self.billed_rows += len(items)

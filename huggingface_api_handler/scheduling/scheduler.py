@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import random as _random
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from ..errors import (
     BudgetExceeded,
@@ -19,15 +18,14 @@ from ..errors import (
     InvalidAnswer,
     ModelError,
     ModelLoading,
-    NotAttempted,
     RateLimited,
     ServiceTimeout,
     Stopped,
     Unavailable,
 )
 from .batches import Batch, Item, Parent, Queue
-from .budget import RequestBudget
-from .refusals import Evidence, Fault, SameRefusals, fault_of, row_error, settings_error
+from .budget import Claim, CostBudget, RequestBudget, UnansweredCosts, cost_of_failure
+from .refusals import Evidence, Fault, SameRefusals, fault_of, not_attempted, row_error, settings_error
 from .results import BatchResult, Limits, RowResult, Summary, latency_step
 from .retry import RetryPolicy
 from .service_state import ServiceState
@@ -59,6 +57,7 @@ class Scheduler:
         retry: RetryPolicy | None = None,
         random: Callable[[], float] = _random.random,
         shared: bool = False,
+        costs: CostBudget | None = None,
     ) -> None:
         self.limits = limits
         self.lock = states[0].lock
@@ -69,6 +68,7 @@ class Scheduler:
         self._stop_on_error = stop_on_error
         self._queue = Queue(items)
         self._budget = RequestBudget(limits.max_requests)
+        self._costs = costs
         self._services = Services(states, limits)
         #: ``requests_per_minute`` counts the requests to all services.
         self._shared_rate = states[0].shared_rate
@@ -78,8 +78,7 @@ class Scheduler:
         self._deadline = math.inf if limits.deadline is None else now + limits.deadline
         self._last_success = -math.inf
         self._same = SameRefusals()
-        #: USD that items have cost without an answer for them, by index.
-        self._spent: dict[int, float] = {}
+        self._unanswered = UnansweredCosts()
         self._tried_alone = False
         #: Batches whose error the requests under way will explain.
         self._open: list[tuple[Batch, HuggingFaceError]] = []
@@ -100,11 +99,12 @@ class Scheduler:
         """Return how many workers have something to do now or soon."""
         return min(self._services.limit(), len(self._in_flight) + self._queue.waiting)
 
-    def take(self, now: float) -> Batch | Reservation | float:
+    def take(self, now: float) -> Batch | Reservation | Claim | float:
         """Return the next step.
 
-        A batch is to be sent, a reservation to be made and reported to ``reserved``. A number is the time before
-        which there is nothing to do; infinity: not before something has returned.
+        A batch is to be sent, a reservation to be made and reported to ``reserved``, a claim to be made and reported
+        to ``CostBudget.granted``. A number is the time before which there is nothing to do; infinity: not before
+        something has returned.
         """
         if not self._queue.waiting or self._open or self._budget.is_spent or now >= self._deadline:
             return math.inf
@@ -121,6 +121,15 @@ class Scheduler:
             return reservation
         service, only_passed_on = choice
         batch = self._next_batch(service, now, only_passed_on)
+        if self._costs is not None:
+            rows = self._costs.rows_that_fit(batch.items, now)
+            if not rows:
+                self._queue.give_back(batch)
+                step = self._costs.wait(batch.items, now)
+                return step if isinstance(step, Claim) else min(step, self._deadline)
+            if rows < len(batch):
+                batch, rest = batch.cut(rows)
+                self._queue.give_back(rest)
         self._sent(batch, service, now)
         return batch
 
@@ -171,6 +180,8 @@ class Scheduler:
         state, summary = service.state, self.summary
         batch.service = service.number
         self._budget.reserve(batch)
+        if self._costs is not None:
+            self._costs.reserve(batch, now)
         state.rate.sent(now)
         state.breaker.sent(now)
         if self.limits.requests_per_minute:
@@ -195,14 +206,14 @@ class Scheduler:
             error = InvalidAnswer(f"{size} inputs were sent and {len(answers)} answers came back")
             error.cost, error.usage = sent.cost, sent
             return self.failed(batch, error, now)
-        self._returned(batch, sent, now, sent.requests)
+        self._returned(batch, sent, now, sent.requests, sent.cost)
         if sent.max_batch_size is not None:
             self._most = min(self._most, sent.max_batch_size)
         seconds = now - batch.started
         summary = self.summary
         summary.compute_seconds += sent.compute_seconds or 0.0
         summary.tokens += sent.tokens or 0
-        self._account(batch, sent, sent.cost)
+        summary.account(batch.items, sent, sent.cost)
         attempts = batch.attempts
         results: list[RowResult] = []
         errors: list[tuple[int, HuggingFaceError]] = []
@@ -210,14 +221,13 @@ class Scheduler:
         for at, (item, answer) in enumerate(zip(batch.items, answers, strict=True)):
             if answer is None:
                 unanswered.append(item)
-                self._charge(item, sent.cost, size)
+                self._unanswered.charge([item], sent.cost, size)
             elif isinstance(answer, HuggingFaceError):
                 errors.append((at, answer))
-                self._charge(item, sent.cost, size)
+                self._unanswered.charge([item], sent.cost, size)
             else:
                 results.append(sent.fill(answer, item, attempts, seconds, at))
-                if self._spent:
-                    answer.cost = _sum(answer.cost, self._spent.pop(item.index, None))
+                answer.cost = self._unanswered.added(item, answer.cost)
         summary.rows += len(results)
         self._observe_success(batch, len(results), len(unanswered), seconds, now)
         for at, refusal in errors:
@@ -228,15 +238,14 @@ class Scheduler:
 
     def failed(self, batch: Batch, error: HuggingFaceError, now: float) -> list[RowResult]:
         """Report that the request of ``batch`` ended in ``error``."""
-        self._returned(batch, None, now, error.requests)
+        self._returned(batch, None, now, error.requests, cost_of_failure(error))
         if error.usage is not None:
-            self._account(batch, error.usage, error.cost)
-            for item in batch.items:
-                self._charge(item, error.cost, len(batch))
+            self.summary.account(batch.items, error.usage, error.cost)
+            self._unanswered.charge(batch.items, error.cost, len(batch))
         self._observe_failure(batch, error, now)
         cut_short = isinstance(error, ServiceTimeout) and batch.started + self.limits.timeout > self._deadline
         if cut_short and error.retryable:  # by the query's own deadline; paid work that has begun says so itself
-            return self._finish(self._fail(batch, _chain(self._too_late(error), error), now), now)
+            return self._finish(self._fail(batch, self._too_late(error).with_cause(error), now), now)
         return self._finish(self._handle(batch, error, now), now)
 
     def crashed(self, batch: Batch, exception: BaseException, now: float) -> list[RowResult]:
@@ -244,7 +253,7 @@ class Scheduler:
         self._returned(batch, None, now)
         self._services.of(batch).state.breaker.failed(batch.started, now)
         self.stop(exception)
-        return self._finish(self._fail(batch, _not_attempted(exception), now), now)
+        return self._finish(self._fail(batch, not_attempted(exception), now), now)
 
     def stop(self, cause: BaseException) -> None:
         """Send nothing more; what is under way may still return."""
@@ -255,7 +264,9 @@ class Scheduler:
         """Return the results of what waits, if nothing more may be sent."""
         return self._finish([], now)
 
-    def _returned(self, batch: Batch, sent: BatchResult | None, now: float, requests: int = 1) -> None:
+    def _returned(
+        self, batch: Batch, sent: BatchResult | None, now: float, requests: int = 1, cost: float | None = None
+    ) -> None:
         self._in_flight.remove(batch)
         self._services.of(batch).returned(now)
         more = requests - 1
@@ -263,28 +274,8 @@ class Scheduler:
         self.summary.retries += more
         batch.attempts += more
         self._budget.settle(batch, sent, more)
-
-    def _account(self, batch: Batch, used: Any, cost: float | None) -> None:
-        """Count what an answer used and cost, whether it was one for every item or not."""
-        summary = self.summary
-        if cost is None:
-            summary.unpriced += 1
-        else:
-            summary.cost += cost
-        if used.input_tokens is not None:
-            summary.input_tokens += used.input_tokens
-            summary.input_size += sum(item.size for item in batch.items)
-        if used.output_tokens is not None:
-            summary.output_tokens += used.output_tokens
-            summary.output_rows += len(batch)
-        if used.seconds is not None:
-            summary.billed_seconds += used.seconds
-            summary.billed_rows += len(batch)
-
-    def _charge(self, item: Item, cost: float | None, rows: int) -> None:
-        """Note what an item has cost without an answer for it: its share of the cost of a request for ``rows``."""
-        if cost is not None:
-            self._spent[item.index] = self._spent.get(item.index, 0.0) + cost / rows
+        if self._costs is not None:
+            self._costs.settle(batch, cost)
 
     # What it says about the service
 
@@ -411,7 +402,7 @@ class Scheduler:
         if error.retryable and not self._retry.max_retries:
             return self._fail(batch, error, now)
         if error.retryable and now >= self._deadline:
-            return self._fail(batch, _chain(self._too_late(error), error), now)
+            return self._fail(batch, self._too_late(error).with_cause(error), now)
         cap = self._services.of(batch).state.batch_size
         alone = not (self._in_flight or self._queue.waiting or batch.probed)
         if not self.summary.rows or (error.retryable and alone):
@@ -458,7 +449,7 @@ class Scheduler:
             # Rows have passed before, so one of these may be bad.
             return self._probe(batch, self._retry.max_retries, now)
         if delay is None or now + delay >= self._deadline:
-            return self._fail(batch, _chain(self._too_late(error), error), now)
+            return self._fail(batch, self._too_late(error).with_cause(error), now)
         batch.due = now + delay
         self._queue.later(batch)
         return []
@@ -478,7 +469,7 @@ class Scheduler:
                 latency=seconds,
                 request_id=error.request_id,
                 item=item,
-                cost=self._spent.pop(item.index, None),
+                cost=self._unanswered.added(item, None),
             )
             for item in batch.items
         ]
@@ -496,7 +487,8 @@ class Scheduler:
             self._open.clear()
             for batch in waiting:
                 last = batch.error
-                error = reason if last is None else _chain(self._too_late(last) if late else reason.with_facts(), last)
+                again = self._too_late(last) if late else reason.with_facts()
+                error = reason if last is None else again.with_cause(last)
                 results += self._fail(batch, error, now)
         if self.done:
             self.summary.seconds = now - self._began
@@ -513,7 +505,7 @@ class Scheduler:
     def _final(self, last: HuggingFaceError) -> HuggingFaceError:
         """Return the error of rows whose last request failed with ``last`` after the run had stopped."""
         stopped = self.summary.stopped
-        return _chain(stopped.with_facts(), last) if isinstance(stopped, Stopped) and last.retryable else last
+        return stopped.with_facts().with_cause(last) if isinstance(stopped, Stopped) and last.retryable else last
 
     def _reason(self, now: float) -> HuggingFaceError | None:
         """Why nothing more may be sent, if so."""
@@ -521,7 +513,7 @@ class Scheduler:
         if isinstance(stopped, Stopped):
             return stopped.with_facts()
         if stopped is not None:
-            return _not_attempted(stopped)
+            return not_attempted(stopped)
         if now >= self._deadline:
             return self._too_late()
         if self._budget.is_spent:
@@ -529,24 +521,4 @@ class Scheduler:
                 f"the query has made as many requests as max_requests = {self._budget.limit} allows",
                 advice="Run the query again, or raise max_requests",
             )
-        return None
-
-
-def _sum(one: float | None, other: float | None) -> float | None:
-    return one if other is None else (one or 0.0) + other
-
-
-def _chain(error: HuggingFaceError, cause: BaseException) -> HuggingFaceError:
-    error.__cause__ = cause
-    return error
-
-
-def _not_attempted(cause: BaseException) -> HuggingFaceError:
-    why = cause.message if isinstance(cause, HuggingFaceError) else type(cause).__name__
-    return _chain(
-        NotAttempted(
-            f"not sent, since the query had stopped: {why}",
-            advice="Fix the cause, then run the query again for the rest",
-        ),
-        cause,
-    )
+        return self._costs.refusal if self._costs is not None else None

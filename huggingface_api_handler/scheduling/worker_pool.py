@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from ..errors import HuggingFaceError
 from .batches import Batch, Item
+from .budget import Claim, CostBudget, Grant
 from .results import BatchResult, Limits, RowResult, Summary, quantile
 from .retry import RetryPolicy
 from .scheduler import Scheduler
@@ -27,6 +28,9 @@ __all__ = [
     "RetryPolicy",
     "RowResult",
     "BatchResult",
+    "Claim",
+    "CostBudget",
+    "Grant",
     "Summary",
     "quantile",
 ]
@@ -36,6 +40,10 @@ Deliver = Callable[[list[RowResult]], None]
 Reserve = Callable[[float, int], "float | None"]
 Finished = Callable[[Summary], None]
 Report = Callable[[Summary], None]
+Hold = Callable[[Claim], "Grant | None"]
+
+#: Seconds between two reports of what a run has spent.
+REPORT_EVERY = 1.0
 
 
 class WorkerPool:
@@ -52,6 +60,7 @@ class WorkerPool:
         reserve: (seconds between two tokens, how many) → seconds until the first of these tokens in the
             rate that all workers share, or ``None``; without it ``requests_per_minute`` holds for
             those who share ``state``.
+        hold: makes a claim on the budget of the day, which all workers share; ``None``: it failed.
     """
 
     def __init__(
@@ -64,6 +73,7 @@ class WorkerPool:
         sleep: Callable[[float], None] | None = None,
         random: Callable[[], float] = _random.random,
         reserve: Reserve | None = None,
+        hold: Hold | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.states = states or (ServiceState(),)
@@ -72,6 +82,7 @@ class WorkerPool:
         self._sleep = sleep
         self._random = random
         self._reserve = reserve
+        self._hold = hold
         self._runs: set[_Run] = set()
 
     def stop(self, cause: HuggingFaceError, grace: float) -> None:
@@ -93,6 +104,7 @@ class WorkerPool:
         began: float | None = None,
         finished: Finished | None = None,
         report: Report | None = None,
+        costs: CostBudget | None = None,
     ) -> Summary:
         """Send all ``items`` and deliver the result of each, exactly once.
 
@@ -106,6 +118,7 @@ class WorkerPool:
             report: is shown the counts whenever a request has returned, before ``deliver`` takes the results that
                 they include; holds up all workers, so must be quick.
             began: when the query began, by the clock: its deadline counts from there; default: now.
+            costs: what the run may spend; ``None``: no such limit. One with a budget of the day needs ``hold``.
             finished: takes the final counts, unless an exception is raised: before this method returns, or, if
                 ``stop`` left requests behind, from another thread when the last of them has returned.
 
@@ -126,9 +139,20 @@ class WorkerPool:
                 retry=self._retry,
                 random=self._random,
                 shared=self._reserve is not None,
+                costs=costs,
             )
         sends = [send] if callable(send) else send
-        run = _Run(scheduler, sends, deliver, self._clock, self._sleep, self._reserve, report)
+        run = _Run(
+            scheduler,
+            sends,
+            deliver,
+            self._clock,
+            self._sleep,
+            self._reserve,
+            report=report,
+            hold=self._hold,
+            costs=costs,
+        )
         self._runs.add(run)
         try:
             return run.wait(finished or _ignore)
@@ -155,11 +179,16 @@ class _Run:
         clock: Callable[[], float],
         sleep: Callable[[float], None] | None,
         reserve: Reserve | None,
+        *,
         report: Report | None,
+        hold: Hold | None,
+        costs: CostBudget | None,
     ) -> None:
         self._scheduler = scheduler
         self._report = report
         self._reserve = reserve
+        self._hold = hold
+        self._costs = costs
         self._sends = sends
         self._deliver = deliver
         self._clock = clock
@@ -204,22 +233,45 @@ class _Run:
         with self._lock:
             self._start_worker()
         try:
-            self._released.wait()
+            self._wait_for(self._released)
         except BaseException as exception:  # an interrupt of the waiting thread: end in good order, then pass it on
             interrupt = exception
             self._give_up(exception)
-            self._ended.wait()
+            self._wait_for(self._ended)
         with self._lock:
             if self._left_behind and interrupt is None:
                 return replace(scheduler.summary)
         for worker in self._workers:
             worker.join()
+        self._report_costs(closes=True)
         if interrupt is not None:
             raise interrupt
         if self._exception is not None:
             raise self._exception
         finished(scheduler.summary)
         return scheduler.summary
+
+    def _wait_for(self, event: threading.Event) -> None:
+        """Wait for ``event``; meanwhile report what is spent, which keeps what is held."""
+        while not event.wait(None if self._hold is None else REPORT_EVERY):
+            self._report_costs()
+
+    def _report_costs(self, *, closes: bool = False) -> None:
+        if self._costs is not None:
+            with self._lock:
+                claims = self._costs.report(self._clock(), closes=closes)
+            self._make_claims(self._costs, claims)
+
+    def _make_claims(self, costs: CostBudget, claims: Sequence[Claim]) -> None:
+        """Make claims. That may take a while, so it holds no lock."""
+        grants: list[Grant | None] = [None] * len(claims)
+        try:
+            if self._hold is not None:
+                grants = [self._hold(claim) for claim in claims]
+        finally:
+            with self._lock:
+                for claim, grant in zip(claims, grants, strict=True):
+                    costs.granted(claim, grant, self._clock())
 
     def _start_worker(self) -> None:
         name = f"huggingface-worker-{len(self._workers)}"
@@ -254,6 +306,7 @@ class _Run:
             if is_last and left_behind:
                 if self._exception is not None:
                     log.error("a request that a stopped query left behind failed", exc_info=self._exception)
+                self._report_costs(closes=True)
                 self._finished(self._scheduler.summary)
 
     def _stop(self, exception: BaseException) -> None:
@@ -265,7 +318,7 @@ class _Run:
         """Wait for something to send; ``None``: there will be nothing more."""
         scheduler, woken = self._scheduler, self._woken
         while True:
-            reservation = None
+            first: Reservation | Claim | None = None
             with self._lock:
                 now = self._clock()
                 results = scheduler.sweep(now)
@@ -277,13 +330,15 @@ class _Run:
                     if isinstance(step, Batch):
                         self._wake_next()
                         return step
-                    if isinstance(step, Reservation):
-                        reservation = step
-                    else:
+                    if isinstance(step, (Reservation, Claim)):
+                        first = step
+                    elif step > now:
                         self._wait(step - now)
             self._hand_over(results)
-            if reservation is not None:
-                self._make(reservation)
+            if isinstance(first, Reservation):
+                self._make(first)
+            elif first is not None and self._costs is not None:
+                self._make_claims(self._costs, [first])
 
     def _make(self, reservation: Reservation) -> None:
         """Make a reservation. That may take a while, so it holds no lock."""

@@ -17,7 +17,8 @@ import pandas as pd
 import pytest
 
 from huggingface_api_handler.arguments import ModelSettings, engine_settings, model_settings, query_settings
-from huggingface_api_handler.cache import NoCache, SqliteCache
+from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
+from huggingface_api_handler.cache.base import Held
 from huggingface_api_handler.errors import HuggingFaceError
 from huggingface_api_handler.query.advice import unserved
 from huggingface_api_handler.query.commands import run_command
@@ -38,6 +39,8 @@ ONE_BY_ONE = {"max_retries": 2, "max_batch_size": 1, "max_concurrency": 1}
 GOOD = answer([{"label": "POSITIVE", "score": 0.9}])
 
 TEXT = {"task": "text-classification", "model_name": "org/name", "input_column": "text"}
+#: A model whose requests cost the same, whatever is in them.
+PRICED = {**TEXT, "price": {"request": 0.004}}
 WRITE = {"task": "text-generation", "model_name": "org/name", "input_column": "text"}
 CHAT = {"task": "chat-completion", "model_name": "org/name", "input_column": "text"}
 SPEECH = {"task": "automatic-speech-recognition", "model_name": "org/name", "input_column": "sound"}
@@ -92,6 +95,7 @@ class Query:
         cells: the columns that the query gives.
         hub: what the Hub says when it is asked.
         environ: the server's environment, for an engine without a token of its own.
+        cache: where answers and spending are kept.
     """
 
     service: Speak = GOOD
@@ -101,6 +105,14 @@ class Query:
     using: Mapping[str, Any] = field(default_factory=dict)
     hub: Speak = NO_HUB
     environ: Mapping[str, str] = field(default_factory=dict)
+    cache: Cache = field(default_factory=NoCache)
+
+
+class SpentToday(Cache):
+    """A cache by which the budget of the day is spent, but for $0.001."""
+
+    def hold_budget(self, budget: str, holder: str, **given: Any) -> Held:
+        return Held(0.0, given["cap"] - 0.001, 0.0)
 
 
 @dataclass(frozen=True)
@@ -128,7 +140,7 @@ def ask(case: Query, server: Loopback) -> None:
     of = query_settings(made, at, {**ONE_BY_ONE, **case.using}, alias=CALLER.name)
     retry = RetryPolicy(of.execution.max_retries, base=0.001, cap=0.002)
     frame = pd.DataFrame(dict(case.cells), dtype=object)
-    found = Prediction(of, at, CALLER, Runtime(), NoCache(), retry).run(frame)
+    found = Prediction(of, at, CALLER, Runtime(), case.cache, retry).run(frame)
     if "y_error" in found:
         raise Told(found["y_error"].iloc[-1])
     pytest.fail(f"nothing went wrong: {found.to_dict('list')}")
@@ -904,6 +916,68 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         Query(using={"max_requests": 1}),
         "the query has made as many requests as max_requests = 1 allows (task text-classification, model "
         "org/name). Run the query again, or raise max_requests.",
+    ),
+    "max_cost spent": (
+        Query(model=PRICED, using={"max_cost": 0.006}),
+        "the query has spent $0.0040 of max_cost = 0.006, and the next request may cost up to $0.0040 (task "
+        "text-classification, model org/name). Run the query again for the rest, or raise max_cost.",
+    ),
+    "max_cost of the engine spent": (
+        Query(model=PRICED, engine={"max_cost": 0.006}, using={"max_cost": 5}),
+        "the query has spent $0.0040 of max_cost = 0.006 of the engine, and the next request may cost up to $0.0040 "
+        "(task text-classification, model org/name). Run the query again for the rest, or raise max_cost of the "
+        "engine.",
+    ),
+    "max_cost below the cost of a request": (
+        Query(model=PRICED, using={"max_cost": 0.001}),
+        "the query has spent $0.00 of max_cost = 0.001, and the next request may cost up to $0.0040 (task "
+        "text-classification, model org/name). Raise max_cost to at least 0.0040.",
+    ),
+    "max_cost without a price": (
+        Query(using={"max_cost": 0.5}),
+        "max_cost needs a price, and no price of org/name is published. RETRAIN the model with price = "
+        '{"second": 0.00012}, in USD per second of compute.',
+    ),
+    "max_cost without a price of tokens": (
+        Query(model=CHAT, using={"max_cost": 0.5}),
+        "max_cost needs a price, and no price of org/name is published. RETRAIN the model with price = "
+        '{"input": 0.6, "output": 0.8}, in USD per million tokens.',
+    ),
+    "max_cost without a price of requests": (
+        Query(model={**DRAW, "provider": "fal-ai"}, using={"max_cost": 0.5}),
+        "max_cost needs a price, and no price of org/name is published. RETRAIN the model with price = "
+        '{"request": 0.003}, in USD per request.',
+    ),
+    "max_cost_per_day without a price": (
+        Query(engine={"max_cost_per_day": 5}),
+        "max_cost_per_day needs a price, and no price of org/name is published. Create the engine or RETRAIN the "
+        'model with price = {"second": 0.00012}, in USD per second of compute.',
+    ),
+    "max_cost_per_day without a cache": (
+        Query(model=PRICED, engine={"max_cost_per_day": 5}),
+        "max_cost_per_day needs a cache, in which all workers count what they spend, and MindsDB's cache is off. Set "
+        "the cache of MindsDB's configuration to local or redis, or create the engine with max_cost in place of "
+        "max_cost_per_day.",
+    ),
+    "max_cost_per_day with a cache that fails": (
+        Query(model=PRICED, engine={"max_cost_per_day": 5}, cache=Cache()),
+        "the cache in which all workers count max_cost_per_day = 5 cannot be used (task text-classification, model "
+        "org/name). Run the query again when MindsDB's cache works; the log names the error.",
+    ),
+    "max_cost_per_day spent": (
+        Query(model=PRICED, engine={"max_cost_per_day": 5}, cache=SpentToday()),
+        "the engine has spent $5.00 of max_cost_per_day = 5 today, and the next request may cost up to $0.0040 (task "
+        "text-classification, model org/name). Run the query again after midnight UTC for the rest, or raise "
+        "max_cost_per_day of the engine.",
+    ),
+    "max_cost_per_day below the cost of a request": (
+        Query(model=PRICED, engine={"max_cost_per_day": 0.003}, cache=SpentToday()),
+        "the engine has spent $0.0020 of max_cost_per_day = 0.003 today, and the next request may cost up to $0.0040 "
+        "(task text-classification, model org/name). Raise max_cost_per_day of the engine to at least 0.0040.",
+    ),
+    "max_cost_per_day of a model": (
+        Create({**TEXT, "max_cost_per_day": 5}, NO_HUB),
+        "max_cost_per_day is an argument of the engine: write it in CREATE ML_ENGINE, and remove it here",
     ),
     "a deadline that has passed": (
         Query(silent, cells={"text": [BAD]}, using={"deadline": 0.3}),

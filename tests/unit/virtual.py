@@ -11,6 +11,7 @@ from typing import Any
 
 from huggingface_api_handler.errors import HuggingFaceError, RateLimited
 from huggingface_api_handler.scheduling.batches import Batch, Item
+from huggingface_api_handler.scheduling.budget import Claim, CostBudget, Grant
 from huggingface_api_handler.scheduling.results import BatchResult, Limits, RowResult
 from huggingface_api_handler.scheduling.scheduler import Scheduler
 from huggingface_api_handler.scheduling.service_state import ServiceState
@@ -112,11 +113,14 @@ def play(
     watch: Callable[[float, Scheduler], None] = lambda now, scheduler: None,
     late: Callable[[], float] = lambda: 0.0,
     reserve: Callable[[float, int, float], float | None] | None = None,
+    costs: CostBudget | None = None,
+    hold: Callable[[Claim, float], Grant | None] = lambda claim, now: None,
 ) -> tuple[float, list[RowResult], Scheduler]:
     """Run it through: the seconds it took, the results in the order they came, and the scheduler.
 
     ``late``: how many seconds later than it meant to a waiting worker wakes. ``reserve``: (gap, count,
-    now) → seconds until the first token. Several services have one of the ``states`` each.
+    now) → seconds until the first token. Several services have one of the ``states`` each. ``hold``: (claim, now) →
+    what became of it.
     """
     now = start
     services = [service] if isinstance(service, Service) else list(service)
@@ -129,6 +133,7 @@ def play(
         stop_on_error=stop_on_error,
         random=random.Random(seed).random,
         shared=reserve is not None,
+        costs=costs,
     )
     results: list[RowResult] = []
     events: list[tuple[float, int, Batch, Any]] = []
@@ -140,6 +145,9 @@ def play(
             if isinstance(step, Reservation):
                 assert reserve is not None
                 scheduler.reserved(step, reserve(step.gap, step.count, now), now)
+            elif isinstance(step, Claim):
+                assert costs is not None
+                costs.granted(step, hold(step, now), now)
             else:
                 count += 1
                 assert not under_way.intersection(item.index for item in step.items), "under way twice"
@@ -161,4 +169,7 @@ def play(
                 results += scheduler.answered(batch, result, now)
         watch(now, scheduler)
     results += scheduler.sweep(now)
+    if costs is not None:
+        for claim in costs.report(now, closes=True):
+            costs.granted(claim, hold(claim, now), now)
     return now - start, results, scheduler

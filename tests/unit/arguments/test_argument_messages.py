@@ -466,6 +466,17 @@ def test_an_unlike_task_gets_the_whole_list() -> None:
 QUERY: list[tuple[Mapping[str, Any], str]] = [
     *(
         (
+            {name: 1},
+            f"{name} is an argument of the engine: write it in CREATE ML_ENGINE, and remove it here",
+        )
+        for name in ("max_cost_per_day", "allowed_hosts", "media_roots", "bill_to")
+    ),
+    (
+        {"max_cost": 0},
+        "max_cost must be a number above 0, at most 1,000,000, not 0: write max_cost = 0.50",
+    ),
+    *(
+        (
             {name: "x"},
             f"{name} cannot be changed in a query: remove it, or create another model with CREATE MODEL",
         )

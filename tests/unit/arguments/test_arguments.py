@@ -688,7 +688,7 @@ def test_every_example_that_a_message_gives_is_accepted() -> None:
     root = engine(media_roots="/srv/media")
     for task in TASKS.values():
         columns = {one.argument: one.argument for one in task.inputs if one.required and one.kind is not Kind.RECORD}
-        for form in [*own_specs(task), *EXECUTION]:
+        for form in [*own_specs(task), *(one for one in EXECUTION if "model" in one.levels)]:
             if form.example is None or "…" in form.example:
                 continue
             written = ast.literal_eval(form.example.replace("true", "True").replace("false", "False"))
@@ -792,6 +792,35 @@ def test_null_in_a_query_takes_away_what_the_model_says() -> None:
     assert asked.sources["timeout"] == "engine"
     assert asked.sources["deadline"] == "default"
     assert "top_k" not in asked.sources
+
+
+@pytest.mark.parametrize(
+    ("of_engine", "of_model", "of_query", "holds", "source"),
+    [
+        (None, None, 2, 2, "query"),
+        (None, 1, 2, 2, "query"),
+        (1, None, None, 1, "engine"),
+        (1, 0.5, None, 0.5, "model"),
+        (1, 0.5, 0.7, 0.7, "query"),
+        (1, 0.5, 2, 1, "engine"),
+        (1, 2, None, 1, "engine"),
+        (1, 2, 0.7, 0.7, "query"),
+    ],
+)
+def test_the_max_cost_of_an_engine_is_never_raised(
+    of_engine: float | None, of_model: float | None, of_query: float | None, holds: float, source: str
+) -> None:
+    at = engine(max_cost=of_engine)
+    using = {"timeout": 5} if of_query is None else {"max_cost": of_query}
+    asked = query_settings(classifier(at, max_cost=of_model), at, using)
+    assert (asked.execution.max_cost, asked.sources["max_cost"]) == (holds, source)
+
+
+def test_null_in_a_query_leaves_the_max_cost_of_the_engine() -> None:
+    at = engine(max_cost=1, max_cost_per_day=5)
+    asked = query_settings(classifier(at, max_cost=0.5), at, {"max_cost": None})
+    assert (asked.execution.max_cost, asked.execution.max_cost_per_day) == (1, 5)
+    assert (asked.sources["max_cost"], asked.sources["max_cost_per_day"]) == ("engine", "engine")
 
 
 def test_objects_of_a_query_are_laid_over_the_models() -> None:

@@ -119,6 +119,10 @@ class Backend:
             if left >= 0:
                 # A time to live that is over deletes the key at once.
                 self.connection.pexpire(key, left - round(seconds * 1000))
+        for key in self.connection.scan_iter(f"{self.prefix}:budget:*"):
+            for holder, state in self.connection.hgetall(key).items():
+                *numbers, expires = state.decode().split()
+                self.connection.hset(key, holder, " ".join([*numbers, str(float(expires) - seconds)]))
 
 
 def open_cache(kind: str, where: str, prefix: str, clock: Callable[[], float] = time.time) -> Cache:

@@ -114,6 +114,21 @@ class Batch:
             part.parent, part.failures = parent, 0
         return parts
 
+    def smaller(self, items: Sequence[Item], error: HuggingFaceError) -> list[Batch]:
+        """Cut ``items``, which are some of its own, into batches of at most half its size.
+
+        Args:
+            error: how the batch failed for these items.
+        """
+        rest = self.of(items)
+        rest.error = error
+        parts = rest.chunks((len(self) + 1) // 2)
+        # Where some items were answered, it was not too long.
+        parent = Parent(len(self)) if len(items) == len(self) else None
+        for part in parts:
+            part.parent, part.failures = parent, 0
+        return parts
+
     def halves(self) -> list[Batch]:
         """Cut in the middle."""
         return self.split((len(self.items) + 1) // 2)

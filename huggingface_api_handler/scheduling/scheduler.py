@@ -11,7 +11,6 @@ import random as _random
 from collections.abc import Callable, Iterable
 
 from ..errors import (
-    BudgetExceeded,
     ConnectionFailed,
     DeadlineExceeded,
     HuggingFaceError,
@@ -23,7 +22,7 @@ from ..errors import (
     Stopped,
     Unavailable,
 )
-from .batches import Batch, Item, Parent, Queue
+from .batches import Batch, Item, Queue
 from .budget import Claim, CostBudget, RequestBudget, UnansweredCosts, cost_of_failure
 from .refusals import Evidence, Fault, SameRefusals, fault_of, not_attempted, row_error, settings_error
 from .results import BatchResult, Limits, RowResult, Summary, latency_step
@@ -423,18 +422,11 @@ class Scheduler:
         return self._send_parts(parts)
 
     def _send_smaller(self, batch: Batch, unanswered: list[Item], now: float) -> list[RowResult]:
-        """Send the items of ``batch`` that nothing in its response certainly answers again, in requests of at most
-        half as many items."""
-        rest = batch.of(unanswered)
-        rest.error = InvalidAnswer("nothing in the response is certainly the answer to this row")
+        """Send the items of ``batch`` again that nothing in its response certainly answers."""
+        error = InvalidAnswer("nothing in the response is certainly the answer to this row")
         if self.stopped or len(batch) == 1:
-            return self._fail(rest, rest.error, now)
-        parts = rest.chunks((len(batch) + 1) // 2)
-        # Only a response without any answer says that the batch may have been too long.
-        parent = Parent(len(batch)) if len(rest) == len(batch) else None
-        for part in parts:
-            part.parent, part.failures = parent, 0
-        return self._send_parts(parts)
+            return self._fail(batch.of(unanswered), error, now)
+        return self._send_parts(batch.smaller(unanswered, error))
 
     def _send_parts(self, parts: list[Batch]) -> list[RowResult]:
         self.summary.splits += 1
@@ -516,9 +508,4 @@ class Scheduler:
             return not_attempted(stopped)
         if now >= self._deadline:
             return self._too_late()
-        if self._budget.is_spent:
-            return BudgetExceeded(
-                f"the query has made as many requests as max_requests = {self._budget.limit} allows",
-                advice="Run the query again, or raise max_requests",
-            )
-        return self._costs.refusal if self._costs is not None else None
+        return self._budget.refusal or (self._costs.refusal if self._costs is not None else None)

@@ -34,8 +34,10 @@ def row_ids(keys: Sequence[str]) -> list[str]:
     """Return an id for each row of a request; the same for the same key unless two would be equal.
 
     Args:
-        keys: the rows' cache keys, all different.
+        keys: the rows' cache keys. Of equal ones, all but the first are told apart by their position.
     """
+    if len({*keys}) < len(keys):
+        keys = [f"{key} {place}" if key in keys[:place] else key for place, key in enumerate(keys)]
     whole = [base64.b32encode(blake2b(key.encode(), digest_size=20).digest()).decode().lower() for key in keys]
     length = _ID_LENGTH
     while len({one[:length] for one in whole}) < len(whole):

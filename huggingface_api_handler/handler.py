@@ -1,4 +1,4 @@
-"""The engine as MindsDB knows it: five verbs, each handed on to where the work is done."""
+"""The engine as MindsDB calls it: create, predict and describe, each passed on to the part that does the work."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ from .query.advice import unserved
 from .query.commands import run_command
 from .query.cost import price_list
 from .query.describe import Description, describe
-from .query.inputs import read_columns, tenant_of
-from .query.pipeline import Caller, Prediction, open_store
+from .query.inputs import read_columns
+from .query.pipeline import Caller, Prediction
 from .query.runtime import RUNTIME
+from .query.store import open_store, tenant_of
 from .query.typed_columns import check_names
 from .tasks import TASKS
 
@@ -51,37 +52,39 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
 
     def __init__(self, model_storage: Any, engine_storage: Any, **kwargs: Any) -> None:
         super().__init__(model_storage, engine_storage, **kwargs)
-        self.generative = True  # the PREDICT column need not stand in a training set
+        self.generative = True  # the PREDICT column is not a column of a training set
 
     @classmethod
     def prediction_args(cls) -> list[dict[str, Any]]:
-        """Return what SELECT … USING accepts, for MindsDB's own interface."""
+        """Return the arguments of SELECT … USING, for MindsDB's user interface."""
         return query_form()
 
     def create_engine(self, connection_args: dict[str, Any]) -> None:
-        """Check the engine's arguments and put its token away.
+        """Validate the engine's arguments and store its token encrypted.
 
         Raises:
-            SettingsError: for arguments that cannot work.
-            Unauthorized: for a token that the Hub does not know.
+            SettingsError: invalid arguments.
+            Unauthorized: a token that the Hub does not know.
         """
         record = storage.store_engine(self.engine_storage, connection_args or {})
         engine = engine_settings(
             connection_args, token=record.token, configured_token=configured_token()
-        )  # the key, too, as the statement gives it
+        )  # with the key of the statement, so that it is validated too
         token = _token(engine)
         if token is None:
             log.warning("this engine has no token, so its requests are anonymous; CREATE ML_ENGINE takes it as api_key")
         elif token.startswith("hf_") and facts.whoami(token, timeout=10) is None:
-            log.warning("the Hugging Face Hub could not be asked about the token; the engine is created all the same")
+            log.warning(
+                "the Hugging Face Hub does not respond, so the token is not checked; the engine is created anyway"
+            )
 
     @staticmethod
     def create_validation(target: Any, args: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Refuse a CREATE MODEL, RETRAIN or FINETUNE that cannot work, before anything is stored.
+        """Validate a CREATE MODEL, RETRAIN or FINETUNE before anything is stored.
 
         Raises:
-            SettingsError: with everything that is wrong.
-            HuggingFaceError: where the Hub knows that model and token do not go together.
+            SettingsError: all errors of the statement.
+            HuggingFaceError: the Hub refuses the model or the token.
         """
         engine_storage: HandlerStorage = kwargs["handler_storage"]
         _check_target(target)
@@ -89,7 +92,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         _validated(using, _engine(storage.engine_record(engine_storage)), str(target))
 
     def create(self, target: str, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
-        """Keep the model's settings; its token goes to the encrypted storage first of all.
+        """Store the model's settings; first of all, its token moves to the encrypted storage.
 
         Raises:
             HuggingFaceError: as for ``create_validation``.
@@ -115,8 +118,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
     def predict(self, df: pd.DataFrame, args: dict[str, Any] | None = None) -> pd.DataFrame:
         """Return the prediction columns for ``df``, same index and order.
 
-        Everything is read anew from the storages: MindsDB keeps handler instances by model id,
-        and ids are used again.
+        Everything is read from the storages each time: MindsDB caches handler instances by model ID and reuses IDs.
 
         Raises:
             HuggingFaceError: see ``Prediction.run``.
@@ -151,14 +153,14 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         return prediction, query_command(TASKS[model.task], overrides, alias=caller.name)
 
     def finetune(self, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
-        """Refuse: this engine asks models, it does not train them."""
+        """Refuse: this engine does not train models."""
         raise _no_finetune()
 
     def describe(self, attribute: Any = None) -> pd.DataFrame:
         """Return one of the tables about the model; without ``attribute`` the list of them.
 
         Raises:
-            SettingsError: for a table that there is not.
+            SettingsError: there is no such table.
         """
         engine, model, caller = self._opened()
         store = open_store(RUNTIME, cache_settings())
@@ -168,23 +170,23 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         name, engine_storage = storage.engine_of(self.model_storage)
         record = storage.engine_record(engine_storage)
         engine = _engine(record)
-        kept = self.model_storage.json_get(storage.MODEL)
-        if not kept:
+        stored = self.model_storage.json_get(storage.MODEL)
+        if not stored:
             raise SettingsError(
                 "this model was not created by this version of the handler",
                 advice="DROP MODEL it and CREATE MODEL it again",
             )
         key = storage.model_key(self.model_storage)
-        model = ModelSettings.from_dict(kept["settings"], token=key.token)
+        model = ModelSettings.from_dict(stored["settings"], token=key.token)
         if not key.is_for(_destination(record, model)):
             raise _not_its_key()
         caller = Caller(
             tenant=tenant_of(*tenant()),
             engine=record.uid,
-            model=str(kept["uid"]),
+            model=str(stored["uid"]),
             key=key.uid,
             name=name,
-            target=str(kept["target"]),
+            target=str(stored["target"]),
             engine_name=storage.engine_name(engine_storage),
             project=storage.project_name(self.model_storage),
         )
@@ -196,14 +198,14 @@ def _engine(record: storage.EngineRecord) -> EngineSettings:
 
 
 def _destination(record: storage.EngineRecord, model: ModelSettings) -> tuple[str | None, ...]:
-    """Return what a model's own token is given for."""
+    """Return the destination of a model's own token."""
     return record.uid, model.endpoint, model.base_url
 
 
 def _not_its_key() -> SettingsError:
     return SettingsError(
-        "the model's api_key was given for another engine, endpoint or base_url, and is not sent to this one",
-        advice="Write the key anew: RETRAIN … USING …, api_key = 'hf_…'",
+        "the model's api_key belongs to another engine, endpoint or base_url, and is not sent to this one",
+        advice="Write the key again: RETRAIN … USING …, api_key = 'hf_…'",
     )
 
 
@@ -212,27 +214,27 @@ def _token(engine: EngineSettings) -> str | None:
 
 
 def _validated(using: Mapping[str, Any] | None, engine: EngineSettings, target: str) -> ModelSettings:
-    """Return the settings that ``using`` amounts to, with the Hub's word on the model."""
+    """Return the settings of a USING clause, with the Hub's record of the model."""
 
     def ask_hub(model_id: str, token: str | None) -> Any:
         return facts.model_facts(model_id, token=token, timeout=10)
 
-    # RETRAIN brings a mask for the key, which is read as none; the true one is found in create().
+    # RETRAIN passes a mask in place of the key, which counts as none; create() finds the key.
     model = model_settings(using, engine, hub=ask_hub, unserved=unserved)
     read = read_columns(TASKS[model.task], model)
     if model.output_schema is not None:
         check_names(model.output_schema, read, target)
     if target.lower() in (name.lower() for name in read):
-        # MindsDB lays a query's WHERE values over the prediction: the input would be shown for the answer.
+        # MindsDB overwrites the prediction with values of WHERE: the input would appear as the answer.
         raise SettingsError(
             f"PREDICT {target} has the name of a column that the model reads",
-            advice=f"Name the prediction otherwise: PREDICT {target}_predicted",
+            advice=f"Choose another name: PREDICT {target}_predicted",
         )
     return model
 
 
 def _check_target(target: Any) -> None:
-    """Refuse FINETUNE, which hands over a list of targets, and a CREATE MODEL without PREDICT."""
+    """Refuse FINETUNE, which passes a list of targets, and a CREATE MODEL without PREDICT."""
     if isinstance(target, (list, tuple)):
         if any(target):
             raise _no_finetune()
@@ -246,7 +248,7 @@ def _check_target(target: Any) -> None:
 
 def _no_finetune() -> SettingsError:
     return SettingsError(
-        "FINETUNE is not possible: this engine asks models that Hugging Face serves and does not train them",
+        "FINETUNE is not supported: this engine calls models that Hugging Face serves and does not train them",
         advice="Fine-tune the model elsewhere, push it to the Hub and name it with model_name; "
         "to change this model's arguments use RETRAIN … USING",
     )

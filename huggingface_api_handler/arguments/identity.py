@@ -32,7 +32,7 @@ from .validators import (
 #: (model ID, token) → the Hub's record of it, ``None`` if the Hub cannot be reached.
 Hub: TypeAlias = Callable[[str, "str | None"], "ModelFacts | None"]
 
-#: (task, model ID, provider as written, token) → why it is not served there, ``None`` if it is or nobody knows.
+#: (task, model ID, provider as written, token) → why it is not served there, ``None`` if it is, or if that is unknown.
 Unserved: TypeAlias = Callable[[Task, str, "str | None", "str | None"], "str | None"]
 
 

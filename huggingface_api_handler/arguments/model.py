@@ -45,7 +45,7 @@ def model_settings(
         engine: the engine's settings.
         hub: (model ID, token) → the Hub's record of the model, ``None`` if it cannot be
             reached; called at most once, and never for an endpoint.
-        unserved: returns why nobody serves a model that USING names, if so.
+        unserved: returns why no provider serves a model that USING names, if so.
 
     Raises:
         SettingsError: with every fault.

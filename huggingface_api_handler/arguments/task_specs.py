@@ -1,7 +1,7 @@
 """The arguments of one task: its columns, its own arguments, and the parameters of huggingface_hub's type for it.
 
 A task names that type (``TextGenerationInputGenerateParameters``); names, types, choices and meanings are read from
-it, so that a new version of huggingface_hub brings new parameters by itself.
+it, so that a new version of huggingface_hub adds new parameters without a change here.
 """
 
 from __future__ import annotations

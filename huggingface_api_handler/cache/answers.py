@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 MARK = b"\x01hf1"
 _HEADER = struct.Struct(">4sI8sI")
 HEADER_SIZE = _HEADER.size
-#: Where the scope stands in the header.
+#: Positions of the time and the scope in the header.
+TIME_START, TIME_SIZE = 4, 4
 SCOPE_START, SCOPE_SIZE = 8, 8
 
 #: Bytes of answers that wait at the most for a cache that cannot be written to; the oldest are dropped first.
@@ -38,6 +39,14 @@ def seal(key: str, answer: bytes, scope: bytes, now: int) -> bytes:
         now: whole seconds since 1970.
     """
     return _HEADER.pack(MARK, now, scope, _checksum(key, now, scope, answer)) + answer
+
+
+def read_header(stored: bytes) -> tuple[bytes, int]:
+    """Return by ``scope_id`` whose a stored answer is, and when it was written; versions before say neither."""
+    if not stored.startswith(MARK) or len(stored) < HEADER_SIZE:
+        return bytes(SCOPE_SIZE), 0
+    _, written, scope, _ = _HEADER.unpack_from(stored)
+    return scope, written
 
 
 def unseal(key: str, stored: bytes) -> bytes | None:
@@ -64,7 +73,7 @@ def unseal_many(stored: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _checksum(key: str, now: int, scope: bytes, answer: bytes) -> int:
-    # With the key in it, an answer that comes to stand under another key is noticed as well.
+    # It includes the key, so that an answer under another key is noticed as well.
     return zlib.crc32(answer, zlib.crc32(b"%d " % now + scope + key.encode()))
 
 

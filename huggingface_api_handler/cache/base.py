@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
+from .claims import Claim
+from .owners import Owner, Stored
 from .runs import Run
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class Held(NamedTuple):
 
 
 class Cache:
-    """Keeps what outlives a query; this one keeps nothing.
+    """Stores what outlives a query; this one stores nothing.
 
     Keys are opaque text of the caller's, values are bytes. A cache never raises when it fails: queries go on
     without it. All methods may be called from several threads and several processes at once.
@@ -67,7 +69,7 @@ class Cache:
         scope: str = "",
         counts: Mapping[str, float] | None = None,
     ) -> None:
-        """Keep ``values`` for ``ttl`` seconds; once it returns they outlive this process.
+        """Store ``values`` for ``ttl`` seconds; once this returns, they outlive the process.
 
         While the cache cannot be written to, they wait in memory, where ``get_many`` finds them.
 
@@ -75,6 +77,32 @@ class Cache:
             scope: whose they are, as in the counters.
             counts: added to the counters of ``scope`` in the same transaction.
         """
+
+    # Owners
+
+    def register(self, scope: str, owner: Owner) -> None:
+        """Record whose ``scope`` is."""
+
+    def owners(self) -> dict[str, Owner]:
+        """All scopes, with their owners."""
+        return {}
+
+    def sizes(self, before: float | None = None) -> list[Stored] | None:
+        """The stored answers by scope, expired ones too; ``None`` if the cache cannot be read.
+
+        Args:
+            before: only those written before this time, in seconds since 1970.
+        """
+        return []
+
+    def clear(self, scopes: Collection[str] | None = None, before: float | None = None) -> int | None:
+        """Delete stored answers; how many, ``None`` if not all of them could be deleted.
+
+        Args:
+            scopes: whose; ``None``: all, those of unknown owners too.
+            before: only those written before this time, in seconds since 1970.
+        """
+        return 0
 
     # Counters
 
@@ -105,9 +133,13 @@ class Cache:
     def run_end(self, run: str, *, done: int, errors: int, state: str = "done", cost: float | None = None) -> None:
         """Record that a run has ended; what waits in memory is written, if that is possible by now."""
 
-    def runs(self, scope: str) -> list[Run]:
-        """Running and recent runs of ``scope``, newest first."""
+    def runs(self, scope: str | None = None) -> list[Run]:
+        """Running and recent runs of ``scope``, or of all scopes, newest first."""
         return []
+
+    def is_available(self) -> bool:
+        """Whether the cache can be read."""
+        return False
 
     # Stops
 
@@ -129,9 +161,33 @@ class Cache:
         """Reserve the next ``count`` requests, ``interval`` seconds apart, of the rate that all workers share.
 
         Returns:
-            seconds until the first of them; ``None``: the rate is not shared, each worker keeps its own.
+            seconds until the first of them; ``None``: the rate is not shared, each worker has its own.
         """
         return None
+
+    # Claims
+
+    def claim(self, scope: str, keys: Iterable[str], holder: str) -> Claim:
+        """Claim the answers of ``keys`` that no other holder has claimed, for ``CLAIM_KEPT_FOR`` seconds.
+
+        Args:
+            scope: holders of one scope know of each other.
+            holder: a new name.
+
+        Returns:
+            what was granted; all, if claims cannot be shared now.
+        """
+        return Claim(frozenset(keys))
+
+    def renew_claim(self, scope: str, holder: str) -> None:
+        """Hold a claim for another ``CLAIM_KEPT_FOR`` seconds."""
+
+    def release_claim(self, scope: str, holder: str) -> None:
+        """End a claim."""
+
+    def claim_holders(self, scope: str) -> set[str]:
+        """Who has a claim that has not ended, nor its process."""
+        return set()
 
     # Budgets
 
@@ -173,16 +229,16 @@ class Cache:
 
 
 class NoCache(Cache):
-    """Keeps nothing."""
+    """Stores nothing."""
 
 
 class CircuitBreaker:
-    """Leaves a cache alone for a while after it failed, and warns of it once.
+    """Pauses the use of a cache after it failed, and warns once.
 
     Args:
         name: of the cache, for the log.
         clock: seconds that only grow.
-        consequence: what holds while the cache is left alone, for the log.
+        consequence: of the pause, for the log.
     """
 
     def __init__(

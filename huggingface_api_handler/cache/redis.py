@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
+from .answers import HEADER_SIZE, read_header, scope_id
 from .base import (
     BUDGETS_KEPT_FOR,
     CREDIT,
@@ -19,8 +20,10 @@ from .base import (
     batched,
     longest_wait,
 )
+from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
+from .owners import Owner, Stored
 from .persistent import NEVER, PersistentCache
-from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, this_process, with_state
+from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, has_ended, this_process, with_state
 
 T = TypeVar("T")
 
@@ -28,14 +31,16 @@ T = TypeVar("T")
 KEYS_AT_ONCE = 1000
 #: Seconds for a connection, and for a response, where the settings name none.
 CONNECT_TIMEOUT, TIMEOUT = 2.0, 3.0
+#: How often a claim is tried while others claim at the same moment.
+CLAIM_TRIES = 20
 #: What MindsDB's own client takes beside the connection's arguments.
 _NOT_OURS = ("script_dir",)
 
 #: Reserves requests by the clock of the server, which is the same for everybody. Stored is the time of the next
 #: one, in seconds since 1970. In: key; interval, count, credit, the longest wait.
 _RESERVE_REQUESTS = """
-local told = redis.call('TIME')
-local now = tonumber(told[1]) + tonumber(told[2]) / 1000000
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local interval, count = tonumber(ARGV[1]), tonumber(ARGV[2])
 local at = tonumber(redis.call('GET', KEYS[1]) or '0')
 if at > now + tonumber(ARGV[4]) then at = 0 end
@@ -107,9 +112,9 @@ class RedisCache(PersistentCache):
         self._client: Any = None
         self._lock = threading.Lock()
         self._breaker = CircuitBreaker("the answer cache in Redis")
-        # Apart from the other: a Redis may refuse scripts and keep answers all the same.
+        # Separate from the other: a Redis may refuse scripts and still store answers.
         self._scripts = CircuitBreaker(
-            "the rate limit in Redis", consequence="requests_per_minute holds for each worker by itself"
+            "the rate limit in Redis", consequence="requests_per_minute applies to each worker separately"
         )
         self._budgets = CircuitBreaker("the budget in Redis", consequence="queries with max_cost_per_day stop")
 
@@ -149,6 +154,70 @@ class RedisCache(PersistentCache):
         self._pending.give_back(taken)
         self._counts.give_back(counts)
         return False
+
+    # Owners
+
+    def register(self, scope: str, owner: Owner) -> None:
+        value = json.dumps([owner.tenant, owner.engine, owner.project, owner.model])
+        self._run(lambda client: client.hset(self._prefix + ":owners", scope, value))
+
+    def owners(self) -> dict[str, Owner]:
+        found = self._run(lambda client: client.hgetall(self._prefix + ":owners")) or {}
+        return {_text(scope): Owner(*json.loads(value)) for scope, value in found.items()}
+
+    def sizes(self, before: float | None = None) -> list[Stored] | None:
+        names = {scope_id(scope): scope for scope in self.owners()}
+        found: dict[bytes, list[int]] = {}
+
+        def add(client: Any, keys: list[Any], headers: list[tuple[bytes, int]]) -> None:
+            pipeline = client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.strlen(key)
+            for (scope, written), size in zip(headers, pipeline.execute(), strict=True):
+                known = found.setdefault(scope, [0, 0, written, written])
+                found[scope] = [known[0] + 1, known[1] + size, min(known[2], written), max(known[3], written)]
+
+        if not self._each(None, before, add):
+            return None
+        return [Stored(names.get(scope), *of) for scope, of in found.items()]
+
+    def clear(self, scopes: Collection[str] | None = None, before: float | None = None) -> int | None:
+        deleted = 0
+
+        def delete(client: Any, keys: list[Any], headers: list[tuple[bytes, int]]) -> None:
+            nonlocal deleted
+            deleted += client.unlink(*keys)
+
+        return deleted if self._each(scopes, before, delete) else None
+
+    def _each(
+        self,
+        scopes: Collection[str] | None,
+        before: float | None,
+        work: Callable[[Any, list[Any], list[tuple[bytes, int]]], None],
+    ) -> bool:
+        """Call ``work`` with the keys and headers of stored answers, many at a time; whether all were found."""
+        ids = None if scopes is None else {scope_id(scope) for scope in scopes}
+
+        def walk(client: Any) -> bool:
+            for keys in batched(client.scan_iter(self._answer("*"), count=KEYS_AT_ONCE), KEYS_AT_ONCE):
+                pipeline = client.pipeline(transaction=False)
+                fresh = list(dict.fromkeys(keys))  # a scan may return a key twice
+                for key in fresh:
+                    pipeline.getrange(key, 0, HEADER_SIZE - 1)
+                found = [
+                    (key, read_header(header)) for key, header in zip(fresh, pipeline.execute(), strict=True) if header
+                ]
+                chosen = [
+                    (key, (scope, written))
+                    for key, (scope, written) in found
+                    if (ids is None or scope in ids) and (before is None or written < int(before))
+                ]
+                if chosen:
+                    work(client, [key for key, _ in chosen], [header for _, header in chosen])
+            return True
+
+        return bool(self._run(walk))
 
     # Counters
 
@@ -199,9 +268,12 @@ class RedisCache(PersistentCache):
             fields["cost"] = repr(cost)
         self._run(lambda client: client.hset(self._key("run", run), mapping=fields))
 
-    def runs(self, scope: str) -> list[Run]:
+    def runs(self, scope: str | None = None) -> list[Run]:
         def read(client: Any) -> list[Run]:
-            names = [_text(name) for name in client.zrevrange(self._key("runs", scope), 0, RUNS_KEPT - 1)]
+            pipeline = client.pipeline(transaction=False)
+            for one in self.owners() if scope is None else [scope]:
+                pipeline.zrevrange(self._key("runs", one), 0, RUNS_KEPT - 1)
+            names = [_text(name) for some in pipeline.execute() for name in some]
             pipeline = client.pipeline(transaction=False)
             for name in names:
                 pipeline.hgetall(self._key("run", name))
@@ -209,7 +281,11 @@ class RedisCache(PersistentCache):
             return [run for name, fields in found if (run := _read_run(name, fields)) is not None]
 
         now = self._clock()
-        return [with_state(run, now) for run in self._run(read) or []]
+        runs = self._run(read) or []
+        return [with_state(run, now) for run in sorted(runs, key=lambda run: run.started, reverse=True)]
+
+    def is_available(self) -> bool:
+        return bool(self._run(lambda client: client.ping()))
 
     # Stops
 
@@ -266,6 +342,65 @@ class RedisCache(PersistentCache):
         found = self._script(_HOLD_BUDGET, self._key("budget", budget), given, self._budgets)
         return None if found is None else Held(*found)
 
+    # Claims: the processes of the holders of a scope in one hash, and the keys of each in a value of its own, which
+    # expires by the clock of the server.
+
+    def claim(self, scope: str, keys: Iterable[str], holder: str) -> Claim:
+        import redis
+
+        wanted = frozenset(keys)
+        index, lasts = self._key("claims", scope), round(CLAIM_KEPT_FOR * 1000)
+
+        def claim(client: Any) -> Claim:
+            with client.pipeline() as pipeline:
+                for _ in range(CLAIM_TRIES):
+                    try:
+                        pipeline.watch(index)
+                        known = {_text(one): _text(process) for one, process in pipeline.hgetall(index).items()}
+                        kept = pipeline.mget([self._claim(scope, one) for one in known]) if known else []
+                        held = dict(zip(known, kept, strict=True))
+                        gone = [one for one, stored in held.items() if stored is None or _has_ended(known[one])]
+                        others = {one: unpacked(_text(stored)) for one, stored in held.items() if one not in gone}
+                        granted = grant(wanted, others)
+                        pipeline.multi()
+                        if gone:
+                            pipeline.hdel(index, *gone)
+                        if granted.granted:
+                            pipeline.set(self._claim(scope, holder), packed(granted.granted), px=lasts)
+                            pipeline.hset(index, holder, " ".join(map(str, this_process(None))))
+                            pipeline.expire(index, int(RUNS_KEPT_FOR))
+                        pipeline.execute()
+                        return granted
+                    except redis.WatchError:  # somebody else has claimed at the same moment
+                        continue
+            return Claim(wanted)
+
+        return self._run(claim) or Claim(wanted)
+
+    def renew_claim(self, scope: str, holder: str) -> None:
+        lasts = round(CLAIM_KEPT_FOR * 1000)
+        self._run(lambda client: client.pexpire(self._claim(scope, holder), lasts))
+
+    def release_claim(self, scope: str, holder: str) -> None:
+        def release(client: Any) -> None:
+            pipeline = client.pipeline(transaction=False)
+            pipeline.delete(self._claim(scope, holder))
+            pipeline.hdel(self._key("claims", scope), holder)
+            pipeline.execute()
+
+        self._run(release)
+
+    def claim_holders(self, scope: str) -> set[str]:
+        def read(client: Any) -> set[str]:
+            known = {_text(one): _text(process) for one, process in client.hgetall(self._key("claims", scope)).items()}
+            pipeline = client.pipeline(transaction=False)
+            for one in known:
+                pipeline.exists(self._claim(scope, one))
+            alive = pipeline.execute() if known else []
+            return {one for one, lives in zip(known, alive, strict=True) if lives and not _has_ended(known[one])}
+
+        return self._run(read) or set()
+
     def close(self) -> None:
         with self._lock:
             client, self._client = self._client, None
@@ -276,6 +411,9 @@ class RedisCache(PersistentCache):
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}:{kind}:{name}"
+
+    def _claim(self, scope: str, holder: str) -> str:
+        return self._key("claim", f"{scope}:{holder}")
 
     def _answer(self, key: str) -> str:
         return f"{self._prefix}:answer:{key}"
@@ -323,6 +461,11 @@ class RedisCache(PersistentCache):
                     own = {name: value for name, value in self._connection.items() if name not in _NOT_OURS}
                     self._client = redis.Redis(**{**given, **own, "decode_responses": False})
             return self._client
+
+
+def _has_ended(process: str) -> bool:
+    pid, _, host = process.partition(" ")
+    return has_ended(int(pid), host)
 
 
 def _text(value: Any) -> str:

@@ -55,17 +55,22 @@ def this_process(pid: int | None) -> tuple[int, str]:
     return (os.getpid() if pid is None else pid), socket.gethostname()
 
 
+def has_ended(pid: int, host: str) -> bool:
+    """Whether a process is known to have ended; ``False`` for one on another host."""
+    if host == socket.gethostname():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            pass
+    return False
+
+
 def with_state(run: Run, now: float) -> Run:
     """``run``, or a lost one if its process has ended without recording it."""
     if run.state != RUNNING or not run.pid:
         return run
-    if run.host == socket.gethostname():
-        try:
-            os.kill(run.pid, 0)
-        except ProcessLookupError:
-            return replace(run, state=LOST)
-        except OSError:
-            pass
-        return run
     # Nothing is known of a process on another host but when it last wrote.
-    return replace(run, state=LOST) if now - run.updated > SILENT_FOR else run
+    silent = run.host != socket.gethostname() and now - run.updated > SILENT_FOR
+    return replace(run, state=LOST) if silent or has_ended(run.pid, run.host) else run

@@ -37,7 +37,7 @@ _MESSAGES = {
     "unable to open": CANNOT_OPEN,
 }
 #: How a file that must not be written to is opened, and may be. The second ignores other processes: it is for a
-#: folder that must not be written to either, where nobody shares the index of the log.
+#: folder that must not be written to either, where no process shares the index of the log.
 _READ_ONLY_MODES = ("mode=ro", "immutable=1")
 
 #: The files of this process, which are closed while it forks.
@@ -83,7 +83,7 @@ class SqliteFile:
         self.reading = CircuitBreaker(name)
         self.writing = CircuitBreaker(
             name,
-            consequence="answers wait in memory, requests_per_minute holds for each worker by itself and "
+            consequence="answers wait in memory, requests_per_minute applies to each worker separately and "
             "queries with max_cost_per_day stop",
         )
         _FILES.add(self)
@@ -203,7 +203,7 @@ class SqliteFile:
         if self.connection is not None:
             if self._identity == _identity(self.path):
                 return self.connection
-            self._close()  # deleted or replaced: what is written to it is seen by nobody
+            self._close()  # deleted or replaced: no process would read what is written to it
         try:
             self._create()
         except OSError as error:
@@ -216,7 +216,7 @@ class SqliteFile:
         return connection
 
     def _create(self) -> None:
-        """Make the file where there is none. Raises OSError if it must not be written to."""
+        """Create the file if there is none. Raises OSError if it must not be written to."""
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Made with this mode, never widened: SQLite gives the files beside it the same.
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -273,7 +273,7 @@ class SqliteFile:
         raise AssertionError("the last mode returns or raises")
 
     def _has_log(self) -> bool:
-        """Whether the newest answers stand in a log beside the file, without which it may be torn."""
+        """Whether the newest answers are in a log beside the file, without which it may be inconsistent."""
         try:
             return Path(f"{self.path}-wal").stat().st_size > 0
         except OSError:

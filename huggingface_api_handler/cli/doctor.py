@@ -87,7 +87,7 @@ def _check_link() -> Iterator[Finding]:
             "python -m huggingface_api_handler install",
         )
     if not (handlers / FOLDER / "icon.svg").exists():
-        yield Finding("warning", "icon", "missing, MindsDB's page shows none", "install the package again")
+        yield Finding("warning", "icon", "missing in MindsDB's user interface", "install the package again")
 
 
 def _check_community_handlers() -> Iterator[Finding]:
@@ -107,7 +107,11 @@ def _find_community_handlers(folder: Path) -> Iterator[Finding]:
             "problem" if is_on else "warning",
             "community handlers",
             f"{init.parent} is a handler of the same name"
-            + (", and MindsDB takes it in this package's place" if is_on else ", for when community handlers are on"),
+            + (
+                ", and MindsDB loads it instead of this package"
+                if is_on
+                else ", which MindsDB loads instead of this package if community handlers are on"
+            ),
             "remove that folder, or unset MINDSDB_COMMUNITY_HANDLERS; then restart MindsDB",
         )
 
@@ -133,7 +137,7 @@ def _check_worker() -> Iterator[Finding]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        yield Finding("problem", "worker import", "did not end within 180 s", "look at the machine's load and disk")
+        yield Finding("problem", "worker import", "did not end within 180 s", "check the machine's load and disk")
         return
     last = (run.stdout.strip().splitlines() or [""])[-1]
     if run.returncode == 0 and last == "fine":
@@ -159,7 +163,7 @@ def _check_service() -> Iterator[Finding]:
             "warning",
             "token",
             "none in the environment or the Hub's login file",
-            "name it in SQL: CREATE ML_ENGINE … USING api_key = 'hf_…', or set HF_TOKEN",
+            "write it in SQL: CREATE ML_ENGINE … USING api_key = 'hf_…', or set HF_TOKEN",
         )
     else:
         yield Finding("ok", "token", f"found ({engine.token_source})")
@@ -172,11 +176,11 @@ def _check_service() -> Iterator[Finding]:
         yield Finding(
             "warning",
             "service",
-            "the Hugging Face Hub cannot be reached from here",
+            "the Hugging Face Hub cannot be reached",
             "check proxy and firewall; inside a closed network set HF_ENDPOINT and HUGGINGFACE_API_BASE_URL",
         )
     else:
-        yield Finding("ok", "service", "the Hugging Face Hub answers")
+        yield Finding("ok", "service", "the Hugging Face Hub responds")
 
 
 def _check_secret_key() -> Iterator[Finding]:
@@ -188,7 +192,7 @@ def _check_secret_key() -> Iterator[Finding]:
         yield Finding(
             "warning",
             "secret_key",
-            "MindsDB encrypts stored tokens with the key that everybody knows",
+            "MindsDB encrypts stored tokens with its public default key",
             'set "secret_key": "<a long random text>" in MindsDB\'s config file, then create the engines again',
         )
     else:

@@ -19,16 +19,16 @@ AGREE = {
     "package": ("another version of this package", "install the same version on all machines, and restart them"),
     "mindsdb": (
         "another version of MindsDB",
-        "install the same version on all machines: tasks travel as Python objects",
+        "install the same version on all machines: tasks are sent as Python objects",
     ),
-    "python": ("another version of Python", "use the same one on all machines: tasks travel as Python objects"),
+    "python": ("another version of Python", "use the same one on all machines: tasks are sent as Python objects"),
     "secret_key": (
         "another secret_key",
         'set the same "secret_key" in the configuration of all: a consumer cannot read the engine\'s token without it',
     ),
     "database": (
         "another database of MindsDB's own",
-        "set the same MINDSDB_DB_CON everywhere: models are looked up there",
+        "set the same MINDSDB_DB_CON everywhere: it contains the models",
     ),
     "cache": ("another cache", 'set the same "cache" in the configuration of all'),
 }
@@ -49,10 +49,10 @@ def check_queue() -> Iterator[Finding]:
                 "problem",
                 "task queue",
                 f"the Redis at {at} cannot be used ({type(error).__name__})",
-                "start it, or mend MINDSDB_ML_QUEUE_HOST, …_PORT, …_DB, …_USERNAME, …_PASSWORD",
+                "start it, or correct MINDSDB_ML_QUEUE_HOST, …_PORT, …_DB, …_USERNAME, …_PASSWORD",
             )
             return
-        yield Finding("ok", "task queue", f"the Redis at {at} answers")
+        yield Finding("ok", "task queue", f"the Redis at {at} responds")
         yield from _check_cache(cache)
         yield from _check_persistence(client)
         yield from _check_consumers(client)
@@ -65,7 +65,7 @@ def _check_cache(cache: Any) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "shared answers",
-            f"MindsDB's cache is '{cache.type}', so each machine keeps answers and requests_per_minute for itself",
+            f"MindsDB's cache is '{cache.type}', so each machine has its own answers and requests_per_minute",
             '"cache": {"type": "redis", "connection": {"host": …, "port": …, "db": 1}} in the configuration of all',
         )
         return
@@ -77,7 +77,7 @@ def _check_cache(cache: Any) -> Iterator[Finding]:
                 "problem",
                 "shared answers",
                 f"the cache's Redis cannot be used ({type(error).__name__})",
-                'mend "cache": {"connection": …} in MindsDB\'s configuration',
+                'correct "cache": {"connection": …} in MindsDB\'s configuration',
             )
             return
     yield Finding("ok", "shared answers", "answers, counters and requests_per_minute are shared through Redis")
@@ -87,12 +87,12 @@ def _check_persistence(client: Any) -> Iterator[Finding]:
     try:
         config = {name: client.config_get(name).get(name, "") for name in ("appendonly", "save", "maxmemory-policy")}
     except redis.RedisError:
-        return  # a hosted Redis may not tell
+        return  # a hosted Redis may refuse this
     if config["appendonly"] != "yes" and not config["save"]:
         yield Finding(
             "warning",
             "Redis persistence",
-            "a restart of Redis forgets all answers, which are then paid for again",
+            "a restart of Redis deletes all answers, which are then billed again",
             "redis-server --appendonly yes",
         )
     if str(config["maxmemory-policy"]).startswith("allkeys"):
@@ -100,7 +100,7 @@ def _check_persistence(client: Any) -> Iterator[Finding]:
             "warning",
             "Redis memory",
             f"with maxmemory-policy {config['maxmemory-policy']} a full Redis drops tasks",
-            "maxmemory-policy volatile-lru: answers go, those that were not used for longest",
+            "set maxmemory-policy volatile-lru: then only answers are evicted, least recently used first",
         )
 
 
@@ -149,8 +149,8 @@ def _compare(notes: Mapping[Any, Any]) -> Iterator[Finding]:
         yield Finding(
             "problem",
             "agreement",
-            "MindsDB's own database is an SQLite file, which other machines do not see",
-            "set MINDSDB_DB_CON to a PostgreSQL or MySQL that all reach",
+            "MindsDB's own database is an SQLite file, which other machines cannot read",
+            "set MINDSDB_DB_CON to a PostgreSQL or MySQL database that all of them can reach",
         )
     if not differ:
         yield Finding("ok", "agreement", f"{len(others)} set-ups noted, all alike")

@@ -65,22 +65,22 @@ def install(handlers: Path | None = None) -> list[str]:
     done: list[str] = []
     if link.is_symlink():
         link.unlink()
-        done.append("removed a link to another place")
+        done.append("removed a link to another folder")
     elif link.exists():
         if aside.exists():
             raise InstallError(
-                f"both {FOLDER} and {ASIDE} stand in {handlers}, as after an upgrade of MindsDB: "
+                f"{handlers} contains both {FOLDER} and {ASIDE}, as after an upgrade of MindsDB: "
                 f"remove {ASIDE} and try again"
             )
         link.rename(aside)
-        done.append(f"put the bundled handler aside as {ASIDE}")
+        done.append(f"renamed the bundled handler to {ASIDE}")
     try:
         link.symlink_to(PACKAGE, target_is_directory=True)
     except OSError as error:
         if aside.exists():
             aside.rename(link)
         raise InstallError(
-            f"the link could not be made ({error.strerror}): run this as the user who owns MindsDB's folder"
+            f"the link could not be created ({error.strerror}): run this as the user who owns MindsDB's folder"
         ) from error
     done.append(f"linked {FOLDER} into {handlers}: restart MindsDB if it is running")
     return done
@@ -100,9 +100,9 @@ def uninstall(handlers: Path | None = None) -> list[str]:
         done.append("removed the link")
     if aside.exists():
         if link.exists():
-            raise InstallError(f"{link} is no link of ours: move it away and try again")
+            raise InstallError(f"{link} is not a link to this package: move it away and try again")
         aside.rename(link)
-        done.append("put the bundled handler back")
+        done.append("restored the bundled handler")
     return done or ["nothing to do: not installed"]
 
 

@@ -44,7 +44,7 @@ def _consumers_without_redis_end() -> None:
         try:
             original(self)
         except redis.ConnectionError:
-            log.exception("Redis is away: this consumer ends when it has done what it is doing")
+            log.exception("Redis does not respond: this consumer ends when its tasks are complete")
             self._stop_event.set()
 
 
@@ -79,7 +79,7 @@ def consume(tasks: int) -> int:
     try:
         consumer = host_consumer.MLTaskConsumer()
     except redis.ConnectionError:
-        log.error("the Redis of MindsDB's task queue does not answer")
+        log.error("the Redis of MindsDB's task queue does not respond")
         os._exit(1)  # a thread of MindsDB's runs for ever
     try:
         queue_notes.note(consumer.db, "consumer")

@@ -85,7 +85,7 @@ def engine_record(storage: HandlerStorage) -> EngineRecord:
     masked, plain = _split_key(arguments)
     if secrets is None and plain == MASK:
         raise SettingsError(
-            "the engine's key is lost", advice="DROP ML_ENGINE, and CREATE ML_ENGINE … USING api_key = 'hf_…' again"
+            "the engine's key is lost", advice="DROP ML_ENGINE, then CREATE ML_ENGINE … USING api_key = 'hf_…' again"
         )
     if secrets is None or (plain is not None and plain != MASK):
         return store_engine(storage, arguments)

@@ -193,7 +193,7 @@ class TrackedTask(Task):  # type: ignore[misc]
                 if not self._repeatable or not left:
                     raise Unavailable(
                         f"MindsDB's task queue lost the task: {loss}",
-                        advice="run the query again: answers that had arrived are kept; look at the consumers' log",
+                        advice="run the query again: answers that had arrived are cached; check the consumers' log",
                     ) from None
                 log.warning("a task is put into MindsDB's queue again: %s", loss)
                 again, self._entry = _retry_while_redis_is_away(self._submit)
@@ -204,12 +204,12 @@ class TrackedTask(Task):  # type: ignore[misc]
             if status == ML_TASK_STATUS.COMPLETE:
                 self.dataframe = self._take(self.redis_key.dataframe)
                 if self._has_rows and self.dataframe is None:
-                    raise _TaskLost("its answer was gone before it was read")
+                    raise _TaskLost("its result expired before it was read")
                 return
             if status == ML_TASK_STATUS.ERROR:
                 error = self._take(self.redis_key.exception)
                 if error is None:
-                    raise _TaskLost("it failed, and why was gone before it was read")
+                    raise _TaskLost("it failed, and its error expired before it was read")
                 if isinstance(error, BrokenProcessPool):
                     raise _TaskLost("the consumer's worker was killed")
                 raise error
@@ -273,8 +273,8 @@ class TrackedTask(Task):  # type: ignore[misc]
         reasons = "".join(f"; the one on {machine} refuses to start: {reason}" for machine, reason in refused.items())
         raise Unavailable(
             f"no consumer of MindsDB's task queue took the query within {waited:.0f} s{reasons}",
-            advice="start some: python -m huggingface_api_handler consumer; MindsDB's own takes "
-            "nothing while its machine's CPUs are busier than 60 %",
+            advice="start consumers: python -m huggingface_api_handler consumer; MindsDB's own take "
+            "no task while their machine's CPUs are busier than 60 %",
         )
 
     def _stored_status(self) -> tuple[Any, bool]:
@@ -288,7 +288,7 @@ class TrackedTask(Task):  # type: ignore[misc]
         if self._has_rows and not self.db.expire(cache.make_key(self.redis_key.dataframe), ROWS_TTL):
             # A consumer takes the task off the queue first, then its rows.
             if self._is_in_queue():
-                raise _TaskLost("its rows were gone before a consumer took them")
+                raise _TaskLost("its rows expired before a consumer took them")
             return status, True
         return status, False
 
@@ -306,7 +306,7 @@ def _retry_while_redis_is_away(work: Callable[[], Any]) -> Any:
         except (redis.ConnectionError, redis.TimeoutError) as error:
             if time.monotonic() > until:
                 raise Unavailable(
-                    f"the Redis of MindsDB's task queue has been away for {MAX_OUTAGE:.0f} s",
-                    advice="start it, then run the query again: answers that had arrived are kept",
+                    f"the Redis of MindsDB's task queue has not responded for {MAX_OUTAGE:.0f} s",
+                    advice="start it, then run the query again: answers that had arrived are cached",
                 ) from error
             time.sleep(1.0)

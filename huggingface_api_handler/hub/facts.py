@@ -1,8 +1,8 @@
-"""What the Hub says: of a model, of who serves it, of a token.
+"""The Hub's records of models, of the providers that serve them, and of tokens.
 
-Asked at creation only, through huggingface_hub, so that ``HF_ENDPOINT`` and offline mode are
-honoured. Always with the token it is told, never with one that happens to lie on the machine.
-``None`` means: the Hub cannot say now. Whoever asks decides whether to go on without it.
+Requests go through huggingface_hub, so that ``HF_ENDPOINT`` and offline mode have their effect. They have the token of
+the caller, never one that is stored on the machine. ``None`` means that the Hub cannot be reached; the caller decides
+whether to continue without its response.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ T = TypeVar("T")
 
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 _HUB = "huggingface.co"
-#: The Hub's words for a token that it does not know, even where the model is public.
+#: The Hub's message for an invalid token, even if the model is public.
 _BAD_TOKEN = "invalid credentials in authorization header"
-#: What a fine-grained token must be allowed so that it can call inference.
+#: The permission that a fine-grained token needs to call Inference Providers.
 _MAY_INFER = "inference.serverless.write"
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom a token belongs to.
+    """The owner of a token.
 
     Attributes:
         name: user or organisation.
-        organisations: those the user is in; they may be named in ``bill_to``.
+        organisations: of the user; they may be named in ``bill_to``.
         role: ``read``, ``write`` or ``fineGrained``.
-        may_infer: whether the token may call Inference Providers; ``None``: the Hub does not say.
+        may_infer: whether the token may call Inference Providers; ``None``: unknown.
     """
 
     name: str
@@ -49,13 +49,13 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One provider's word on a model.
+    """One provider's offer of a model.
 
     Attributes:
         provider: the Hub's name of the provider.
-        task: what it serves the model for, in the provider's words.
+        task: for which it serves the model, by the provider's name for it.
         status: ``live``, ``staging`` or ``error``.
-        provider_id: what the provider calls the model.
+        provider_id: the provider's name for the model.
         adapter_path: the file of weights in the model's repository that the provider lays over another model.
     """
 
@@ -73,19 +73,19 @@ _LABELLED = ("text-classification", "audio-classification", "image-classificatio
 def model_facts(
     model_id: str, *, token: str | None = None, timeout: float = 10.0, endpoint: str | None = None
 ) -> ModelFacts | None:
-    """Return what the Hub says of a model, ``None`` where it cannot be reached.
+    """Return the Hub's record of a model; ``None`` if the Hub cannot be reached.
 
     Args:
         token: the caller's; ``None`` asks anonymously.
-        timeout: seconds without an answer.
+        timeout: seconds without a response.
         endpoint: replaces the Hub's address (``HF_ENDPOINT``).
 
     Raises:
-        ModelNotFound: no such model, or a private one that the token may not see.
+        ModelNotFound: no such model, or a private one that the token may not read.
         Unauthorized: the Hub does not know the token.
         Forbidden: the model is gated or closed to the token.
         EndpointGone: the Hub has disabled the model.
-        SettingsError: the name can be no model's.
+        SettingsError: the name is not a valid model ID.
     """
     info = _asked(lambda api: api.model_info(model_id, timeout=timeout), model_id, token, endpoint)
     if info is None:
@@ -118,7 +118,7 @@ def _configured_labels(model_id: str, token: str | None, timeout: float, endpoin
 def providers(
     model_id: str, *, token: str | None = None, timeout: float = 10.0, endpoint: str | None = None
 ) -> tuple[Served, ...] | None:
-    """Return who serves a model, providers unknown to us among them; ``None`` where the Hub cannot be reached.
+    """Return who serves a model, including unknown providers; ``None`` if the Hub cannot be reached.
 
     Raises:
         HuggingFaceError: as for ``model_facts``.
@@ -146,7 +146,7 @@ def providers(
 
 
 def whoami(token: str, timeout: float = 10.0, *, endpoint: str | None = None) -> Account | None:
-    """Return whom a token belongs to, ``None`` where the Hub cannot say: it limits this call strictly.
+    """Return the owner of a token; ``None`` if the Hub does not respond: it limits the rate of this call strictly.
 
     Raises:
         Unauthorized: the Hub does not know the token.
@@ -155,8 +155,8 @@ def whoami(token: str, timeout: float = 10.0, *, endpoint: str | None = None) ->
         body = _asked(lambda api: _get(api, "/api/whoami-v2", token, timeout), None, token, endpoint)
     except Unauthorized:
         raise
-    except HuggingFaceError as error:  # a gateway's opinion on the call, not the Hub's on the token
-        log.warning("the Hub was asked whose the token is and refused to say: %s", error)
+    except HuggingFaceError as error:  # a gateway refuses the call, not the Hub the token
+        log.warning("the Hub refused the request for the owner of the token: %s", error)
         return None
     if body is None or not _text(body.get("name")):
         return None
@@ -173,7 +173,7 @@ def whoami(token: str, timeout: float = 10.0, *, endpoint: str | None = None) ->
 
 
 def is_hub(url: str) -> bool:
-    """Say whether ``url`` is at Hugging Face: at its own hosts, or where ``HF_ENDPOINT`` says that the Hub is."""
+    """Return whether ``url`` is at Hugging Face: at its own hosts, or where ``HF_ENDPOINT`` says that the Hub is."""
     try:
         parsed = parse_url(url)
         own = os.environ.get("HF_ENDPOINT")
@@ -185,18 +185,18 @@ def is_hub(url: str) -> bool:
 
 
 def reachable(timeout: float = 10.0, *, endpoint: str | None = None) -> bool:
-    """Say whether the Hub answers at all, asked anonymously."""
+    """Return whether the Hub responds to a request without a token."""
     try:
         return _asked(lambda api: _get(api, "/api/tasks", None, timeout), None, None, endpoint) is not None
     except HuggingFaceError:
-        return True  # it refused: somebody is there
+        return True  # a refusal is a response
 
 
-# --- asking ----------------------------------------------------------------------------------
+# --- requests ----------------------------------------------------------------------------------
 
 
 def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, endpoint: str | None) -> T | None:
-    """Run ``ask`` with an API object; every fault becomes one of ours, or ``None`` for "cannot say now"."""
+    """Run ``ask`` with an API object; errors become those of this package, or ``None`` if the Hub cannot be reached."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
@@ -204,7 +204,7 @@ def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, end
     # ``False`` is "no token"; with ``None`` the machine's own would be sent.
     # Mirrors do not all take '//' for '/'.
     where = (endpoint or os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
-    # A gateway's own key, given with its base_url, is nothing to the Hub: it would only learn it, and refuse it.
+    # The key of a gateway, given with its base_url, is not a token of the Hub: the Hub would learn it, and refuse it.
     if where is None and token and not token.startswith(("hf_", "api_")):
         token = None
     api = HfApi(endpoint=where, token=token or False)
@@ -212,18 +212,18 @@ def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, end
         return ask(api)
     except HFValidationError as error:
         raise SettingsError(
-            f"'{one_line(str(model_id), 100)}' can be no model's id", advice="Write model_name = 'org/name'"
+            f"'{one_line(str(model_id), 100)}' is not a valid model ID", advice="Write model_name = 'org/name'"
         ) from error
     except HfHubHTTPError as error:
         refusal = _refusal(error, model_id, token is not None)
         if refusal is None:
-            log.warning("the Hub cannot be asked now: HTTP %s", _status(error))
+            log.warning("the Hub cannot respond: HTTP %s", _status(error))
             return None
         raise refusal from error
     except unreachable as error:
         log.warning("the Hub cannot be reached: %s", type(error).__name__)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # a proxy's page, or not the Hub at all
-        log.warning("what answers in the Hub's place is not the Hub: %s", type(error).__name__)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # a proxy's page, or another server
+        log.warning("the response at the Hub's address is not the Hub's: %s", type(error).__name__)
     return None
 
 
@@ -251,14 +251,14 @@ def _get(api: Any, path: str, token: str | None, timeout: float, params: Mapping
 
 
 def _utils() -> Any:
-    """Return the helpers that huggingface_hub's own calls are made of."""
+    """Return the helpers of huggingface_hub's own calls."""
     from huggingface_hub import utils
 
     return utils
 
 
 def _mapping_of(api: Any, model_id: str, timeout: float) -> Any:
-    """Return the Hub's own words: its client's type drops entries, or all, when a field is new or missing."""
+    """Return the Hub's JSON: its client's type drops entries, or all of them, if a field is new or missing."""
     _utils().validate_repo_id(model_id)
     token = api.token if isinstance(api.token, str) else None
     return _get(api, f"/api/models/{model_id}", token, timeout, {"expand": ["inferenceProviderMapping"]})
@@ -278,7 +278,7 @@ def _header(error: Any, name: str) -> str:
 
 
 def _refusal(error: Any, model_id: str | None, with_token: bool) -> HuggingFaceError | None:
-    """Return what a refusal of the Hub means; ``None`` where it may pass."""
+    """Return the error of a refusal; ``None`` if it may be temporary."""
     from huggingface_hub.errors import DisabledRepoError, GatedRepoError, RepositoryNotFoundError
 
     status = _status(error)
@@ -299,32 +299,36 @@ def _refusal(error: Any, model_id: str | None, with_token: bool) -> HuggingFaceE
             **facts,
         )
     if isinstance(error, RepositoryNotFoundError) or status in (401, 404):
-        # Without a token the Hub answers 401 for what does not exist, as for what is private.
-        needed = "the token must be allowed to read it" if with_token else "write api_key = 'hf_…', of who may read it"
+        # Without a token the Hub responds 401 for models that do not exist, as for private ones.
+        needed = (
+            "the token must be allowed to read it"
+            if with_token
+            else "write the api_key = 'hf_…' of a user who may read it"
+        )
         return ModelNotFound(
             f"the Hub has no model {model_id}",
-            advice=f"Look whether its name is right; if it is private, {needed}",
+            advice=f"Check the name; if the model is private, {needed}",
             **facts,
         )
     if status == 403:
         return Forbidden(
             f"the Hub refuses to show the model {model_id}" + (f": {said}" if said else ""),
-            advice=f"Look what the token is allowed at {TOKENS_PAGE}",
+            advice=f"Check the token's permissions at {TOKENS_PAGE}",
             **facts,
         )
     if status == 410:
-        return ModelNotFound(f"the Hub has the model {model_id} no longer", advice="Choose another model", **facts)
+        return ModelNotFound(f"the Hub no longer has the model {model_id}", advice="Choose another model", **facts)
     if 400 <= status < 500 and status not in (408, 425, 429):
         return ModelNotFound(
-            f"the Hub cannot answer for the model {model_id}" + (f": {said}" if said else ""),
-            advice="Look whether its name is right",
+            f"the Hub refuses the request for the model {model_id}" + (f": {said}" if said else ""),
+            advice="Check the name",
             **facts,
         )
     return None
 
 
 def _said(error: Any) -> str:
-    """Return the Hub's own words in a refusal."""
+    """Return the reason of a refusal."""
     words = _header(error, "x-error-message") or str(getattr(error, "server_message", None) or "")
     return one_line(words, 200)
 
@@ -345,7 +349,7 @@ def _texts(values: Any) -> tuple[str, ...]:
 
 
 def _labels(config: Any) -> dict[str, str]:
-    """Return the label order of the model's config, by number as text; nothing of it may be trusted."""
+    """Return the label order of the model's config, by number as text; the config may contain anything."""
     labels = config.get("id2label") if isinstance(config, Mapping) else None
     if not isinstance(labels, Mapping):
         return {}

@@ -1,4 +1,4 @@
-"""Which Inference Provider serves which task: huggingface_hub's list, read when it is asked for."""
+"""Which Inference Provider serves which task: huggingface_hub's list, read at first use."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any
 
 from ..tasks import TASKS
 
-#: Names that are no provider of huggingface_hub's list, or need none of it.
+#: Names that need no entry in huggingface_hub's list.
 OWN = frozenset({"auto", "hf-inference"})
-#: Pairs of huggingface_hub's list that are not served, and why. ``fault`` shows the reason to users.
+#: Pairs of huggingface_hub's list that are not served, and why. ``fault`` shows the reason.
 NOT_SERVED: Mapping[tuple[str, str], str] = {
     ("openai", "chat-completion"): "Hugging Face passes nothing on to OpenAI: write endpoint = "
     "'https://api.openai.com/v1' with OpenAI's own api_key, and have the engine's owner name api.openai.com in "
     "allowed_hosts",
-    # In older versions of huggingface_hub; the helper sends the prompt where a list of messages must stand.
+    # In older versions of huggingface_hub, whose helper sends the prompt in place of a list of messages.
     ("hyperbolic", "text-generation"): "hyperbolic takes chats only: write task = 'chat-completion'",
 }
 
 
 def helpers() -> Mapping[str, Mapping[str, Any]]:
-    """Return provider → the Hub's name of a task → the helper that knows its requests; empty where there is no list.
+    """Return provider → the Hub's name of a task → the helper that knows its requests; empty if there is no list.
 
-    The list stands in a module of huggingface_hub's own; where it moves, the service judges instead.
+    The list is in a private module of huggingface_hub; if it moves, the service decides.
     """
     try:
         from huggingface_hub.inference._providers import PROVIDERS
@@ -33,7 +33,7 @@ def helpers() -> Mapping[str, Mapping[str, Any]]:
 
 
 def helper(provider: str, task: str) -> Any:
-    """Return the helper for a task of ours, ``None`` where the provider does not serve it."""
+    """Return the helper for a task of ours, ``None`` if the provider does not serve it."""
     if (provider, task) in NOT_SERVED:
         return None
     known = helpers().get(provider, {})
@@ -48,7 +48,7 @@ def served() -> Mapping[str, tuple[str, ...]]:
 
 
 def fault(provider: str, task: str) -> str | None:
-    """Say what is wrong with asking a provider for a task, and what to write instead; ``None`` where nothing is."""
+    """Return why a provider cannot be used for a task, and what to write instead; ``None`` if it can."""
     if provider in OWN or not helpers():
         return None
     if (provider, task) in NOT_SERVED:

@@ -3,7 +3,7 @@
 A cell may hold the bytes themselves, an ``http(s)`` URL, a ``data:`` URI, base64 text, or the
 path of a file inside ``media_roots``. A URL is judged by :mod:`.policy` before it is opened. A
 file is opened step by step from its root without following links, so that what was judged is
-what is read, whoever moves things meanwhile.
+what is read, even if files are moved meanwhile.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from ..tasks.task import Kind
 if TYPE_CHECKING:
     from ..net.transport import Transport
 
-#: Bytes of one medium. What services take is less, and told by 413.
+#: Bytes of one medium. Services accept less, and refuse with 413.
 MAX_BYTES = 64 * 2**20
 #: Base64 shorter than this is more likely something else.
 SHORTEST_BASE64 = 24
-#: Type of bytes that nobody could name; servers that look for themselves take it.
+#: Type of unrecognized bytes; servers that inspect them accept it.
 UNKNOWN = "application/octet-stream"
 
 _A = {Kind.IMAGE: "an image", Kind.AUDIO: "sound", Kind.VIDEO: "a video"}
@@ -301,7 +301,7 @@ def _no_path(text: str, kind: Kind, roots: tuple[str, ...]) -> BlockedFile | Inv
         )
     return InvalidInput(
         f"the cell holds neither bytes, a URL, a data URI, base64 text nor the path of {_A[kind]}",
-        advice="Look whether the model reads the right column (DESCRIBE <model>.args)",
+        advice="Check that the model reads the right column (DESCRIBE <model>.args)",
         divisible=False,
     )
 
@@ -309,7 +309,7 @@ def _no_path(text: str, kind: Kind, roots: tuple[str, ...]) -> BlockedFile | Inv
 def _no_such_file() -> InvalidInput:
     return InvalidInput(
         "there is no such file inside the engine's media_roots",
-        advice="Look at its name, and whether it lies on the server that runs MindsDB",
+        advice="Check the path; the file must be on the server that runs MindsDB",
         divisible=False,
     )
 

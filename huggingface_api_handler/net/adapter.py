@@ -1,6 +1,6 @@
 """requests' adapter over pools of our own: one for each origin, apart for services and for media.
 
-requests' session is not used, and so nothing that a session does by itself: no ``.netrc`` that replaces the token, no
+requests' session is not used, and so nothing that a session adds: no ``.netrc`` that replaces the token, no
 cookies, no redirects that are followed without a check.
 """
 
@@ -133,7 +133,7 @@ class Adapter(HTTPAdapter):
         return request.target
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """Return the response without requests' cookies and encodings, which nobody here reads."""
+        """Return the response without requests' cookies and encodings, which this package does not read."""
         response = requests.Response.__new__(requests.Response)
         response.__dict__.update(
             status_code=resp.status, raw=resp, reason=resp.reason, url=req.url, request=req, headers=resp.headers,

@@ -109,7 +109,7 @@ def look_up(host: str, port: int) -> Sequence[str]:
 @lru_cache(maxsize=1)
 def _binds_anything() -> bool:
     """Whether the system lets a socket have addresses that are not its own (``ip_nonlocal_bind``)."""
-    return _binds("192.0.2.1")  # of documentation: nobody's
+    return _binds("192.0.2.1")  # reserved for documentation
 
 
 def _binds(address: str) -> bool:

@@ -1,7 +1,7 @@
 """Connections to one origin, and when one is reused.
 
 A connection serves another request only if its last exchange ended cleanly and nothing waits on it, so that no response
-reaches another request. A POST is sent once: whoever retries it counts it.
+reaches another request. A POST is sent once: the caller retries it, and counts it.
 """
 
 from __future__ import annotations

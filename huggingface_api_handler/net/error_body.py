@@ -59,7 +59,7 @@ def is_page(headers: Mapping[str, str], content: bytes) -> bool:
 
 
 def reason_of(headers: Mapping[str, str], content: bytes, secret: str | None = None, limit: int = REASON_CHARS) -> str:
-    """Return what the server said, in one line of plain text of at most ``limit`` characters; empty if it said nothing.
+    """Return the server's message, in one line of plain text of at most ``limit`` characters; empty if there is none.
 
     ``x-error-message`` comes first, then the usual fields of a JSON body, then the body's text.
     """

@@ -1,4 +1,4 @@
-"""Where an HTTP/1.1 response ends: interim responses, lengths, transfer codings, and bytes that belong to nobody.
+"""Where an HTTP/1.1 response ends: interim responses, lengths, transfer codings, and bytes that belong to no response.
 
 HTTP/1.1 matches responses to requests by their order on a connection alone. If the end of one response is in doubt,
 the next request on that connection could receive the wrong one, so such a connection is closed.
@@ -114,7 +114,7 @@ def bad_framing(what: str) -> InvalidAnswer:
     """Return the error for a response whose end, or whose request, is in doubt."""
     return InvalidAnswer(
         f"the service sent {what}",
-        advice="Run the query again; if this persists, look for a faulty proxy between MindsDB and the service",
+        advice="Run the query again; if this persists, check for a faulty proxy between MindsDB and the service",
         retryable=True,
         divisible=False,
     )

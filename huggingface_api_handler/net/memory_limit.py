@@ -1,6 +1,6 @@
 """How much memory requests may use at once.
 
-Many requests run at the same time, and a service, or whoever writes the rows, may make each one hold as much as its
+Many requests run at the same time, and a service, or the author of the rows, may make each one hold as much as its
 own limit allows. So only ``MAX_LARGE`` requests at a time may hold more than ``LARGE`` bytes of media or response; the
 others wait, within their own timeout. Parsed JSON takes many times its bytes, and Python parses in one thread at a
 time anyway: so one request at a time holds parsed JSON of ``SMALL`` bytes or more.

@@ -1,7 +1,7 @@
 """The proxy through which a service is reached, as the server's environment names it.
 
 ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` hold for the service only. Media and links are fetched
-directly: their host must have a public address, a proxy resolves the name by itself, and nobody could tell to which
+directly: their host must have a public address, a proxy resolves the name itself, and it would be unknown to which
 address it then connects.
 """
 

@@ -135,7 +135,7 @@ def connect_to(addresses: Iterable[str], port: int, deadline: float) -> Deadline
 
 
 def resolve_proxy(host: str, port: int) -> list[str]:
-    """Return the addresses of a proxy, which are not checked: whoever configured it trusts it. Raises ``OSError``."""
+    """Return the addresses of a proxy, unchecked, since the administrator has configured it. Raises ``OSError``."""
     return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 

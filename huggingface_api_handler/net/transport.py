@@ -5,7 +5,8 @@
 - at most ``max_bytes`` of a response are read, counted after decompression;
 - redirects are followed one by one, each checked like the first URL, without credentials to other origins;
 - a connection is reused only after an exchange that ended cleanly, so that no response reaches another request;
-- a POST is sent once: whoever retries it counts it. A redirect (307, 308) belongs to its request: the server that
+- a POST is sent once: the caller retries it, and counts it. A redirect (307, 308) belongs to its request: the server
+that
   redirects has not begun the work, so both hops count as one request;
 - every failing response and every library's exception becomes one of our errors.
 """

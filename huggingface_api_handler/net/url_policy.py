@@ -348,10 +348,10 @@ class UrlPolicy:
         return found
 
     def _not_public(self, parsed: ParsedUrl, purpose: Purpose) -> HuggingFaceError:
-        # Which address it has is not said: the inside network is not to be mapped by asking.
+        # The message does not show the address, so that nobody can map the inside network.
         allowed = f"allowed_hosts = ['{parsed.host}:{parsed.port}']"
         literal = literal_address(parsed.host)
-        # Where clouds keep a server's own secrets, among others: nobody is invited to open that.
+        # Clouds serve a server's secrets there, among others: the message does not suggest to allow it.
         is_closed = literal is not None and in_networks(unmapped(parsed.host), NEVER_BY_NAME)
         owner = f"The engine's owner can allow it: CREATE ML_ENGINE … USING {allowed}"
         advice = "Give a public URL" if is_closed else owner

@@ -1,4 +1,4 @@
-"""How each kind of server is asked, and how its answers are read.
+"""The requests and responses of each kind of server.
 
 A new kind of server is a module with a ``PROTOCOL`` and a line in ``PROTOCOLS``.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from . import hf_inference, ollama, openai, tei, tgi, toolkit, vllm
 from .base import Protocol
 
-#: In the order in which a server is probed; the default container recognizes nothing, and is what is left.
+#: In the order of probes. The default container has no probe and is the last choice.
 PROTOCOLS: tuple[Protocol, ...] = (
     hf_inference.PROTOCOL,
     tei.PROTOCOL,

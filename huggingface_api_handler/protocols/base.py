@@ -157,9 +157,9 @@ class Server:
     Attributes:
         protocol: how it is asked.
         prefix: of OpenAI's routes: ``/v1``, or nothing.
-        model: what it calls its model, if it has only one.
-        max_batch_size: inputs that it takes in one request, if it says so.
-        has_answered: whether it could be asked at all.
+        model: its name for its model, if it has only one.
+        max_batch_size: inputs that it accepts in one request, if it publishes that.
+        has_answered: whether it has responded.
     """
 
     protocol: Protocol
@@ -182,15 +182,15 @@ def model_name(value: Any) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What refusals have told of a server.
+    """What refusals have shown of a server.
 
     Attributes:
-        mask_token: what its fill-mask model calls its blank.
+        mask_token: of its fill-mask model.
         writes_apart: its model knows no ``return_full_text``: it writes its output apart from the prompt.
         text_forms: media types that it takes as base64 in JSON, and not as raw bytes.
         takes_no_lists: it takes the one text of a request bare, and no list, not even of one.
         protocol: the protocol that it speaks, a variant of the one that was tried.
-        json_form: how its chats are asked for JSON: with a ``schema``, for any ``object``, or in the ``prompt`` alone.
+        json_form: how its chats are asked for JSON, see ``chat.with_response_format``.
         knows_no_system: its model has no system messages: what they say is put before the first message.
     """
 
@@ -250,7 +250,7 @@ class Protocol:
 
     def batching(self, task: Task) -> Batching:
         """Return how rows share requests."""
-        return self.serving(task).batching or task.travel
+        return self.serving(task).batching or task.batching
 
     def encode(self, task: Task, rows: Sequence[Row], args: Arguments) -> Call:
         """Return the content of the request for ``rows``.

@@ -84,8 +84,9 @@ CHAT = Serving(encode_chat, split_choice, ARGUMENTS, root_fields=True)
 
 # --- answers with a schema -------------------------------------------------------------------
 
-#: Form in which a server is asked for JSON → the one to try if it refuses: a schema, any object, the prompt alone.
-_NEXT_FORM: Mapping[str, str] = {"schema": "object", "object": "prompt"}
+#: Form in which a server is asked for JSON → the one to try if it refuses: OpenAI's schema, that of llama-cpp-python,
+#: Fireworks and others, any object, the prompt alone.
+_NEXT_FORM: Mapping[str, str] = {"schema": "object with schema", "object with schema": "object", "object": "prompt"}
 #: As chat templates refuse it, those of Gemma 1 and 2 among them.
 _NO_SYSTEM = re.compile(r"system role|role.{0,20}system|system message.{0,20}not supported", re.I)
 _ABOUT_FORM = re.compile(r"response_?format|json|structured|guided|grammar|\bschema|\bformat\b", re.I)
@@ -103,7 +104,9 @@ def with_response_format(args: Arguments, form: str) -> Arguments:
     if schema is None or form == "prompt":
         return args
     wanted: dict[str, Any] = {"type": "json_object"}
-    if form == "schema":
+    if form == "object with schema":
+        wanted["schema"] = schema
+    elif form == "schema":
         described = {"name": "answer", "schema": schema, "strict": True}
         wanted = {"type": "json_schema", "json_schema": described}
     return replace(args, parameters={**args.parameters, "response_format": wanted})

@@ -1,4 +1,4 @@
-"""The client of one model: at its endpoint, or at hf-inference. Puts a request together and sends it."""
+"""The client of one model, at its endpoint or at hf-inference: builds requests and sends them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from .base import Call
 from .chat import chat_url
 from .hf_inference import ROUTER, model_path
 
-#: What chat servers of a single model take for its name.
+#: A name that chat servers with a single model accept for it.
 ANY_MODEL = "tgi"
-#: Where Inference Endpoints are served: their proxy answers for one that is scaled to zero.
+#: Where Inference Endpoints are served: their proxy responds for one that is scaled to zero.
 ENDPOINTS_DOMAIN = ".endpoints.huggingface.cloud"
-#: Seconds that the proxy gives up before we do, so that its word arrives.
+#: Seconds that the proxy responds before the timeout, so that its response arrives.
 _HOLD_MARGIN = 5
-#: Statuses by which a server says that it has nothing at a path, or nothing for GET; 200: no JSON.
+#: Statuses of a server that has nothing at a path, or nothing for GET; 200: no JSON.
 _NO_SUCH_THING = frozenset({200, 400, 404, 405, 406, 410, 415, 422, 501})
-#: Providers that need no word to the router.
+#: Providers that are not named to the router.
 _NO_PROVIDER = ("", "auto")
 
 
@@ -48,13 +48,13 @@ def _checked(url: str, argument: str) -> str:
 
 
 class InferenceAPI:
-    """One model, as one engine may ask it. Stateless but for what it prepared; shared by all workers.
+    """One model, as one engine may call it. It caches prepared requests only, and all workers share it.
 
     Args:
         transport: sends.
         token: text or ``SecretStr``; ``None`` asks anonymously.
-        base_url: ``…/hf-inference`` of the router, or of what stands in for it.
-        endpoint: URL of a server with this one model; requests go to it as it stands.
+        base_url: ``…/hf-inference`` of the router, or of a server in its place.
+        endpoint: URL of a server with this one model; requests go to it unchanged.
         model: ``org/name``; may be ``None`` with an endpoint.
         bill_to: organisation billed; sent to Hugging Face and the engine's own base URL alone.
         provider: who shall serve a chat (``org/name:provider`` to the router); ``auto``: the router's choice.
@@ -86,7 +86,7 @@ class InferenceAPI:
         self._holds = _holds(self._endpoint, timeout)
         if self._endpoint is None and not model:
             raise SettingsError("model_name is missing", advice="Name a model, or an endpoint that serves one")
-        # What an endpoint calls its model stands in no path: '/repository' and the like are fine.
+        # An endpoint's name for its model is part of no path: '/repository' and the like are fine.
         self._path = model_path(model) if model and self._endpoint is None else ""
         self._routes: dict[str, tuple[str, Mapping[str, str]]] = {}
 
@@ -97,7 +97,7 @@ class InferenceAPI:
 
     @property
     def model(self) -> str | None:
-        """What the model is called."""
+        """The model's name."""
         return self._model
 
     @property
@@ -112,11 +112,11 @@ class InferenceAPI:
 
     @property
     def service(self) -> tuple[str, str | None]:
-        """What answers: two clients with the same ``service`` meet the same limits."""
+        """What answers: two clients with the same ``service`` have the same limits."""
         return self._endpoint or self._base_url, self._model
 
     def alone(self, task: Task) -> bool:
-        """Say whether rows are asked one by one here, whatever the task says."""
+        """Return whether every row has its own request here, whatever the task allows."""
         return False
 
     def url(self, task: Task) -> str:
@@ -126,10 +126,10 @@ class InferenceAPI:
         return hf_inference.url_of(self._base_url, self._path, task)
 
     def look(self, url: str, *, timeout: float, max_bytes: int) -> Any:
-        """Return what the endpoint's server says of itself at ``url``, as JSON; ``None`` where it has no such thing.
+        """Return the JSON with which the endpoint's server describes itself at ``url``; ``None`` if there is none.
 
         Raises:
-            HuggingFaceError: where that cannot be told: no connection, no permission, a server that is starting.
+            HuggingFaceError: that is unknown: no connection, no permission, a server that is starting.
         """
         try:
             reply = self._transport.get(
@@ -148,16 +148,16 @@ class InferenceAPI:
         """Make one request. Seconds in ``timeout`` cover all of it.
 
         Args:
-            url: where to ask, if not at ``url(task)``.
-            model: what the server calls its model, for where no name was given; empty: no name is sent.
+            url: of the request, if not ``url(task)``.
+            model: the server's name for its model, if the statement names none; empty: no name is sent.
 
         Raises:
-            HuggingFaceError: whatever went wrong, with the server's reason.
+            HuggingFaceError: the request failed, with the server's reason.
         """
         return self._transport.send(self.request(task, call, timeout=timeout, url=url, model=model))
 
     def fetch(self, link: str, *, timeout: float) -> Response:
-        """Fetch what a service left at a link in its answer; the link is somebody else's: no token goes there."""
+        """Fetch a link of a response; other servers serve it, so no token is sent."""
         return self._transport.get(link, purpose="link", token=None, timeout=timeout)
 
     def request(
@@ -228,7 +228,7 @@ def _form(fields: Mapping[str, Any], file: Media) -> tuple[bytes, str]:
 
 
 def answer_of(response: Response) -> Any:
-    """Return the body as JSON, or as ``Media`` if its media type says so; a stream is put together."""
+    """Return the body as JSON, or as ``Media`` if its media type says so; a stream is assembled."""
     if response.media_type == EVENT_STREAM and response.events():
         return streams.assembled(response.events())
     return response.json() if response.is_json else Media(response.content, response.media_type)
@@ -244,7 +244,7 @@ def _holds(endpoint: str | None, timeout: float | None) -> dict[str, str]:
 def time_left(ends: float, now: float) -> float:
     """Return the seconds from ``now`` until ``ends``, rounded up to tenths, so that messages show round numbers.
 
-    There is always a tenth: a request without time could not say what is wrong.
+    At least a tenth: a request without time could not show what is wrong.
     """
     left = ends - now
     return left if left == math.inf else max(math.ceil(left * 10.0 - 1e-6) / 10.0, 0.1)

@@ -42,7 +42,7 @@ _MAX_BYTES = 1 << 20
 #: The status of a route that exists and fails; a server that is starting has others.
 _BROKEN = 500
 #: Forms in which a request is tried.
-_MAX_FORMS = 3
+_MAX_FORMS = 4
 
 #: What is not probed, and what does not answer.
 HUB = Server(hf_inference.PROTOCOL)
@@ -112,7 +112,7 @@ def url_of(endpoint: str, task: Task, server: Server) -> str:
 
 
 def matters(task: Task) -> bool:
-    """Say whether kinds of servers differ in how they serve ``task``: they do in tasks about text."""
+    """Return whether kinds of servers differ in how they serve ``task``: they do in tasks about text."""
     return task.chat or task.inputs[0].kind is Kind.TEXT
 
 
@@ -178,7 +178,7 @@ class Findings:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        #: What refusals have told of the server.
+        #: What refusals have shown of the server.
         self.learned = Learned()
         self._first = threading.Lock()
         self._tried: set[str] = set()
@@ -219,10 +219,10 @@ class Findings:
 
 
 class Endpoint:
-    """One task at the server of one client: asks it by the protocol that it speaks.
+    """One task at the server of one client, which is called by its own protocol.
 
     Args:
-        client: sends the requests; its endpoint is meant.
+        client: sends the requests to its endpoint.
         findings: what the process knows of that endpoint.
         timeout: seconds that a request may take.
     """
@@ -241,7 +241,7 @@ class Endpoint:
         return self._client.provider
 
     def server(self, timeout: float | None = None) -> Server:
-        """Return what is known of the server now. Never raises: the query itself says what is wrong.
+        """Return what is known of the server now. Never raises: the query's own requests show what is wrong.
 
         Args:
             timeout: seconds that probes may take, if less than those of a request.
@@ -292,12 +292,12 @@ class Endpoint:
             made = self._client.fetch(link, timeout=time_left(ends, time.monotonic()))
             medium = Media(made.content, made.media_type)
             return Answered(protocol.read(task, medium, len(rows), of_server), response, usage, requests)
-        except HuggingFaceError as error:  # what is no answer is billed all the same
+        except HuggingFaceError as error:  # an invalid answer is billed too
             error.usage, error.requests = usage, requests
             raise
 
     def _learn(self, protocol: Protocol, error: HuggingFaceError, call: Call, known: Learned, args: Arguments) -> bool:
-        """Say whether a refusal tells another form of the request, or another thread has learned one meanwhile."""
+        """Return whether a refusal tells another form of the request, or another thread has learned one meanwhile."""
         if self._findings.learned is not known:
             return True
         variants = [one for one in PROTOCOLS if one.variant_of is protocol]
@@ -308,7 +308,7 @@ class Endpoint:
         return learned is not None
 
     def _is_unsure(self, server: Server) -> bool:
-        """Say whether the first request has to show at which route the server has the task."""
+        """Return whether the first request has to show at which route the server has the task."""
         protocol, name = server.protocol, self._task.name
         if name not in protocol.tasks or self._findings.learned.protocol is not None:
             return False

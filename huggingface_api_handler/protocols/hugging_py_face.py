@@ -118,7 +118,7 @@ def _ours(family: type) -> Callable[[], Any]:
 
 
 def _arguments(method: _Method, call: Call) -> dict[str, Any] | None:
-    """Return ``call`` as arguments of ``method``; ``None`` where it has no place for them.
+    """Return ``call`` as arguments of ``method``; ``None`` if it has no place for them.
 
     ``parameters`` is a copy: zero_shot_classification writes into what it is given.
     """

@@ -1,4 +1,4 @@
-"""Ollama, by its own API: chats, texts and vectors. What other servers call parameters are its ``options``."""
+"""Ollama, by its own API: chats, texts and vectors. It calls parameters ``options``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NO_FIELD = "it has no such field"
 
 
 def _body(args: Arguments, fields: Fields, **content: Any) -> Call:
-    """Return a request with its options together; Ollama streams unless it is told not to."""
+    """Return a request with its options together; Ollama streams by default."""
     options = {"options": fields.parameters} if fields.parameters else {}
     return Call(root={**openai.named(args), **content, **fields.root, **options, "stream": False})
 

@@ -43,7 +43,7 @@ _SAMPLING = ("temperature", "top_p", "top_k", "typical_p", "best_of")
 
 
 def completion(fields: Mapping[str, Any], *, samples: bool) -> dict[str, Any]:
-    """Return the fields of a completion; OpenAI's servers draw samples unless they are told ``temperature = 0``."""
+    """Return the fields of a completion; OpenAI-style servers sample unless ``temperature`` is 0."""
     found = {name: value for name, value in fields.items() if name not in NOT_SENT}
     if not samples and not any(found.get(name) is not None for name in _SAMPLING):
         found["temperature"] = 0

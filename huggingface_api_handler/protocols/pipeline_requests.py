@@ -85,7 +85,7 @@ def encode_masked(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
 
 
 def knows_one_pair(model: ModelFacts) -> bool:
-    """Say whether a translation model is made for one pair of languages, and takes no names of them."""
+    """Return whether a translation model is made for one pair of languages, and takes no names of them."""
     return "marian" in model.tags or "opus-mt-" in (model.id or "")
 
 
@@ -98,7 +98,7 @@ def encode_translation(rows: Sequence[Row], args: Arguments, fields: Fields) -> 
 
 
 def writes_apart(model: ModelFacts) -> bool:
-    """Say whether the model writes its output apart from the prompt, and knows no ``return_full_text``."""
+    """Return whether the model writes its output apart from the prompt, and knows no ``return_full_text``."""
     return model.pipeline_tag == WRITES_APART or not _WRITERS.isdisjoint(model.tags)
 
 
@@ -153,7 +153,7 @@ _NO_MASK = re.compile(r"No mask_token \(\s*(\S+?)\s*\) found")
 def learn(task: Task, error: HuggingFaceError, call: Call, known: Learned) -> Learned | None:
     """Return what the refusal of a pipeline tells: its blank, or which form of request it takes.
 
-    Nobody wrote ``return_full_text`` in a request that holds it as ``False``: it is our own.
+    A request with ``return_full_text`` of ``False`` has it from this package, not from the user.
     """
     blank = _NO_MASK.search(error.message)
     if blank is not None:

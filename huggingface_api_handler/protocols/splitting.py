@@ -79,7 +79,7 @@ def split_labels(answer: Any, n: int, args: Arguments, *, takes_pairs: bool = Fa
     return [[one] for one in flat]
 
 
-#: Sums of a row's scores by which it is told that they are probabilities of one label or another.
+#: Sums of a row's scores that show that they are probabilities of exclusive labels.
 _SUM = (0.999, 1.001)
 
 
@@ -225,7 +225,7 @@ def split_vectors(answer: Any, n: int, args: Arguments) -> list[Any]:
 
 
 def _is_null(part: Any) -> bool:
-    """Say whether a vector holds nulls, which servers write for numbers that are none."""
+    """Return whether a vector holds nulls, which servers write for numbers that are none."""
     return part is None or (isinstance(part, list) and bool(part) and part[0] is None)
 
 
@@ -285,4 +285,4 @@ split_pairs_labels = partial(split_labels, takes_pairs=True)
 
 def split_for(task: Task) -> Split:
     """Return the split of a task's answers; an answer to a request of one row is that row's."""
-    return split_single if task.travel is Batching.ONE else SPLITS[task.name]
+    return split_single if task.batching is Batching.ONE else SPLITS[task.name]

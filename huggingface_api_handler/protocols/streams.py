@@ -1,4 +1,4 @@
-"""Streams: servers that send an answer in events (``text/event-stream``), though nobody asked them to.
+"""Streams: servers that respond with events (``text/event-stream``), although no request asks for them.
 
 A stream that is complete is put together to the answer that the same server sends at once. One that breaks off is no
 answer.

@@ -1,6 +1,6 @@
 """The default container of Inference Endpoints (huggingface-inference-toolkit), and all that takes ``{"inputs": …}``.
 
-It is the kind of every server that says nothing else of itself. Its pipelines look for arguments in ``parameters``
+Every server that identifies itself as nothing else counts as one. Its pipelines look for arguments in ``parameters``
 alone; those of sentence-transformers take none.
 """
 

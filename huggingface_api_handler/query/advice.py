@@ -1,6 +1,6 @@
-"""Which model, task and provider go together, for people who chose what does not.
+"""Advice on model, task and provider for errors that follow from a wrong choice of them.
 
-Nothing here fails: who cannot be asked, or says nothing, leaves the advice as it was.
+Nothing here raises: if the Hub does not respond, the advice stays general.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ log = logging.getLogger(__name__)
 #: The status of a URL that accepts no POST.
 _NO_POST = 405
 
-#: Seconds that the Hub has to answer, for advice alone.
+#: Maximum seconds to wait for the Hub.
 HUB_TIMEOUT = 4.0
-#: Stands in advice for the address of the very model's page.
+#: Placeholder in advice for the URL of the model's page.
 MODEL_PAGE = "the model's page"
 
-#: What stands in a message as a provider's name.
+#: Provider names that messages may quote.
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
-#: (model id, token) → who serves it; ``None``: the Hub cannot say now.
+#: (model ID, token) → the offers of all providers; ``None``: the Hub does not respond.
 WhoServes: TypeAlias = Callable[[str, "str | None"], "tuple[Served, ...] | None"]
 
 
 def who_serves(model_id: str, token: str | None) -> tuple[Served, ...] | None:
-    """Ask the Hub who serves a model, for no longer than ``HUB_TIMEOUT``; ``None`` where it does not say.
+    """Return who serves a model, as the Hub says; ``None`` if it does not respond within ``HUB_TIMEOUT``.
 
     Raises:
         HuggingFaceError: as for ``hub.providers``.
@@ -50,12 +50,12 @@ def who_serves(model_id: str, token: str | None) -> tuple[Served, ...] | None:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Who serves a model, as one task sees it.
+    """Who serves a model for one task.
 
     Attributes:
         able: providers that serve it for the task.
-        beyond: those that do, and that this package cannot ask for it.
-        otherwise: other tasks of the registry for which it is served, each with its providers.
+        beyond: providers that do, but to which this package cannot send requests for it.
+        otherwise: other tasks for which it is served, each with its providers.
     """
 
     able: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ class Serving:
 
     @classmethod
     def of(cls, task: Task, served: Sequence[Served]) -> Serving:
-        """Sort what the Hub says by what it means for ``task``."""
+        """Sort the Hub's offers by what they mean for ``task``."""
         able: list[str] = []
         beyond: list[str] = []
         otherwise: dict[str, list[str]] = {}
@@ -72,7 +72,7 @@ class Serving:
             if one.status == "error" or not _NAME.fullmatch(one.provider):
                 continue
             theirs = _task_of(one.task)
-            # hf-inference may serve several tasks by one model, and the Hub names one of them.
+            # hf-inference may serve several tasks with one model, and the Hub names one of them.
             alike = one.provider == "hf-inference" and not task.chat and not (theirs is not None and theirs.chat)
             if theirs is task or alike:
                 (able if offers.knows(one.provider, task) else beyond).append(one.provider)
@@ -81,25 +81,29 @@ class Serving:
         return cls(tuple(able), tuple(beyond), {name: tuple(names) for name, names in otherwise.items()})
 
     def instead(self, task: Task, model: str, avoid: str | None, write: str, *, it: str = "it") -> str:
-        """Return what to do instead of asking ``avoid``.
+        """Return what to do instead of using ``avoid``.
 
         Args:
-            write: how to begin: ``write``, or ``create the model with``.
-            it: what the model is called where nobody serves it.
+            write: the verb: ``write``, or ``create the model with``.
+            it: how to name the model if no provider serves it.
         """
         default = task.default_model
         known = f"model_name = '{default}'" if default and "{" not in default and default != model else None
         others = [name for name in self.able if name != avoid]
         if others:
-            # The router brings a chat to providers of which the installed huggingface_hub has not heard.
+            # The router also passes chats to providers that the installed huggingface_hub does not know.
             chosen = next((name for name in others if name in provider_registry.helpers()), "auto")
             return f"it is served by {listed(others)}: {write} provider = '{chosen}'"
         for name, names in (self.otherwise or {}).items():
-            # A chat finds its provider by itself.
+            # The router finds the provider of a chat.
             other = "" if TASKS[name].chat or names[0] == "hf-inference" else f", provider = '{names[0]}'"
             also = f", or another model, such as {known}" if known else ", or another model_name"
             return f"it is served for {name}, by {listed(names)}: {write} task = '{name}'{other}{also}"
-        alone = f"it is served by {listed(self.beyond)} alone, which cannot be asked from here" if self.beyond else ""
+        alone = (
+            f"it is served by {listed(self.beyond)} alone, to which this package cannot send requests"
+            if self.beyond
+            else ""
+        )
         also = f"{known}, the task's default, or " if known else "another model_name, or "
         return (
             f"{alone or f'no Inference Provider serves {it}'}: {write} {also}"
@@ -108,7 +112,7 @@ class Serving:
 
 
 def _task_of(name: str | None) -> Task | None:
-    """Return the task that a provider means: chat is ``conversational`` to them."""
+    """Return the task of a provider's name for it: providers call chat ``conversational``."""
     return next((one for one in TASKS.values() if name is not None and name in (one.name, *one.aliases)), None)
 
 
@@ -124,17 +128,17 @@ def listed(names: Sequence[str], most: int = 4) -> str:
 def unserved(
     task: Task, model: str, provider: str | None, token: str | None, ask: WhoServes = who_serves
 ) -> str | None:
-    """Return what is wrong with asking ``provider`` for ``model``; ``None`` where nothing is, or nobody knows.
+    """Return why ``provider`` does not serve ``model``; ``None`` if it does, or if that is unknown.
 
     Args:
-        provider: as the statement names it; ``None``: it names none.
+        provider: of the statement; ``None``: it names none.
     """
-    if provider in ("hf-inference", "auto"):  # whoever insists knows better, or will see
+    if provider in ("hf-inference", "auto"):  # an explicit choice is not questioned
         return None
     try:
         served = ask(model, token)
-    except HuggingFaceError as error:  # its word on the model itself has been heard before
-        log.info("the Hub does not say who serves %s: %s", model, error.code)
+    except HuggingFaceError as error:  # errors of the model itself have been raised before
+        log.info("the Hub did not return the providers of %s: %s", model, error.code)
         return None
     if served is None:
         return None
@@ -144,11 +148,11 @@ def unserved(
         return None
     if provider is not None:
         return f"{provider} does not serve {model} for {task.name}; {serving.instead(task, model, provider, 'write')}"
-    insist = f"to have it asked there all the same, write provider = '{wanted}'"
+    insist = f"to send requests there anyway, write provider = '{wanted}'"
     instead = serving.instead(task, model, wanted, "write", it=model)
     if not (serving.able or serving.beyond or serving.otherwise):
         return f"{instead} ({insist})"
-    whom = f"nobody serves {model} for {task.name}" if task.chat else f"hf-inference does not serve {model}"
+    whom = f"no provider serves {model} for {task.name}" if task.chat else f"hf-inference does not serve {model}"
     return f"{whom}; {instead} ({insist})"
 
 
@@ -179,10 +183,10 @@ def too_long_advice(task: Task, otherwise: str | None) -> str | None:
 
 
 class Adviser:
-    """Says what to do about errors that every row of a query meets; asks the Hub once at most.
+    """Adds advice to errors that concern every row of a query; sends at most one request to the Hub.
 
     Args:
-        token: the one that the query sends, by which the Hub is asked too.
+        token: of the query; the Hub gets it too.
     """
 
     def __init__(
@@ -195,7 +199,7 @@ class Adviser:
         self._known: dict[tuple[str, str], str | None] = {}
 
     def advised(self, error: HuggingFaceError) -> HuggingFaceError:
-        """Return ``error`` with the best advice there is for this very model."""
+        """Return ``error`` with advice for this model."""
         if not isinstance(error, (AccountError, ModelError)):
             return error
         known = (error.code, error.message)
@@ -214,7 +218,9 @@ class Adviser:
         if isinstance(error, Unauthorized) and self._token is not None and self._model.token is None:
             source = self._engine.token_source
             if source != "engine":
-                return f"It is the token of the server's {source}, since the engine has none of its own. {error.advice}"
+                return (
+                    f"The engine has no token of its own, so the one from the server's {source} is used. {error.advice}"
+                )
         return self._with_page(error.advice)
 
     def _with_page(self, advice: str | None) -> str | None:
@@ -237,8 +243,8 @@ class Adviser:
         able = [name for name in self._model.providers if name in serving.able]
         if able:
             return (
-                f"By the Hub's word {listed(able)} {'serve' if len(able) > 1 else 'serves'} it, so this may pass: run "
-                f"the query again in a few minutes, or look at https://huggingface.co/{model}"
+                f"The Hub lists it at {listed(able)}, so this may be temporary: run the query again in a few minutes, "
+                f"or check https://huggingface.co/{model}"
             )
         if asked in ("auto", *POLICIES) and serving.able:
             return (

@@ -25,7 +25,7 @@ _EXACT, _LONGEST_INTEGER = 2**53, 2**64
 
 
 def is_missing(cell: Any) -> bool:
-    """Say whether a cell is NULL in any of pandas' makes; containers never are."""
+    """Return whether a cell is NULL in any of pandas' makes; containers never are."""
     if cell is None:
         return True
     if isinstance(cell, (str, bytes)):
@@ -37,7 +37,7 @@ def is_missing(cell: Any) -> bool:
 
 
 def as_text(cell: Any) -> str | None:
-    """Return a cell as text; ``None`` where it is missing or holds nothing but white space.
+    """Return a cell as text; ``None`` if it is missing or holds nothing but white space.
 
     Raises:
         InvalidInput: for bytes that are no UTF-8 text, and for lists nested without end.
@@ -81,7 +81,7 @@ def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
     """Return the position of the column called ``wanted``, without regard to case.
 
     Raises:
-        SettingsError: where there is none, or more than one.
+        SettingsError: there is none, or more than one.
     """
     wanted = unquoted(wanted)
     given = [unquoted(str(name)) for name in columns]
@@ -99,7 +99,7 @@ def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
     if not found:
         raise SettingsError(
             f"the query gives no column '{wanted}', which the model reads as {argument}; it gives: {known}",
-            advice=f"Look at the spelling, in ON m.{wanted} = t.<your column> too, and name the table first: "
+            advice=f"Check the spelling, in ON m.{wanted} = t.<your column> too, and name the table first: "
             f"FROM <your table> AS t JOIN <the model> AS m; or write USING {argument} = '<your column>'",
         )
     raise SettingsError(
@@ -137,7 +137,7 @@ def as_texts(cells: Sequence[Any]) -> list[str | InvalidInput | None]:
 
 
 def unreadable(cell: Any, cause: BaseException) -> InvalidInput:
-    """Return the error of a cell whose type nobody here can read."""
+    """Return the error of a cell of an unsupported type."""
     error = InvalidInput(
         f"the cell holds a {type(cell).__name__} that cannot be read",
         advice="Cast the column to text in a sub-select: CAST(… AS VARCHAR)",

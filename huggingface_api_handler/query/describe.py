@@ -18,12 +18,12 @@ from ..arguments.task_specs import parameter_specs
 from ..arguments.template import parse_template
 from ..cache import Cache
 from ..errors import SettingsError
-from ..scheduling.progress import left
 from ..scheduling.results import quantile
 from ..tasks import TASKS, samples
 from ..tasks.task import Input, Kind, Task
 from .cost import price_list
 from .pipeline import Caller
+from .run_view import view_of
 from .runtime import Runtime
 from .usage import COUNTERS, ERROR, LATENCY, known_cost
 
@@ -122,7 +122,7 @@ def _shown(value: Any) -> str | None:
 
 
 def args_table(about: Description) -> pd.DataFrame:
-    """Effective settings, where each comes from; secrets are only said to be there."""
+    """Effective settings and the source of each; of secrets, only that they exist."""
     model = about.model
     sources = model.sources
     rows: list[tuple[Any, ...]] = [
@@ -178,13 +178,7 @@ def runs_table(about: Description) -> pd.DataFrame:
     now = time.time()
     rows: list[tuple[Any, ...]] = []
     for run in about.store.runs(about.caller.scope):
-        whole = run.done / max(run.updated - run.started, 1e-3)
-        running = run.state == "running"
-        rate = run.rate if running and run.rate else whole
-        seconds = (now if running else run.updated) - run.started
-        rest = left(run.rows, run.done, rate) if running else None
-        if rest is not None:  # notes of how far a run is come about once a second
-            rest = max(rest - (now - run.updated), 0.0)
+        view = view_of(run, now)
         rows.append(
             (
                 time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(run.started)),
@@ -192,9 +186,9 @@ def runs_table(about: Description) -> pd.DataFrame:
                 run.rows,
                 run.done,
                 run.errors,
-                round(seconds, 1),
-                round(rate, 2),
-                None if rest is None else round(rest, 1),
+                round(view.seconds, 1),
+                round(view.rate, 2),
+                None if view.left is None else round(view.left, 1),
                 None if run.cost is None else round(run.cost, 9),
             )
         )
@@ -238,11 +232,11 @@ def prices_table(about: Description) -> pd.DataFrame:
 
 
 def example_table(about: Description) -> pd.DataFrame:
-    """Statements for this very model, ready to paste; the first runs as it stands."""
+    """Statements for this model, ready to paste; the first runs unchanged."""
     name, target = _model_of(about), about.caller.target
     value, plan, failed = (_quoted(f"{target}{suffix}") for suffix in ("", "_plan", "_error"))
     cells = example_cells(about.entry, about.model)
-    # A model all of whose inputs are arguments needs a row all the same.
+    # A model all of whose inputs are arguments needs a row too.
     where = " AND ".join(f"{_quoted(column)} = {as_sql(cell)}" for column, cell in (cells or {"row": 1}).items())
     joined = " AND ".join(f"m.{_quoted(column)} = t.{_quoted(column)}" for column in cells)
     source = f"FROM my_database.my_table AS t JOIN {name} AS m" + (f" ON {joined}" if joined else "")

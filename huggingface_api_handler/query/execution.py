@@ -284,6 +284,8 @@ class ResultCollector:
         self.done = 0
         self.errors = 0
         self.run = run or uuid.uuid4().hex
+        #: Why the run ended early, if it did.
+        self.stopped: BaseException | None = None
         #: What was counted by the last request that has returned, and what of it is written.
         self._counts: Mapping[str, float] = {}
         self._written: Mapping[str, float] = {}
@@ -295,6 +297,7 @@ class ResultCollector:
 
     def begin(self) -> None:
         """Note that the run has begun."""
+        self.store.register(self.caller.scope, self.caller.owner)
         self.store.run_start(
             self.run, self.caller.scope, model=self.caller.name, task=self.task.name, rows=self.total, pid=os.getpid()
         )

@@ -14,6 +14,7 @@ import pandas as pd
 from ..arguments import EngineSettings, ModelSettings
 from ..arguments.specs import PACKING
 from ..arguments.template import Prompt, Template, parse_template
+from ..cache import Owner
 from ..errors import HuggingFaceError, PayloadTooLarge
 from ..media import loading
 from ..scheduling.batches import Item
@@ -75,6 +76,11 @@ class Caller:
         """Names the counters and runs of this model for this tenant."""
         return _digest([self.tenant, self.engine, self.model])
 
+    @property
+    def owner(self) -> Owner:
+        """Names this model, and earlier models of its name, for people."""
+        return Owner(self.tenant, self.engine_name, self.project, self.name)
+
     def rate(self, service: tuple[str, str | None]) -> str:
         """Name the rate limit that all of the engine's models share, in all workers, for ``service``."""
         return _digest([self.tenant, self.engine, *service])
@@ -86,11 +92,6 @@ class Caller:
     def fact(self, *name: str) -> str:
         """Name something that is known of this model."""
         return _digest([self.tenant, self.engine, self.model, *name])
-
-
-def tenant_of(company: Any, user: Any) -> str:
-    """Return a text that names a company and its user; both may be texts of a request's headers."""
-    return json.dumps([company, user], default=str)
 
 
 @dataclass(slots=True)
@@ -130,7 +131,7 @@ def collect_inputs(
     inputs = _input_cells(frame, task, model)
     needed = [position for position, one in enumerate(task.inputs) if one.required]
     own = [position for position, one in enumerate(task.inputs) if _is_the_rows_own(one, model)]
-    grouped = task.travel is Batching.GROUP
+    grouped = task.batching is Batching.GROUP
     has_media = any(one.kind.is_media for one in task.inputs)
     # To Python 1, 1.0 and True are equal; to a model they need not be.
     has_numbers = any(one.kind is Kind.RECORD for one in task.inputs)
@@ -176,7 +177,7 @@ def collect_inputs(
 
 
 def column_names(task: Task, model: ModelSettings) -> list[str | None]:
-    """Return, for each input of the task, the one column it is read from; ``None`` where there is no such."""
+    """Return, for each input of the task, the one column it is read from; ``None`` if there is no such."""
     named = [model.columns.get(one.argument) for one in task.inputs]
     return [name if isinstance(name, str) else None for name in named]
 
@@ -195,7 +196,7 @@ def _is_the_rows_own(one: Input, model: ModelSettings) -> bool:
 
 
 class _Cell(tuple[Any, Any]):
-    """A media cell: (identity, the cell as it stands)."""
+    """A media cell: (identity, the unchanged cell)."""
 
     __slots__ = ()
 
@@ -242,7 +243,7 @@ def _media_cell(cell: Any, kind: Kind, roots: tuple[str, ...]) -> Any:
 
 
 def _prompts(frame: pd.DataFrame, source: str) -> list[Any]:
-    """Return each row's prompt, ``None`` where all its cells are NULL, or the row's error."""
+    """Return each row's prompt, ``None`` if all its cells are NULL, or the row's error."""
     template = parse_template(source)
     columns = [
         cell_values.as_texts(

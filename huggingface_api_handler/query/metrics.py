@@ -162,7 +162,7 @@ class QueryMetrics:
 
 
 def query_metrics(runtime: Runtime, caller: Caller, model: ModelSettings) -> QueryMetrics | None:
-    """Return the metrics of a query; ``None`` where MindsDB serves none."""
+    """Return the metrics of a query; ``None`` if MindsDB serves none."""
     folder = os.environ.get(FOLDER)
     return QueryMetrics(runtime.metric_files(folder), caller, model) if folder else None
 

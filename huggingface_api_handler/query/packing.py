@@ -150,7 +150,7 @@ class Audit:
         self._first: dict[int, RowResult] = {}
 
     def has(self, item: Item) -> bool:
-        """Say whether a row is audited."""
+        """Return whether a row is audited."""
         return item.index in self._chosen
 
     @property
@@ -173,7 +173,7 @@ class Audit:
         return {"audited": self.audited, "agreed": self.agreed, "audit_stops": int(self.failed)}
 
     def shows(self, result: RowResult) -> bool:
-        """Take one of an audited row's two results, and say whether the row shows it: the answer that it got alone,
+        """Take one of an audited row's two results, and return whether the row shows it: the answer that it got alone,
         else the other."""
         item = result.item
         assert item is not None
@@ -200,7 +200,7 @@ def _chance(key: str) -> float:
 
 
 def agree(one: Scalar, other: Scalar, *, typed: bool = False) -> bool:
-    """Say whether two answers are the same but for white space, capitals and the signs around them.
+    """Return whether two answers are the same but for white space, capitals and the signs around them.
 
     Args:
         typed: they are JSON objects, all of whose fields must agree.

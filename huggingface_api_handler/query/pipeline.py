@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..arguments import EngineSettings, ModelSettings
 from ..cache import Cache, NoCache
-from ..errors import HuggingFaceError, NotAttempted, SettingsError, Stopped
+from ..errors import HuggingFaceError, NotAttempted, Stopped
 from ..hub.prices import TIMEOUT
 from ..media import loading
 from ..net.transport import Transport
@@ -32,10 +32,10 @@ from ..scheduling.worker_pool import Limits, RowResult, Summary, WorkerPool
 from ..tasks import TASKS
 from ..tasks.output_schema import OutputSchema
 from ..tasks.task import Batching, Task
-from . import cells as cell_values
 from .advice import Adviser
 from .budget import cost_budget, has_cap, hold
-from .cells import HOST_COLUMNS
+from .claims import SendOnce, WaitingRun, waiting_run
+from .conditions import refuse_conditions_on_outputs
 from .cost import Learned, PriceList, note_answers, price_list, token_of, transport_of
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker, read_columns
@@ -83,7 +83,7 @@ class Prediction:
         StopSignal(self.store, self.statement).refuse_partition()
         if self._schema is not None:
             check_names(self._schema, read_columns(task, self.model), self.caller.target)
-        self._refuse_filters(frame)
+        refuse_conditions_on_outputs(frame, task, self.model, self.caller, self.conditions)
         each = not self.model.execution.use_cache and task.samples(self.model.arguments())
         if len(frame):
             inputs = collect_inputs(frame, task, self.model, key_maker(self.model, self.engine, self.caller), each=each)
@@ -105,55 +105,16 @@ class Prediction:
         """The names of the columns of ``output_schema``."""
         return self._schema.names if self._schema else ()
 
-    def _refuse_filters(self, frame: pd.DataFrame) -> None:
-        """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
-
-        MindsDB takes the condition for an input: it adds a column with that value at the end, and drops the
-        condition. Where the conditions are not known, the frame must show it: a table's own columns, whatever their
-        names are, precede the row numbers; what another model of the same query has answered follows them, and
-        seldom is the same in every row and column.
-        """
-        columns = [cell_values.unquoted(str(name)).lower() for name in frame.columns]
-        read = {name.lower() for name in read_columns(TASKS[self.model.task], self.model)}
-        filled = [name for name in (*self.caller.output_columns, *self._fields) if name not in read]
-        if self.conditions is not None:
-            condition = next((str(name) for name in self.conditions if str(name).lower() in filled), None)
-            if condition is not None:
-                raise equals_on_an_output(condition, alone=False)
-            return
-        ours = [name for name in filled if columns.count(name) == 1]
-        start = max((place for place, name in enumerate(columns) if name in HOST_COLUMNS), default=-1) + 1
-        if start:
-            # The target itself may be another model's, which feeds this one.
-            ours = [name for name in ours if name in columns[start:] and name != self.caller.target.lower()]
-        name = next((one for one in ours if one in columns), None)
-        if name is None or (start and len(frame) < 2):
-            return
-        place = columns.index(name)
-        if all(_is_constant(frame.iloc[:, one]) for one in (range(start, len(columns)) if start else [place])):
-            raise equals_on_an_output(str(frame.columns[place]), alone=len(frame) == 1)
-
     # Cache and requests
 
-    def _cached(self, inputs: DistinctInputs) -> dict[str, bytes]:
-        if not self.model.execution.use_cache or not inputs.items:
+    def _cached(self, items: Sequence[Item]) -> dict[str, bytes]:
+        if not self.model.execution.use_cache or not items:
             return {}
-        return self.store.get_many([item.key for item in inputs.items])
+        return self.store.get_many([item.key for item in items])
 
     def _results(self, task: Task, inputs: DistinctInputs) -> list[RowResult | None]:
         results: list[RowResult | None] = [None] * len(inputs.items)
-        cached = self._cached(inputs)
-        missing: list[Item] = []
-        for item in inputs.items:
-            found = unpack(cached[item.key]) if item.key in cached else None
-            if found is None or not is_readable(self._schema, found[0]):
-                missing.append(item)
-            else:
-                value, explain, meta = found
-                results[item.index] = RowResult(
-                    value, explain, source="cache", item=item, request_id=meta["request_id"], provider=meta["provider"]
-                )
-        del cached
+        missing = self._take_cached(inputs.items, results)
         usage = UsageCounters(self.store, self.caller.scope, query_metrics(self.runtime, self.caller, self.model))
         usage.add(
             {
@@ -165,22 +126,75 @@ class Prediction:
         )
         if inputs.refused and self.model.execution.on_error == "raise":
             return results  # the query ends with that row's error: pay for nothing more
-        sent = self._send(task, missing, results, usage) if missing else None
-        done, cost = (sent.done, sent.cost) if sent else (0, 0.0)
+        sent = self._send_once(task, missing, results, usage) if missing else []
         log.info(
-            "%s: %s rows, %s sent, %s", self.caller.name, f"{len(inputs.row_to_item):,}", f"{done:,}", dollars(cost)
+            "%s: %s rows, %s sent, %s",
+            self.caller.name,
+            f"{len(inputs.row_to_item):,}",
+            f"{sum(one.done for one in sent):,}",
+            dollars(None if any(one.cost is None for one in sent) else sum(one.cost or 0.0 for one in sent)),
         )
         return results
+
+    def _take_cached(self, items: Sequence[Item], results: list[RowResult | None]) -> list[Item]:
+        """Put the stored answers of ``items`` into ``results``, and return the items without one."""
+        cached, schema = self._cached(items), self._schema
+        missing: list[Item] = []
+        for item in items:
+            found = unpack(cached[item.key]) if item.key in cached else None
+            if found is None or not is_readable(schema, found[0]):
+                missing.append(item)
+            else:
+                value, explain, meta = found
+                results[item.index] = RowResult(
+                    value, explain, source="cache", item=item, request_id=meta["request_id"], provider=meta["provider"]
+                )
+        return missing
+
+    def _send_once(
+        self, task: Task, missing: list[Item], results: list[RowResult | None], usage: UsageCounters
+    ) -> list[ResultCollector]:
+        """Send what is missing, except what another query is sending: its answers are found in the cache."""
+        execution, began = self.model.execution, time.monotonic()
+        sent: list[ResultCollector] = []
+
+        def lookup(items: Sequence[Item]) -> list[Item]:
+            rest = self._take_cached(items, results)
+            usage.add({"cached": len(items) - len(rest)})
+            return rest
+
+        def send(items: Sequence[Item]) -> BaseException | None:
+            sent.append(self._send(task, items, results, usage, began))
+            return sent[-1].stopped
+
+        def waiting(items: Sequence[Item]) -> WaitingRun:
+            collector = ResultCollector(self.caller, task, execution, self.store, len(items), results)
+            return waiting_run(collector, StopSignal(self.store, self.statement, collector.run))
+
+        if self._keeps:
+            patience = math.inf if execution.deadline is None else execution.deadline / 2
+            once = SendOnce(self.store, self.caller.scope, lookup, send, waiting)
+            limits = (execution.max_requests, execution.max_cost)  # each part would have all of them
+            stopped = once.run(missing, patience=patience, in_parts=limits == (None, None))
+        else:
+            stopped = send(missing)
+        if isinstance(stopped, Stopped):
+            _end_with(stopped, missing, results)
+        return sent
 
     def _prices(self) -> PriceList:
         patience = min(TIMEOUT, self.model.execution.deadline or TIMEOUT)
         return price_list(self.model, self.engine, self.caller, self.runtime, self.store, timeout=patience)
 
     def _send(
-        self, task: Task, missing: list[Item], results: list[RowResult | None], usage: UsageCounters
+        self,
+        task: Task,
+        missing: Sequence[Item],
+        results: list[RowResult | None],
+        usage: UsageCounters,
+        began: float,
     ) -> ResultCollector:
         execution = self.model.execution
-        began = time.monotonic()
         transport, token = transport_of(self.model, self.engine, self.runtime), token_of(self.model, self.engine)
         clients = [self._client(transport, token, provider) for provider in self.model.providers]
         patience = min(execution.timeout, execution.deadline or math.inf)
@@ -247,11 +261,10 @@ class Prediction:
             collector.end("failed")
             raise
         if isinstance(summary.stopped, Stopped):  # some requests may not have returned: their answers come too late
-            for item in missing:
-                if results[item.index] is None:
-                    results[item.index] = RowResult(error=summary.stopped, attempts=1, item=item)
-        self._advise(results, token)
+            _end_with(summary.stopped, missing, results, attempts=1)
+        self._advise([results[item.index] for item in missing], token)
         note_answers(prices, results, self.caller, self.store)
+        collector.stopped = summary.stopped
         return collector
 
     def _client(self, transport: Transport, token: str | None, provider: str) -> InferenceAPI:
@@ -321,7 +334,7 @@ class Prediction:
     # The result
 
     def _plan(self, frame: pd.DataFrame, inputs: DistinctInputs) -> pd.DataFrame:
-        cached = self._cached(inputs)
+        cached = self._cached(inputs.items)
         source = ["cache" if item.key in cached else "request" for item in inputs.items]
         seen: set[int] = set()
         plan: list[str] = []
@@ -349,7 +362,7 @@ class Prediction:
             return [0.0] * len(plan)
         price, learned = self._prices().expected, Learned.of(self.store.usage(self.caller.scope))
         arguments = self.model.arguments()
-        most = 1 if TASKS[self.model.task].travel is Batching.ONE else self.model.execution.max_batch_size
+        most = 1 if TASKS[self.model.task].batching is Batching.ONE else self.model.execution.max_batch_size
         packing, items = Packing.of(self.model), inputs.items
         if packing is not None:
             most, items = packing.rows, packing.items(items, None)
@@ -447,24 +460,13 @@ class Prediction:
         )
 
 
-def equals_on_an_output(name: str, *, alone: bool) -> SettingsError:
-    """Return the refusal of ``WHERE <name> = …`` on a column that the model fills.
-
-    Args:
-        alone: the query reads from the model alone, without a table.
-    """
-    would = "show its value for the answer" if alone else "return all rows"
-    ways = "the condition" if alone else f"{name} IS TRUE, {name} IN ('…') or {name} IS NULL, or filter"
-    return SettingsError(
-        f"MindsDB takes = on {name} in WHERE for an input of the model, and would {would}",
-        advice=f"Write {ways} in an outer SELECT",
-    )
-
-
-def _is_constant(column: pd.Series) -> bool:
-    """Whether a column has one value in every row, as MindsDB gives it for a condition in WHERE."""
-    cells = column.tolist()
-    return bool(cells) and all(isinstance(cell, (str, int, float, bool)) and cell == cells[0] for cell in cells)
+def _end_with(
+    error: HuggingFaceError, items: Sequence[Item], results: list[RowResult | None], attempts: int = 0
+) -> None:
+    """Give those of ``items`` that have no result ``error``."""
+    for item in items:
+        if results[item.index] is None:
+            results[item.index] = RowResult(error=error, attempts=attempts, item=item)
 
 
 def _dtype(values: Sequence[Any]) -> Any:
@@ -477,22 +479,4 @@ def _dtype(values: Sequence[Any]) -> Any:
     return object
 
 
-def open_store(runtime: Runtime, cache: Any) -> Cache:
-    """Return the store that follows MindsDB's own cache setting.
-
-    Args:
-        cache: ``type`` (``local``, ``redis``, ``none``), ``folder``, ``connection``.
-    """
-    from ..cache import RedisCache, SqliteCache
-
-    if cache.type == "redis":
-        connection = dict(cache.connection)
-        key = ("redis", json.dumps(connection, sort_keys=True, default=str))
-        return runtime.store(key, lambda: RedisCache(connection))
-    if cache.type == "none":
-        return runtime.store("none", NoCache)
-    path = cache.folder / "answers.sqlite"
-    return runtime.store(("sqlite", str(path)), lambda: SqliteCache(path))
-
-
-__all__ = ["Caller", "Prediction", "open_store"]
+__all__ = ["Caller", "Prediction"]

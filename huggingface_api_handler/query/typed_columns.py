@@ -41,7 +41,7 @@ def check_names(schema: OutputSchema, inputs: Iterable[str], target: str) -> Non
 
 
 def is_readable(schema: OutputSchema | None, target: Any) -> bool:
-    """Say whether the columns can be made of a target that comes from the cache."""
+    """Return whether the columns can be made of a target that comes from the cache."""
     if schema is None:
         return True
     try:

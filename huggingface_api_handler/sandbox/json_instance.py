@@ -54,7 +54,7 @@ class _Maker:
         return made(schema, name, depth) if made else None
 
     def _is_denied(self, name: str) -> bool:
-        """Say whether the text says that it does not have a property: "no stars"."""
+        """Return whether the text says that it does not have a property: "no stars"."""
         told = name.rpartition(".")[2].replace("_", " ")
         return bool(told) and re.search(rf"\bno {re.escape(told)}\b", self.text, re.I) is not None
 

@@ -13,7 +13,7 @@ from .results import BatchResult
 
 
 class RequestBudget:
-    """``max_requests``: asked before a request is sent, and told when it has returned.
+    """``max_requests``: checked before a request is sent, and updated when it has returned.
 
     Args:
         max_requests: requests that may be sent, retries included; ``None``: no such limit.
@@ -43,7 +43,7 @@ class RequestBudget:
         self.left -= 1
 
     def settle(self, batch: Batch, sent: BatchResult | None, more: int = 0) -> None:
-        """Replace what was reserved for ``batch`` by what it cost; ``sent`` is ``None`` where it failed.
+        """Replace what was reserved for ``batch`` by what it cost; ``sent`` is ``None`` if it failed.
 
         A request counts whatever comes of it, so there is nothing to give back.
 

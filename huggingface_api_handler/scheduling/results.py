@@ -45,7 +45,7 @@ class RowResult:
     """The answer or the error of one input, from the scheduler to the cells of the frame.
 
     Attributes:
-        value: the target's value; ``None`` where there is an error, or the answer is NULL.
+        value: the target's value; ``None`` if there is an error, or the answer is NULL.
         explain: content of ``<target>_explain``; ``None``: the task has none.
         error: why there is no answer.
         source: where the answer comes from: ``request``, ``cache``, or ``null`` for a row without input.

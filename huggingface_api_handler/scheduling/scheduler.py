@@ -1,6 +1,6 @@
 """All decisions of one run: what is sent when, and what becomes of it when it has returned.
 
-The scheduler has no threads, sends nothing and reads no clock: whoever runs it passes the time
+The scheduler has no threads, sends nothing and reads no clock: the code that runs it passes the time
 and does as it says. So a run can be played through in virtual time.
 """
 

@@ -19,7 +19,7 @@ class ServiceState:
     Hold ``lock`` while you use it; services that one run uses have the same lock.
 
     Attributes:
-        breaker: whether the service fails; heeded where there is another service.
+        breaker: whether the service fails; used if there is another service.
         pause_until: no request before this time, since the service asked for a pause.
         loading_until: the same while the service loads a model.
         has_answered: whether any row was ever answered.

@@ -72,7 +72,7 @@ class Services:
     """The services of a run in order of preference.
 
     A request goes to the first service that is ready. A service that is paused, loading, limited in its rate, failing
-    or left alone by its circuit breaker is passed over; for one that only is busy, requests wait while it returns
+    or paused by its circuit breaker is skipped; for one that only is busy, requests wait while it returns
     others. If all breakers are open, none is heeded (the panic threshold of Envoy): so one service works as if it had
     no breaker.
     """

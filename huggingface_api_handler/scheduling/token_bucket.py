@@ -58,7 +58,7 @@ class Reservation:
 class SharedRateLimit:
     """``requests_per_minute``: a token bucket that all workers share, by reservations in the cache store.
 
-    Whoever runs the scheduler makes the reservations, and reports to ``granted`` what came of them. Without a
+    The code that runs the scheduler makes the reservations, and reports the results to ``granted``. Without a
     store, and for a while after it could not be used, the limit holds for this process by its own bucket.
     """
 

@@ -168,7 +168,7 @@ class _Run:
     """The workers of one run.
 
     A worker that finds nothing to send waits. One of the waiting workers, the timer, knows when there
-    will be something; the others sleep until they are woken. Whoever takes a batch wakes the next.
+    will be something; the others sleep until they are woken. A worker that takes a batch wakes the next.
     """
 
     def __init__(
@@ -234,7 +234,7 @@ class _Run:
             self._start_worker()
         try:
             self._wait_for(self._released)
-        except BaseException as exception:  # an interrupt of the waiting thread: end in good order, then pass it on
+        except BaseException as exception:  # an interrupt of the waiting thread: end cleanly, then pass it on
             interrupt = exception
             self._give_up(exception)
             self._wait_for(self._ended)

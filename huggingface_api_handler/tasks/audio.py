@@ -1,4 +1,4 @@
-"""Tasks about sound: what is said, what it is, what it is made of, and speaking."""
+"""Audio tasks: speech recognition, classification, separation and synthesis."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AUTOMATIC_SPEECH_RECOGNITION = Task(
     inputs=(AUDIO,),
     parameters="AutomaticSpeechRecognitionParameters",
     decode=media_answers.transcript_answer,
-    travel=Batching.ONE,
+    batching=Batching.ONE,
     default_model="openai/whisper-large-v3",
     example=Example(TONES),
 )
@@ -30,7 +30,7 @@ AUDIO_CLASSIFICATION = Task(
     arguments=(LABELS,),
     parameters="AudioClassificationParameters",
     decode=answers.labels_answer,
-    travel=Batching.ONE,
+    batching=Batching.ONE,
     default_model="MIT/ast-finetuned-audioset-10-10-0.4593",
     example=Example(TONES),
 )
@@ -41,7 +41,7 @@ AUDIO_TO_AUDIO = Task(
     answer="JSON list of label and blob (a data URI)",
     inputs=(AUDIO,),
     decode=media_answers.parts_answer,
-    travel=Batching.ONE,
+    batching=Batching.ONE,
     default_model="speechbrain/sepformer-wham",
     example=Example(TONES),
 )
@@ -55,7 +55,7 @@ TEXT_TO_SPEECH = Task(
     inputs=(PROMPT,),
     parameters="TextToSpeechParameters",
     decode=media_answers.media_decoder("audio", described=True),
-    travel=Batching.ONE,
+    batching=Batching.ONE,
     default_model="hexgrad/Kokoro-82M",
     pipeline_tags=("text-to-audio",),
     example=Example((("Good morning.",), ("The train is late.",))),

@@ -71,7 +71,7 @@ def _usage(value: Any) -> dict[str, Any]:
 
 
 def wants_json(args: Arguments) -> bool:
-    """Say whether the user's ``response_format`` asks for JSON; where the answer has a schema it is not the user's."""
+    """Return whether the user's ``response_format`` asks for JSON; if the answer has a schema, it is not the user's."""
     if "output_schema" in args.values or args.json_schema is not None:
         return False
     wanted = args.parameters.get("response_format")
@@ -79,7 +79,7 @@ def wants_json(args: Arguments) -> bool:
 
 
 def json_text(content: str, finish_reason: str | None) -> str:
-    """Return content as JSON text, taken out of a code fence if it stands in one.
+    """Return content as JSON text, without a code fence around it.
 
     Raises:
         InvalidAnswer: where it is no JSON.
@@ -166,7 +166,7 @@ def _no_constant(name: str) -> Any:
 _FAILED = re.compile(r"error|fail|insufficient|overload|unavailable|timed?[ _-]?out|abort|cancel|system_resource", re.I)
 #: Reasons to end that name a filter: OpenAI's, and Gemini's in capitals.
 _FILTERED = re.compile(r"filter|safety|prohibited|blocklist|recitation|spii|moderat|guardrail|sensitive", re.I)
-#: Reasons to end of a model that has said all it had to say.
+#: Finish reasons of an answer that is complete.
 _STOPPED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 
 

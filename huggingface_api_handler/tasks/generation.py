@@ -27,7 +27,7 @@ SUMMARIZATION = Task(
     arguments=LENGTHS,
     parameters="SummarizationParameters",
     decode=text_decoder("summary_text", "generated_text"),
-    travel=Batching.LIST,
+    batching=Batching.LIST,
     default_model="facebook/bart-large-cnn",
     pipeline_tags=("text2text-generation",),
     example=Example(
@@ -51,7 +51,7 @@ TRANSLATION = Task(
     arguments=(*LANGUAGES, *LENGTHS),
     parameters="TranslationParameters",
     decode=text_decoder("translation_text", "generated_text"),
-    travel=Batching.LIST,
+    batching=Batching.LIST,
     default_model="Helsinki-NLP/opus-mt-{lang_input}-{lang_output}",
     pipeline_tags=("text2text-generation",),
     example=Example((("Good morning",), ("The train is late.",)), {"lang_input": "en", "lang_output": "fr"}),
@@ -61,7 +61,7 @@ TRANSLATION = Task(
 
 
 def generation_samples(args: Arguments) -> bool:
-    """Say whether the service draws lots: only where asked to, and with no seed."""
+    """Return whether the service draws lots: only where asked to, and with no seed."""
     given = args.parameters
     drawn = given.get("do_sample") or any(given.get(name) for name in ("temperature", "top_p", "typical_p"))
     return bool(drawn) and given.get("seed") is None
@@ -76,7 +76,7 @@ TEXT_GENERATION = Task(
     arguments=LENGTHS,
     parameters="TextGenerationInputGenerateParameters",
     decode=chat.generation_answer,
-    travel=Batching.LIST,
+    batching=Batching.LIST,
     pipeline_tags=("text2text-generation", "summarization", "translation"),
     samples=generation_samples,
     example=Example((("Once upon a time",), ("The best thing about SQL is",)), {"max_new_tokens": 20}),
@@ -86,7 +86,7 @@ TEXT_GENERATION = Task(
 
 
 def chat_samples(args: Arguments) -> bool:
-    """Say whether the service draws lots: it does unless told not to."""
+    """Return whether the service samples: it does unless do_sample is false."""
     given: Mapping[str, Any] = args.parameters
     return given.get("temperature") != 0 and given.get("seed") is None
 
@@ -103,7 +103,7 @@ CHAT_COMPLETION = Task(
     arguments=(LONGEST,),
     parameters="ChatCompletionInput",
     decode=chat.chat_answer,
-    travel=Batching.ONE,
+    batching=Batching.ONE,
     default_model="meta-llama/Llama-3.1-8B-Instruct",
     pipeline_tags=("text-generation", "image-text-to-text", "conversational"),
     chat=True,

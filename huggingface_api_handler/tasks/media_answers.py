@@ -71,7 +71,7 @@ def _is_of(media_type: str, kind: str) -> bool:
 
 
 def is_link(value: Any) -> bool:
-    """Say whether a value is an http(s) URL."""
+    """Return whether a value is an http(s) URL."""
     return isinstance(value, str) and value[:8].lower().startswith(("https://", "http://"))
 
 
@@ -92,7 +92,7 @@ def _core(answer: Any) -> Any:
 
 
 def media_link(answer: Any) -> str | None:
-    """Return the link under which a service left what it made, or ``None`` where the answer holds it itself."""
+    """Return the link under which a service left what it made, or ``None`` if the answer holds it itself."""
     core = _core(answer)
     return core if is_link(core) else None
 
@@ -121,7 +121,7 @@ def _as_sent(answer: Media, kind: str) -> Media:
 
 
 def found_medium(answer: Any, kind: str) -> Media | None:
-    """Return the medium that an answer holds, or ``None`` where it holds a link to it.
+    """Return the medium that an answer holds, or ``None`` if it holds a link to it.
 
     Raises:
         InvalidAnswer: where it is neither.

@@ -72,7 +72,7 @@ def service_text(value: Any, depth: int = 4) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """Say whether a JSON value is a finite number; booleans are none."""
+    """Return whether a JSON value is a finite number; booleans are none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:
@@ -89,7 +89,7 @@ def number(value: Any, what: str = "a finite number") -> float:
 
 
 def whole(value: Any) -> int | None:
-    """Return a whole number that every database holds, or ``None`` where it is none."""
+    """Return a whole number that every database holds, or ``None`` if it is none."""
     if isinstance(value, bool) or not isinstance(value, int) or not -_MAX_WHOLE <= value < _MAX_WHOLE:
         return None
     return value

@@ -92,7 +92,7 @@ TABLE_QUESTION_ANSWERING = Task(
     ),
     parameters="TableQuestionAnsweringParameters",
     decode=table_answer,
-    travel=Batching.ONE,
+    batching=Batching.ONE,
     default_model="google/tapas-base-finetuned-wtq",
     example=Example(
         (
@@ -130,7 +130,7 @@ TABULAR_CLASSIFICATION = Task(
     answer="the class of the row",
     inputs=(RECORD,),
     decode=class_answer,
-    travel=Batching.TABLE,
+    batching=Batching.TABLE,
     default_model="vvmnnnkv/wine-quality",
     example=Example(FLATS),
 )
@@ -140,7 +140,7 @@ TABULAR_REGRESSION = Task(
     answer="the predicted number",
     inputs=(RECORD,),
     decode=amount_answer,
-    travel=Batching.TABLE,
+    batching=Batching.TABLE,
     default_model="scikit-learn/Fish-Weight",
     example=Example(FLATS),
 )

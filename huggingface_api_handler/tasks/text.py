@@ -25,7 +25,7 @@ TEXT_CLASSIFICATION = Task(
     arguments=(LABELS,),
     parameters="TextClassificationParameters",
     decode=answers.labels_answer,
-    travel=Batching.LIST,
+    batching=Batching.LIST,
     default_model="distilbert/distilbert-base-uncased-finetuned-sst-2-english",
     example=Example((("I like you. I love you.",), ("The soup was cold and the waiter rude.",), ("Great value!",))),
 )
@@ -38,7 +38,7 @@ TOKEN_CLASSIFICATION = Task(
     inputs=(TEXT,),
     parameters="TokenClassificationParameters",
     decode=answers.entities_answer,
-    travel=Batching.LIST,
+    batching=Batching.LIST,
     default_model="FacebookAI/xlm-roberta-large-finetuned-conll03-english",
     example=Example((("Ana Lopez lives in Rome.",), ("We met at Acme Corp in Berlin.",), ("nothing to see here",))),
 )
@@ -55,7 +55,7 @@ QUESTION_ANSWERING = Task(
     inputs=(QUESTION, Input("context_column", Kind.TEXT, "the text that contains the answer", constant="context")),
     parameters="QuestionAnsweringParameters",
     decode=answers.span_answer,
-    travel=Batching.LIST,
+    batching=Batching.LIST,
     default_model="deepset/roberta-base-squad2",
     example=Example(
         (
@@ -73,7 +73,7 @@ ZERO_SHOT_CLASSIFICATION = Task(
     arguments=(CANDIDATES,),
     parameters="ZeroShotClassificationParameters",
     decode=answers.labels_answer,
-    travel=Batching.LIST,
+    batching=Batching.LIST,
     default_model="facebook/bart-large-mnli",
     pipeline_tags=("text-classification",),
     example=Example(
@@ -106,7 +106,7 @@ FILL_MASK = Task(
     inputs=(Input("input_column", Kind.TEXT, "a text with [MASK] in place of the missing word", aliases=("column",)),),
     parameters="FillMaskParameters",
     decode=answers.fillings_answer,
-    travel=Batching.LIST,
+    batching=Batching.LIST,
     default_model="google-bert/bert-base-uncased",
     example=Example((("We had a [MASK] time.",), ("This is a [MASK] town.",))),
 )
@@ -129,7 +129,7 @@ FEATURE_EXTRACTION = Task(
     arguments=(POOLING, DIMENSIONS),
     parameters="FeatureExtractionInput",
     decode=vector_answer,
-    travel=Batching.LIST,
+    batching=Batching.LIST,
     default_model="sentence-transformers/all-MiniLM-L6-v2",
     pipeline_tags=("sentence-similarity",),
     example=Example((("a red apple",), ("a green apple",), ("stock market news",))),
@@ -144,7 +144,7 @@ SENTENCE_SIMILARITY = Task(
         Input("input_column2", Kind.TEXT, "the text to compare with it"),
     ),
     decode=answers.number_answer,
-    travel=Batching.GROUP,
+    batching=Batching.GROUP,
     default_model="sentence-transformers/all-MiniLM-L6-v2",
     pipeline_tags=("feature-extraction",),
     example=Example((("a red apple", "a green apple"), ("a red apple", "stock market"), ("hello", "hello there"))),
@@ -163,7 +163,7 @@ TEXT_RANKING = Task(
     ),
     arguments=(TRUNCATE, RAW_SCORES),
     decode=answers.rank_answer,
-    travel=Batching.GROUP,
+    batching=Batching.GROUP,
     default_model="cross-encoder/ms-marco-MiniLM-L6-v2",
     pipeline_tags=("text-classification", "sentence-similarity"),
     example=Example(

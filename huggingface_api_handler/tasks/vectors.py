@@ -26,7 +26,7 @@ def mean(tokens: list[list[float]]) -> list[float]:
 
 
 def first(tokens: list[list[float]]) -> list[float]:
-    """Return the vector of the first token, which stands for the whole text in BERT-like models."""
+    """Return the vector of the first token, which represents the whole text in BERT-like models."""
     return tokens[0]
 
 

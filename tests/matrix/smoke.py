@@ -407,7 +407,7 @@ class Smoke:
         assert not broken, broken[:3]
 
     def uninstall(self) -> None:
-        assert "bundled handler back" in self.run("uninstall")
+        assert "restored the bundled handler" in self.run("uninstall")
         handlers = handlers_folder()
         assert not (handlers / FOLDER).is_symlink()
         assert digest(handlers / FOLDER) == self.bundled, "the bundled handler is not what it was"

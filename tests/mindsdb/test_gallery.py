@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from make_shop import build
 from PIL import Image
 from run_gallery import NOTEBOOK, execute, pictures, read
 
-from huggingface_api_handler.sandbox import fake_text
+from huggingface_api_handler.sandbox import fake_chat, fake_text
 
 from .conftest import World
 from .expected import mood
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-MODELS = ("sentiment", "things", "parts", "vector", "team")
+MODELS = ("sentiment", "things", "parts", "vector", "team", "fields")
 
 #: Run behind the notebook: the values that its pictures are drawn from.
 TELL = """
@@ -32,6 +33,7 @@ print(json.dumps({
     "boxes": [[one["label"], *one["box"].values()] for one in found],
     "masks": {label: [list(mask.shape), int(mask.sum())] for label, mask in masks.items()},
     "vectors": dict(zip(map(str, tickets.id), vectors.tolist())),
+    "by_product": by_product.to_dict(orient="index"),
     "teams": dict(zip(map(str, tickets.id), teams)),
     "rows": usage.rows.to_dict(),
     "mistake": mistake,
@@ -95,7 +97,7 @@ def test_costs_are_those_of_the_table(values: dict[str, Any]) -> None:
     assert before == {"request": different, "duplicate": len(given) - different, "cache": 0, "null": null}
     assert after == {"request": 0, "duplicate": 0, "cache": len(given), "null": null}
     assert values["rows"] == {"gallery_sentiment": 300, "gallery_things": 1, "gallery_parts": 1,
-                              "gallery_vector": 24, "gallery_team": 24}  # fmt: skip
+                              "gallery_vector": 24, "gallery_team": 24, "gallery_fields": len(given)}  # fmt: skip
 
 
 def test_boxes_lie_where_the_street_was_painted(values: dict[str, Any]) -> None:
@@ -127,6 +129,18 @@ def test_vectors_and_teams_are_the_sandboxs(values: dict[str, Any]) -> None:
     }
 
 
+def test_fields_of_a_language_model_are_columns(values: dict[str, Any]) -> None:
+    moods: dict[str, Counter[str]] = {}
+    for row in rows_of("reviews"):
+        if row["review"].strip():
+            found = fake_chat.choose(["positive", "negative", None], row["review"]) or "none"
+            moods.setdefault(row["product"], Counter())[found] += 1
+    assert values["by_product"] == {
+        product: {mood: counted[mood] for mood in ("positive", "none", "negative")}
+        for product, counted in moods.items()
+    }
+
+
 def test_the_mistake_is_told_with_what_to_write(values: dict[str, Any], world: World) -> None:
     assert "unknown argument 'input_colunm': did you mean 'input_column'?" in values["mistake"]
     assert not world.sql("SELECT name FROM models WHERE name LIKE 'gallery%'").rows
@@ -144,5 +158,5 @@ def test_what_is_stored_is_fit_to_be_shown() -> None:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     drawn = [Image.open(io.BytesIO(one)) for one in pictures(notebook)]
-    assert len(drawn) == 7
+    assert len(drawn) == 8
     assert all(one.width > 600 and len(one.getcolors(maxcolors=1_000_000) or ()) > 50 for one in drawn)

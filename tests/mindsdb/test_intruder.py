@@ -163,7 +163,7 @@ def test_a_models_own_key_goes_nowhere_else_by_retrain(owned: World, trap: Loopb
             said += retrained(owned, f"RETRAIN alices USING {to}, {common}, api_key = '******'")
         tried(owned, "SELECT a FROM alices WHERE t = 'I love it'")
         assert [one for one in trap.heard[before:] if key in str(one.headers)] == []
-        assert "given for another" in said
+        assert "belongs to another" in said
         # Where it was given for, it stays.
         retrained(owned, f"RETRAIN alices USING engine = 'owned', {common}, api_key = '******'")
         owned.sandbox.reset()

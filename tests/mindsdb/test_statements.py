@@ -241,7 +241,7 @@ def test_a_worker_asks_the_right_engine_though_all_ids_come_again(world: World) 
 
 
 def test_finetune_is_refused_and_leaves_no_version(run: Run) -> None:
-    with pytest.raises(SQLError, match="FINETUNE is not possible"):
+    with pytest.raises(SQLError, match="FINETUNE is not supported"):
         run("FINETUNE sentiment FROM duck (SELECT review FROM reviews)")
     assert len(run("SELECT * FROM models WHERE name = 'sentiment'")) == 1
 

@@ -16,7 +16,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from huggingface_api_handler.arguments import ModelSettings, engine_settings, model_settings, query_settings
+from huggingface_api_handler.arguments import (
+    ModelSettings,
+    engine_settings,
+    model_settings,
+    query_command,
+    query_settings,
+)
 from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
 from huggingface_api_handler.cache.base import Held
 from huggingface_api_handler.errors import HuggingFaceError
@@ -26,6 +32,7 @@ from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.query.stopping import Statement
 from huggingface_api_handler.scheduling.retry import RetryPolicy
+from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import ModelFacts
 
 from .loopback import Heard, Loopback, Speak, answer, raw
@@ -181,7 +188,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "a wrong token of the server's": (
         Query(said(401, "Invalid username or password."), environ={"HF_TOKEN": TOKEN}),
         'the token was refused: "Invalid username or password." (task text-classification, model org/name, HTTP '
-        "401). It is the token of the server's HF_TOKEN, since the engine has none of its own. Create a token at "
+        "401). The engine has no token of its own, so the one from the server's HF_TOKEN is used. Create a token at "
         "https://huggingface.co/settings/tokens and set it as api_key = 'hf_…' of a new ML_ENGINE, or of this "
         "model with RETRAIN; a private model or a wrong model_name causes the same error.",
     ),
@@ -305,8 +312,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "not deployed, though the Hub says so": (
         Query(answer("Not Found", 404, "text/plain"), hub=serves(hf_inference="text-classification")),
         'the model is not available at this service: "Not Found" (task text-classification, model org/name, HTTP '
-        "404). By the Hub's word hf-inference serves it, so this may pass: run the query again in a few minutes, "
-        "or look at https://huggingface.co/org/name.",
+        "404). The Hub lists it at hf-inference, so this may be temporary: run the query again in a few minutes, or "
+        "check https://huggingface.co/org/name.",
     ),
     "not deployed, served for chat alone": (
         Query(
@@ -325,7 +332,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             hub=answer({"error": "Repository not found"}, 404, X_Error_Code="RepoNotFound"),
         ),
         'the service has no model of this name: "Model org/name does not exist" (task text-classification, model '
-        "org/name, HTTP 404). The Hub has no model org/name: look whether its name is right; if it is private, "
+        "org/name, HTTP 404). The Hub has no model org/name: check the name; if the model is private, "
         "the token must be allowed to read it.",
     ),
     "a provider that does not serve it": (
@@ -358,8 +365,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             hub=serves(groq="conversational", together="conversational"),
         ),
         'failed after 2 attempts: together: the model is not available at this service: "Model not supported by '
-        "provider\" (task chat-completion, model org/name, HTTP 400). By the Hub's word groq and together serve it, so "
-        "this may pass: run the query again in a few minutes, or look at https://huggingface.co/org/name.",
+        'provider" (task chat-completion, model org/name, HTTP 400). The Hub lists it at groq and together, so this '
+        "may be temporary: run the query again in a few minutes, or check https://huggingface.co/org/name.",
     ),
     "two providers that are down": (
         Query(said(503, "no server is free"), {**CHAT, "provider": "groq, together"}, {"text": [BAD]}),
@@ -472,19 +479,19 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "created elsewhere than it is served": (
         Create(DRAW, serves(together="text-to-image", fal_ai="text-to-image")),
         "hf-inference does not serve org/name; it is served by together and fal-ai: write provider = "
-        "'together' (to have it asked there all the same, write provider = 'hf-inference')",
+        "'together' (to send requests there anyway, write provider = 'hf-inference')",
     ),
     "created where nobody serves it": (
         Create(TEXT, serves()),
         "no Inference Provider serves org/name: write model_name = "
         "'distilbert/distilbert-base-uncased-finetuned-sst-2-english', the task's default, or endpoint = "
-        "'https://…' of an Inference Endpoint of your own (to have it asked there all the same, write provider "
+        "'https://…' of an Inference Endpoint of your own (to send requests there anyway, write provider "
         "= 'hf-inference')",
     ),
     "created for a task that it is not served for": (
         Create(WRITE, serves(groq="conversational")),
         "hf-inference does not serve org/name; it is served for chat-completion, by groq: write task = "
-        "'chat-completion', or another model_name (to have it asked there all the same, write provider = "
+        "'chat-completion', or another model_name (to send requests there anyway, write provider = "
         "'hf-inference')",
     ),
     "created at a provider without it": (
@@ -494,8 +501,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "created for a chat that nobody serves": (
         Create(CHAT, serves()),
         "no Inference Provider serves org/name: write model_name = 'meta-llama/Llama-3.1-8B-Instruct', the "
-        "task's default, or endpoint = 'https://…' of an Inference Endpoint of your own (to have it asked "
-        "there all the same, write provider = 'auto')",
+        "task's default, or endpoint = 'https://…' of an Inference Endpoint of your own (to send requests there "
+        "anyway, write provider = 'auto')",
     ),
     # --- the service
     "too many requests": (
@@ -751,7 +758,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "a file that is not there": (
         Query(model=IMAGE, cells={"picture": ["cat.png"]}, engine={"media_roots": "/srv/media"}),
         "there is no such file inside the engine's media_roots (task image-classification, model org/name, row "
-        "1, column picture). Look at its name, and whether it lies on the server that runs MindsDB. To go past "
+        "1, column picture). Check the path; the file must be on the server that runs MindsDB. To go past "
         "rows that fail, and see which, write USING on_error = 'null'.",
     ),
     "a URL of the inside network": (
@@ -775,7 +782,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "a text for a picture": (
         Query(model=IMAGE, cells={"picture": ["a picture of a cat"]}),
         "the cell holds neither bytes, a URL, a data URI, base64 text nor the path of an image (task "
-        "image-classification, model org/name, row 1, column picture). Look whether the model reads the right "
+        "image-classification, model org/name, row 1, column picture). Check that the model reads the right "
         "column (DESCRIBE <model>.args). To go past rows that fail, and see which, write USING on_error = "
         "'null'.",
     ),
@@ -879,8 +886,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     # --- the query
     "a column that is not there": (
         Query(cells={"review": ["x"]}),
-        "the query gives no column 'text', which the model reads as input_column; it gives: 'review'. Look at "
-        "the spelling, in ON m.text = t.<your column> too, and name the table first: FROM <your table> AS t "
+        "the query gives no column 'text', which the model reads as input_column; it gives: 'review'. Check the "
+        "spelling, in ON m.text = t.<your column> too, and name the table first: FROM <your table> AS t "
         "JOIN <the model> AS m; or write USING input_column = '<your column>'.",
     ),
     "a column that is there twice": (
@@ -1003,7 +1010,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
 }
 
 
-#: What ends a query early or refuses ``USING stop = true``.
+#: What ends a query early or refuses a command.
 STOPS: dict[str, tuple[Callable[[Prediction, Path], object], str]] = {
     "a query that is stopped": (
         lambda made, _: replace(made, statement=Statement(("1",)), store=Stopping()).run(pd.DataFrame(ROWS)),
@@ -1017,6 +1024,22 @@ STOPS: dict[str, tuple[Callable[[Prediction, Path], object], str]] = {
         lambda made, folder: run_command("stop", replace(made, store=away(folder)), pd.DataFrame(ROWS)),
         "the request to stop could not be stored, since MindsDB's cache cannot be reached. Try again; DROP MODEL m "
         "stops its queries without the cache.",
+    ),
+    "clearing while the cache is away": (
+        lambda made, folder: run_command("clear_cache", replace(made, store=away(folder)), pd.DataFrame(ROWS)),
+        "not all stored answers of this model could be deleted, since MindsDB's cache cannot be reached. Try again.",
+    ),
+    "two commands": (
+        lambda made, _: query_command(TASKS["text-classification"], {"stop": True, "m.clear_cache": True}),
+        "stop and clear_cache are mutually exclusive. Write only one of them.",
+    ),
+    "a command that is not true or false": (
+        lambda made, _: query_settings(made.model, made.engine, {"clear_cache": "all"}),
+        "clear_cache must be true or false, not 'all': write clear_cache = true",
+    ),
+    "a stop that is not true or false": (
+        lambda made, _: query_settings(made.model, made.engine, {"stop": "END"}),
+        "stop must be true or false, not 'END': write stop = true",
     ),
 }
 

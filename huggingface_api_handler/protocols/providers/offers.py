@@ -67,7 +67,7 @@ def choose(model: str, token: Any, wanted: str, task: Task) -> facts.Served:
             "the huggingface_hub that is installed has no list of providers",
             advice="Install huggingface_hub 1.3 or newer where MindsDB runs, or leave provider out",
         )
-    others = ", ".join(f"{one.provider} ({one.task})" for one in found[:12]) or "nobody"
+    others = ", ".join(f"{one.provider} ({one.task})" for one in found[:12]) or "no provider"
     whom = "no provider serves" if wanted == "auto" else f"{wanted} does not serve"
     chat = any(wanted in ("auto", one.provider) and one.task == "conversational" for one in found)
     advice = "Create the model with another provider, task or model_name"

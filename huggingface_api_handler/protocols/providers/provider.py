@@ -91,7 +91,7 @@ class Provider:
             reason = reason.get("message") or reason.get("code") or ""
         why = one_line(str(reason), 300)
         why = why or f"its job ended as '{one_line(self.state(body), 40)}', with no reason given"
-        message = f"{self.name} could not do this: {why}"
+        message = f"{self.name} could not complete this: {why}"
         return InvalidInput(message, request_id=response.request_id, divisible=False)
 
     def convert(self, task: str, body: Any, fetch: Fetch) -> Any:
@@ -122,9 +122,9 @@ def path_of(url: str) -> str:
     try:
         path = urlsplit(url).path
     except ValueError as error:
-        raise InvalidAnswer("the provider's job lies nowhere", divisible=False) from error
+        raise InvalidAnswer("the URL of the provider's job is invalid", divisible=False) from error
     plain = unquote(path)
     # An error of this row, never of the settings: one response does not end the query for all rows.
     if not plain.isprintable() or "\\" in plain or ".." in plain.split("/"):
-        raise InvalidAnswer("the provider's job lies nowhere", divisible=False)
+        raise InvalidAnswer("the URL of the provider's job is invalid", divisible=False)
     return path if path.startswith("/") else f"/{path}"

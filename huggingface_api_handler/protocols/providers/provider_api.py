@@ -155,10 +155,9 @@ class ProviderAPI(InferenceAPI):
             if not (unknown and error.retryable):
                 raise
             raise type(error)(
-                f"{error.message}; whether {work.provider.name} is at work is not known, so it is not asked again by "
-                "itself",
+                f"{error.message}; whether {work.provider.name} has begun is unknown, so the request is not retried",
                 advice="Raise timeout" if isinstance(error, ServiceTimeout) else
-                "Run the query again if this row may be paid twice",
+                "Run the query again if this row may be billed twice",
                 status=error.status,
                 request_id=error.request_id,
                 retryable=False,
@@ -209,7 +208,7 @@ class ProviderAPI(InferenceAPI):
                 return response
             except ModelError as error:  # of a job, not of the model
                 raise InvalidAnswer(
-                    f"{work.provider.name} knows the work no longer that it had begun: {error.message}",
+                    f"{work.provider.name} no longer knows the job that it began: {error.message}",
                     status=error.status,
                     request_id=error.request_id,
                     divisible=False,
@@ -244,11 +243,11 @@ class ProviderAPI(InferenceAPI):
 
 def _late(work: Work, state: str, last: HuggingFaceError | None) -> ServiceTimeout:
     shown = f" ({one_line(state, 40)})" if state and state not in DONE else ""
-    doing = "had not handed over the result" if state in DONE else f"was still at work{shown}"
-    why = f"; asked last, {one_line(last.message, 200)}" if last is not None else ""
+    doing = "had not returned the result" if state in DONE else f"was still at work{shown}"
+    why = f"; last error: {one_line(last.message, 200)}" if last is not None else ""
     return ServiceTimeout(
         f"{work.provider.name} {doing} after timeout = {work.timeout:g} seconds{why}",
-        advice="Raise timeout; the row is not asked again by itself, since what was begun is paid for",
+        advice="Raise timeout; the request is not retried, since the work that was begun is billed",
         retryable=False,
     )
 

@@ -39,4 +39,4 @@ def _utf8(response: Response) -> str:
     try:
         return response.content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidAnswer("the provider left a text that is not UTF-8", divisible=False) from error
+        raise InvalidAnswer("the provider's text is not UTF-8", divisible=False) from error

@@ -16,11 +16,11 @@ from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from tests.unit.street import CALLER, engine, model
 
-ROWS = 400
+ROWS, MANY = 400, 3
 
 
-def _work(url: str, path: str, start: Any, told: Any) -> None:
-    """Predict the same rows in a process of its own; tell the labels and what was warned of."""
+def _work(url: str, path: str, number: int, start: Any, told: Any) -> None:
+    """Predict rows in a process of its own; tell which, their labels and what was warned of."""
     warned: list[str] = []
 
     class Ear(logging.Handler):
@@ -30,37 +30,38 @@ def _work(url: str, path: str, start: Any, told: Any) -> None:
     logging.getLogger("huggingface_api_handler").addHandler(Ear(logging.WARNING))
     at = engine(None, base_url=url)
     of = model(at, task="text-classification", model_name="org/model", input_column="text", max_batch_size=1)
-    frame = pd.DataFrame({"text": cases.texts(ROWS)})
+    texts = cases.texts(MANY * ROWS)[number * ROWS : (number + 1) * ROWS]
+    frame = pd.DataFrame({"text": texts})
     store = SqliteCache(path)
     start.wait(60)
     found = Prediction(of, at, CALLER, Runtime(), store).run(frame)
-    told.put((found["y"].tolist(), warned))
+    told.put((texts, found["y"].tolist(), warned))
     store.close()
 
 
 def test_workers_share_a_store(tmp_path: Path) -> None:
     path = str(tmp_path / "answers.sqlite")
-    many = 3
     context = multiprocessing.get_context("spawn")
     with running() as service:
         service.behave(Manner(0.005))
-        start, told = context.Barrier(many), context.Queue()
-        workers = [context.Process(target=_work, args=(service.url, path, start, told)) for _ in range(many)]
+        start, told = context.Barrier(MANY), context.Queue()
+        workers = [
+            context.Process(target=_work, args=(service.url, path, number, start, told)) for number in range(MANY)
+        ]
         for worker in workers:
             worker.start()
         reports = [told.get(timeout=100) for _ in workers]
         for worker in workers:
             worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0] * many
-    truth = [label_of(text) for text in cases.texts(ROWS)]
-    for labels, warned in reports:
-        assert labels == truth
+    assert [worker.exitcode for worker in workers] == [0] * MANY
+    for texts, labels, warned in reports:
+        assert labels == [label_of(text) for text in texts]
         assert warned == []
     store = SqliteCache(path)
     usage = store.usage(CALLER.scope)
-    assert usage["rows"] == many * ROWS
-    assert usage["answered"] + usage.get("cached", 0) == many * ROWS
+    assert usage["rows"] == MANY * ROWS
+    assert usage["answered"] == MANY * ROWS
     runs = store.runs(CALLER.scope)
-    assert len({run.pid for run in runs}) == len(runs) == many
+    assert len({run.pid for run in runs}) == len(runs) == MANY
     assert {(run.state, run.done, run.errors) for run in runs} == {("done", ROWS, 0)}
     store.close()

@@ -62,4 +62,4 @@ def test_a_rate_that_cannot_be_shared_holds_for_each_worker_and_the_log_says_so(
         _send_at_the_rate(cache, 1200.0, time.time() + 1.0, results)
     assert 5 < len(results.get()) <= 22
     (warning,) = caplog.messages
-    assert "requests_per_minute holds for each worker by itself" in warning
+    assert "requests_per_minute applies to each worker separately" in warning

@@ -88,7 +88,7 @@ def test_an_upgraded_host_is_told_apart(handlers: Path) -> None:
     (handlers / FOLDER).mkdir()
     with pytest.raises(InstallError, match="upgrade"):
         install(handlers)
-    with pytest.raises(InstallError, match="no link of ours"):
+    with pytest.raises(InstallError, match="not a link to this package"):
         uninstall(handlers)
 
 

@@ -185,15 +185,15 @@ REFUSALS: list[tuple[str, Speak, str | None, type[HuggingFaceError], str]] = [
         answer({"error": "Invalid username or password."}, 401, x_error_message="Invalid username or password."),
         None,
         ModelNotFound,
-        "the Hub has no model org/name (HTTP 401, request r1). Look whether its name is right; if it is private, "
-        "write api_key = 'hf_…', of who may read it.",
+        "the Hub has no model org/name (HTTP 401, request r1). Check the name; if the model is private, "
+        "write the api_key = 'hf_…' of a user who may read it.",
     ),
     (
         "no such model, asked with a good token",
         answer({"error": "Repository not found"}, 404, x_error_code="RepoNotFound"),
         TOKEN,
         ModelNotFound,
-        "the Hub has no model org/name (HTTP 404, request r1). Look whether its name is right; if it is private, "
+        "the Hub has no model org/name (HTTP 404, request r1). Check the name; if the model is private, "
         "the token must be allowed to read it.",
     ),
     (
@@ -201,8 +201,8 @@ REFUSALS: list[tuple[str, Speak, str | None, type[HuggingFaceError], str]] = [
         answer("Not Found", 404, "text/plain"),
         None,
         ModelNotFound,
-        "the Hub has no model org/name (HTTP 404, request r1). Look whether its name is right; if it is private, "
-        "write api_key = 'hf_…', of who may read it.",
+        "the Hub has no model org/name (HTTP 404, request r1). Check the name; if the model is private, "
+        "write the api_key = 'hf_…' of a user who may read it.",
     ),
     (
         "a token that the Hub does not know, though the model is public",
@@ -233,7 +233,7 @@ REFUSALS: list[tuple[str, Speak, str | None, type[HuggingFaceError], str]] = [
         TOKEN,
         Forbidden,
         "the Hub refuses to show the model org/name: your token lacks a permission (HTTP 403, request r1). "
-        "Look what the token is allowed at https://huggingface.co/settings/tokens.",
+        "Check the token's permissions at https://huggingface.co/settings/tokens.",
     ),
 ]
 
@@ -273,7 +273,7 @@ def test_a_disabled_model_whose_record_is_shown(server: Loopback) -> None:
 def test_a_name_that_no_model_has(server: Loopback) -> None:
     for name in ("a/b/c", "../x", "org/na me", "org/name?x=1"):
         for asked in (model_facts, providers):
-            with pytest.raises(SettingsError, match="can be no model's id"):
+            with pytest.raises(SettingsError, match="is not a valid model ID"):
                 asked(name, timeout=5, endpoint=server.url)
     assert server.heard == []
 

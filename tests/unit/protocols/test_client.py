@@ -28,7 +28,7 @@ ENDPOINT = "https://x1.eu-west-1.aws.endpoints.huggingface.cloud"
 def task(name: str = "text-classification", **facts: Any) -> Task:
     return Task(
         name=name, answer="", inputs=(Input("input_column", Kind.TEXT, ""),), decode=lambda part, args: Answer(None),
-        travel=Batching.ONE, example=Example(()), **facts,
+        batching=Batching.ONE, example=Example(()), **facts,
     )  # fmt: skip
 
 

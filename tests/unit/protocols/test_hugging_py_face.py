@@ -113,7 +113,7 @@ def test_nothing_of_a_call_is_kept_for_the_next() -> None:
 @pytest.mark.parametrize("of", [TASKS[name] for name in hugging_py_face.METHODS], ids=lambda one: one.name)
 def test_the_registrys_calls_have_a_place_in_their_methods(of: Task) -> None:
     arguments = Arguments(values=dict(of.example.using))
-    for rows in {of.example.rows[:1], of.example.rows[: None if of.travel is Batching.LIST else 1]}:
+    for rows in {of.example.rows[:1], of.example.rows[: None if of.batching is Batching.LIST else 1]}:
         assert hugging_py_face.built(of.name, hf_inference.PROTOCOL.encode(of, rows, arguments)) is not None
 
 

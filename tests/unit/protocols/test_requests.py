@@ -163,7 +163,7 @@ ROWS: Mapping[str, st.SearchStrategy[Row]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [task.name for task in TASKS.values() if task.travel is not Batching.ONE])
+@pytest.mark.parametrize("name", [task.name for task in TASKS.values() if task.batching is not Batching.ONE])
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
 def test_rows_that_travel_together_get_what_each_gets_alone(name: str, data: st.DataObject) -> None:

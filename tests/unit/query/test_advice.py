@@ -60,7 +60,7 @@ BART = "model_name = 'facebook/bart-large-cnn'"
             None,
             served(hf_inference="conversational"),
             "hf-inference does not serve org/name; it is served for chat-completion, by hf-inference: write "
-            "task = 'chat-completion', or another model_name (to have it asked there all the same, write "
+            "task = 'chat-completion', or another model_name (to send requests there anyway, write "
             "provider = 'hf-inference')",
         ),
         (
@@ -68,24 +68,25 @@ BART = "model_name = 'facebook/bart-large-cnn'"
             None,
             served(scaleway="feature-extraction"),
             "hf-inference does not serve org/name; it is served for feature-extraction, by scaleway: write "
-            f"task = 'feature-extraction', provider = 'scaleway', or another model, such as {BART} (to have it asked "
-            "there all the same, write provider = 'hf-inference')",
+            f"task = 'feature-extraction', provider = 'scaleway', or another model, such as {BART} (to send requests "
+            f"there anyway, write provider = 'hf-inference')",
         ),
         # a provider of which this package knows nothing for the task is no help
         (
             "summarization",
             None,
             served(unheard_of="summarization"),
-            "hf-inference does not serve org/name; it is served by unheard-of alone, which cannot be asked from here: "
+            "hf-inference does not serve org/name; it is served by unheard-of alone, to which this package cannot "
+            "send requests: "
             f"write {BART}, the task's default, or endpoint = 'https://…' of an Inference Endpoint of your own (to "
-            "have it asked there all the same, write provider = 'hf-inference')",
+            f"send requests there anyway, write provider = 'hf-inference')",
         ),
         (
             "summarization",
             None,
             (Served("hf-inference", "summarization", "error", "m"),),
             f"no Inference Provider serves org/name: write {BART}, the task's default, or endpoint = 'https://…' of an "
-            "Inference Endpoint of your own (to have it asked there all the same, write provider = 'hf-inference')",
+            "Inference Endpoint of your own (to send requests there anyway, write provider = 'hf-inference')",
         ),
     ],
 )

@@ -131,7 +131,7 @@ def test_every_task_gives_every_row_its_own_answer(sandbox: Sandbox, name: str, 
     result = bench.predict(bench.frame(order, index))
     sent = sandbox.sent()
     check(bench, order, result, index)
-    if bench.task.travel is not Batching.TABLE:
+    if bench.task.batching is not Batching.TABLE:
         distinct = {
             bench.task.example.rows[number % len(bench.task.example.rows)] for number in order if number is not None
         }

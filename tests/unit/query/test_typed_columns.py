@@ -60,6 +60,15 @@ def said(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+#: A form of ``response_format`` between ``json_schema`` and ``json_object``.
+WITH_SCHEMA = "json_object with schema"
+
+
+def form_of(body: Mapping[str, Any]) -> str | None:
+    wanted = body.get("response_format") or {}
+    return WITH_SCHEMA if wanted.get("type") == "json_object" and "schema" in wanted else wanted.get("type")
+
+
 class Chat:
     """A server of chats that says what it is told to: text of a row → its answers, one after the other.
 
@@ -70,7 +79,7 @@ class Chat:
 
     def __init__(self) -> None:
         self.says: dict[str, list[Any]] = {}
-        self.forms: frozenset[str | None] = frozenset({"json_schema", "json_object", None})
+        self.forms: frozenset[str | None] = frozenset({"json_schema", "json_object", WITH_SCHEMA, None})
         self.reason = "stop"
         self.requests: list[dict[str, Any]] = []
         self._lock = threading.Lock()
@@ -78,7 +87,7 @@ class Chat:
 
     def __call__(self, heard: Heard, sock: socket.socket) -> None:
         body = heard.json()
-        form = (body.get("response_format") or {}).get("type")
+        form = form_of(body)
         users = [one["content"] for one in body["messages"] if one["role"] == "user"]
         with self._lock:
             self.requests.append(body)
@@ -266,6 +275,27 @@ def test_a_refusal_of_the_service_in_between_does_not_cost_the_repair(desk: Desk
     assert [len(one["messages"]) for one in desk.chat.requests] == [2, 4]
 
 
+def test_another_provider_repairs_the_answer_of_the_first(desk: Desk) -> None:
+    """The first is down when the repair request is due."""
+    desk.chat.says = {"x": ["no", FULL], "y": ["no"]}
+    speak = desk.chat
+
+    def down(heard: Heard, sock: socket.socket) -> None:
+        is_down = speak.requests and heard.json()["model"].endswith(":groq")
+        (answer({"error": "down"}, 503) if is_down else speak)(heard, sock)
+
+    desk.server.speak = down
+    found = desk.predict(["x"], provider="groq, together", max_retries=3)
+    assert row_of(found, 0) == CELLS
+    assert [(one["model"], len(one["messages"])) for one in speak.requests] == [
+        ("org/name:groq", 2),
+        ("org/name:together", 4),
+    ]
+    desk.server.speak = speak
+    desk.predict(["y"], provider="groq, together", max_retries=5)
+    assert speak.asked("y") == 2
+
+
 def test_an_answer_that_was_cut_is_not_repaired(desk: Desk) -> None:
     desk.chat.reason = "length"
     desk.chat.says = {"x": ['{"word": "so'], "y": [f"{said(FULL)}\n\n"]}
@@ -279,15 +309,16 @@ def test_an_answer_that_was_cut_is_not_repaired(desk: Desk) -> None:
 
 
 def forms(chat: Chat) -> list[str | None]:
-    return [(one.get("response_format") or {}).get("type") for one in chat.requests]
+    return [form_of(one) for one in chat.requests]
 
 
 @pytest.mark.parametrize(
     ("takes", "tried"),
     [
         ({"json_schema"}, ["json_schema"]),
-        ({"json_object"}, ["json_schema", "json_object"]),
-        (set(), ["json_schema", "json_object", None]),
+        ({WITH_SCHEMA, "json_object"}, ["json_schema", WITH_SCHEMA]),
+        ({"json_object"}, ["json_schema", WITH_SCHEMA, "json_object"]),
+        (set(), ["json_schema", WITH_SCHEMA, "json_object", None]),
     ],
 )
 def test_a_form_that_the_server_refuses_is_tried_once(desk: Desk, takes: set[str], tried: list[str | None]) -> None:
@@ -303,7 +334,7 @@ def test_what_is_learned_lasts_for_the_next_query(desk: Desk) -> None:
     desk.chat.says = {"a": [FULL], "b": [FULL]}
     desk.predict(["a"])
     desk.predict(["b"])
-    assert forms(desk.chat) == ["json_schema", "json_object", None, None]
+    assert forms(desk.chat) == ["json_schema", WITH_SCHEMA, "json_object", None, None]
 
 
 def test_another_refusal_says_nothing_of_the_form(desk: Desk) -> None:
@@ -320,8 +351,8 @@ def test_requests_that_showed_the_form_are_counted(desk: Desk) -> None:
     desk.chat.forms = frozenset({None})
     desk.chat.says = {"x": ["no"]}
     found = desk.predict(["x"], max_retries=0, include_meta=True)
-    assert len(desk.chat.requests) == 3
-    assert json.loads(found["y_meta"].iloc[0])["attempts"] == 3
+    assert len(desk.chat.requests) == 4
+    assert json.loads(found["y_meta"].iloc[0])["attempts"] == 4
 
 
 @pytest.mark.parametrize("image", [False, True])
@@ -355,6 +386,7 @@ SCHEMA_OF = read_schema("mood text").json_schema
     [
         (openai, "schema", {"response_format": {"type": "json_schema", "json_schema": {
             "name": "answer", "schema": SCHEMA_OF, "strict": True}}}),
+        (openai, "object with schema", {"response_format": {"type": "json_object", "schema": SCHEMA_OF}}),
         (openai, "object", {"response_format": {"type": "json_object"}}),
         (openai, "prompt", {}),
         (vllm, "object", {"response_format": {"type": "json_object"}}),
@@ -378,7 +410,7 @@ def test_the_first_request_of_many_shows_the_form(desk: Desk) -> None:
     texts = [str(place) for place in range(40)]
     desk.chat.says = {text: [FULL] for text in texts}
     desk.predict(texts, max_concurrency=16)
-    assert Counter(forms(desk.chat)) == {"json_schema": 1, "json_object": 1, None: 40}
+    assert Counter(forms(desk.chat)) == {"json_schema": 1, WITH_SCHEMA: 1, "json_object": 1, None: 40}
 
 
 def test_the_request_of_a_schema(desk: Desk) -> None:

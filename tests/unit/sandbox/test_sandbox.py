@@ -76,8 +76,8 @@ def _rows(name: str, count: int) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_is_served_and_its_reader_reads_it(sandbox: Sandbox, http: requests.Session, name: str) -> None:
     task, arguments = TASKS[name], _arguments(name)
-    rows = _rows(name, 1 if task.travel is Batching.ONE else 3)
-    if task.travel is Batching.GROUP:
+    rows = _rows(name, 1 if task.batching is Batching.ONE else 3)
+    if task.batching is Batching.GROUP:
         rows = [row for row in rows if row[0] == rows[0][0]]
     call = hf_inference.PROTOCOL.encode(task, rows, arguments)
     model = f"sandbox/{name}"
@@ -102,7 +102,7 @@ def test_every_task_is_served_and_its_reader_reads_it(sandbox: Sandbox, http: re
     said = answer.json() if kind == "application/json" else Media(answer.content, kind)
     assert len(hf_inference.PROTOCOL.read(task, said, len(rows), arguments)) == len(rows)
     (record,) = sandbox.inference_requests()
-    items = 1 if task.travel is Batching.TABLE else len(rows)
+    items = 1 if task.batching is Batching.TABLE else len(rows)
     assert (record.task, record.model, record.items) == (name, model, items)
 
 

@@ -160,21 +160,21 @@ def queue(request: pytest.FixtureRequest, service: Service, monkeypatch: pytest.
 def test_an_answer_that_cannot_be_read_may_mean_that_work_began(service: Service, queue: str) -> None:
     for said in (answer("<html>", content_type="text/html"), answer('{"id": "r', content_type="application/json")):
         service.routes[QUEUES[queue][0]] = said
-        with pytest.raises(InvalidAnswer, match=f"whether {queue} is at work is not known") as caught:
+        with pytest.raises(InvalidAnswer, match=f"whether {queue} has begun is unknown") as caught:
             film(service, queue)
         assert not caught.value.retryable
 
 
 def test_a_connection_that_breaks_may_mean_that_work_began(service: Service, queue: str) -> None:
     service.routes[QUEUES[queue][0]] = CUT
-    with pytest.raises(ConnectionFailed, match="is not known") as caught:
+    with pytest.raises(ConnectionFailed, match="is unknown") as caught:
         film(service, queue)
     assert not caught.value.retryable
 
 
 def test_silence_may_mean_that_work_began(service: Service, queue: str) -> None:
     service.routes[QUEUES[queue][0]] = lambda heard, sock: service.wait(30)
-    with pytest.raises(ServiceTimeout, match="is not known") as caught:
+    with pytest.raises(ServiceTimeout, match="is unknown") as caught:
         film(service, queue, timeout=0.3)
     assert not caught.value.retryable
 
@@ -186,7 +186,7 @@ def test_a_gateway_that_waited_in_vain_may_have_handed_the_work_over(service: Se
         service.heard.clear()
         service.routes[QUEUES[queue][0]] = answer("upstream request timeout", status, "text/plain")
         frame = predict(at, of, {"t": ["a boat"]}, max_retries=3)
-        assert "is not known, so it is not asked again" in frame["y_error"].tolist()[0]
+        assert "is unknown, so the request is not retried" in frame["y_error"].tolist()[0]
         assert frame["y_retryable"].tolist() == [False]
         assert [heard.method for heard in service.heard].count("POST") == 1
 
@@ -262,14 +262,14 @@ def test_work_that_fails_at_once_says_why(
         film(service, provider)
     assert not caught.value.retryable
     assert not caught.value.fatal
-    assert str(caught.value).startswith(f"{provider} could not do this: ")
+    assert str(caught.value).startswith(f"{provider} could not complete this: ")
 
 
 def test_a_picture_that_zai_cannot_make(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, Served("zai-org", "text-to-image", "live", "m"))
     service.routes["/zai-org/api/paas/v4/async/images/generations"] = {"id": "t", "task_status": "PROCESSING"}
     service.routes["/zai-org/api/paas/v4/async-result/t"] = {"id": "t", "task_status": "FAIL"}
-    with pytest.raises(InvalidInput, match="zai-org could not do this: its job ended as 'fail'"):
+    with pytest.raises(InvalidInput, match="zai-org could not complete this: its job ended as 'fail'"):
         make(service, "zai-org").ask(TASKS["text-to-image"], Call("a", accept="image/png"), timeout=5)
     last = service.heard[-1]
     assert (last.headers["x-source-channel"], last.headers["authorization"]) == ("hugging_face", f"Bearer {TOKEN}")
@@ -312,7 +312,7 @@ def test_a_result_that_is_not_handed_over_in_time(service: Service, monkeypatch:
     service.routes["/fal-ai/m?_subdomain=queue"] = QUEUES["fal-ai"][1]
     service.routes["/fal-ai/r/status?_subdomain=queue"] = {"status": "COMPLETED"}
     service.routes["/fal-ai/r?_subdomain=queue"] = answer("no", 502, "text/plain")
-    with pytest.raises(ServiceTimeout, match="fal-ai had not handed over the result after timeout = 30") as caught:
+    with pytest.raises(ServiceTimeout, match="fal-ai had not returned the result after timeout = 30") as caught:
         film(service, "fal-ai", timeout=30)
     assert not caught.value.retryable
 

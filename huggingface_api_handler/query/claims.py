@@ -1,0 +1,140 @@
+"""Has each input sent by one query only, although several that run at the same time need its answer.
+
+A query claims the inputs that it is about to send. Another query that needs them sends its other inputs, then waits,
+and finds the answers in the cache. No query waits while it holds a claim, so they never wait for each other in a
+circle.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from ..cache import Cache
+from ..cache.claims import CLAIM_KEPT_FOR, Claim
+from ..errors import Stopped
+from ..scheduling.batches import Item
+from .execution import ResultCollector
+from .stopping import StopSignal
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks whether those that are waited for have ended: at first, and at most.
+LOOK_FIRST, LOOK_AT_MOST = 0.05, 0.5
+#: Seconds after which a claim is renewed.
+RENEW_EVERY = CLAIM_KEPT_FOR / 3
+
+Lookup = Callable[[Sequence[Item]], list[Item]]
+Send = Callable[[Sequence[Item]], "BaseException | None"]
+WaitingRun = AbstractContextManager["list[Stopped]"]
+Waiting = Callable[[Sequence[Item]], WaitingRun]
+
+
+class SendOnce:
+    """Sends inputs, except those that another query is sending.
+
+    Args:
+        scope: queries of one scope wait for each other.
+        lookup: takes what the cache has of some items, and returns the others.
+        send: sends items; returns why the query must end, if it must.
+        waiting: entered while answers are waited for; see ``waiting_run``.
+    """
+
+    def __init__(
+        self,
+        store: Cache,
+        scope: str,
+        lookup: Lookup,
+        send: Send,
+        waiting: Waiting,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._scope = scope
+        self._lookup = lookup
+        self._send = send
+        self._waiting = waiting
+        self._clock = clock
+        self._sleep = sleep
+
+    def run(self, items: Sequence[Item], *, patience: float, in_parts: bool) -> BaseException | None:
+        """Send ``items`` or take their answers from the cache; return why the query must end, if it must.
+
+        Args:
+            items: not in the cache a moment ago.
+            patience: seconds to wait for other queries; what is missing then is sent.
+            in_parts: whether items may be sent in several parts.
+        """
+        until = self._clock() + patience
+        rest = list(items)
+        while rest:
+            with self._claimed(rest) as claim:
+                # What others answered between the first look and the claim is in the cache.
+                rest = self._lookup(rest)
+                own = [item for item in rest if item.key in claim.granted]
+                others = [item for item in rest if item.key not in claim.granted]
+                if own and others and not in_parts:
+                    own, others = rest, []
+                stopped = self._send(own) if own else None
+            if stopped is not None or not others:
+                return stopped
+            with self._waiting(others) as causes:
+                ended = self._wait(claim.holders, until, causes)
+            if causes:
+                return causes[0]
+            rest = self._lookup(others)
+            if rest and (not ended or len(rest) == len(others)):
+                # They take too long, or have got no answer either.
+                return self._send(rest)
+        return None
+
+    def _wait(self, holders: frozenset[str], until: float, causes: list[Stopped]) -> bool:
+        """Wait until none of ``holders`` has its claim any more; whether that was so before ``until``."""
+        log.info("waiting for answers that another query is getting")
+        pause = LOOK_FIRST
+        while holders & self._store.claim_holders(self._scope) and not causes:
+            left = until - self._clock()
+            if left <= 0:
+                return False
+            self._sleep(min(pause, left))
+            pause = min(2 * pause, LOOK_AT_MOST)
+        return True
+
+    @contextmanager
+    def _claimed(self, items: Sequence[Item]) -> Iterator[Claim]:
+        """Claim the answers of items while the block runs."""
+        holder = uuid.uuid4().hex
+        claim = self._store.claim(self._scope, [item.key for item in items], holder)
+        if not claim.granted:
+            yield claim
+            return
+        ended = threading.Event()
+
+        def renew() -> None:
+            while not ended.wait(RENEW_EVERY):
+                self._store.renew_claim(self._scope, holder)
+
+        threading.Thread(target=renew, name="huggingface-claim", daemon=True).start()
+        try:
+            yield claim
+        finally:
+            ended.set()
+            self._store.release_claim(self._scope, holder)
+
+
+@contextmanager
+def waiting_run(collector: ResultCollector, signal: StopSignal) -> Iterator[list[Stopped]]:
+    """Show a query that waits as a run, where it can be stopped; gives why it must stop, as soon as it must."""
+    causes: list[Stopped] = []
+    collector.begin()
+    try:
+        with signal.watched(lambda cause, grace: causes.append(cause)):
+            yield causes
+    finally:
+        collector.end("stopped" if causes else "waited")

@@ -390,7 +390,7 @@ def test_rows_that_share_a_prompt_have_typed_columns(sandbox: Sandbox, refused: 
         assert list(found[name]) == list(alone[name])
     assert (
         len(sandbox.inference_requests()) - before
-        == 3 + {"nothing": 0, "json_schema": 1, "response_format": 2}[refused]
+        == 3 + {"nothing": 0, "json_schema": 1, "response_format": 3}[refused]
     )
 
 

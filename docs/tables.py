@@ -83,7 +83,7 @@ def task_arguments() -> str:
         (
             [f"`{task.name}`", _code(spec.name for spec in own_specs(task)), f"`{task.default_model}`"
              if task.default_model else "none, set `model_name`",
-             _ROWS[task.travel] + (", or up to `rows_per_request`" if task.chat else "")]
+             _ROWS[task.batching] + (", or up to `rows_per_request`" if task.chat else "")]
             for task in TASKS.values()
         ),
     )  # fmt: skip

@@ -20,7 +20,10 @@ from ..protocols.usage import Usage
 from ..scheduling.batches import Item
 from ..scheduling.results import RowResult
 from ..tasks import TASKS
+from ..tasks.output_schema import output_schema
+from ..tasks.packing import ENTRY_TOKENS
 from ..tasks.task import Arguments, Task
+from . import packing
 from .inputs import Caller
 from .runtime import Runtime
 from .usage import LATENCY
@@ -34,6 +37,8 @@ MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 64
 #: Tokens that an image, a sound or a video becomes at most. Large images reach this at the models that cut them into
 #: the most patches.
 MEDIUM_TOKENS = 16_384
+#: Tokens that a repair request adds at most, beside the answer that it quotes.
+REPAIR_TOKENS = 1024
 #: Arguments that limit the tokens of an answer.
 _OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens", "max_output_length")
 
@@ -274,10 +279,18 @@ def upper_estimate(
     if price is None:
         return None
     limit = output_limit(arguments)
+    answer = OUTPUT_TOKENS if limit is None else limit
     constant = _bytes_of({**arguments.values, **arguments.parameters}) + TEMPLATE_TOKENS + 2 * MESSAGE_TOKENS
+    schema = output_schema(arguments)
+    if schema is not None:  # it is sent as an instruction and as a JSON schema; a repair request quotes the last answer
+        constant += _bytes_of(schema.instruction) + _bytes_of(schema.json_schema) + answer + REPAIR_TOKENS
+    constant += 2 * MESSAGE_TOKENS * len(arguments.values.get("examples") or ())
     media = [one.kind.is_media for one in task.inputs]
+    if task.chat and len(items) > 1:  # they share a prompt
+        prompt = packing.prompt_of(items, arguments)[1]
+        return price.cost(constant + _bytes_of(prompt), (answer + ENTRY_TOKENS) * len(items), timeout)
     tokens = sum(constant + _tokens_of(item.payload, media) for item in items)
-    return price.cost(tokens, (OUTPUT_TOKENS if limit is None else limit) * len(items), timeout)
+    return price.cost(tokens, answer * len(items), timeout)
 
 
 def _tokens_of(payload: Sequence[Any], media: Sequence[bool]) -> int:

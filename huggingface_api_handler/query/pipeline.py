@@ -10,8 +10,9 @@ import json
 import logging
 import math
 import time
+import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -40,6 +41,7 @@ from .cost import Learned, PriceList, note_answers, price_list, token_of, transp
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker, read_columns
 from .metrics import query_metrics
+from .packing import MAX_CHARACTERS, Audit, Packing
 from .runtime import Runtime
 from .stopping import Statement, StopSignal
 from .typed_columns import check_names, dtype_of, is_readable
@@ -195,22 +197,29 @@ class Prediction:
     ) -> ResultCollector:
         execution = self.model.execution
         transport, token = transport_of(self.model, self.engine, self.runtime), token_of(self.model, self.engine)
-        clients = [self._client(transport, token, provider) for provider in self.model.providers]
+        run = uuid.uuid4().hex
+        clients = [self._client(transport, token, provider, run) for provider in self.model.providers]
         patience = min(execution.timeout, execution.deadline or math.inf)
         services = [(client.service, self.caller.engine) for client in clients]
         endpoints = [
             Endpoint(client, task, self.runtime.findings(service), patience)
             for client, service in zip(clients, services, strict=True)
         ]
+        packing = Packing.of(self.model)
+        audit = Audit(packing, missing) if packing is not None and packing.audit else None
+        if packing is not None:
+            missing = packing.items(missing, audit)
         arguments, roots, columns = self.model.arguments(), self.model.media_roots, column_names(task, self.model)
         several, prices = len(endpoints) > 1, self._prices()
-        shared: dict[str, Any] = {"prices": prices, "names_provider": several, "misfits": {}}
+        shared: dict[str, Any] = {"prices": prices, "names_provider": several, "misfits": {}, "audit": audit}
         executors = [
             RequestExecutor(task, arguments, transport, roots, endpoint, columns, **shared) for endpoint in endpoints
         ]
         rate = self.caller.rate(clients[0].service)
         costs = cost_budget(self.model, self.engine, prices.highest, self.store) if has_cap(self.model) else None
-        collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results, usage=usage)
+        collector = ResultCollector(
+            self.caller, task, execution, self.store, len(missing), results, usage=usage, run=run, audit=audit
+        )
         limits = Limits(
             max_batch_size=min(endpoint.batch_size(execution.max_batch_size) for endpoint in endpoints),
             max_concurrency=execution.max_concurrency,
@@ -220,10 +229,14 @@ class Prediction:
             max_retries=execution.max_retries,
             timeout=execution.timeout,
         )
+        if packing is not None:
+            limits = replace(limits, max_batch_size=packing.rows, max_batch_bytes=MAX_CHARACTERS, fill_batches=True)
         collector.begin()
 
         def finished(summary: Summary) -> None:
             collector.report(summary)
+            if audit is not None:
+                usage.add(audit.report(self.caller.name))
             collector.end("stopped" if summary.stopped or collector.done < collector.total else "done")
 
         reserve = partial(self.store.reserve_requests, rate)
@@ -256,7 +269,7 @@ class Prediction:
         collector.stopped = summary.stopped
         return collector
 
-    def _client(self, transport: Transport, token: str | None, provider: str) -> InferenceAPI:
+    def _client(self, transport: Transport, token: str | None, provider: str, session: str) -> InferenceAPI:
         return provider_api.client(
             transport,
             token=token,
@@ -266,6 +279,7 @@ class Prediction:
             bill_to=self.engine.bill_to,
             provider=provider,
             timeout=self.model.execution.timeout,
+            session=session,
         )
 
     def _advise(self, results: Sequence[RowResult | None], token: str | None) -> None:
@@ -352,8 +366,11 @@ class Prediction:
         price, learned = self._prices().expected, Learned.of(self.store.usage(self.caller.scope))
         arguments = self.model.arguments()
         most = 1 if TASKS[self.model.task].batching is Batching.ONE else self.model.execution.max_batch_size
+        packing, items = Packing.of(self.model), inputs.items
+        if packing is not None:
+            most, items = packing.rows, packing.items(items, None)
         return [
-            learned.cost(inputs.items[place], price, arguments, most) if planned == "request" else 0.0
+            learned.cost(items[place], price, arguments, most) if planned == "request" else 0.0
             for place, planned in zip(inputs.row_to_item, plan, strict=True)
         ]
 
@@ -439,7 +456,7 @@ class Prediction:
                 "request_id": result.request_id,
                 "input_tokens": result.input_tokens if is_sent else 0,
                 "output_tokens": result.output_tokens if is_sent else 0,
-                "cost": result.cost if is_sent else 0,
+                "cost": (None if result.cost is None else round(result.cost, 15)) if is_sent else 0,
                 "cost_source": result.cost_source if is_sent else None,
             },
             ensure_ascii=False,

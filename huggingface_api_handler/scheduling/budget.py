@@ -28,6 +28,16 @@ class RequestBudget:
         """Whether no request may be sent any more."""
         return self.left <= 0
 
+    @property
+    def refusal(self) -> BudgetExceeded | None:
+        """The error of rows for which no request may be sent any more; ``None``: it may."""
+        if not self.is_spent:
+            return None
+        return BudgetExceeded(
+            f"the query has made as many requests as max_requests = {self.limit} allows",
+            advice="Run the query again, or raise max_requests",
+        )
+
     def reserve(self, batch: Batch) -> None:
         """Reserve what the request of ``batch`` costs; it is about to be sent."""
         self.left -= 1

@@ -72,9 +72,13 @@ COUNTERS = {
     "splits": Metric("huggingface_api_splits", "Batches that were split."),
     "compute_seconds": Metric("huggingface_api_compute_seconds", "Seconds of compute that the service reports."),
     "tokens": Metric("huggingface_api_tokens", "Tokens that the service reports."),
+    "audited": Metric("huggingface_api_audited", "Rows that an audit compared."),
+    "agreed": Metric("huggingface_api_agreed", "Rows that an audit compared and whose answers agree."),
+    "audit_stops": Metric("huggingface_api_audit_stops", "Queries in which an audit ended shared prompts."),
     "input_tokens": Metric("huggingface_api_input_tokens", "Tokens of inputs that the service reports."),
     "output_tokens": Metric("huggingface_api_output_tokens", "Tokens of answers that the service reports."),
-    "cost": Metric("huggingface_api_cost_usd", "Cost in USD."),
+    "cost": Metric("huggingface_api_cost_usd", "Cost in USD, where it is known."),
+    "unpriced": Metric("huggingface_api_unpriced", "Answered requests whose cost is not known."),
 }
 
 # Names, labels and bounds of the next two are OpenTelemetry's:

@@ -80,7 +80,7 @@ def task_arguments() -> str:
         ("task", "task arguments", "default model", "rows"),
         (
             [f"`{task.name}`", _code(spec.name for spec in own_specs(task)), f"`{task.default_model}`"
-             if task.default_model else "none, set `model_name`", _ROWS[task.travel]]
+             if task.default_model else "none, set `model_name`", _ROWS[task.batching]]
             for task in TASKS.values()
         ),
     )  # fmt: skip

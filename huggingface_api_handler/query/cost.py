@@ -20,6 +20,7 @@ from ..protocols.usage import Usage
 from ..scheduling.batches import Item
 from ..scheduling.results import RowResult
 from ..tasks import TASKS
+from ..tasks.output_schema import output_schema
 from ..tasks.task import Arguments, Task
 from .inputs import Caller
 from .runtime import Runtime
@@ -29,6 +30,8 @@ from .usage import LATENCY
 OUTPUT_TOKENS = 256
 #: Expected tokens per character of a text.
 TOKENS_PER_CHARACTER = 0.3
+#: What a repair request says beside the answer that it quotes.
+REPAIR_TOKENS = 2500
 #: Tokens that the template of a chat adds at most: to each message, and once to the prompt.
 MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 64
 #: Tokens that an image, a sound or a video becomes at most. Large images reach this at the models that cut them into
@@ -130,6 +133,14 @@ class PriceList:
     def of(self, provider: str | None) -> Price | None:
         """Return the price of the provider that has answered; ``None``: nobody knows who did."""
         return self.own or self._price(choose(self.offers, provider or self.wanted[0], self.answered_by))
+
+    def takes_schema(self, provider: str) -> bool | None:
+        """Return whether chats of a provider, or of the one that a policy chooses, take a JSON schema.
+
+        ``None``: it is not published, or not known who will answer.
+        """
+        offer = None if provider in ("auto", "preferred") else choose(self.offers, provider, self.answered_by)
+        return None if offer is None else offer.structured_output
 
     def cost(self, usage: Usage, provider: str | None = None) -> tuple[float | None, str | None]:
         """Return what a request cost and its source: ``reported`` or ``computed``.
@@ -243,10 +254,18 @@ class Learned:
             output = OUTPUT_TOKENS if limit is None else limit
         size = item.size
         if self.tokens_per_character is None:  # what has been seen includes the system message
-            size += len(arguments.values.get("system_prompt") or "")
+            size += _constant_size(arguments)
         tokens = size * (self.tokens_per_character or TOKENS_PER_CHARACTER)
         requests = self.requests or 1 / rows_per_request
         return price.cost(tokens, output if limit is None else min(output, limit), self.seconds, requests)
+
+
+def _constant_size(arguments: Arguments) -> int:
+    """Return the characters that are the same in every prompt of a model."""
+    schema = output_schema(arguments)
+    examples = arguments.values.get("examples") or ()
+    texts = [arguments.values.get("system_prompt") or "", schema.instruction if schema else ""]
+    return sum(map(len, [*texts, *(text for pair in examples for text in pair)]))
 
 
 def _ratio(counted: Mapping[str, float], amount: str, of: str) -> float | None:
@@ -275,6 +294,11 @@ def upper_estimate(
         return None
     limit = output_limit(arguments)
     constant = _bytes_of({**arguments.values, **arguments.parameters}) + TEMPLATE_TOKENS + 2 * MESSAGE_TOKENS
+    constant += 2 * MESSAGE_TOKENS * len(arguments.values.get("examples") or ())
+    schema = output_schema(arguments)
+    if schema is not None:  # in the prompt and in response_format; and a repair request quotes the last answer
+        constant += 2 * _bytes_of(schema.json_schema) + len(schema.instruction) + REPAIR_TOKENS
+        constant += OUTPUT_TOKENS if limit is None else limit
     media = [one.kind.is_media for one in task.inputs]
     tokens = sum(constant + _tokens_of(item.payload, media) for item in items)
     return price.cost(tokens, (OUTPUT_TOKENS if limit is None else limit) * len(items), timeout)

@@ -12,13 +12,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.arguments import engine_settings, model_settings, query_settings
 from huggingface_api_handler.arguments.template import Prompt, parse_template
 from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
 from huggingface_api_handler.hub.prices import Offer
+from huggingface_api_handler.protocols import openai
+from huggingface_api_handler.protocols.chat import with_response_format
 from huggingface_api_handler.protocols.usage import Usage
 from huggingface_api_handler.query import cost
 from huggingface_api_handler.query.cost import (
@@ -40,6 +42,7 @@ from huggingface_api_handler.sandbox.fake_chat import count_tokens
 from huggingface_api_handler.scheduling.batches import Item
 from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks import TASKS
+from huggingface_api_handler.tasks.output_schema import NotValid, restored
 from huggingface_api_handler.tasks.task import Arguments
 
 from ..street import CALLER
@@ -132,6 +135,28 @@ def test_a_text_never_has_more_tokens_than_estimated(prompt: str, system: str, m
         true = PRICE.cost(count_tokens(text) + 4 + count_tokens(system) + 4, most, None)
         assert estimate is not None and true is not None and estimate >= true
         assert estimate >= (len(text.encode("utf-8", "surrogatepass")) * 2.0 + most * 4.0) / 1e6
+
+
+@settings(deadline=None)
+@given(st.text(min_size=1), st.text(min_size=1), st.text(), st.integers(1, 10_000), st.integers(1, 64))
+def test_a_schema_examples_and_the_repair_are_estimated(
+    prompt: str, example: str, answer: str, most: int, fields: int
+) -> None:
+    schema = {f"field_{place}": {"type": "text", "enum": [example * 3]} for place in range(fields)}
+    values = {"output_schema": schema, "examples": [(example, example)] * 3}
+    arguments = Arguments(values, {"max_tokens": most})
+    estimate = upper_estimate([item(prompt, None)], arguments, PRICE, task=CHAT, timeout=60.0)
+    # An answer has at most as many bytes as this, if each of its tokens is a byte.
+    misfit = answer.encode("utf-8", "ignore")[:most].decode("utf-8", "ignore")
+    with pytest.raises(NotValid) as fault:
+        restored(schema).validated({**dict.fromkeys(schema), "field_0": answer + "?"})
+    asked = with_response_format(replace(arguments, misfit=(misfit, str(fault.value))), "schema")
+    sent = openai.PROTOCOL.encode(CHAT, [(prompt, None)], asked).root
+    texts = [one["content"] for one in sent["messages"]]
+    tokens = sum(len(text.encode("utf-8", "surrogatepass")) + 16 for text in texts)
+    tokens += len(json.dumps(sent["response_format"]["json_schema"]["schema"], ensure_ascii=False).encode()) + 64
+    true = PRICE.cost(tokens, most, None)
+    assert estimate is not None and true is not None and estimate >= true
 
 
 # --- which price a request is billed by ---

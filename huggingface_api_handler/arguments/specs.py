@@ -192,8 +192,12 @@ STOP = ArgumentSpec(
     "stop", "boolean", "true: stop the running queries of this model and send nothing",
     example="true", levels=(QUERY_LEVEL,),
 )  # fmt: skip
+CLEAR_CACHE = ArgumentSpec(
+    "clear_cache", "boolean", "true: delete the stored answers of this model and send nothing",
+    example="true", levels=(QUERY_LEVEL,),
+)  # fmt: skip
 #: What a SELECT does instead of asking the model.
-COMMANDS: tuple[ArgumentSpec, ...] = (STOP,)
+COMMANDS: tuple[ArgumentSpec, ...] = (STOP, CLEAR_CACHE)
 
 #: All arguments that do not depend on the task.
 ARGUMENTS: tuple[ArgumentSpec, ...] = (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .base import Cache, NoCache
+from .owners import Owner, Stored
 from .redis import RedisCache
 from .runs import Run
 from .sqlite import SqliteCache
 
-__all__ = ["Cache", "NoCache", "RedisCache", "Run", "SqliteCache"]
+__all__ = ["Cache", "NoCache", "Owner", "RedisCache", "Run", "SqliteCache", "Stored"]

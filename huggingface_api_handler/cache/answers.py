@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 MARK = b"\x01hf1"
 _HEADER = struct.Struct(">4sI8sI")
 HEADER_SIZE = _HEADER.size
-#: Position of the scope in the header.
+#: Positions of the time and the scope in the header.
+TIME_START, TIME_SIZE = 4, 4
 SCOPE_START, SCOPE_SIZE = 8, 8
 
 #: Bytes of answers that wait at the most for a cache that cannot be written to; the oldest are dropped first.
@@ -38,6 +39,14 @@ def seal(key: str, answer: bytes, scope: bytes, now: int) -> bytes:
         now: whole seconds since 1970.
     """
     return _HEADER.pack(MARK, now, scope, _checksum(key, now, scope, answer)) + answer
+
+
+def read_header(stored: bytes) -> tuple[bytes, int]:
+    """Return by ``scope_id`` whose a stored answer is, and when it was written; versions before say neither."""
+    if not stored.startswith(MARK) or len(stored) < HEADER_SIZE:
+        return bytes(SCOPE_SIZE), 0
+    _, written, scope, _ = _HEADER.unpack_from(stored)
+    return scope, written
 
 
 def unseal(key: str, stored: bytes) -> bytes | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from .claims import Claim
+from .owners import Owner, Stored
 from .runs import Run
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,32 @@ class Cache:
             counts: added to the counters of ``scope`` in the same transaction.
         """
 
+    # Owners
+
+    def register(self, scope: str, owner: Owner) -> None:
+        """Record whose ``scope`` is."""
+
+    def owners(self) -> dict[str, Owner]:
+        """All scopes, with their owners."""
+        return {}
+
+    def sizes(self, before: float | None = None) -> list[Stored] | None:
+        """The stored answers by scope, expired ones too; ``None`` if the cache cannot be read.
+
+        Args:
+            before: only those written before this time, in seconds since 1970.
+        """
+        return []
+
+    def clear(self, scopes: Collection[str] | None = None, before: float | None = None) -> int | None:
+        """Delete stored answers; how many, ``None`` if not all of them could be deleted.
+
+        Args:
+            scopes: whose; ``None``: all, those of unknown owners too.
+            before: only those written before this time, in seconds since 1970.
+        """
+        return 0
+
     # Counters
 
     def count(self, scope: str, counts: Mapping[str, float]) -> None:
@@ -106,9 +133,13 @@ class Cache:
     def run_end(self, run: str, *, done: int, errors: int, state: str = "done", cost: float | None = None) -> None:
         """Record that a run has ended; what waits in memory is written, if that is possible by now."""
 
-    def runs(self, scope: str) -> list[Run]:
-        """Running and recent runs of ``scope``, newest first."""
+    def runs(self, scope: str | None = None) -> list[Run]:
+        """Running and recent runs of ``scope``, or of all scopes, newest first."""
         return []
+
+    def is_available(self) -> bool:
+        """Whether the cache can be read."""
+        return False
 
     # Stops
 

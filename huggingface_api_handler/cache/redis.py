@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
+from .answers import HEADER_SIZE, read_header, scope_id
 from .base import (
     BUDGETS_KEPT_FOR,
     CREDIT,
@@ -20,6 +21,7 @@ from .base import (
     longest_wait,
 )
 from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
+from .owners import Owner, Stored
 from .persistent import NEVER, PersistentCache
 from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, has_ended, this_process, with_state
 
@@ -153,6 +155,70 @@ class RedisCache(PersistentCache):
         self._counts.give_back(counts)
         return False
 
+    # Owners
+
+    def register(self, scope: str, owner: Owner) -> None:
+        value = json.dumps([owner.tenant, owner.engine, owner.project, owner.model])
+        self._run(lambda client: client.hset(self._prefix + ":owners", scope, value))
+
+    def owners(self) -> dict[str, Owner]:
+        found = self._run(lambda client: client.hgetall(self._prefix + ":owners")) or {}
+        return {_text(scope): Owner(*json.loads(value)) for scope, value in found.items()}
+
+    def sizes(self, before: float | None = None) -> list[Stored] | None:
+        names = {scope_id(scope): scope for scope in self.owners()}
+        found: dict[bytes, list[int]] = {}
+
+        def add(client: Any, keys: list[Any], headers: list[tuple[bytes, int]]) -> None:
+            pipeline = client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.strlen(key)
+            for (scope, written), size in zip(headers, pipeline.execute(), strict=True):
+                known = found.setdefault(scope, [0, 0, written, written])
+                found[scope] = [known[0] + 1, known[1] + size, min(known[2], written), max(known[3], written)]
+
+        if not self._each(None, before, add):
+            return None
+        return [Stored(names.get(scope), *of) for scope, of in found.items()]
+
+    def clear(self, scopes: Collection[str] | None = None, before: float | None = None) -> int | None:
+        deleted = 0
+
+        def delete(client: Any, keys: list[Any], headers: list[tuple[bytes, int]]) -> None:
+            nonlocal deleted
+            deleted += client.unlink(*keys)
+
+        return deleted if self._each(scopes, before, delete) else None
+
+    def _each(
+        self,
+        scopes: Collection[str] | None,
+        before: float | None,
+        work: Callable[[Any, list[Any], list[tuple[bytes, int]]], None],
+    ) -> bool:
+        """Call ``work`` with the keys and headers of stored answers, many at a time; whether all were found."""
+        ids = None if scopes is None else {scope_id(scope) for scope in scopes}
+
+        def walk(client: Any) -> bool:
+            for keys in batched(client.scan_iter(self._answer("*"), count=KEYS_AT_ONCE), KEYS_AT_ONCE):
+                pipeline = client.pipeline(transaction=False)
+                fresh = list(dict.fromkeys(keys))  # a scan may return a key twice
+                for key in fresh:
+                    pipeline.getrange(key, 0, HEADER_SIZE - 1)
+                found = [
+                    (key, read_header(header)) for key, header in zip(fresh, pipeline.execute(), strict=True) if header
+                ]
+                chosen = [
+                    (key, (scope, written))
+                    for key, (scope, written) in found
+                    if (ids is None or scope in ids) and (before is None or written < int(before))
+                ]
+                if chosen:
+                    work(client, [key for key, _ in chosen], [header for _, header in chosen])
+            return True
+
+        return bool(self._run(walk))
+
     # Counters
 
     def _read_counts(self, scope: str) -> dict[str, float]:
@@ -202,9 +268,12 @@ class RedisCache(PersistentCache):
             fields["cost"] = repr(cost)
         self._run(lambda client: client.hset(self._key("run", run), mapping=fields))
 
-    def runs(self, scope: str) -> list[Run]:
+    def runs(self, scope: str | None = None) -> list[Run]:
         def read(client: Any) -> list[Run]:
-            names = [_text(name) for name in client.zrevrange(self._key("runs", scope), 0, RUNS_KEPT - 1)]
+            pipeline = client.pipeline(transaction=False)
+            for one in self.owners() if scope is None else [scope]:
+                pipeline.zrevrange(self._key("runs", one), 0, RUNS_KEPT - 1)
+            names = [_text(name) for some in pipeline.execute() for name in some]
             pipeline = client.pipeline(transaction=False)
             for name in names:
                 pipeline.hgetall(self._key("run", name))
@@ -212,7 +281,11 @@ class RedisCache(PersistentCache):
             return [run for name, fields in found if (run := _read_run(name, fields)) is not None]
 
         now = self._clock()
-        return [with_state(run, now) for run in self._run(read) or []]
+        runs = self._run(read) or []
+        return [with_state(run, now) for run in sorted(runs, key=lambda run: run.started, reverse=True)]
+
+    def is_available(self) -> bool:
+        return bool(self._run(lambda client: client.ping()))
 
     # Stops
 

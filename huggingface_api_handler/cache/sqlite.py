@@ -6,9 +6,13 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from .answers import MARK, SCOPE_SIZE, SCOPE_START, TIME_SIZE, TIME_START, scope_id
 from .base import (
     BUDGETS_KEPT_FOR,
     CREDIT,
@@ -21,6 +25,7 @@ from .base import (
     longest_wait,
 )
 from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
+from .owners import Owner, Stored
 from .persistent import PersistentCache
 from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, has_ended, this_process, with_state
 from .sqlite_file import SqliteFile
@@ -38,6 +43,7 @@ TABLES = {
     ),
     "facts": "(name TEXT PRIMARY KEY, value TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
     "paces": "(pace TEXT PRIMARY KEY, turn REAL NOT NULL) WITHOUT ROWID",
+    "owners": "(scope TEXT PRIMARY KEY, tenant TEXT, engine TEXT, project TEXT, model TEXT) WITHOUT ROWID",
     # The holder '' has what the holders that have ended spent.
     "budgets": (
         "(budget TEXT, holder TEXT, spent REAL NOT NULL, pending REAL NOT NULL, held REAL NOT NULL,"
@@ -58,6 +64,13 @@ UPGRADES = {
 
 #: Keys in one statement; every SQLite takes that many.
 KEYS_AT_ONCE = 900
+#: Rows that one transaction looks through for answers to delete: a moment, so that writers need not wait.
+ROWS_AT_ONCE = 20_000
+
+#: Parts of an answer's header, in SQL.
+_MARKED = f"substr(value, 1, 4) = X'{MARK.hex()}'"
+_SCOPE = f"CASE WHEN {_MARKED} THEN substr(value, {SCOPE_START + 1}, {SCOPE_SIZE}) ELSE zeroblob({SCOPE_SIZE}) END"
+_WRITTEN = f"CASE WHEN {_MARKED} THEN substr(value, {TIME_START + 1}, {TIME_SIZE}) ELSE zeroblob({TIME_SIZE}) END"
 
 
 class SqliteCache(PersistentCache):
@@ -160,6 +173,57 @@ class SqliteCache(PersistentCache):
             if not dropped:
                 return
 
+    # Owners
+
+    def register(self, scope: str, owner: Owner) -> None:
+        row = (scope, owner.tenant, owner.engine, owner.project, owner.model)
+        self.file.write(
+            lambda connection: connection.execute("INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?, ?)", row)
+        )
+
+    def owners(self) -> dict[str, Owner]:
+        return {scope: Owner(*names) for scope, *names in self._select("SELECT * FROM owners")}
+
+    def sizes(self, before: float | None = None) -> list[Stored] | None:
+        statement = (
+            f"SELECT {_SCOPE} AS scope, count(*), sum(length(value)), min({_WRITTEN}), max({_WRITTEN}) FROM answers"
+            f" WHERE {_WRITTEN} < ? GROUP BY scope"
+        )
+        found = self.file.read(lambda connection: connection.execute(statement, (_time(before),)).fetchall())
+        if found is None:
+            return None
+        names = {scope_id(scope): scope for scope in self.owners()}
+        return [
+            Stored(names.get(scope), answers, size, int.from_bytes(oldest, "big"), int.from_bytes(newest, "big"))
+            for scope, answers, size, oldest, newest in found
+        ]
+
+    def clear(self, scopes: Collection[str] | None = None, before: float | None = None) -> int | None:
+        ids = None if scopes is None else [scope_id(scope) for scope in scopes]
+        deleted = start = 0
+
+        def delete(connection: sqlite3.Connection) -> None:
+            nonlocal deleted
+            connection.execute("PRAGMA secure_delete = ON")  # overwrites what is deleted
+            for some in [None] if ids is None else batched(ids, KEYS_AT_ONCE):
+                of = "" if some is None else f" AND {_SCOPE} IN ({','.join('?' * len(some))})"
+                deleted += connection.execute(
+                    f"DELETE FROM answers WHERE rowid > ? AND rowid <= ? AND {_WRITTEN} < ?{of}",
+                    (start, start + ROWS_AT_ONCE, _time(before), *(some or ())),
+                ).rowcount
+
+        last = self.file.read(
+            lambda connection: connection.execute("SELECT max(rowid) FROM answers").fetchone()[0] or 0
+        )
+        if last is None:
+            return None
+        while start < last:
+            if not self.file.write(delete):
+                return None
+            start += ROWS_AT_ONCE
+        self.file.read(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        return deleted
+
     # Counters
 
     def _read_counts(self, scope: str) -> dict[str, float]:
@@ -208,9 +272,9 @@ class SqliteCache(PersistentCache):
             )
         )
 
-    def runs(self, scope: str) -> list[Run]:
+    def runs(self, scope: str | None = None) -> list[Run]:
         now = self._clock()
-        found = self._select("SELECT * FROM runs WHERE scope = ? ORDER BY started DESC, run", scope)
+        found = self._select("SELECT * FROM runs WHERE ?1 IS NULL OR scope = ?1 ORDER BY started DESC, run", scope)
         return [with_state(Run(*row), now) for row in found]
 
     # Stops
@@ -330,6 +394,32 @@ class SqliteCache(PersistentCache):
     def close(self) -> None:
         self.file.close()
 
+    def is_available(self) -> bool:
+        return (
+            self.file.read(lambda connection: connection.execute("SELECT 1 FROM answers LIMIT 1").fetchall())
+            is not None
+        )
+
     def _select(self, statement: str, *values: Any) -> list[Any]:
         """The rows that a statement finds; none if the file cannot be read."""
         return self.file.read(lambda connection: connection.execute(statement, values).fetchall()) or []
+
+
+def format_of(path: Path) -> int | None:
+    """Return the version of a file's tables without changing it; ``None`` if it cannot be read."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error:
+        return None
+    return version
+
+
+def is_known_format(version: int) -> bool:
+    """Return whether this version of the package reads files of ``version``; it brings older ones to its own."""
+    return version in (0, VERSION, *UPGRADES)
+
+
+def _time(before: float | None) -> bytes:
+    """Return a time as the header of an answer has it; by default one that no answer reaches."""
+    return bytes([255] * (TIME_SIZE + 1)) if before is None else max(0, int(before)).to_bytes(TIME_SIZE, "big")

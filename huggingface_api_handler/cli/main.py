@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Protocol
 
-from . import consumer, doctor, install, uninstall
+from . import cache, consumer, doctor, install, stop, uninstall, watch
 
 
 class Command(Protocol):
@@ -30,6 +30,9 @@ COMMANDS: Mapping[str, Command] = {
     "uninstall": uninstall,
     "doctor": doctor,
     "consumer": consumer,
+    "stop": stop,
+    "watch": watch,
+    "cache": cache,
 }
 
 

@@ -1,4 +1,4 @@
-"""Runs ``USING stop = true`` in the server's own process.
+"""Runs commands, such as ``USING stop = true``, in the server's own process.
 
 A worker process takes seconds to start, and a consumer of the task queue takes none while it has all the tasks that it
 may have: a query that blocks them could not be stopped.

@@ -1,4 +1,4 @@
-"""What a SELECT does instead of asking the model: ``USING stop = true``."""
+"""What a SELECT does instead of asking the model: ``USING stop = true``, ``USING clear_cache = true``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..cache import Cache, NoCache
 from ..cache.runs import RUNNING
 from ..errors import SettingsError, Unavailable
 from .pipeline import Caller, Prediction
+from .store import answers_deleted, stops_told
 
 
 def run_command(name: str, prediction: Prediction, frame: pd.DataFrame) -> pd.DataFrame:
@@ -19,7 +20,7 @@ def run_command(name: str, prediction: Prediction, frame: pd.DataFrame) -> pd.Da
         the prediction columns, as a query would have them: the target says in every row what was done.
 
     Raises:
-        SettingsError: MindsDB's cache, where the workers find each other, is off.
+        SettingsError: MindsDB's cache, where the workers find each other, is off, and ``name`` is ``stop``.
         Unavailable: it cannot be reached.
     """
     said = _COMMANDS[name](prediction.store, prediction.caller)
@@ -33,17 +34,28 @@ def _stop(store: Cache, caller: Caller) -> str:
             "MindsDB's cache is off, so the running queries of other workers are not known",
             advice=f"DROP MODEL {caller.name} stops them",
         )
-    runs = [run.run for run in store.runs(caller.scope) if run.state == RUNNING]
+    runs = [run.run for scope in _scopes(store, caller) for run in store.runs(scope) if run.state == RUNNING]
     if not store.request_stop(runs):
         raise Unavailable(
             "the request to stop could not be stored, since MindsDB's cache cannot be reached",
             advice=f"Try again; DROP MODEL {caller.name} stops its queries without the cache",
         )
-    return f"{_count(len(runs), 'running query', 'running queries')} told to stop"
+    return stops_told(len(runs))
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
+def _clear_cache(store: Cache, caller: Caller) -> str:
+    deleted = store.clear(_scopes(store, caller))
+    if deleted is None:
+        raise Unavailable(
+            "not all stored answers of this model could be deleted, since MindsDB's cache cannot be reached",
+            advice="Try again",
+        )
+    return answers_deleted(deleted)
 
 
-_COMMANDS: Mapping[str, Callable[[Cache, Caller], str]] = {"stop": _stop}
+def _scopes(store: Cache, caller: Caller) -> set[str]:
+    """Return the scopes of this model and of earlier ones of its name: before RETRAIN, or DROP and CREATE."""
+    return {caller.scope, *(scope for scope, owner in store.owners().items() if owner == caller.owner)}
+
+
+_COMMANDS: Mapping[str, Callable[[Cache, Caller], str]] = {"stop": _stop, "clear_cache": _clear_cache}

@@ -18,12 +18,12 @@ from ..arguments.task_specs import parameter_specs
 from ..arguments.template import parse_template
 from ..cache import Cache
 from ..errors import SettingsError
-from ..scheduling.progress import left
 from ..scheduling.results import quantile
 from ..tasks import TASKS, samples
 from ..tasks.task import Input, Kind, Task
 from .cost import price_list
 from .pipeline import Caller
+from .run_view import view_of
 from .runtime import Runtime
 from .usage import COUNTERS, ERROR, LATENCY, known_cost
 
@@ -178,13 +178,7 @@ def runs_table(about: Description) -> pd.DataFrame:
     now = time.time()
     rows: list[tuple[Any, ...]] = []
     for run in about.store.runs(about.caller.scope):
-        whole = run.done / max(run.updated - run.started, 1e-3)
-        running = run.state == "running"
-        rate = run.rate if running and run.rate else whole
-        seconds = (now if running else run.updated) - run.started
-        rest = left(run.rows, run.done, rate) if running else None
-        if rest is not None:  # notes of how far a run is come about once a second
-            rest = max(rest - (now - run.updated), 0.0)
+        view = view_of(run, now)
         rows.append(
             (
                 time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(run.started)),
@@ -192,9 +186,9 @@ def runs_table(about: Description) -> pd.DataFrame:
                 run.rows,
                 run.done,
                 run.errors,
-                round(seconds, 1),
-                round(rate, 2),
-                None if rest is None else round(rest, 1),
+                round(view.seconds, 1),
+                round(view.rate, 2),
+                None if view.left is None else round(view.left, 1),
                 None if run.cost is None else round(run.cost, 9),
             )
         )

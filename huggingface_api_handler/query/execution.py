@@ -273,6 +273,7 @@ class ResultCollector:
 
     def begin(self) -> None:
         """Note that the run has begun."""
+        self.store.register(self.caller.scope, self.caller.owner)
         self.store.run_start(
             self.run, self.caller.scope, model=self.caller.name, task=self.task.name, rows=self.total, pid=os.getpid()
         )

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..arguments import EngineSettings, ModelSettings
 from ..arguments.template import Prompt, Template, parse_template
+from ..cache import Owner
 from ..errors import HuggingFaceError, PayloadTooLarge
 from ..media import loading
 from ..scheduling.batches import Item
@@ -70,6 +71,11 @@ class Caller:
         """Names the counters and runs of this model for this tenant."""
         return _digest([self.tenant, self.engine, self.model])
 
+    @property
+    def owner(self) -> Owner:
+        """Names this model, and earlier models of its name, for people."""
+        return Owner(self.tenant, self.engine_name, self.project, self.name)
+
     def rate(self, service: tuple[str, str | None]) -> str:
         """Name the rate limit that all of the engine's models share, in all workers, for ``service``."""
         return _digest([self.tenant, self.engine, *service])
@@ -81,11 +87,6 @@ class Caller:
     def fact(self, *name: str) -> str:
         """Name something that is known of this model."""
         return _digest([self.tenant, self.engine, self.model, *name])
-
-
-def tenant_of(company: Any, user: Any) -> str:
-    """Return a text that names a company and its user; both may be texts of a request's headers."""
-    return json.dumps([company, user], default=str)
 
 
 @dataclass(slots=True)

@@ -468,22 +468,4 @@ def _dtype(values: Sequence[Any]) -> Any:
     return object
 
 
-def open_store(runtime: Runtime, cache: Any) -> Cache:
-    """Return the store that follows MindsDB's own cache setting.
-
-    Args:
-        cache: ``type`` (``local``, ``redis``, ``none``), ``folder``, ``connection``.
-    """
-    from ..cache import RedisCache, SqliteCache
-
-    if cache.type == "redis":
-        connection = dict(cache.connection)
-        key = ("redis", json.dumps(connection, sort_keys=True, default=str))
-        return runtime.store(key, lambda: RedisCache(connection))
-    if cache.type == "none":
-        return runtime.store("none", NoCache)
-    path = cache.folder / "answers.sqlite"
-    return runtime.store(("sqlite", str(path)), lambda: SqliteCache(path))
-
-
-__all__ = ["Caller", "Prediction", "open_store"]
+__all__ = ["Caller", "Prediction"]

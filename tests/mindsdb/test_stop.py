@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from huggingface_api_handler.sandbox.mindsdb_server import SQLError, Table
+from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLError, Table
 
 from .conftest import Postgres, World
 
@@ -123,6 +126,60 @@ def test_a_select_stops_the_running_queries_of_its_model(
     if protocol == "http":
         assert len(world.sql(query.statement)) == ROWS
         assert sent + world.sandbox.sent() == ROWS
+
+
+def shell(server: MindsDBServer, *arguments: str) -> str:
+    """Run a command on the server's machine, with its settings; return what it prints."""
+    environ = {
+        **os.environ,
+        "MINDSDB_STORAGE_DIR": str(server.storage),
+        "MINDSDB_CONFIG_PATH": str(server.storage / "config.json"),
+    }
+    command = [sys.executable, "-m", "huggingface_api_handler", *arguments]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_shell_stops_and_watches(world: World, long: Callable[..., Long]) -> None:
+    query = long(36)
+    told: list[str] = []
+
+    def stop() -> None:
+        told.append(shell(world.server, "watch", "--once", "--model", query.name))
+        told.append(shell(world.server, "stop", "--model", query.name))
+
+    error = query.stopped_by(stop)
+    (row,) = told[0].splitlines()[1:]
+    assert row.split()[1:5] == ["hf", query.name, "running", "3,000"]
+    assert told[1].splitlines()[-1] == "1 running query told to stop"
+    assert "the query was stopped on request" in error.splitlines()[0]
+    assert query.stored() == world.sandbox.sent()
+
+
+@pytest.mark.parametrize("protocol", ["http", "mysql"])
+def test_cleared_answers_are_asked_for_again(world: World, long: Callable[..., Long], protocol: str) -> None:
+    """Those of another model, and of another tenant, remain."""
+    run = world.sql if protocol == "http" else world.mysql
+    first, second = (long(number) for number in ((37, 38) if protocol == "http" else (39, 40)))
+    for query in (first, second):
+        query.statement = query.statement.replace("duck.thousands", "(SELECT * FROM duck.thousands LIMIT 5)")
+        world.sql(query.statement)
+    clear = f"SELECT a FROM {first.name} WHERE text = '' USING clear_cache = true"
+    assert (first.stored(), second.stored()) == (5, 5)
+    assert list(run(clear).rows[0]) == ["5 stored answers deleted"]
+    assert (first.stored(), second.stored()) == (0, 5)
+    assert list(run(clear).rows[0]) == ["0 stored answers deleted"]
+    world.sandbox.reset()
+    world.sql(first.statement)
+    assert world.sandbox.sent() == 5
+    # Also of the model before it under the same name.
+    world.sql(f"DROP MODEL {first.name}")
+    first.create()
+    assert first.stored() == 5
+    assert list(run(clear).rows[0]) == ["5 stored answers deleted"]
+    assert shell(world.server, "cache", "--clear", "--model", second.name) == "5 stored answers deleted\n"
+    assert (first.stored(), second.stored()) == (0, 0)
 
 
 @pytest.mark.parametrize("way", ["stop", "query_cancel"])

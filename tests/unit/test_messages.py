@@ -16,7 +16,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from huggingface_api_handler.arguments import ModelSettings, engine_settings, model_settings, query_settings
+from huggingface_api_handler.arguments import (
+    ModelSettings,
+    engine_settings,
+    model_settings,
+    query_command,
+    query_settings,
+)
 from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
 from huggingface_api_handler.cache.base import Held
 from huggingface_api_handler.errors import HuggingFaceError
@@ -26,6 +32,7 @@ from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.query.stopping import Statement
 from huggingface_api_handler.scheduling.retry import RetryPolicy
+from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import ModelFacts
 
 from .loopback import Heard, Loopback, Speak, answer, raw
@@ -1003,7 +1010,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
 }
 
 
-#: What ends a query early or refuses ``USING stop = true``.
+#: What ends a query early or refuses a command.
 STOPS: dict[str, tuple[Callable[[Prediction, Path], object], str]] = {
     "a query that is stopped": (
         lambda made, _: replace(made, statement=Statement(("1",)), store=Stopping()).run(pd.DataFrame(ROWS)),
@@ -1017,6 +1024,22 @@ STOPS: dict[str, tuple[Callable[[Prediction, Path], object], str]] = {
         lambda made, folder: run_command("stop", replace(made, store=away(folder)), pd.DataFrame(ROWS)),
         "the request to stop could not be stored, since MindsDB's cache cannot be reached. Try again; DROP MODEL m "
         "stops its queries without the cache.",
+    ),
+    "clearing while the cache is away": (
+        lambda made, folder: run_command("clear_cache", replace(made, store=away(folder)), pd.DataFrame(ROWS)),
+        "not all stored answers of this model could be deleted, since MindsDB's cache cannot be reached. Try again.",
+    ),
+    "two commands": (
+        lambda made, _: query_command(TASKS["text-classification"], {"stop": True, "m.clear_cache": True}),
+        "stop and clear_cache are mutually exclusive. Write only one of them.",
+    ),
+    "a command that is not true or false": (
+        lambda made, _: query_settings(made.model, made.engine, {"clear_cache": "all"}),
+        "clear_cache must be true or false, not 'all': write clear_cache = true",
+    ),
+    "a stop that is not true or false": (
+        lambda made, _: query_settings(made.model, made.engine, {"stop": "END"}),
+        "stop must be true or false, not 'END': write stop = true",
     ),
 }
 

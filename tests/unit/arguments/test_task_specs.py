@@ -15,7 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huggingface_api_handler.arguments import EngineSettings, model_settings, task_specs
+from huggingface_api_handler.arguments import (
+    EngineSettings,
+    engine_settings,
+    model_settings,
+    query_command,
+    query_settings,
+    task_specs,
+)
 from huggingface_api_handler.arguments.coercion import BadValue, read_value
 from huggingface_api_handler.arguments.task_specs import parameter_specs
 from huggingface_api_handler.errors import SettingsError
@@ -187,3 +194,15 @@ def test_nothing_heavy_is_imported_with_the_tasks() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_stop_is_a_command_if_it_is_true_or_false_and_else_a_parameter() -> None:
+    engine = engine_settings({}, environ={}, login=lambda: None)
+    chat = model_settings({"task": "chat-completion", "column": "text"}, engine, hub=lambda *_: None)
+    task = TASKS["chat-completion"]
+    for value, command, parameter in ((True, "stop", None), (False, None, None), ("END", None, ["END"])):
+        using = {"stop": value}
+        assert query_command(task, using) == command
+        assert query_settings(chat, engine, using).parameters.get("stop") == parameter
+    assert query_command(task, {"M.Stop": True, "timeout": 3}, alias="m") == "stop"
+    assert query_command(task, {"timeout": 3}) is None

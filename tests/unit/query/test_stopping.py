@@ -224,6 +224,24 @@ def test_checks_are_few(store: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not checks
 
 
+def test_clearing_concerns_this_model_of_this_tenant(service: Service, prediction: Any, store: Cache) -> None:
+    service.release.set()
+    named = replace(CALLER, engine_name="hf", project="mindsdb", name="m")
+    again = replace(named, model="retrained")
+    others = [
+        replace(named, tenant="acme", model="of-acme"), replace(named, model="other", name="n"),
+        replace(named, model="elsewhere", project="b"), replace(named, model="of-engine", engine_name="hf2"),
+    ]  # fmt: skip
+    for number, caller in enumerate([named, again, *others]):
+        frame = pd.DataFrame({"text": [f"{number} {row}" for row in range(3)]})
+        assert replace(prediction(), caller=caller).run(frame)["y"].notna().all()
+    sent = service.count
+    assert command(replace(prediction(), caller=again), "clear_cache") == "6 stored answers deleted"
+    assert command(replace(prediction(), caller=again), "clear_cache") == "0 stored answers deleted"
+    assert sum(stored.answers for stored in store.sizes() or []) == 3 * len(others)
+    assert service.count == sent
+
+
 def test_where_nobody_can_learn_of_it(prediction: Any, tmp_path: Path) -> None:
     made = prediction()
     with pytest.raises(SettingsError, match="MindsDB's cache is off"):
@@ -231,6 +249,9 @@ def test_where_nobody_can_learn_of_it(prediction: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(Unavailable, match="cannot be reached"):
         command(replace(made, store=SqliteCache(tmp_path / "file" / "answers.sqlite")))
+    with pytest.raises(Unavailable, match="not all stored answers"):
+        command(replace(made, store=SqliteCache(tmp_path / "file" / "answers.sqlite")), "clear_cache")
+    assert command(replace(made, store=NoCache()), "clear_cache") == "0 stored answers deleted"
 
 
 def test_the_answer_of_a_command_has_the_columns_of_the_query(prediction: Any, service: Service) -> None:

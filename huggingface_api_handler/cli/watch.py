@@ -1,0 +1,154 @@
+"""``watch``: shows running and recent queries."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ..cache import Cache
+from ..cache.runs import RUNNING
+from ..scheduling.progress import duration
+from .store import StoreError, add_selection, model_name, open_cache, selection
+from .tables import json_lines, plain
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..query.run_view import RunView
+
+HELP = "show running and recent queries, live"
+
+#: Seconds between two looks.
+EVERY = 1.0
+#: Ended runs that are shown, and for how many seconds after their end.
+RECENT, RECENT_FOR = 20, 3600.0
+COLUMNS = ("run", "engine", "model", "state", "rows", "done", "errors", "rows/s", "time", "left", "cost")
+#: Columns of text; the others are numbers.
+_TEXTS = frozenset(COLUMNS[:4])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the selection, ``--once`` and ``--json``."""
+    parser.description = (
+        "Show running queries and those of the last hour: rows, progress, recent rate, time left, errors and cost in "
+        "USD. On a terminal, the table is renewed every second until Ctrl-C."
+    )
+    add_selection(parser)
+    parser.add_argument("--once", action="store_true", help="print the table once, as in a pipe")
+    parser.add_argument("--json", action="store_true", help="print once, one JSON object a line")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the runs; return 1 if there is no cache that records them."""
+    try:
+        store = open_cache()
+
+        def look() -> list[dict[str, Any]]:
+            return rows_of(store, arguments, time.time())
+
+        if arguments.json:
+            print(json_lines(look()))
+        elif arguments.once or not sys.stdout.isatty():
+            print(plain(COLUMNS, map(cells, look())))
+        else:
+            _live(look)
+    except StoreError as error:
+        print(f"nothing to watch: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def rows_of(store: Cache, arguments: argparse.Namespace, now: float) -> list[dict[str, Any]]:
+    """Return the selected runs, running ones first, newest first."""
+    from ..query.run_view import view_of
+
+    chosen = selection(arguments, store)
+    runs = [run for run in store.runs() if chosen.includes(run.scope, run.model)]
+    running = [run for run in runs if run.state == RUNNING]
+    ended = [run for run in runs if run.state != RUNNING and now - run.updated <= RECENT_FOR][:RECENT]
+    rows = []
+    for view in (view_of(run, now) for run in [*running, *ended]):
+        owner = chosen.owners.get(view.run.scope)
+        rows.append(_row(view, "?" if owner is None else owner.engine, model_name(owner, view.run.model)))
+    return rows
+
+
+def _row(view: RunView, engine: str, model: str) -> dict[str, Any]:
+    run = view.run
+    return {
+        "run": run.run,
+        "engine": engine,
+        "model": model,
+        "task": run.task,
+        "state": run.state,
+        "rows": run.rows,
+        "done": run.done,
+        "errors": run.errors,
+        "rows_per_second": round(view.rate, 3),
+        "seconds": round(view.seconds, 1),
+        "seconds_left": None if view.left is None else round(view.left, 1),
+        "cost": run.cost,
+        "started": round(run.started, 3),
+        "host": run.host,
+        "pid": run.pid,
+    }
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """Return a row of the table."""
+    left, cost = row["seconds_left"], row["cost"]
+    share = f" ({100 * row['done'] // row['rows']}%)" if row["rows"] else ""
+    return [
+        row["run"][:8], row["engine"], row["model"], row["state"], f"{row['rows']:,}", f"{row['done']:,}{share}",
+        f"{row['errors']:,}", _rate(row["rows_per_second"]), duration(row["seconds"]),
+        duration(left) if left is not None else "?" if row["state"] == RUNNING else "-",
+        "?" if cost is None else f"${cost:.4f}",
+    ]  # fmt: skip
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
+def table(rows: Sequence[dict[str, Any]], now: float) -> Table:
+    """Return the runs as a table for a terminal."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD, title=f"Queries at {time.strftime('%H:%M:%S', time.localtime(now))}")
+    for name in COLUMNS:
+        made.add_column(name, justify="left" if name in _TEXTS else "right", no_wrap=name != "model")
+    for row in rows:
+        style = {RUNNING: "bold", "done": "dim"}.get(row["state"], "yellow")
+        made.add_row(*(Text(cell) for cell in cells(row)), style=style)
+    if not rows:
+        made.caption = "No query is running or ended in the last hour."
+    return made
+
+
+def _live(look: Callable[[], list[dict[str, Any]]]) -> None:
+    """Renew the table until Ctrl-C or SIGTERM; the cursor is shown again at the end."""
+    from rich.console import Console
+    from rich.live import Live
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGHUP, interrupt)
+    console = Console()
+    try:
+        with Live(table(look(), time.time()), console=console, auto_refresh=False) as live:
+            while True:
+                time.sleep(EVERY)
+                live.update(table(look(), time.time()), refresh=True)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        console.show_cursor(True)  # also if the signal came while the cursor was being hidden

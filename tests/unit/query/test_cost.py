@@ -12,7 +12,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.arguments import engine_settings, model_settings, query_settings
@@ -137,7 +138,7 @@ def test_a_text_never_has_more_tokens_than_estimated(prompt: str, system: str, m
         assert estimate >= (len(text.encode("utf-8", "surrogatepass")) * 2.0 + most * 4.0) / 1e6
 
 
-@settings(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(st.text(min_size=1), st.text(min_size=1), st.text(), st.integers(1, 10_000), st.integers(1, 64))
 def test_a_schema_examples_and_the_repair_are_estimated(
     prompt: str, example: str, answer: str, most: int, fields: int

@@ -129,13 +129,13 @@ model_using_args = {
     "include_meta": {
         "type": "bool",
         "label": "Include meta",
-        "description": "add a JSON column with the source, attempts and latency of each answer",
+        "description": "add a JSON column with the source, attempts, latency and cost of each answer",
         "required": False,
     },
     "dry_run": {
         "type": "bool",
         "label": "Dry run",
-        "description": "send nothing and show what would be sent",
+        "description": "send nothing and show what would be sent, and at what cost",
         "required": False,
     },
     "model": {

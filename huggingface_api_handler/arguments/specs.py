@@ -127,9 +127,9 @@ class Execution:
         above=0, most=1_000_000, example="10", levels=(ENGINE_LEVEL,),
     )  # fmt: skip
     include_meta: bool = _argument(
-        False, "add a JSON column with the source, attempts and latency of each answer", example="true"
+        False, "add a JSON column with the source, attempts, latency and cost of each answer", example="true"
     )
-    dry_run: bool = _argument(False, "send nothing and show what would be sent", example="true")
+    dry_run: bool = _argument(False, "send nothing and show what would be sent, and at what cost", example="true")
 
 
 #: The arguments that ``Execution`` holds, in its order.

@@ -12,7 +12,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from ..errors import EndpointGone, Forbidden, HuggingFaceError, ModelNotFound, SettingsError, Unauthorized, one_line
 from ..net.url_policy import parse_url
@@ -170,6 +172,53 @@ def whoami(token: str, timeout: float = 10.0, *, endpoint: str | None = None) ->
         role=_text(access.get("role")),
         may_infer=_may_infer(access),
     )
+
+
+def bill(
+    token: str, since: datetime, *, organization: str | None = None, timeout: float = 10.0, endpoint: str | None = None
+) -> dict[str, float] | None:
+    """Return session → USD that Hugging Face has billed for it, ``None`` where the Hub cannot be reached.
+
+    Args:
+        since: the bill's months begin with that of this time.
+        organization: the one that is billed; ``None``: the owner of the token.
+
+    Raises:
+        Forbidden: the token may not read the bill.
+    """
+    start = since.astimezone(timezone.utc).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    end = datetime.now(timezone.utc) + timedelta(days=1)
+    owner = "settings" if organization is None else f"organizations/{quote(organization, safe='')}"
+    path = f"/api/{owner}/billing/usage-by-inference-session"
+    within = {"startDate": _moment(start), "endDate": _moment(end)}
+    try:
+        body = _asked(lambda api: _get(api, path, token, timeout, within), None, token, endpoint)
+    except HuggingFaceError as error:
+        raise Forbidden(
+            f"the token may not read the bill{f' of {organization}' if organization else ''}",
+            advice=f"Give it the permission to read billing at {TOKENS_PAGE}",
+            status=error.status,
+        ) from error
+    return None if body is None else _costs_of(body)
+
+
+def _moment(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def _costs_of(body: Mapping[str, Any]) -> dict[str, float]:
+    """Add up what a bill holds of each session, in any month."""
+    costs: dict[str, float] = {}
+    periods = body.get("periods")
+    for period in periods if isinstance(periods, list) else []:
+        sessions = period.get("sessions") if isinstance(period, Mapping) else None
+        for session in sessions if isinstance(sessions, list) else []:
+            if not isinstance(session, Mapping):
+                continue
+            name, cents = session.get("id"), session.get("costCents")
+            if isinstance(name, str) and isinstance(cents, (int, float)) and not isinstance(cents, bool):
+                costs[name] = costs.get(name, 0.0) + cents / 100
+    return costs
 
 
 def is_hub(url: str) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from urllib3.filepost import encode_multipart_formdata
 
 from ..errors import EndpointGone, HuggingFaceError, InvalidInput, SettingsError
+from ..hub import facts
 from ..net.event_stream import MEDIA_TYPE as EVENT_STREAM
 from ..net.request import Request, Response, encode_json
 from ..net.transport import Transport
@@ -58,6 +59,7 @@ class InferenceAPI:
         model: ``org/name``; may be ``None`` with an endpoint.
         bill_to: organisation billed; sent to Hugging Face and the engine's own base URL alone.
         provider: who shall serve a chat (``org/name:provider`` to the router); ``auto``: the router's choice.
+        session: by which name the requests are on Hugging Face's bill; sent to Hugging Face alone.
         timeout: seconds that a request may take; an endpoint's proxy is asked to hold it while a server starts.
 
     Raises:
@@ -75,7 +77,9 @@ class InferenceAPI:
         bill_to: str | None = None,
         provider: str = "auto",
         timeout: float | None = None,
+        session: str | None = None,
     ) -> None:
+        self._session = session
         self._transport = transport
         self._token = token
         self._base_url = _checked(base_url or ROUTER, "base_url").rstrip("/").removesuffix("/models")
@@ -175,10 +179,17 @@ class InferenceAPI:
         known = self._routes.get(task.name)
         if known is None:
             url = self.url(task)
-            primary = self._bill_to and self._transport.policy.is_primary(url)
-            billed = {"X-HF-Bill-To": str(self._bill_to)} if primary else {}
-            known = self._routes[task.name] = url, {**billed, **self._holds}
+            known = self._routes[task.name] = url, {**self._billing(url), **self._holds}
         return known
+
+    def _billing(self, url: str) -> dict[str, str]:
+        """Return the headers that say who is billed for a request to ``url``, and under which name."""
+        headers: dict[str, str] = {}
+        if self._bill_to and self._transport.policy.is_primary(url):
+            headers["X-HF-Bill-To"] = self._bill_to
+        if self._session and facts.is_hub(url):
+            headers["X-HF-Session-id"] = self._session
+        return headers
 
     def _body(self, task: Task, call: Call, model: str | None) -> tuple[bytes, str]:
         """Return a request's body and its content type."""

@@ -30,13 +30,13 @@ from .usage import LATENCY
 OUTPUT_TOKENS = 256
 #: Expected tokens per character of a text.
 TOKENS_PER_CHARACTER = 0.3
-#: What a repair request says beside the answer that it quotes.
-REPAIR_TOKENS = 2500
 #: Tokens that the template of a chat adds at most: to each message, and once to the prompt.
 MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 64
 #: Tokens that an image, a sound or a video becomes at most. Large images reach this at the models that cut them into
 #: the most patches.
 MEDIUM_TOKENS = 16_384
+#: Tokens that a repair request adds at most, beside the answer that it quotes.
+REPAIR_TOKENS = 1024
 #: Arguments that limit the tokens of an answer.
 _OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens", "max_output_length")
 
@@ -263,9 +263,8 @@ class Learned:
 def _constant_size(arguments: Arguments) -> int:
     """Return the characters that are the same in every prompt of a model."""
     schema = output_schema(arguments)
-    examples = arguments.values.get("examples") or ()
     texts = [arguments.values.get("system_prompt") or "", schema.instruction if schema else ""]
-    return sum(map(len, [*texts, *(text for pair in examples for text in pair)]))
+    return sum(map(len, [*texts, *(text for pair in arguments.values.get("examples") or () for text in pair)]))
 
 
 def _ratio(counted: Mapping[str, float], amount: str, of: str) -> float | None:
@@ -293,15 +292,15 @@ def upper_estimate(
     if price is None:
         return None
     limit = output_limit(arguments)
+    answer = OUTPUT_TOKENS if limit is None else limit
     constant = _bytes_of({**arguments.values, **arguments.parameters}) + TEMPLATE_TOKENS + 2 * MESSAGE_TOKENS
-    constant += 2 * MESSAGE_TOKENS * len(arguments.values.get("examples") or ())
     schema = output_schema(arguments)
-    if schema is not None:  # in the prompt and in response_format; and a repair request quotes the last answer
-        constant += 2 * _bytes_of(schema.json_schema) + len(schema.instruction) + REPAIR_TOKENS
-        constant += OUTPUT_TOKENS if limit is None else limit
+    if schema is not None:  # it is sent as an instruction and as a JSON schema; a repair request quotes the last answer
+        constant += _bytes_of(schema.instruction) + _bytes_of(schema.json_schema) + answer + REPAIR_TOKENS
+    constant += 2 * MESSAGE_TOKENS * len(arguments.values.get("examples") or ())
     media = [one.kind.is_media for one in task.inputs]
     tokens = sum(constant + _tokens_of(item.payload, media) for item in items)
-    return price.cost(tokens, (OUTPUT_TOKENS if limit is None else limit) * len(items), timeout)
+    return price.cost(tokens, answer * len(items), timeout)
 
 
 def _tokens_of(payload: Sequence[Any], media: Sequence[bool]) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
 import pandas as pd
@@ -16,12 +17,13 @@ from ..arguments.coercion import as_sql
 from ..arguments.specs import OUTPUT_DIR, PROMPT_TEMPLATE, SYSTEM_PROMPT, ArgumentSpec
 from ..arguments.task_specs import parameter_specs
 from ..arguments.template import parse_template
-from ..cache import Cache
-from ..errors import SettingsError
+from ..cache import Cache, Run
+from ..errors import HuggingFaceError, SettingsError
+from ..hub import facts
 from ..scheduling.results import quantile
 from ..tasks import TASKS, samples
 from ..tasks.task import Input, Kind, Task
-from .cost import price_list
+from .cost import price_list, token_of
 from .pipeline import Caller
 from .run_view import view_of
 from .runtime import Runtime
@@ -173,6 +175,10 @@ def _number(value: float) -> float | int:
     return int(value) if float(value).is_integer() else round(float(value), 3)
 
 
+def _utc(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(seconds))
+
+
 def runs_table(about: Description) -> pd.DataFrame:
     """Running and recent predictions, newest first: progress, rate, time left, cost in USD."""
     now = time.time()
@@ -181,7 +187,7 @@ def runs_table(about: Description) -> pd.DataFrame:
         view = view_of(run, now)
         rows.append(
             (
-                time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(run.started)),
+                _utc(run.started),
                 run.state,
                 run.rows,
                 run.done,
@@ -229,6 +235,43 @@ def prices_table(about: Description) -> pd.DataFrame:
         "first_token_latency_ms", "throughput", "chosen", "source", "age_seconds",
     )  # fmt: skip
     return _table(columns, rows)
+
+
+#: Seconds after which a run that is not on the bill is no longer expected there.
+_BILLED_WITHIN = 86400.0
+
+
+def bill_table(about: Description) -> pd.DataFrame:
+    """Cost of each run in USD: as computed here, and as Hugging Face has billed it."""
+    runs = about.store.runs(about.caller.scope)
+    costs, reason = _bill(about, runs)
+    rows: list[tuple[Any, ...]] = []
+    for run in runs:
+        billed, why = costs.get(run.run), reason
+        state = "unavailable" if reason else "pending" if billed is None else "billed"
+        if state == "pending" and time.time() - run.updated > _BILLED_WITHIN:
+            state, why = "unavailable", "Hugging Face has not listed the run within a day"
+        computed = None if run.cost is None else round(run.cost, 9)
+        rows.append((run.run, _utc(run.started), computed, None if billed is None else round(billed, 9), state, why))
+    return _table(("run", "started_utc", "computed", "billed", "state", "reason"), rows)
+
+
+def _bill(about: Description, runs: Sequence[Run]) -> tuple[Mapping[str, float], str | None]:
+    """Return what is billed for the sessions of ``runs``, or why that cannot be told."""
+    token = token_of(about.model, about.engine)
+    base_url = about.model.endpoint or about.model.base_url or about.engine.base_url
+    if not facts.is_hub(base_url):
+        return {}, "the requests do not go to Hugging Face"
+    if token is None:
+        return {}, "the requests are anonymous"
+    if not runs:
+        return {}, None
+    since = datetime.fromtimestamp(min(run.started for run in runs), timezone.utc)
+    try:
+        costs = facts.bill(token, since, organization=about.engine.bill_to)
+    except HuggingFaceError as error:
+        return {}, str(error)
+    return (costs, None) if costs is not None else ({}, "the Hugging Face Hub cannot be reached")
 
 
 def example_table(about: Description) -> pd.DataFrame:
@@ -318,5 +361,6 @@ TABLES: Mapping[str, Callable[[Description], pd.DataFrame]] = {
     "usage": usage_table,
     "runs": runs_table,
     "prices": prices_table,
+    "bill": bill_table,
     "example": example_table,
 }

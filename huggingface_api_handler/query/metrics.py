@@ -189,7 +189,7 @@ class MetricFiles:
     def __init__(self, folder: str) -> None:
         self._lock = threading.Lock()
         self._names: set[tuple[str, ...]] = set()
-        self._series: dict[tuple[Metric, tuple[str, ...]], list[Any]] = {}
+        self._series: dict[tuple[str, tuple[str, ...]], list[Any]] = {}
         self._failed = False
         try:
             from prometheus_client.values import MultiProcessValue
@@ -227,7 +227,7 @@ class MetricFiles:
         if self._failed:
             return
         try:
-            change(self._series.get((metric, labels)) or self._new_series(metric, labels))
+            change(self._series.get((metric.name, labels)) or self._new_series(metric, labels))
         except Exception as error:
             self._fail(error)
 
@@ -241,14 +241,14 @@ class MetricFiles:
             return self._value_class(kind, metric.name, metric.name + suffix, named, (*labels, *bound), metric.meaning)
 
         with self._lock:
-            if (metric, labels) not in self._series:
+            if (metric.name, labels) not in self._series:
                 bounds = (*map(str, metric.buckets), "+Inf")
-                self._series[metric, labels] = (
+                self._series[metric.name, labels] = (
                     [value("_sum"), *(value("_bucket", bound) for bound in bounds)]
                     if metric.buckets
                     else [value("_total")]
                 )
-            return self._series[metric, labels]
+            return self._series[metric.name, labels]
 
     def _fail(self, error: Exception) -> None:
         self._failed = True

@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -195,7 +196,8 @@ class Prediction:
     ) -> ResultCollector:
         execution = self.model.execution
         transport, token = transport_of(self.model, self.engine, self.runtime), token_of(self.model, self.engine)
-        clients = [self._client(transport, token, provider) for provider in self.model.providers]
+        run = uuid.uuid4().hex
+        clients = [self._client(transport, token, provider, run) for provider in self.model.providers]
         patience = min(execution.timeout, execution.deadline or math.inf)
         services = [(client.service, self.caller.engine) for client in clients]
         endpoints = [
@@ -213,7 +215,9 @@ class Prediction:
         ]
         rate = self.caller.rate(clients[0].service)
         costs = cost_budget(self.model, self.engine, prices.highest, self.store) if has_cap(self.model) else None
-        collector = ResultCollector(self.caller, task, execution, self.store, len(missing), results, usage=usage)
+        collector = ResultCollector(
+            self.caller, task, execution, self.store, len(missing), results, usage=usage, run=run
+        )
         limits = Limits(
             max_batch_size=min(endpoint.batch_size(execution.max_batch_size) for endpoint in endpoints),
             max_concurrency=execution.max_concurrency,
@@ -259,7 +263,7 @@ class Prediction:
         collector.stopped = summary.stopped
         return collector
 
-    def _client(self, transport: Transport, token: str | None, provider: str) -> InferenceAPI:
+    def _client(self, transport: Transport, token: str | None, provider: str, session: str) -> InferenceAPI:
         return provider_api.client(
             transport,
             token=token,
@@ -269,6 +273,7 @@ class Prediction:
             bill_to=self.engine.bill_to,
             provider=provider,
             timeout=self.model.execution.timeout,
+            session=session,
         )
 
     def _advise(self, results: Sequence[RowResult | None], token: str | None) -> None:
@@ -442,7 +447,7 @@ class Prediction:
                 "request_id": result.request_id,
                 "input_tokens": result.input_tokens if is_sent else 0,
                 "output_tokens": result.output_tokens if is_sent else 0,
-                "cost": result.cost if is_sent else 0,
+                "cost": (None if result.cost is None else round(result.cost, 15)) if is_sent else 0,
                 "cost_source": result.cost_source if is_sent else None,
             },
             ensure_ascii=False,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
+
+from ..scheduling import budget
 
 #: Followed by an upper bound in milliseconds: requests answered within it, and not within the one below.
 LATENCY = "latency_ms:"
@@ -49,9 +50,5 @@ def known_cost(counts: Mapping[str, float]) -> float | None:
 
 
 def dollars(cost: float | None) -> str:
-    """Return an amount for people: two digits after the point, or two that are not zero."""
-    if cost is None:
-        return "unknown cost"
-    if cost == 0 or cost >= 0.1:
-        return f"${cost:,.2f}"
-    return f"${cost:.{1 - math.floor(math.log10(cost))}f}"
+    """Return a cost for people."""
+    return "unknown cost" if cost is None else budget.dollars(cost)

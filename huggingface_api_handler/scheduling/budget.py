@@ -53,7 +53,7 @@ ROUNDING = 1e-9
 def dollars(amount: float) -> str:
     """Return an amount for a message: cents, or as many digits as show two that are not 0."""
     digits = 2 if amount >= 1 or amount <= 0 else 1 - math.floor(math.log10(amount))
-    return f"${amount:.{max(2, digits)}f}"
+    return f"${amount:,.{max(2, digits)}f}"
 
 
 @dataclass(frozen=True, slots=True)

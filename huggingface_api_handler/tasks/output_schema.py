@@ -51,7 +51,7 @@ _WORDS: Mapping[str, str] = {
 #: Types whose values may be limited with ``in (…)``.
 _WITH_CHOICES = ("text", "integer", "number", "list")
 #: Characters of the values of a field, in messages.
-_MAX_LISTED = 200
+_MAX_LISTED = 120
 MAX_FIELDS, MAX_CHOICES, MAX_DESCRIPTION = 64, 200, 1000
 
 EXAMPLE = "'topic text, urgent boolean, mood text in (good, bad)'"

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,22 @@ def test_a_killed_worker_loses_only_what_was_under_way(world: World) -> None:
         assert world.sandbox.sent() <= MANY + lanes
     finally:
         world.sql("DROP MODEL mortal")
+
+
+def test_clients_that_ask_the_same_at_once_pay_once(world: World) -> None:
+    world.model(
+        "CREATE MODEL popular PREDICT a USING engine = 'hf', task = 'text-classification', column = 'text', "
+        "max_batch_size = 1, parameters = {'top_k': 2}"
+    )
+    try:
+        world.sandbox.reset()
+        world.sandbox.faults = {"latency": 0.05}
+        with ThreadPoolExecutor() as clients:
+            found = list(clients.map(lambda _: world.sql(JOIN.format("popular")), range(3)))
+        assert all(dict(one.rows) == {number: mood(review) for number, _, review in REVIEWS} for one in found)
+        assert DISTINCT <= world.sandbox.sent() <= 1.05 * DISTINCT
+    finally:
+        world.sql("DROP MODEL popular")
 
 
 def test_a_query_that_runs_out_of_credit_goes_on_later(world: World) -> None:

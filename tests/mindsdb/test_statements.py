@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 
@@ -205,6 +206,37 @@ def test_dry_run_sends_nothing_and_is_not_taken_for_the_real_query(world: World,
     assert not world.sandbox.inference_requests()
     assert run(f'SELECT mood FROM sentiment WHERE text = "{text}"').rows == (("POSITIVE",),)
     assert run(statement).rows == ((None, "cache"),)
+
+
+def test_the_cost_of_a_query_is_known_before_and_after(world: World, run: Run) -> None:
+    """Rows of different texts: a stored answer of the other protocol would cost nothing."""
+    world.sandbox.reset()
+    name = f"priced_{id(run)}"
+    world.model(
+        f"CREATE MODEL {name} PREDICT x USING engine = 'hf', task = 'chat-completion', max_tokens = 5, "
+        f"model_name = 'sandbox/chat-completion', prompt_template = 'For {name}: {{{{review}}}}'"
+    )
+    plan = run(
+        f"SELECT m.x_plan, count(*) AS n, sum(m.x_cost) AS usd FROM duck.reviews AS r JOIN {name} AS m GROUP BY 1 "
+        "USING dry_run = true"
+    )
+    planned = {row: (int(n), float(usd)) for row, n, usd in plan.rows}
+    assert planned["request"][1] > 0
+    assert all(usd == 0 for row, (_, usd) in planned.items() if row != "request")
+    assert not world.sandbox.inference_requests()
+    rows = run(f"SELECT r.id, m.x_meta FROM duck.reviews AS r JOIN {name} AS m USING include_meta = true").rows
+    billed = world.sandbox.usage()["sandbox/chat-completion"].cost
+    assert sum(json.loads(meta)["cost"] for _, meta in rows) == pytest.approx(billed, abs=1e-9)
+    assert planned["request"][0] == len(world.sandbox.inference_requests())
+    assert 1 / 3 < planned["request"][1] / billed < 3
+    usage = {str(measure): value for measure, value in run(f"DESCRIBE {name}.usage").rows}
+    assert float(usage["cost"]) == pytest.approx(billed, abs=1e-9)
+    runs, bill = run(f"DESCRIBE {name}.runs"), run(f"DESCRIBE {name}.bill")
+    assert float(runs.rows[0][runs.columns.index("cost")]) == pytest.approx(billed, abs=1e-9)
+    assert float(bill.rows[0][bill.columns.index("billed")]) == pytest.approx(billed, abs=1e-8)
+    assert bill.rows[0][bill.columns.index("state")] == "billed"
+    assert {row[0] for row in run(f"DESCRIBE {name}.prices").rows} == {"groq", "together", "novita"}
+    run(f"DROP MODEL {name}")
 
 
 def test_drop_and_create_with_the_same_name_is_a_new_model(world: World, run: Run) -> None:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import cases, contenders, plot
+from benchmarks import cases, contenders, cost, plot
 from benchmarks.service import Manner, Service, label_of, running
 from benchmarks.soak import judged
 
@@ -88,3 +88,7 @@ def test_the_picture_is_well_formed_and_dark_where_it_is_dark() -> None:
     picture = plot.bars([("A <title>", "s", [("ours & theirs", 1.0, True), ("none", 0.0, False)])])
     ElementTree.fromstring(picture)
     assert "prefers-color-scheme: dark" in picture
+
+
+def test_the_picture_of_costs_shows_what_queries_cost() -> None:
+    assert cost.draw() == cost.PICTURE.read_text(encoding="utf-8"), "run: python -m benchmarks.cost"

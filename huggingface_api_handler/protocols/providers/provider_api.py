@@ -55,12 +55,13 @@ def client(
     bill_to: str | None = None,
     provider: str | None = None,
     timeout: float | None = None,
+    session: str | None = None,
 ) -> InferenceAPI:
     """Return the client of a model at its endpoint, at hf-inference or at a provider."""
     kind = InferenceAPI if endpoint or provider in _PLAIN else ProviderAPI
     return kind(
         transport, token=token, base_url=base_url, endpoint=endpoint, model=model, bill_to=bill_to,
-        provider=provider or "auto", timeout=timeout,
+        provider=provider or "auto", timeout=timeout, session=session,
     )  # fmt: skip
 
 
@@ -119,7 +120,7 @@ class ProviderAPI(InferenceAPI):
         helper = provider_registry.helper(offer.provider, task.name)
         base = f"{self._base_url.removesuffix('/hf-inference')}/{quote(provider.name, safe='')}"
         url = f"{base}/{requests.route(helper, offer)}"
-        headers = {**self._bill_header(url), **requests.headers(helper, left)}
+        headers = {**self._billing(url), **requests.headers(helper, left)}
         body, content_type = requests.body(helper, offer, call, str(self._model), url)
         work = Work(provider, base, url, headers, timeout, deadline, task.max_answer_bytes)
         request = Request(
@@ -131,10 +132,6 @@ class ProviderAPI(InferenceAPI):
         else:
             response = self._transport.send(request)
         return _named(self._collect(work, response, task, call), provider.name)
-
-    def _bill_header(self, url: str) -> dict[str, str]:
-        is_billed = self._bill_to and self._transport.policy.is_primary(url)
-        return {"X-HF-Bill-To": str(self._bill_to)} if is_billed else {}
 
     # -- queued work
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
+from huggingface_api_handler.cache.claims import Claim
 from huggingface_api_handler.errors import Stopped
-from huggingface_api_handler.query import claims
+from huggingface_api_handler.query import claims, stopping
 from huggingface_api_handler.query.claims import SendOnce
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.scheduling.batches import Item
 
-from .test_metrics import CALLER
+from .test_metrics import CALLER, predict
 
 ROOT = Path(__file__).parents[3]
 
@@ -210,6 +212,22 @@ def test_without_a_cache_nobody_waits() -> None:
     client = Client(Service(NoCache()), ["a", "b"])
     client.run()
     assert client.calls == [["a", "b"]]
+
+
+def test_a_query_that_waits_is_a_run_and_can_be_stopped(store: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "CHECK_EVERY", 0.02)
+    monkeypatch.setattr(store, "claim", lambda scope, keys, holder: Claim(frozenset(), frozenset({"other"})))
+    monkeypatch.setattr(store, "claim_holders", lambda scope: {"other"})
+    with Sandbox() as sandbox, ThreadPoolExecutor() as pool:
+        asked = pool.submit(predict, sandbox, store, ["a", "b"])
+        until(lambda: bool(store.runs(CALLER.scope)))
+        (run,) = store.runs(CALLER.scope)
+        assert (run.state, run.rows, run.done) == ("running", 2, 0)
+        store.request_stop([run.run])
+        found = asked.result(30)
+        assert not sandbox.sent()
+    assert list(found["y_error_type"]) == ["stopped"] * 2
+    assert [run.state for run in store.runs(CALLER.scope)] == ["stopped"]
 
 
 _QUERIES = """

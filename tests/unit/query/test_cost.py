@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
+import os
 import random
+import signal
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +17,14 @@ from typing import Any
 import pandas as pd
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.arguments import engine_settings, model_settings, query_settings
 from huggingface_api_handler.arguments.template import Prompt, parse_template
 from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
+from huggingface_api_handler.hub.facts import is_hub
 from huggingface_api_handler.hub.prices import Offer
-from huggingface_api_handler.protocols import openai
-from huggingface_api_handler.protocols.chat import with_response_format
+from huggingface_api_handler.protocols import chat
 from huggingface_api_handler.protocols.usage import Usage
 from huggingface_api_handler.query import cost
 from huggingface_api_handler.query.cost import (
@@ -43,7 +46,7 @@ from huggingface_api_handler.sandbox.fake_chat import count_tokens
 from huggingface_api_handler.scheduling.batches import Item
 from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.output_schema import NotValid, restored
+from huggingface_api_handler.tasks.output_schema import read_schema
 from huggingface_api_handler.tasks.task import Arguments
 
 from ..street import CALLER
@@ -136,28 +139,6 @@ def test_a_text_never_has_more_tokens_than_estimated(prompt: str, system: str, m
         true = PRICE.cost(count_tokens(text) + 4 + count_tokens(system) + 4, most, None)
         assert estimate is not None and true is not None and estimate >= true
         assert estimate >= (len(text.encode("utf-8", "surrogatepass")) * 2.0 + most * 4.0) / 1e6
-
-
-@hypothesis_settings(deadline=None)
-@given(st.text(min_size=1), st.text(min_size=1), st.text(), st.integers(1, 10_000), st.integers(1, 64))
-def test_a_schema_examples_and_the_repair_are_estimated(
-    prompt: str, example: str, answer: str, most: int, fields: int
-) -> None:
-    schema = {f"field_{place}": {"type": "text", "enum": [example * 3]} for place in range(fields)}
-    values = {"output_schema": schema, "examples": [(example, example)] * 3}
-    arguments = Arguments(values, {"max_tokens": most})
-    estimate = upper_estimate([item(prompt, None)], arguments, PRICE, task=CHAT, timeout=60.0)
-    # An answer has at most as many bytes as this, if each of its tokens is a byte.
-    misfit = answer.encode("utf-8", "ignore")[:most].decode("utf-8", "ignore")
-    with pytest.raises(NotValid) as fault:
-        restored(schema).validated({**dict.fromkeys(schema), "field_0": answer + "?"})
-    asked = with_response_format(replace(arguments, misfit=(misfit, str(fault.value))), "schema")
-    sent = openai.PROTOCOL.encode(CHAT, [(prompt, None)], asked).root
-    texts = [one["content"] for one in sent["messages"]]
-    tokens = sum(len(text.encode("utf-8", "surrogatepass")) + 16 for text in texts)
-    tokens += len(json.dumps(sent["response_format"]["json_schema"]["schema"], ensure_ascii=False).encode()) + 64
-    true = PRICE.cost(tokens, most, None)
-    assert estimate is not None and true is not None and estimate >= true
 
 
 # --- which price a request is billed by ---
@@ -538,3 +519,151 @@ def test_the_price_of_an_argument_is_described(sandbox: Sandbox, store: Cache) -
         "hf-inference", 0.00012, True, "price of the model",
     )  # fmt: skip
     assert Bench(sandbox, store, "text-classification").describe("prices") == []
+
+
+# --- over a kill ---
+
+
+def _work(hub_url: str, path: str, texts: list[str]) -> None:
+    engine = engine_settings({"base_url": f"{hub_url}/hf-inference", "api_key": TOKEN}, environ={})
+    using = {"task": "chat-completion", "input_column": "text", "model_name": "sandbox/chat-completion"}
+    model = model_settings({**using, "max_concurrency": 4}, engine, hub=lambda *_: None)
+    Prediction(model, engine, CALLER, Runtime(), SqliteCache(path)).run(pd.DataFrame({"text": texts}, dtype=object))
+
+
+def test_no_cost_is_lost_or_counted_twice_over_kill_and_resume(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.faults = {"latency": 0.03}
+    texts = [f"text {number}" for number in range(120)]
+    path = str(tmp_path / "answers.sqlite")
+    worker = multiprocessing.get_context("spawn").Process(target=_work, args=(sandbox.hub_url, path, texts))
+    worker.start()
+    while not (used := sandbox.usage()) or used["sandbox/chat-completion"].requests < 40:
+        assert worker.is_alive()
+        time.sleep(0.01)
+    os.kill(int(worker.pid or 0), signal.SIGKILL)
+    worker.join()
+    time.sleep(0.2)  # the sandbox answers what was under way
+    sandbox.faults = {}
+    store = SqliteCache(path)
+    bench = Bench(sandbox, store)
+    meta = bench.meta(texts)
+    usage, used_now = bench.usage(), sandbox.usage()["sandbox/chat-completion"]
+    under_way = used_now.requests - len(texts)
+    assert 0 <= under_way <= 4
+    assert -1e-12 <= used_now.cost - usage["cost"] <= 1.05 * under_way * used_now.cost / used_now.requests + 1e-12
+    assert sum(one["source"] == "cache" for one in meta) == store.usage(CALLER.scope)["cached"] >= 30
+    store.close()
+
+
+# --- the bill ---
+
+
+def test_the_bill_shows_what_each_run_cost(sandbox: Sandbox, store: Cache) -> None:
+    bench = Bench(sandbox, store)
+    bench.run(TEXTS[:10])
+    sandbox.faults = {"bill_delay": 1}
+    (row,) = bench.describe("bill")
+    assert (row["state"], row["billed"], row["reason"]) == ("pending", None, None)
+    bench.run(TEXTS)
+    rows = bench.describe("bill")
+    assert {row["state"] for row in rows} == {"billed"}
+    assert [row["billed"] for row in rows] == pytest.approx([row["computed"] for row in rows], abs=1e-8)
+    assert sum(row["billed"] for row in rows) == pytest.approx(billed(sandbox), abs=1e-8)
+    assert {record.session for record in sandbox.inference_requests()} == {row["run"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [
+        (
+            {"bill_status": 403},
+            "the token may not read the bill (HTTP 403). Give it the permission to read billing at "
+            "https://huggingface.co/settings/tokens.",
+        ),
+        (
+            {"bill_status": 401},
+            "the token may not read the bill (HTTP 401). Give it the permission to read billing at "
+            "https://huggingface.co/settings/tokens.",
+        ),
+        ({"bill_status": 503}, "the Hugging Face Hub cannot be reached"),
+    ],
+)
+def test_a_bill_that_cannot_be_read_is_not_zero(
+    sandbox: Sandbox, store: Cache, faults: dict[str, Any], reason: str
+) -> None:
+    bench = Bench(sandbox, store)
+    bench.run(TEXTS[:3])
+    sandbox.faults = faults
+    (row,) = bench.describe("bill")
+    assert (row["state"], row["billed"], row["reason"]) == ("unavailable", None, reason)
+    assert row["computed"] > 0
+
+
+def test_a_run_that_the_bill_does_not_list_is_not_expected_for_ever(
+    sandbox: Sandbox, store: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(sandbox, store)
+    bench.run(TEXTS[:3])
+    sandbox.faults = {"bill_missing": True}
+    assert bench.describe("bill")[0]["state"] == "pending"
+    later = time.time() + 90_000
+    monkeypatch.setattr(time, "time", lambda: later)
+    (row,) = bench.describe("bill")
+    assert (row["state"], row["reason"]) == ("unavailable", "Hugging Face has not listed the run within a day")
+
+
+def test_the_bill_of_an_organization(sandbox: Sandbox, store: Cache) -> None:
+    bench = Bench(sandbox, store)
+    bench.engine = replace(bench.engine, bill_to="my-org")
+    bench.run(TEXTS[:3])
+    (row,) = bench.describe("bill")
+    assert row["billed"] == pytest.approx(billed(sandbox), abs=1e-8)
+    assert any("/api/organizations/my-org/" in record.path for record in sandbox.requests)
+
+
+def test_only_hugging_face_is_told_the_session(sandbox: Sandbox, store: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "https://huggingface.co")
+    elsewhere = Bench(sandbox, store, "text-classification")
+    elsewhere.run(TEXTS[:3])
+    assert {record.session for record in sandbox.inference_requests()} == {None}
+    assert elsewhere.describe("bill")[0]["reason"] == "the requests do not go to Hugging Face"
+
+
+@pytest.mark.parametrize(
+    ("url", "hub", "is_at"),
+    [
+        ("https://router.huggingface.co/hf-inference", None, True),
+        ("https://huggingface.co", None, True),
+        ("http://router.huggingface.co/hf-inference", None, False),
+        ("https://x.endpoints.huggingface.cloud", None, False),
+        ("https://huggingface.co.example.com", None, False),
+        ("https://evilhuggingface.co", None, False),
+        ("https://mirror.example/hf-inference", "https://mirror.example", True),
+        ("https://mirror.example:8443/hf-inference", "https://mirror.example", False),
+        ("https://gateway.example/v1", "https://mirror.example", False),
+        ("https://gateway.example/v1", "no url", False),
+    ],
+)
+def test_what_is_at_hugging_face(url: str, hub: str | None, is_at: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if hub is None:
+        monkeypatch.delenv("HF_ENDPOINT")
+    else:
+        monkeypatch.setenv("HF_ENDPOINT", hub)
+    assert is_hub(url) is is_at
+
+
+def test_the_upper_estimate_of_a_chat_covers_all_that_is_sent() -> None:
+    """A schema is sent twice, and a repair request has the last answer and what was wrong with it."""
+    values = {
+        "system_prompt": "Be brief. Answer in English.",
+        "output_schema": read_schema("topic text, urgent boolean, mood text in (good, bad), tags list").stored,
+        "examples": (("What a kettle!", '{"topic": "kettle"}'), ("It leaks.", '{"topic": "leak"}')),
+    }
+    row = "The kettle arrived with a dent."
+    arguments = Arguments(values=values, parameters={"max_tokens": 50})
+    asked = chat.messages({"role": "user", "content": row}, replace(arguments, misfit=("", "x" * 200)))
+    asked_for = chat.with_response_format(arguments, "schema").parameters["response_format"]
+    sent = sum(len(one["content"].encode()) + 16 for one in asked) + 50 + len(json.dumps(asked_for["json_schema"]))
+    estimate = upper_estimate([item(row, None)], arguments, Price(input=1e6), task=CHAT, timeout=60.0)
+    assert estimate is not None
+    assert sent <= estimate <= 4 * sent

@@ -148,7 +148,7 @@ def test_the_tables_are_named(store: Cache) -> None:
     engine = at()
     about = Description(made(engine, task="text-classification", column="t"), engine, CALLER, store)
     listed = describe.describe(about, None)
-    assert list(listed["table"]) == ["task", "args", "usage", "runs", "prices", "example"]
+    assert list(listed["table"]) == ["task", "args", "usage", "runs", "prices", "bill", "example"]
     assert list(listed["sql"]) == [f"DESCRIBE m.{name};" for name in listed["table"]]
     assert listed["shows"].str.len().between(30, 90).all()
     assert not listed["shows"].str.contains("\n").any()

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from . import cases, contenders, plot
+from . import cases, contenders, packing, plot
 from .service import Service, running
 
 OURS = "this package"
@@ -105,6 +105,19 @@ def _many_rows(service: Service, repeats: int) -> Any:
     return found
 
 
+def _rows_per_request(service: Service, repeats: int) -> Any:
+    print(f"\n{packing.ROWS:,} reviews for a language model that allows {packing.PER_MINUTE} requests a minute")
+    found = {}
+    for instruction, system in packing.INSTRUCTIONS.items():
+        found[instruction] = {str(rows): packing.measure(rows, system) for rows in (1, 5, 20)}
+        for rows, told in found[instruction].items():
+            print(
+                f"  {instruction}, {rows:2} rows a request: {told['requests']:6} requests, {told['input_tokens']:9,}"
+                f" input and {told['output_tokens']:7,} output tokens, {told['seconds']:7.1f} s"
+            )
+    return found
+
+
 CASES: dict[str, Callable[[Service, int], Any]] = {
     "one-by-one": _one_by_one,
     "in-lists": _in_lists,
@@ -114,6 +127,7 @@ CASES: dict[str, Callable[[Service, int], Any]] = {
     "many-rows": _many_rows,
     "allowed-rate": _allowed_rate,
     "changing-rate": _changing_rate,
+    "rows-per-request": _rows_per_request,
 }
 
 

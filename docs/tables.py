@@ -27,9 +27,11 @@ from huggingface_api_handler.tasks.task import Batching, Task
 
 ROOT = Path(__file__).resolve().parent.parent
 MATRIX = ROOT / "tests" / "matrix" / "results.json"
+BENCH = ROOT / "benchmarks" / "results.json"
 PAGES = (
     "docs/arguments.md",
     "docs/errors.md",
+    "docs/language-models.md",
     "docs/measurements.md",
     "docs/operations.md",
     "docs/providers.md",
@@ -80,7 +82,8 @@ def task_arguments() -> str:
         ("task", "task arguments", "default model", "rows"),
         (
             [f"`{task.name}`", _code(spec.name for spec in own_specs(task)), f"`{task.default_model}`"
-             if task.default_model else "none, set `model_name`", _ROWS[task.batching]]
+             if task.default_model else "none, set `model_name`",
+             _ROWS[task.batching] + (", or up to `rows_per_request`" if task.chat else "")]
             for task in TASKS.values()
         ),
     )  # fmt: skip
@@ -188,6 +191,20 @@ def matrix() -> str:
     return made + ("\n" + "".join(notes) if notes else "")
 
 
+def rows_per_request() -> str:
+    """What several rows in one request save, by `make bench`."""
+    found = json.loads(BENCH.read_text(encoding="utf-8"))["cases"]["rows-per-request"]
+    return table(
+        ("instruction", "rows per request", "requests", "input tokens", "output tokens", "time"),
+        (
+            [instruction, rows, *(f"{told[name]:,}" for name in ("requests", "input_tokens", "output_tokens")),
+             f"{told['seconds'] / 60:.1f} min"]
+            for instruction, measured in found.items()
+            for rows, told in measured.items()
+        ),
+    )  # fmt: skip
+
+
 def _first_line(kind: type) -> str:
     """Return the first line of a class's docstring, with the backticks of Markdown."""
     return (kind.__doc__ or "").strip().splitlines()[0].rstrip(".").replace("``", "`")
@@ -197,7 +214,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     made.__name__: made
     for made in (
         tasks, task_arguments, engine_arguments, model_arguments, query_commands, providers, tasks_of_providers,
-        error_codes, metrics, matrix,
+        error_codes, metrics, matrix, rows_per_request,
     )
 }  # fmt: skip
 

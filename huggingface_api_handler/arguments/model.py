@@ -28,6 +28,7 @@ from .task_arguments import (
     note_answers,
     note_labels,
     note_missing,
+    note_packing,
     note_unknown,
     read_arguments,
     read_common,
@@ -63,6 +64,7 @@ def model_settings(
         find_missing_model(reader, found, draft.values)
         ask_hub(found, engine, hub)
         note_labels(reader, found.facts, draft, "model")
+        note_packing(reader, draft, "model")
         if found.model_given:  # a default model does its task, whatever its tags
             note_mismatch(reader, found)
             if unserved is not None:

@@ -12,7 +12,16 @@ from ..tasks.task import Task
 from .models import EngineSettings, ModelSettings
 from .parsing import Reader
 from .specs import COMMANDS, FIXED, HOST_QUERY, QUERY
-from .task_arguments import Draft, drafted, note_answers, note_labels, note_missing, note_unknown, read_arguments
+from .task_arguments import (
+    Draft,
+    drafted,
+    note_answers,
+    note_labels,
+    note_missing,
+    note_packing,
+    note_unknown,
+    read_arguments,
+)  # fmt: skip
 from .task_specs import parameter_specs
 
 
@@ -42,6 +51,7 @@ def query_settings(
     note_missing(reader, task, draft)
     note_answers(reader, draft)
     note_labels(reader, model.facts, draft, "query")
+    note_packing(reader, draft, "query")
     note_unknown(reader, task, QUERY)
     reader.finish()
     shared, sources = drafted(draft, engine)

@@ -253,6 +253,19 @@ EXAMPLES = ArgumentSpec(
     "examples", "list", "examples of inputs and their answers, sent before the prompt", items="object",
     example="[{'input': 'Where is my parcel?', 'output': 'delivery'}]",
 )  # fmt: skip
+#: For language models: several rows in one prompt.
+ROWS_PER_REQUEST = ArgumentSpec(
+    "rows_per_request", "integer", "maximum rows that share one prompt", default=1, least=1, most=100, example="20"
+)
+AUDIT = ArgumentSpec(
+    "audit", "number", "share of the rows with a shared prompt that are also sent alone, to compare the answers",
+    default=0, least=0, most=1, example="0.02",
+)  # fmt: skip
+AUDIT_AGREEMENT = ArgumentSpec(
+    "audit_agreement", "number", "share of the audited rows whose answers must agree; below it rows are sent alone",
+    default=0.95, least=0, most=1, example="0.95",
+)  # fmt: skip
+PACKING: tuple[ArgumentSpec, ...] = (ROWS_PER_REQUEST, AUDIT, AUDIT_AGREEMENT)
 #: For tasks that generate media.
 OUTPUT_DIR = ArgumentSpec(
     "output_dir", "text", "folder inside media_roots to write generated files to", example="'/srv/media/out'"

@@ -15,14 +15,18 @@ from .models import EngineSettings
 from .names import nearest
 from .parsing import ABSENT, Reader
 from .specs import (
+    AUDIT,
+    AUDIT_AGREEMENT,
     ENGINE_ONLY,
     EXAMPLES,
     EXECUTION,
     OPTIONS,
     OUTPUT_DIR,
     OUTPUT_SCHEMA,
+    PACKING,
     PARAMETERS,
     PROMPT_TEMPLATE,
+    ROWS_PER_REQUEST,
     SYSTEM_PROMPT,
     ArgumentSpec,
     Execution,
@@ -65,6 +69,8 @@ def read_arguments(reader: Reader, task: Task, draft: Draft, layer: str, roots: 
         _set(draft.values, SYSTEM_PROMPT.name, text, draft, layer)
         _set(draft.values, OUTPUT_SCHEMA.name, reader.take(OUTPUT_SCHEMA, check_schema), draft, layer)
         _set(draft.values, EXAMPLES.name, reader.take(EXAMPLES, check_examples), draft, layer)
+        for spec in PACKING:
+            _set(draft.values, spec.name, reader.take(spec), draft, layer)
     if task.makes is not None:
         folder = reader.take(OUTPUT_DIR, lambda text: check_output_dir(text.strip(), roots))
         old: dict[str, Any] = {} if draft.output_dir is None else {OUTPUT_DIR.name: draft.output_dir}
@@ -260,6 +266,32 @@ def note_answers(reader: Reader, draft: Draft) -> None:
         rendered(draft.values.get(EXAMPLES.name) or (), draft.prompt_template, schema)
     except BadValue as fault:
         reader.fault(f"examples {fault}")
+
+
+#: Arguments that rows with a shared prompt cannot have → why.
+_NOT_PACKED: Mapping[str, str] = {
+    **dict.fromkeys(("tools", "tool_choice", "tool_prompt"), "a tool call belongs to one row"),
+    **dict.fromkeys(("logprobs", "top_logprobs"), "probabilities of tokens belong to one row"),
+    "n": "a row has one answer",
+    "stop": "it would end the answers of all rows",
+    "stream": "all answers come at once",
+    "response_format": "all answers come in one JSON object",
+}
+
+
+def note_packing(reader: Reader, draft: Draft, layer: str) -> None:
+    """Record arguments that do not go together with ``rows_per_request``, and an audit without it."""
+    if draft.values.get(ROWS_PER_REQUEST.name, 1) == 1:
+        for spec in (AUDIT, AUDIT_AGREEMENT):
+            if draft.sources.get(spec.name) == layer and draft.values.get(spec.name):
+                reader.fault(f"{spec.name} has no effect on rows that are sent alone: write rows_per_request = 20")
+        return
+    for name, why in _NOT_PACKED.items():
+        value = draft.parameters.get(name)
+        if value not in (None, False) and not (name == "n" and value == 1):
+            reader.fault(f"{name} and rows_per_request are mutually exclusive ({why}): write rows_per_request = 1")
+    if "image_column" in draft.columns:
+        reader.fault("image_column and rows_per_request are mutually exclusive: write rows_per_request = 1")
 
 
 # --- missing and unknown arguments -----------------------------------------------------------

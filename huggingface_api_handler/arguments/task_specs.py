@@ -20,7 +20,7 @@ from typing import Any
 
 from ..tasks.task import Argument, Input, Kind, Task
 from .coercion import as_sql
-from .specs import EXAMPLES, OUTPUT_DIR, OUTPUT_SCHEMA, PROMPT_TEMPLATE, SYSTEM_PROMPT, ArgumentSpec
+from .specs import EXAMPLES, OUTPUT_DIR, OUTPUT_SCHEMA, PACKING, PROMPT_TEMPLATE, SYSTEM_PROMPT, ArgumentSpec
 
 #: Fields of huggingface_hub's types that are the input, or how it is sent.
 _NOT_PARAMETERS = frozenset({"inputs", "messages", "model", "parameters", "stream", "stream_options"})
@@ -103,7 +103,7 @@ def own_specs(task: Task) -> tuple[ArgumentSpec, ...]:
     if any(one.template for one in task.inputs):
         specs.append(PROMPT_TEMPLATE)
     if task.chat:
-        specs += [SYSTEM_PROMPT, OUTPUT_SCHEMA, EXAMPLES]
+        specs += [SYSTEM_PROMPT, OUTPUT_SCHEMA, EXAMPLES, *PACKING]
     if task.makes is not None:
         specs.append(OUTPUT_DIR)
     return tuple(specs)

@@ -68,6 +68,7 @@ IN_MESSAGES: Mapping[str, Rule] = {
     **done("the encoder makes it the first message", "system_prompt"),
     **done("the encoder adds it to the first message, and the client to response_format", "output_schema"),
     **done("the encoder makes them messages before the row's", "examples"),
+    **done("the client asks for several rows as for one", "rows_per_request", "audit", "audit_agreement"),
 }
 ARGUMENTS: Mapping[str, Rule] = {
     "max_output_length": Sent("max_tokens", root=True),
@@ -91,16 +92,22 @@ _NO_SYSTEM = re.compile(r"system role|role.{0,20}system|system message.{0,20}not
 _ABOUT_FORM = re.compile(r"response_?format|json|structured|guided|grammar|\bschema|\bformat\b", re.I)
 
 
-def with_response_format(args: Arguments, form: str) -> Arguments:
-    """Return arguments that ask for JSON of ``output_schema``, if there is one, in a form that the server takes."""
+def answer_schema(args: Arguments) -> Mapping[str, Any] | None:
+    """Return the JSON schema of the answer: that of ``output_schema``, or of several rows; ``None``: it has none."""
     schema = output_schema(args)
+    return schema.json_schema if schema is not None else args.json_schema
+
+
+def with_response_format(args: Arguments, form: str) -> Arguments:
+    """Return arguments that ask for JSON of a schema, if there is one, in a form that the server takes."""
+    schema = answer_schema(args)
     if schema is None or form == "prompt":
         return args
     wanted: dict[str, Any] = {"type": "json_object"}
     if form == "object with schema":
-        wanted["schema"] = schema.json_schema
+        wanted["schema"] = schema
     elif form == "schema":
-        described = {"name": "answer", "schema": schema.json_schema, "strict": True}
+        described = {"name": "answer", "schema": schema, "strict": True}
         wanted = {"type": "json_schema", "json_schema": described}
     return replace(args, parameters={**args.parameters, "response_format": wanted})
 
@@ -113,7 +120,7 @@ def learn(error: HuggingFaceError, call: Call, args: Arguments, known: Learned) 
     if _NO_SYSTEM.search(error.message) and _has_system(call) and not known.knows_no_system:
         return replace(known, knows_no_system=True)
     following = NEXT_FORM.get(known.json_form)
-    if following is None or "output_schema" not in args.values or error.status not in (400, 415, 422, 501):
+    if following is None or answer_schema(args) is None or error.status not in (400, 415, 422, 501):
         return None
     return replace(known, json_form=following) if _ABOUT_FORM.search(error.message) else None
 

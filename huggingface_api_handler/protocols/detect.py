@@ -26,7 +26,7 @@ from ..tasks.media_answers import media_link
 from ..tasks.task import Answer, Arguments, Batching, Kind, Row, Task
 from . import PROTOCOLS, chat, hf_inference, toolkit
 from .base import BROKEN, Call, Learned, Protocol, Server
-from .chat import with_query, with_response_format
+from .chat import answer_schema, with_query, with_response_format
 from .client import InferenceAPI, answer_of, time_left
 from .pipeline_requests import WRITES_APART
 from .usage import Usage, usage_of
@@ -259,7 +259,7 @@ class Endpoint:
         """
         ends = time.monotonic() + timeout
         server = self.server(timeout)
-        unsure = self._is_unsure(server) or "output_schema" in arguments.values
+        unsure = self._is_unsure(server) or answer_schema(arguments) is not None
         with self._findings.first(self._task.name, is_unsure=unsure):
             return self._asked(server, rows, arguments, ends)
 

@@ -21,7 +21,9 @@ from ..scheduling.batches import Item
 from ..scheduling.results import RowResult
 from ..tasks import TASKS
 from ..tasks.output_schema import output_schema
+from ..tasks.packing import ENTRY_TOKENS
 from ..tasks.task import Arguments, Task
+from . import packing
 from .inputs import Caller
 from .runtime import Runtime
 from .usage import LATENCY
@@ -299,6 +301,9 @@ def upper_estimate(
         constant += _bytes_of(schema.instruction) + _bytes_of(schema.json_schema) + answer + REPAIR_TOKENS
     constant += 2 * MESSAGE_TOKENS * len(arguments.values.get("examples") or ())
     media = [one.kind.is_media for one in task.inputs]
+    if task.chat and len(items) > 1:  # they share a prompt
+        prompt = packing.prompt_of(items, arguments)[1]
+        return price.cost(constant + _bytes_of(prompt), (answer + ENTRY_TOKENS) * len(items), timeout)
     tokens = sum(constant + _tokens_of(item.payload, media) for item in items)
     return price.cost(tokens, answer * len(items), timeout)
 

@@ -33,15 +33,18 @@ from ..net.exception_mapping import may_have_arrived
 from ..net.memory_limit import MEMORY
 from ..net.transport import Transport
 from ..protocols.client import time_left
-from ..protocols.detect import Endpoint
+from ..protocols.detect import Answered, Endpoint
+from ..protocols.usage import Usage
 from ..scheduling.batches import Item
 from ..scheduling.progress import Progress, duration, left
 from ..scheduling.worker_pool import BatchResult, RowResult, Summary
 from ..tasks.task import Answer, Arguments, Kind, Media, Task
+from . import packing
 from .advice import too_long_advice
 from .cost import PriceList
 from .inputs import Caller
 from .metrics import QueryMetrics, Send
+from .packing import Audit
 from .usage import counters, known_cost
 
 log = logging.getLogger(__name__)
@@ -99,6 +102,7 @@ class RequestExecutor:
         prices: PriceList | None = None,
         names_provider: bool = False,
         misfits: dict[str, tuple[str, str]] | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self.prices = prices or PriceList()
         self.task = task
@@ -107,6 +111,7 @@ class RequestExecutor:
         self.transport = transport
         self.roots = roots
         self.endpoint = endpoint
+        self._audit = audit
         self._columns = [*columns, *[None] * (len(task.inputs) - len(columns))]
         self._media = [one.kind for one in task.inputs]
         self._has_media = any(kind.is_media for kind in self._media)
@@ -131,6 +136,38 @@ class RequestExecutor:
                 raise error.advising(too_long_advice(self.task, error.advice)) from error
 
     def _sent(self, items: Sequence[Item], timeout: float) -> BatchResult:
+        try:
+            answers, found = self._answered(items, timeout)
+        except InvalidAnswer as error:
+            if error.usage is None or len(items) == 1 or not self.task.chat:
+                raise
+            # Nothing in it is certainly any row's answer; it is billed all the same.
+            return BatchResult(
+                [None] * len(items), error.request_id, requests=error.requests, **self._used(error.usage)
+            )
+        counted = [answer.tokens for answer in found.answers if answer.tokens is not None]
+        return BatchResult(
+            [None if answer is None else _row_result(answer) for answer in answers],
+            request_id=found.response.request_id,
+            compute_seconds=found.response.compute_seconds,
+            tokens=sum(counted) if counted else None,
+            requests=found.requests,
+            max_batch_size=1 if self._audit is not None and self._audit.failed else None,
+            **self._used(found.usage),
+        )
+
+    def _used(self, usage: Usage) -> dict[str, Any]:
+        """Return the fields of a ``BatchResult`` that say what a request used and cost, and who answered."""
+        asked = self.endpoint.provider
+        cost, source = self.prices.cost(usage, asked)
+        return {
+            "seconds": usage.seconds, "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens,
+            "cost": cost, "cost_source": source, "provider": usage.provider or asked,
+        }  # fmt: skip
+
+    def _answered(self, items: Sequence[Item], timeout: float) -> tuple[Sequence[Answer | None], Answered]:
+        if self.task.chat and len(items) > 1:
+            return packing.ask(self.endpoint, items, self.arguments, timeout)
         rows = [item.payload for item in items]
         if any(isinstance(value, Prompt) for value in rows[0]):  # all rows of a query are alike in this
             rows = [tuple(value.render() if isinstance(value, Prompt) else value for value in row) for row in rows]
@@ -145,22 +182,7 @@ class RequestExecutor:
         if self._misfits and len(items) == 1:
             arguments = replace(arguments, misfit=self._misfits.get(items[0].key))
         found = self.endpoint.ask(rows, arguments, time_left(ends, time.monotonic()))
-        counted = [answer.tokens for answer in found.answers if answer.tokens is not None]
-        used, asked = found.usage, self.endpoint.provider
-        cost, cost_source = self.prices.cost(used, asked)
-        return BatchResult(
-            [_row_result(answer) for answer in found.answers],
-            request_id=found.response.request_id,
-            compute_seconds=found.response.compute_seconds,
-            seconds=used.seconds,
-            input_tokens=used.input_tokens,
-            output_tokens=used.output_tokens,
-            tokens=sum(counted) if counted else None,
-            cost=cost,
-            cost_source=cost_source,
-            provider=used.provider or asked,
-            requests=found.requests,
-        )
+        return found.answers, found
 
     def _note_misfit(self, item: Item, error: InvalidAnswer) -> None:
         """Keep an item's answer that does not fit for its next request, which quotes it; the second one is final."""
@@ -249,6 +271,7 @@ class ResultCollector:
         *,
         usage: UsageCounters | None = None,
         run: str | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self._usage = usage or UsageCounters(store, caller.scope)
         self.caller = caller
@@ -257,6 +280,7 @@ class ResultCollector:
         self.store = store
         self.total = total
         self.results = results
+        self.audit = audit
         self.done = 0
         self.errors = 0
         self.run = run or uuid.uuid4().hex
@@ -296,8 +320,16 @@ class ResultCollector:
 
     def deliver(self, results: Sequence[RowResult]) -> None:
         """Take the results of some items."""
+        if self.audit is None:
+            self._place(results)
+        else:
+            with self.audit.lock:
+                self._place([result for result in results if self.audit.shows(result)])
+        self._count(results)
+
+    def _place(self, results: Sequence[RowResult]) -> None:
+        """Assign results to their items, and store the answers."""
         kept: dict[str, bytes] = {}
-        sent = errors = 0
         keeps = self.execution.use_cache and self.execution.cache_ttl > 0
         for result in results:
             item, error = result.item, result.error
@@ -308,12 +340,15 @@ class ResultCollector:
                     kept[item.key] = pack(result.value, result.explain, meta)
             else:
                 result.error = error.with_facts(attempts=result.attempts or None)
-                errors += result.attempts > 0
-            sent += result.attempts > 0
             self.results[item.index] = result
         if kept or self._counted.passes(self.run):
             # Together, so that a worker that is killed has counted what it has stored.
             self._usage.add(self._added(), kept, self.execution.cache_ttl)
+
+    def _count(self, results: Sequence[RowResult]) -> None:
+        """Count results, and report progress."""
+        sent = sum(result.attempts > 0 for result in results)
+        errors = sum(result.attempts > 0 and result.error is not None for result in results)
         with self._lock:
             self.done += sent
             self.errors += errors

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..arguments import EngineSettings, ModelSettings
+from ..arguments.specs import PACKING
 from ..arguments.template import Prompt, Template, parse_template
 from ..cache import Owner
 from ..errors import HuggingFaceError, PayloadTooLarge
@@ -20,9 +21,13 @@ from ..scheduling.batches import Item
 from ..tasks.tabular import cell_text
 from ..tasks.task import Batching, Input, Kind, Task
 from . import cells as cell_values
+from .packing import Packing
 
 #: A change of what an answer in the store means changes every key.
 _KEY_VERSION = "1"
+
+#: Arguments that say how rows share prompts, not what they ask.
+_PACKING = frozenset(spec.name for spec in PACKING)
 
 #: What follows the target and ``_`` in the names of the other columns that a model may fill.
 OUTPUT_SUFFIXES = ("explain", "error", "error_type", "retryable", "meta", "plan", "cost")
@@ -371,7 +376,7 @@ def _server_token(engine: EngineSettings, caller: Caller) -> str | None:
 
 def key_maker(model: ModelSettings, engine: EngineSettings, caller: Caller) -> Callable[[Any], str]:
     """Return the function that names an answer: all that may change it goes in, nothing secret does."""
-    context = {
+    context: dict[str, Any] = {
         "version": _KEY_VERSION,
         "tenant": caller.tenant,
         "engine": caller.engine,
@@ -382,11 +387,14 @@ def key_maker(model: ModelSettings, engine: EngineSettings, caller: Caller) -> C
         "base_url": model.base_url or engine.base_url,
         "token": _server_token(engine, caller) if model.token is None else None,
         "endpoint": model.endpoint,
-        "values": dict(model.arguments().values),
+        "values": {name: value for name, value in model.arguments().values.items() if name not in _PACKING},
         "parameters": dict(model.parameters),
         "options": dict(model.options),
         "facts": [model.facts.pipeline_tag, model.facts.mask_token, list(model.facts.tags), dict(model.facts.id2label)],
     }
+    if Packing.of(model) is not None:
+        # A shared prompt may change an answer; with how many rows, and which, is left to chance.
+        context["packed"] = True
     base = blake2b(_canonical(context), digest_size=20)
 
     def key(identity: Any) -> str:

@@ -12,7 +12,7 @@ import math
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -41,6 +41,7 @@ from .cost import Learned, PriceList, note_answers, price_list, token_of, transp
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker, read_columns
 from .metrics import query_metrics
+from .packing import MAX_CHARACTERS, Audit, Packing
 from .runtime import Runtime
 from .stopping import Statement, StopSignal
 from .typed_columns import check_names, dtype_of, is_readable
@@ -204,19 +205,23 @@ class Prediction:
             Endpoint(client, task, self.runtime.findings(service), patience)
             for client, service in zip(clients, services, strict=True)
         ]
+        packing = Packing.of(self.model)
+        audit = Audit(packing, missing) if packing is not None and packing.audit else None
+        if packing is not None:
+            missing = packing.items(missing, audit)
         arguments, roots, columns = self.model.arguments(), self.model.media_roots, column_names(task, self.model)
         several, prices = len(endpoints) > 1, self._prices()
         for endpoint, provider in zip(endpoints, self.model.providers, strict=True):
             if self._schema is not None and prices.takes_schema(provider) is False:
                 endpoint.expect_no_schema()
-        shared: dict[str, Any] = {"prices": prices, "names_provider": several, "misfits": {}}
+        shared: dict[str, Any] = {"prices": prices, "names_provider": several, "misfits": {}, "audit": audit}
         executors = [
             RequestExecutor(task, arguments, transport, roots, endpoint, columns, **shared) for endpoint in endpoints
         ]
         rate = self.caller.rate(clients[0].service)
         costs = cost_budget(self.model, self.engine, prices.highest, self.store) if has_cap(self.model) else None
         collector = ResultCollector(
-            self.caller, task, execution, self.store, len(missing), results, usage=usage, run=run
+            self.caller, task, execution, self.store, len(missing), results, usage=usage, run=run, audit=audit
         )
         limits = Limits(
             max_batch_size=min(endpoint.batch_size(execution.max_batch_size) for endpoint in endpoints),
@@ -227,10 +232,14 @@ class Prediction:
             max_retries=execution.max_retries,
             timeout=execution.timeout,
         )
+        if packing is not None:
+            limits = replace(limits, max_batch_size=packing.rows, max_batch_bytes=MAX_CHARACTERS, fill_batches=True)
         collector.begin()
 
         def finished(summary: Summary) -> None:
             collector.report(summary)
+            if audit is not None:
+                usage.add(audit.report(self.caller.name))
             collector.end("stopped" if summary.stopped or collector.done < collector.total else "done")
 
         reserve = partial(self.store.reserve_requests, rate)
@@ -360,8 +369,11 @@ class Prediction:
         price, learned = self._prices().expected, Learned.of(self.store.usage(self.caller.scope))
         arguments = self.model.arguments()
         most = 1 if TASKS[self.model.task].batching is Batching.ONE else self.model.execution.max_batch_size
+        packing, items = Packing.of(self.model), inputs.items
+        if packing is not None:
+            most, items = packing.rows, packing.items(items, None)
         return [
-            learned.cost(inputs.items[place], price, arguments, most) if planned == "request" else 0.0
+            learned.cost(items[place], price, arguments, most) if planned == "request" else 0.0
             for place, planned in zip(inputs.row_to_item, plan, strict=True)
         ]
 

@@ -15,7 +15,7 @@ ERROR = "error:"
 #: In the order in which they are shown.
 COUNTERS = (
     "rows", "nulls", "duplicates", "cached", "requests", "answered", "retries", "throttled", "splits",
-    "compute_seconds", "tokens", "input_tokens", "output_tokens",
+    "compute_seconds", "tokens", "input_tokens", "output_tokens", "audited", "agreed", "audit_stops",
 )  # fmt: skip
 
 

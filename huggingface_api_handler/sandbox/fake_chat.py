@@ -138,7 +138,8 @@ def _mood(found: Sequence[str]) -> int:
 
 
 def _packed_content(body: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    entry = _answers_schema(_schema(body)) or {}
+    described = (_schema(body), *_objects_in(_prompt(body)))
+    entry = next(filter(None, map(_answers_schema, described)), {})
     schema = (entry.get("properties") or {}).get("answer") or {}
     is_text = schema.get("type", "string") == "string" and not schema.get("enum")
     answers = []

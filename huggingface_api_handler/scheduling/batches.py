@@ -80,8 +80,12 @@ class Batch:
 
     def part(self, start: int, end: int) -> Batch:
         """Return a batch of some of the items, with the same past."""
+        return self.of(self.items[start:end])
+
+    def of(self, items: Sequence[Item]) -> Batch:
+        """Return a batch of ``items``, which are some of its own, with the same past."""
         return Batch(
-            self.items[start:end],
+            items,
             failures=self.failures,
             attempts=self.attempts,
             due=self.due,
@@ -106,6 +110,21 @@ class Batch:
         """Cut in two before item ``at``. The parts know that they were one, and count their failures afresh."""
         parts = [self.part(0, at), self.part(at, len(self.items))]
         parent = Parent(len(self.items), self.error is not None and not self.error.retryable)
+        for part in parts:
+            part.parent, part.failures = parent, 0
+        return parts
+
+    def smaller(self, items: Sequence[Item], error: HuggingFaceError) -> list[Batch]:
+        """Cut ``items``, which are some of its own, into batches of at most half its size.
+
+        Args:
+            error: how the batch failed for these items.
+        """
+        rest = self.of(items)
+        rest.error = error
+        parts = rest.chunks((len(self) + 1) // 2)
+        # Where some items were answered, it was not too long.
+        parent = Parent(len(self)) if len(items) == len(self) else None
         for part in parts:
             part.parent, part.failures = parent, 0
         return parts

@@ -26,6 +26,7 @@ class Limits:
         max_retries: how often a failed request is sent again.
         timeout: seconds that a request may take; infinite: no such limit.
         max_batch_bytes: bytes of the items in one request, where there is more than one.
+        fill_batches: each request holds as many items as it may, whatever would be fastest.
     """
 
     max_batch_size: int = 32
@@ -36,6 +37,7 @@ class Limits:
     max_retries: int = 5
     timeout: float = math.inf
     max_batch_bytes: int = 1_500_000
+    fill_batches: bool = False
 
 
 @dataclass(slots=True)
@@ -79,7 +81,7 @@ class BatchResult:
 
     Attributes:
         answers: one for each item, in order; an answer that is a ``HuggingFaceError`` is that
-            item's error.
+            item's error; ``None``: nothing in the response is certainly the item's.
         request_id: the service's id of the request.
         compute_seconds: how long the service says it worked.
         seconds: that are billed, where seconds are: those of compute, or else those that the request took.
@@ -88,9 +90,10 @@ class BatchResult:
         cost_source: ``reported`` or ``computed``; ``None``: the cost is not known.
         provider: who answered.
         requests: made for these answers; more than one, if the first showed how the server wants them.
+        max_batch_size: the most items that requests of this run may hold from now on; ``None``: as before.
     """
 
-    answers: Sequence[RowResult | HuggingFaceError]
+    answers: Sequence[RowResult | HuggingFaceError | None]
     request_id: str | None = None
     compute_seconds: float | None = None
     seconds: float | None = None
@@ -101,6 +104,7 @@ class BatchResult:
     cost_source: str | None = None
     provider: str | None = None
     requests: int = 1
+    max_batch_size: int | None = None
 
     def fill(self, result: RowResult, item: Item, attempts: int, latency: float, at: int = 0) -> RowResult:
         """Add to the answer of one item what holds for the whole request, and return it.

@@ -11,7 +11,6 @@ import random as _random
 from collections.abc import Callable, Iterable
 
 from ..errors import (
-    BudgetExceeded,
     ConnectionFailed,
     DeadlineExceeded,
     HuggingFaceError,
@@ -24,7 +23,7 @@ from ..errors import (
     Unavailable,
 )
 from .batches import Batch, Item, Queue
-from .budget import Claim, CostBudget, RequestBudget, UnansweredCosts, cost_of_failure
+from .budget import CostBudget, Draw, RequestBudget, UnansweredCosts, cost_of_failure
 from .refusals import Evidence, Fault, SameRefusals, fault_of, not_attempted, row_error, settings_error
 from .results import BatchResult, Limits, RowResult, Summary, latency_step
 from .retry import RetryPolicy
@@ -73,6 +72,7 @@ class Scheduler:
         #: ``requests_per_minute`` counts the requests to all services.
         self._shared_rate = states[0].shared_rate
         self._in_flight: set[Batch] = set()
+        self._most = limits.max_batch_size
         self._began = now
         self._deadline = math.inf if limits.deadline is None else now + limits.deadline
         self._last_success = -math.inf
@@ -98,10 +98,10 @@ class Scheduler:
         """Return how many workers have something to do now or soon."""
         return min(self._services.limit(), len(self._in_flight) + self._queue.waiting)
 
-    def take(self, now: float) -> Batch | Reservation | Claim | float:
+    def take(self, now: float) -> Batch | Reservation | Draw | float:
         """Return the next step.
 
-        A batch is to be sent, a reservation to be made and reported to ``reserved``, a claim to be made and reported
+        A batch is to be sent, a reservation to be made and reported to ``reserved``, a draw to be made and reported
         to ``CostBudget.granted``. A number is the time before which there is nothing to do; infinity: not before
         something has returned.
         """
@@ -125,7 +125,7 @@ class Scheduler:
             if not rows:
                 self._queue.give_back(batch)
                 step = self._costs.wait(batch.items, now)
-                return step if isinstance(step, Claim) else min(step, self._deadline)
+                return step if isinstance(step, Draw) else min(step, self._deadline)
             if rows < len(batch):
                 batch, rest = batch.cut(rows)
                 self._queue.give_back(rest)
@@ -153,16 +153,20 @@ class Scheduler:
         batch = self._queue.again(now, service.number, only_passed_on=only_passed_on)
         if batch is None:
             return self._queue.take(self._size(service), self.limits.max_batch_bytes)
-        cap = service.state.batch_size.cap
+        cap = self._cap(service)
         if len(batch) > cap:
-            batch, *others = batch.chunks(int(cap))
+            batch, *others = batch.chunks(cap)
             self._queue.ready_again(others)
         return batch
 
+    def _cap(self, service: Service) -> int:
+        """Items that a request may hold."""
+        return max(1, int(min(self._most, service.state.batch_size.cap)))
+
     def _size(self, service: Service) -> int:
         limits, state = self.limits, service.state
-        if limits.max_batch_size == 1:
-            return 1
+        if limits.fill_batches or self._most == 1:
+            return self._cap(service)
         workers = state.concurrency.limit(limits.max_concurrency)
         queueing = state.latency.latency_ratio >= 1.5
         opening = state.concurrency.slow_start and workers < limits.max_concurrency and not queueing
@@ -202,6 +206,8 @@ class Scheduler:
             error.cost, error.usage = sent.cost, sent
             return self.failed(batch, error, now)
         self._returned(batch, sent, now, sent.requests, sent.cost)
+        if sent.max_batch_size is not None:
+            self._most = min(self._most, sent.max_batch_size)
         seconds = now - batch.started
         summary = self.summary
         summary.compute_seconds += sent.compute_seconds or 0.0
@@ -210,17 +216,23 @@ class Scheduler:
         attempts = batch.attempts
         results: list[RowResult] = []
         errors: list[tuple[int, HuggingFaceError]] = []
+        unanswered: list[Item] = []
         for at, (item, answer) in enumerate(zip(batch.items, answers, strict=True)):
-            if isinstance(answer, HuggingFaceError):
+            if answer is None:
+                unanswered.append(item)
+                self._unanswered.charge([item], sent.cost, size)
+            elif isinstance(answer, HuggingFaceError):
                 errors.append((at, answer))
                 self._unanswered.charge([item], sent.cost, size)
             else:
                 results.append(sent.fill(answer, item, attempts, seconds, at))
                 answer.cost = self._unanswered.added(item, answer.cost)
         summary.rows += len(results)
-        self._observe_success(batch, len(results), seconds, now)
+        self._observe_success(batch, len(results), len(unanswered), seconds, now)
         for at, refusal in errors:
             results += self._handle(batch.part(at, at + 1), refusal, now)
+        if unanswered:
+            results += self._send_smaller(batch, unanswered, now)
         return self._finish(results, now)
 
     def failed(self, batch: Batch, error: HuggingFaceError, now: float) -> list[RowResult]:
@@ -266,8 +278,9 @@ class Scheduler:
 
     # What it says about the service
 
-    def _observe_success(self, batch: Batch, rows: int, seconds: float, now: float) -> None:
+    def _observe_success(self, batch: Batch, rows: int, unanswered: int, seconds: float, now: float) -> None:
         service, size = self._services.of(batch), len(batch)
+        answered = size - unanswered
         state = service.state
         if rows:
             state.has_answered = service.has_answered = True
@@ -280,10 +293,11 @@ class Scheduler:
             batch.in_flight, limits.max_concurrency, latency.latency_ratio, latency.recent / limits.timeout
         )
         state.rate.succeeded(batch.started, now)
-        state.batch_size.passed(size)
+        if answered:
+            state.batch_size.passed(size)
         parent = batch.parent
         if parent is not None:
-            parent.answered += size
+            parent.answered += answered
             if parent.answered == parent.size:
                 state.batch_size.too_long(parent.size, certain=parent.refused)
         # A model that answers is loaded.
@@ -407,6 +421,13 @@ class Scheduler:
         self._tried_alone = True
         return self._send_parts(parts)
 
+    def _send_smaller(self, batch: Batch, unanswered: list[Item], now: float) -> list[RowResult]:
+        """Send the items of ``batch`` again that nothing in its response certainly answers."""
+        error = InvalidAnswer("nothing in the response is certainly the answer to this row")
+        if self.stopped or len(batch) == 1:
+            return self._fail(batch.of(unanswered), error, now)
+        return self._send_parts(batch.smaller(unanswered, error))
+
     def _send_parts(self, parts: list[Batch]) -> list[RowResult]:
         self.summary.splits += 1
         self._queue.ready_again(parts)
@@ -487,9 +508,4 @@ class Scheduler:
             return not_attempted(stopped)
         if now >= self._deadline:
             return self._too_late()
-        if self._budget.is_spent:
-            return BudgetExceeded(
-                f"the query has made as many requests as max_requests = {self._budget.limit} allows",
-                advice="Run the query again, or raise max_requests",
-            )
-        return self._costs.refusal if self._costs is not None else None
+        return self._budget.refusal or (self._costs.refusal if self._costs is not None else None)

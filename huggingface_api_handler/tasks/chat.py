@@ -71,8 +71,8 @@ def _usage(value: Any) -> dict[str, Any]:
 
 
 def wants_json(args: Arguments) -> bool:
-    """Return whether the user's ``response_format`` asks for JSON; with ``output_schema`` it is not the user's."""
-    if "output_schema" in args.values:
+    """Return whether the user's ``response_format`` asks for JSON; if the answer has a schema, it is not the user's."""
+    if "output_schema" in args.values or args.json_schema is not None:
         return False
     wanted = args.parameters.get("response_format")
     return isinstance(wanted, Mapping) and str(wanted.get("type", "")).startswith("json")
@@ -116,7 +116,7 @@ def typed_text(content: str | None, explain: Mapping[str, Any], schema: OutputSc
         )
     said = content or ""
     try:
-        return dumps(schema.validated(_one_object(said)))
+        return dumps(schema.validated(one_object(said)))
     except NotValid as fault:
         if explain.get("finish_reason") == "length":
             raise InvalidAnswer(
@@ -134,7 +134,12 @@ def typed_text(content: str | None, explain: Mapping[str, Any], schema: OutputSc
         raise error from fault
 
 
-def _one_object(content: str) -> Any:
+def one_object(content: str) -> Any:
+    """Return the one JSON object in a text: it reaches from the first brace to the last.
+
+    Raises:
+        NotValid: with what is wrong.
+    """
     start, end = content.find("{"), content.rfind("}") + 1
     if start < 0 or end <= start:
         raise NotValid("there is no JSON object in it")

@@ -122,6 +122,7 @@ class Arguments:
         options: fields of the request's ``options``.
         model: what is known of the model.
         misfit: a chat's last answer to the row, which does not fit ``output_schema``, and why.
+        json_schema: the schema of a chat's answer, where that is not ``output_schema``'s: of several rows.
     """
 
     values: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
@@ -129,6 +130,7 @@ class Arguments:
     options: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     model: ModelFacts = ModelFacts()
     misfit: tuple[str, str] | None = None
+    json_schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

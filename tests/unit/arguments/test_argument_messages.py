@@ -198,6 +198,55 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
         {**X, "system_prompt": "You are {{role}}."},
         "system_prompt is sent as it is written, and '{{role}}' is not replaced: put the column into prompt_template",
     ),
+    # rows that share a prompt
+    (
+        {**X, "rows_per_request": 200},
+        "rows_per_request must be a whole number from 1 to 100, not 200: write rows_per_request = 20",
+    ),
+    (
+        {**X, "audit": 0.1},
+        "audit has no effect on rows that are sent alone: write rows_per_request = 20",
+    ),
+    (
+        {**X, "rows_per_request": 20, "audit": 2},
+        "audit must be a number from 0 to 1, not 2: write audit = 0.02",
+    ),
+    (
+        {**X, "rows_per_request": 20, "tools": [{"type": "function"}]},
+        "tools and rows_per_request are mutually exclusive (a tool call belongs to one row): write "
+        "rows_per_request = 1",
+    ),
+    (
+        {**X, "rows_per_request": 20, "logprobs": True},
+        "logprobs and rows_per_request are mutually exclusive (probabilities of tokens belong to one row): write "
+        "rows_per_request = 1",
+    ),
+    (
+        {**X, "rows_per_request": 20, "n": 2},
+        "n and rows_per_request are mutually exclusive (a row has one answer): write rows_per_request = 1",
+    ),
+    (
+        {**X, "rows_per_request": 20, "stop": ["."]},
+        "stop and rows_per_request are mutually exclusive (it would end the answers of all rows): write "
+        "rows_per_request = 1",
+    ),
+    (
+        {**X, "rows_per_request": 20, "parameters": {"stream": True}},
+        "stream and rows_per_request are mutually exclusive (all answers come at once): write rows_per_request = 1",
+    ),
+    (
+        {**X, "rows_per_request": 20, "response_format": {"type": "json_object"}},
+        "response_format and rows_per_request are mutually exclusive (all answers come in one JSON object): write "
+        "rows_per_request = 1",
+    ),
+    (
+        {**X, "rows_per_request": 20, "image_column": "photo"},
+        "image_column and rows_per_request are mutually exclusive: write rows_per_request = 1",
+    ),
+    (
+        {**C, "rows_per_request": 20},
+        "rows_per_request is not an argument of task 'text-classification' but of chat-completion: remove it",
+    ),
     # labels that do not fit the model's
     (
         {**L, "labels": ["negative", "neutral", "positive"]},

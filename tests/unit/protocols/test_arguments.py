@@ -28,7 +28,9 @@ ROWS: Mapping[str, tuple[Any, ...]] = {
 def arguments_of(name: str) -> list[str]:
     """Return every argument of a task that may have an effect on its requests or answers."""
     task = TASKS[name]
-    prompt = ["system_prompt", "output_schema", "examples"] if task.chat else []
+    prompt = []
+    if task.chat:
+        prompt = ["system_prompt", "output_schema", "examples", "rows_per_request", "audit", "audit_agreement"]
     return [*prompt, *(one.name for one in task.arguments), *(one.name for one in parameter_specs(task))]
 
 

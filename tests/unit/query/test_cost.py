@@ -127,7 +127,8 @@ def test_an_image_counts_as_the_largest() -> None:
 
 def test_a_request_for_more_rows_costs_more() -> None:
     one, two = upper(item("hello", None)), upper(item("hello", None), item("hello", None))
-    assert one is not None and two == pytest.approx(2 * one)
+    assert one is not None and two is not None
+    assert two > 2 * one  # they share a prompt, which says more
 
 
 @given(st.text(min_size=1), st.text(min_size=1), st.integers(1, 10_000))

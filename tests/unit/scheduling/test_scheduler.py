@@ -135,6 +135,48 @@ class TestLists:
         assert codes(results) == {"ok": 39, "invalid_input": 1}
         assert by_index(results)[9].attempts == 2
 
+    def test_rows_that_a_response_does_not_answer_are_sent_again_in_half_as_many(self) -> None:
+        scheduler = Scheduler(items(20), Limits(max_batch_size=20, fill_batches=True), ServiceState(), now=0.0)
+        sizes: list[int] = []
+        results: list[RowResult] = []
+        while isinstance(batch := scheduler.take(0.0), Batch):
+            sizes.append(len(batch))
+            answers: list[Any] = [
+                None if item.index < 12 and len(batch) > 1 else RowResult(2 * item.payload) for item in batch.items
+            ]
+            results += scheduler.answered(batch, BatchResult(answers), 0.0)
+        # Two batches of two have been too long by then: the rest is sent row by row.
+        assert sizes == [20, 10, 5, 3, 2, 1, 1, 1, 2, 1, 1] + [1] * 7
+        assert codes(results) == {"ok": 20}
+
+    def test_a_row_alone_that_a_response_does_not_answer_is_an_error(self) -> None:
+        scheduler = Scheduler(items(1), Limits(), ServiceState(), now=0.0)
+        batch = scheduler.take(0.0)
+        assert isinstance(batch, Batch)
+        (result,) = scheduler.answered(batch, BatchResult([None]), 0.1)
+        assert str(result.error) == "nothing in the response is certainly the answer to this row"
+        assert scheduler.done
+
+    def test_a_run_can_be_told_to_send_single_rows(self) -> None:
+        """What waits in longer batches, too, is sent row by row."""
+        scheduler = Scheduler(items(60), Limits(max_batch_size=20, fill_batches=True), ServiceState(), now=0.0)
+        first, second = scheduler.take(0.0), scheduler.take(0.0)
+        assert isinstance(first, Batch) and isinstance(second, Batch)
+        scheduler.answered(first, BatchResult([None] * 20), 0.1)
+        results = scheduler.answered(second, BatchResult(doubled(second.items), max_batch_size=1), 0.2)
+        sizes = []
+        while isinstance(batch := scheduler.take(0.2), Batch):
+            sizes.append(len(batch))
+            results += scheduler.answered(batch, BatchResult(doubled(batch.items)), 0.2)
+        assert sizes == [1] * 40
+        assert codes(results) == {"ok": 60}
+
+    def test_filled_batches_are_as_long_as_they_may_be(self) -> None:
+        service = Service(0.01, each=0.1)
+        _, results, _ = play(items(90), service, Limits(max_batch_size=20, fill_batches=True))
+        assert service.sizes == [20, 20, 20, 20, 10]
+        assert codes(results) == {"ok": 90}
+
     def test_a_list_that_times_out_is_split(self) -> None:
         def fault(batch: Batch, now: float) -> HuggingFaceError | None:
             return errors.ServiceTimeout("60 s") if len(batch) > 2 else None
@@ -427,7 +469,7 @@ class TestSummary:
 
 FAULTS = st.sampled_from(
     [
-        None, None, None, None, "short", "long", "alone",
+        None, None, None, None, "short", "long", "alone", "some", "none", "single",
         errors.InvalidInput("bad"), errors.PayloadTooLarge("big"), errors.Unavailable("down"),
         errors.RateLimited("slow"), errors.RateLimited("slow", retry_after=1.0),
         errors.ModelLoading("loading", retry_after=2.0), errors.ServiceTimeout("hung"),
@@ -447,6 +489,7 @@ FAULTS = st.sampled_from(
     budget=st.none() | st.integers(0, 60),
     deadline=st.none() | st.floats(0.1, 20.0),
     stop=st.booleans(),
+    fill=st.booleans(),
     seed=st.integers(0, 9),
 )
 def test_each_answer_is_for_its_own_input_exactly_once(
@@ -458,10 +501,11 @@ def test_each_answer_is_for_its_own_input_exactly_once(
     budget: int | None,
     deadline: float | None,
     stop: bool,
+    fill: bool,
     seed: int,
 ) -> None:
     wanted = [Item(index, str(index), index, name, 50_000) for index, name in enumerate(names)]
-    limits = Limits(size, workers, None, deadline, budget, retries, 10.0)
+    limits = Limits(size, workers, None, deadline, budget, retries, 10.0, fill_batches=fill)
     scheduler = Scheduler(
         wanted, limits, ServiceState(), now=0.0, stop_on_error=stop, random=random.Random(seed).random
     )
@@ -469,6 +513,7 @@ def test_each_answer_is_for_its_own_input_exactly_once(
     coming = iter(faults)
     away: list[Batch] = []
     results: list[RowResult] = []
+    smaller_than: dict[int, int] = {}
     now = 0.0
     for _ in range(20_000):
         results += scheduler.sweep(now)
@@ -477,6 +522,7 @@ def test_each_answer_is_for_its_own_input_exactly_once(
         step = scheduler.take(now)
         if isinstance(step, Batch):
             assert len(step) <= size
+            assert len(step) == 1 or len(step) < smaller_than.get(step.items[0].index, math.inf)
             assert len({item.group for item in step.items}) == 1
             assert len(step) == 1 or sum(item.size for item in step.items) <= limits.max_batch_bytes
             away.append(step)
@@ -498,6 +544,17 @@ def test_each_answer_is_for_its_own_input_exactly_once(
         elif fault == "alone":
             answers[order.randrange(len(answers))] = errors.Unavailable("this one")
             results += scheduler.answered(batch, BatchResult(answers), now)
+        elif fault in ("some", "none"):
+            lost = (
+                range(len(answers)) if fault == "none" else order.sample(range(len(answers)), (len(answers) + 1) // 2)
+            )
+            for at in lost:
+                answers[at] = None
+                smaller_than[batch.items[at].index] = len(answers)
+            results += scheduler.answered(batch, BatchResult(answers), now)
+        elif fault == "single":
+            size = 1
+            results += scheduler.answered(batch, BatchResult(answers, max_batch_size=1), now)
         elif isinstance(fault, HuggingFaceError):
             results += scheduler.failed(batch, fault, now)
         elif isinstance(fault, ValueError):

@@ -162,8 +162,11 @@ class RedisCache(PersistentCache):
         self._run(lambda client: client.hset(self._prefix + ":owners", scope, value))
 
     def owners(self) -> dict[str, Owner]:
-        found = self._run(lambda client: client.hgetall(self._prefix + ":owners")) or {}
-        return {_text(scope): Owner(*json.loads(value)) for scope, value in found.items()}
+        def read(client: Any) -> dict[str, Owner]:
+            found = client.hgetall(self._prefix + ":owners")
+            return {_text(scope): Owner(*json.loads(value)) for scope, value in found.items()}
+
+        return self._run(read) or {}
 
     def sizes(self, before: float | None = None) -> list[Stored] | None:
         names = {scope_id(scope): scope for scope in self.owners()}

@@ -11,7 +11,7 @@ from ..cache import Cache, NoCache
 from ..cache.base import HELD_FOR
 from ..errors import SettingsError
 from ..scheduling.batches import Item
-from ..scheduling.budget import ROUNDING, Claim, CostBudget, DailyBudget, Grant
+from ..scheduling.budget import ROUNDING, CostBudget, DailyBudget, Draw, Grant
 from ..tasks import TASKS
 from ..tasks.task import Task
 from .cost import Price, upper_estimate
@@ -50,21 +50,21 @@ def cost_budget(model: ModelSettings, engine: EngineSettings, price: Price | Non
     return CostBudget(_at_most(model, task, price), execution.max_cost, daily, of_engine=of_engine)
 
 
-def hold(store: Cache, caller: Caller, cap: float) -> Callable[[Claim], Grant | None]:
-    """Return what makes the claims of one run on its engine's budget of the day."""
+def hold(store: Cache, caller: Caller, cap: float) -> Callable[[Draw], Grant | None]:
+    """Return what makes the draws of one run on its engine's budget of the day."""
     run = uuid.uuid4().hex
 
-    def make(claim: Claim) -> Grant | None:
+    def make(draw: Draw) -> Grant | None:
         held = store.hold_budget(
-            caller.budget(claim.day),
+            caller.budget(draw.day),
             run,
             cap=cap * (1.0 + ROUNDING),
-            spent=claim.spent,
-            keep=claim.keep,
-            least=claim.least,
-            most=claim.most,
-            pending=claim.pending,
-            closes=claim.closes,
+            spent=draw.spent,
+            keep=draw.keep,
+            least=draw.least,
+            most=draw.most,
+            pending=draw.pending,
+            closes=draw.closes,
         )
         return None if held is None else Grant(held.amount, held.spent, held.others)
 

@@ -67,7 +67,7 @@ def dollars(amount: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Draw:
     """What a run reports of a day's budget, and what it asks of it.
 
     Attributes:
@@ -77,7 +77,7 @@ class Claim:
         least, most: USD that it asks for in addition: at least the one, else nothing.
         pending: USD that the requests in progress will probably cost.
         closes: the run spends nothing more on that day.
-        began: when the claim was made, by the run's clock.
+        began: when the draw was made, by the run's clock.
     """
 
     day: str
@@ -92,7 +92,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What became of a claim, in USD.
+    """What became of a draw, in USD.
 
     Attributes:
         amount: what the run holds now beyond what it has spent.
@@ -119,20 +119,20 @@ class _Account:
 class DailyBudget:
     """``max_cost_per_day``: a budget that the runs of all workers share, by parts of it that each run holds.
 
-    A run claims a part in advance, so that it need not ask for each request. Whoever runs the scheduler makes the
-    claims, since that may take a while, and reports to ``granted`` what came of them.
+    A run draws on the budget in advance, so that it need not ask for each request. Whoever runs the scheduler makes
+    the draws, since that may take a while, and reports to ``granted`` what came of them.
 
     Args:
         cap: USD per day.
         day: (time by the run's clock) → name of the day.
-        valid: seconds for which a part is held after a claim.
+        valid: seconds for which a part is held after a draw.
     """
 
-    #: Share of the cap that is claimed at once.
+    #: Share of the cap that is drawn at once.
     PART = 0.02
-    #: Seconds between two claims where the first was not granted, and until the run gives up.
+    #: Seconds between two draws where the first was not granted, and until the run gives up.
     RETRY, PATIENCE = 1.0, 60.0
-    #: Seconds between two looks while another worker makes a claim.
+    #: Seconds between two looks while another worker makes a draw.
     LOOK = 0.02
 
     def __init__(self, cap: float, day: Callable[[float], str], valid: float) -> None:
@@ -142,14 +142,15 @@ class DailyBudget:
         self._now = _Account("")
         #: Days that have ended, with requests in progress or with spending that is not reported.
         self._ended: list[_Account] = []
-        self._claiming = False
+        self._drawing = False
         self._retry_at = -math.inf
-        #: Since when claims have not been granted.
+        #: Since when draws have not been granted.
         self._denied_since = math.inf
-        #: Whether the last claim was granted in part, so that another would bring nothing.
+        #: Whether the last draw was granted in part, so that another would bring nothing.
         self.is_scarce = False
-        #: What the last claim showed; ``None``: it failed.
+        #: What the last draw showed; ``None``: it failed.
         self.last: Grant | None = Grant(0.0, 0.0, 0.0)
+        self._has_worked = False
 
     def account(self, now: float) -> _Account:
         """Return the account of the day."""
@@ -162,65 +163,64 @@ class DailyBudget:
         return self._now
 
     def free(self, now: float) -> float:
-        """Return the USD that may be reserved without another claim."""
+        """Return the USD that may be reserved without another draw."""
         account = self.account(now)
         return account.held - account.reserved + ROUNDING * self.cap if now < account.expires else 0.0
 
-    def claim(self, least: float, most: float, now: float, in_flight: bool, pending: float) -> Claim | float | None:
-        """Return the claim to make, or when to ask again; ``None``: there is nothing to wait for.
+    def draw(self, least: float, most: float, now: float, in_flight: bool, pending: float) -> Draw | float | None:
+        """Return the draw to make, or when to ask again; ``None``: there is nothing to wait for.
 
         Args:
             least, most: USD that the next request costs at most, with one item and with all.
             in_flight: whether requests are in progress; what they return may free some of what they reserve.
         """
-        if self._claiming:
+        if self._drawing:
             return now + self.LOOK
         if now >= self._retry_at:
             account = self.account(now)
-            self._claiming = True
-            # Nothing is reserved from the rest while the claim is made. If it is not granted, others have the rest.
+            self._drawing = True
+            # Nothing is reserved from the rest while the draw is made. If it is not granted, others have the rest.
             account.held = account.reserved
             most = max(least, most, self.PART * self.cap)
-            return Claim(account.day, account.spent, account.reserved, least, most, pending, began=now)
+            return Draw(account.day, account.spent, account.reserved, least, most, pending, began=now)
         if in_flight:
             return self._retry_at
-        others_hold = self.last is not None and self.last.others > 0
-        return self._retry_at if others_hold and now < self._denied_since + self.PATIENCE else None
+        may_change = self._has_worked if self.last is None else self.last.others > 0
+        return self._retry_at if may_change and now < self._denied_since + self.PATIENCE else None
 
-    def report(self, now: float, pending: float, *, closes: bool) -> list[Claim]:
-        """Return the claims that renew what is held and report what was spent; none while another is made.
+    def report(self, now: float, pending: float, *, closes: bool) -> list[Draw]:
+        """Return the draws that renew what is held and report what was spent; none while another is made.
 
         Args:
             closes: the run has ended.
         """
-        if self._claiming:
+        if self._drawing:
             return []
         current = self.account(now)
         # Requests count for the day on which they were sent.
         ended, self._ended = self._ended, [one for one in self._ended if one.reserved]
-        claims = [
-            Claim(one.day, one.spent, one.reserved, closes=closes or not one.reserved, began=now) for one in ended
-        ]
-        if current.expires > -math.inf:  # a claim has been granted
+        draws = [Draw(one.day, one.spent, one.reserved, closes=closes or not one.reserved, began=now) for one in ended]
+        if current.expires > -math.inf:  # a draw has been granted
             keep = 0.0 if closes else current.held
-            claims.append(Claim(current.day, current.spent, keep, pending=pending, closes=closes, began=now))
-        self._claiming = bool(claims)
-        return claims
+            draws.append(Draw(current.day, current.spent, keep, pending=pending, closes=closes, began=now))
+        self._drawing = bool(draws)
+        return draws
 
-    def granted(self, claim: Claim, grant: Grant | None, now: float) -> None:
-        """Take the result of a claim; ``None``: it failed."""
-        self._claiming = False
-        if grant is not None and claim.day == self._now.day:
+    def granted(self, draw: Draw, grant: Grant | None, now: float) -> None:
+        """Take the result of a draw; ``None``: it failed."""
+        self._drawing = False
+        if grant is not None and draw.day == self._now.day:
             account = self._now
-            account.held = grant.amount - (account.spent - claim.spent)
-            account.expires = claim.began + self._valid
-        if not claim.most:
+            account.held = grant.amount - (account.spent - draw.spent)
+            account.expires = draw.began + self._valid
+        if not draw.most:
             return
         self.last = grant
-        got = 0.0 if grant is None else grant.amount - claim.keep
-        self.is_scarce = got < claim.most
-        if grant is not None and got >= claim.least * (1.0 - ROUNDING):
+        got = 0.0 if grant is None else grant.amount - draw.keep
+        self.is_scarce = got < draw.most
+        if grant is not None and got >= draw.least * (1.0 - ROUNDING):
             self._denied_since = math.inf
+            self._has_worked = True
         else:
             self._retry_at = now + self.RETRY
             self._denied_since = min(self._denied_since, now)
@@ -284,10 +284,10 @@ class CostBudget:
         within = self._fitting(items[:rows], self.daily.free(now))
         return within if within == rows or self.daily.is_scarce else 0
 
-    def wait(self, items: Sequence[Item], now: float) -> Claim | float:
+    def wait(self, items: Sequence[Item], now: float) -> Draw | float:
         """Return what must happen before any of ``items`` may be sent.
 
-        A claim is to be made. A number is the time to ask again; infinity: when a request has returned. Where nothing
+        A draw is to be made. A number is the time to ask again; infinity: when a request has returned. Where nothing
         is to be waited for, ``refusal`` says why.
         """
         in_flight = bool(self._reserved)
@@ -297,7 +297,7 @@ class CostBudget:
                 return math.inf
             self.refusal = self._too_expensive(least)
         elif self.daily is not None:
-            step = self.daily.claim(least, self._at_most(items), now, in_flight, self._pending)
+            step = self.daily.draw(least, self._at_most(items), now, in_flight, self._pending)
             if step is not None:
                 return step
             self.refusal = self._day_is_spent(self.daily, least)
@@ -322,17 +322,17 @@ class CostBudget:
             account.spent += cost
             account.held -= cost
 
-    def report(self, now: float, *, closes: bool = False) -> list[Claim]:
-        """Return the claims that keep the budget of the day up to date; see ``DailyBudget.report``.
+    def report(self, now: float, *, closes: bool = False) -> list[Draw]:
+        """Return the draws that keep the budget of the day up to date; see ``DailyBudget.report``.
 
         All are to be made, and then reported to ``granted``.
         """
         return [] if self.daily is None else self.daily.report(now, self._pending, closes=closes)
 
-    def granted(self, claim: Claim, grant: Grant | None, now: float) -> None:
-        """Take what became of a claim; see ``DailyBudget.granted``."""
+    def granted(self, draw: Draw, grant: Grant | None, now: float) -> None:
+        """Take what became of a draw; see ``DailyBudget.granted``."""
         if self.daily is not None:
-            self.daily.granted(claim, grant, now)
+            self.daily.granted(draw, grant, now)
 
     def _fitting(self, items: Sequence[Item], free: float) -> int:
         if self._at_most(items) <= free:

@@ -23,7 +23,7 @@ from ..errors import (
     Unavailable,
 )
 from .batches import Batch, Item, Queue
-from .budget import Claim, CostBudget, RequestBudget, UnansweredCosts, cost_of_failure
+from .budget import CostBudget, Draw, RequestBudget, UnansweredCosts, cost_of_failure
 from .refusals import Evidence, Fault, SameRefusals, fault_of, not_attempted, row_error, settings_error
 from .results import BatchResult, Limits, RowResult, Summary, latency_step
 from .retry import RetryPolicy
@@ -98,10 +98,10 @@ class Scheduler:
         """Return how many workers have something to do now or soon."""
         return min(self._services.limit(), len(self._in_flight) + self._queue.waiting)
 
-    def take(self, now: float) -> Batch | Reservation | Claim | float:
+    def take(self, now: float) -> Batch | Reservation | Draw | float:
         """Return the next step.
 
-        A batch is to be sent, a reservation to be made and reported to ``reserved``, a claim to be made and reported
+        A batch is to be sent, a reservation to be made and reported to ``reserved``, a draw to be made and reported
         to ``CostBudget.granted``. A number is the time before which there is nothing to do; infinity: not before
         something has returned.
         """
@@ -125,7 +125,7 @@ class Scheduler:
             if not rows:
                 self._queue.give_back(batch)
                 step = self._costs.wait(batch.items, now)
-                return step if isinstance(step, Claim) else min(step, self._deadline)
+                return step if isinstance(step, Draw) else min(step, self._deadline)
             if rows < len(batch):
                 batch, rest = batch.cut(rows)
                 self._queue.give_back(rest)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ..errors import HuggingFaceError
 from .batches import Batch, Item
-from .budget import Claim, CostBudget, Grant
+from .budget import CostBudget, Draw, Grant
 from .results import BatchResult, Limits, RowResult, Summary, quantile
 from .retry import RetryPolicy
 from .scheduler import Scheduler
@@ -28,7 +28,7 @@ __all__ = [
     "RetryPolicy",
     "RowResult",
     "BatchResult",
-    "Claim",
+    "Draw",
     "CostBudget",
     "Grant",
     "Summary",
@@ -40,7 +40,7 @@ Deliver = Callable[[list[RowResult]], None]
 Reserve = Callable[[float, int], "float | None"]
 Finished = Callable[[Summary], None]
 Report = Callable[[Summary], None]
-Hold = Callable[[Claim], "Grant | None"]
+Hold = Callable[[Draw], "Grant | None"]
 
 #: Seconds between two reports of what a run has spent.
 REPORT_EVERY = 1.0
@@ -60,7 +60,7 @@ class WorkerPool:
         reserve: (seconds between two tokens, how many) → seconds until the first of these tokens in the
             rate that all workers share, or ``None``; without it ``requests_per_minute`` holds for
             those who share ``state``.
-        hold: makes a claim on the budget of the day, which all workers share; ``None``: it failed.
+        hold: makes a draw on the budget of the day, which all workers share; ``None``: it failed.
     """
 
     def __init__(
@@ -259,19 +259,19 @@ class _Run:
     def _report_costs(self, *, closes: bool = False) -> None:
         if self._costs is not None:
             with self._lock:
-                claims = self._costs.report(self._clock(), closes=closes)
-            self._make_claims(self._costs, claims)
+                draws = self._costs.report(self._clock(), closes=closes)
+            self._make_draws(self._costs, draws)
 
-    def _make_claims(self, costs: CostBudget, claims: Sequence[Claim]) -> None:
-        """Make claims. That may take a while, so it holds no lock."""
-        grants: list[Grant | None] = [None] * len(claims)
+    def _make_draws(self, costs: CostBudget, draws: Sequence[Draw]) -> None:
+        """Make draws. That may take a while, so it holds no lock."""
+        grants: list[Grant | None] = [None] * len(draws)
         try:
             if self._hold is not None:
-                grants = [self._hold(claim) for claim in claims]
+                grants = [self._hold(draw) for draw in draws]
         finally:
             with self._lock:
-                for claim, grant in zip(claims, grants, strict=True):
-                    costs.granted(claim, grant, self._clock())
+                for draw, grant in zip(draws, grants, strict=True):
+                    costs.granted(draw, grant, self._clock())
 
     def _start_worker(self) -> None:
         name = f"huggingface-worker-{len(self._workers)}"
@@ -318,7 +318,7 @@ class _Run:
         """Wait for something to send; ``None``: there will be nothing more."""
         scheduler, woken = self._scheduler, self._woken
         while True:
-            first: Reservation | Claim | None = None
+            first: Reservation | Draw | None = None
             with self._lock:
                 now = self._clock()
                 results = scheduler.sweep(now)
@@ -330,7 +330,7 @@ class _Run:
                     if isinstance(step, Batch):
                         self._wake_next()
                         return step
-                    if isinstance(step, (Reservation, Claim)):
+                    if isinstance(step, (Reservation, Draw)):
                         first = step
                     elif step > now:
                         self._wait(step - now)
@@ -338,7 +338,7 @@ class _Run:
             if isinstance(first, Reservation):
                 self._make(first)
             elif first is not None and self._costs is not None:
-                self._make_claims(self._costs, [first])
+                self._make_draws(self._costs, [first])
 
     def _make(self, reservation: Reservation) -> None:
         """Make a reservation. That may take a while, so it holds no lock."""

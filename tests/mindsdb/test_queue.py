@@ -355,6 +355,65 @@ def test_a_query_outlives_whoever_works_on_it(server: MindsDBServer, sandbox: Sa
     assert len(texts) <= len(sandbox.inference_requests()) <= len(texts) + 8
 
 
+# --- stopping --------------------------------------------------------------------------------
+
+
+def test_queries_in_consumers_end_within_seconds(server: MindsDBServer, sandbox: Sandbox) -> None:
+    """By a SELECT, which needs no consumer, and by DROP MODEL."""
+    server.start_consumer()
+    server.sql(
+        "CREATE MODEL far PREDICT a USING engine = 'hf', task = 'text-classification', column = 'text', "
+        "max_batch_size = 1, parameters = {'top_k': 19}"
+    )
+    server.wait_for_model("far")
+    halves = ("< 1500", ">= 1500")
+    statement = "SELECT t.id, m.a FROM duck.thousands AS t JOIN far AS m ON m.text = t.review WHERE t.id {}"
+    paid = 0
+    for way in ("stop", "drop"):
+        sandbox.reset()
+        sandbox.faults = {"latency": 0.3}  # type: ignore[assignment]
+        errors: list[str] = []
+
+        def ask(half: str, errors: list[str] = errors) -> None:
+            with pytest.raises(SQLError) as stopped:
+                server.sql(statement.format(half))
+            errors.append(str(stopped.value))
+
+        def are_both_under_way() -> bool:
+            numbers = [int(str(record.inputs).split()[1]) for record in sandbox.inference_requests()]
+            return len(numbers) > 40 and any(n < 1500 for n in numbers) and any(n >= 1500 for n in numbers)
+
+        asking = [threading.Thread(target=ask, args=(half,)) for half in halves]
+        for one in asking:
+            one.start()
+        _until(are_both_under_way)
+        if way == "stop":
+            told = server.sql("SELECT a FROM far WHERE text = '' USING stop = true").rows[0][0]
+            assert told == "2 running queries told to stop"
+        else:
+            server.sql("DROP MODEL far")
+        stopped = time.time()
+        for one in asking:
+            one.join(60)
+        assert time.time() - stopped < 5.0
+        sent = sandbox.sent()
+        time.sleep(1.0)
+        assert sandbox.sent() == sent
+        paid += sent
+        reason = {
+            "stop": "the query was stopped on request",
+            "drop": "the model was dropped while the query was running",
+        }
+        assert [reason[way] in error for error in errors] == [True, True]
+    server.sql(
+        "CREATE MODEL far PREDICT a USING engine = 'hf', task = 'text-classification', column = 'text', "
+        "max_batch_size = 1, parameters = {'top_k': 19}"
+    )
+    server.wait_for_model("far")
+    plan = server.sql(statement.format("IS NOT NULL").replace("m.a", "m.a_plan") + " USING dry_run = true")
+    assert plan.column("a_plan").count("cache") == paid
+
+
 # --- partitioned queries ---------------------------------------------------------------------
 
 TEXTS = {review for _, _, review in REVIEWS if review}

@@ -11,7 +11,7 @@ from typing import Any
 
 from huggingface_api_handler.errors import HuggingFaceError, RateLimited
 from huggingface_api_handler.scheduling.batches import Batch, Item
-from huggingface_api_handler.scheduling.budget import Claim, CostBudget, Grant
+from huggingface_api_handler.scheduling.budget import CostBudget, Draw, Grant
 from huggingface_api_handler.scheduling.results import BatchResult, Limits, RowResult
 from huggingface_api_handler.scheduling.scheduler import Scheduler
 from huggingface_api_handler.scheduling.service_state import ServiceState
@@ -114,12 +114,12 @@ def play(
     late: Callable[[], float] = lambda: 0.0,
     reserve: Callable[[float, int, float], float | None] | None = None,
     costs: CostBudget | None = None,
-    hold: Callable[[Claim, float], Grant | None] = lambda claim, now: None,
+    hold: Callable[[Draw, float], Grant | None] = lambda draw, now: None,
 ) -> tuple[float, list[RowResult], Scheduler]:
     """Run it through: the seconds it took, the results in the order they came, and the scheduler.
 
     ``late``: how many seconds later than it meant to a waiting worker wakes. ``reserve``: (gap, count,
-    now) → seconds until the first token. Several services have one of the ``states`` each. ``hold``: (claim, now) →
+    now) → seconds until the first token. Several services have one of the ``states`` each. ``hold``: (draw, now) →
     what became of it.
     """
     now = start
@@ -145,7 +145,7 @@ def play(
             if isinstance(step, Reservation):
                 assert reserve is not None
                 scheduler.reserved(step, reserve(step.gap, step.count, now), now)
-            elif isinstance(step, Claim):
+            elif isinstance(step, Draw):
                 assert costs is not None
                 costs.granted(step, hold(step, now), now)
             else:
@@ -170,6 +170,6 @@ def play(
         watch(now, scheduler)
     results += scheduler.sweep(now)
     if costs is not None:
-        for claim in costs.report(now, closes=True):
-            costs.granted(claim, hold(claim, now), now)
+        for draw in costs.report(now, closes=True):
+            costs.granted(draw, hold(draw, now), now)
     return now - start, results, scheduler

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -14,7 +15,11 @@ from huggingface_api_handler.query import budget
 from tests.unit.loopback import Heard, Loopback, answer
 from tests.unit.street import CALLER, LABELS, engine, model, predict
 
-from .conftest import MULTI, Backend, open_cache
+from .conftest import Backend, open_cache
+
+#: Workers that share one import of the package, which takes them longer than their queries.
+MULTI = multiprocessing.get_context("forkserver")
+MULTI.set_forkserver_preload([__name__])
 
 DAY = "2026-01-01"
 #: USD of one request, and of the day.

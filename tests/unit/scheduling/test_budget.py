@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from huggingface_api_handler import errors
 from huggingface_api_handler.errors import HuggingFaceError
 from huggingface_api_handler.scheduling.batches import Batch, Item
-from huggingface_api_handler.scheduling.budget import ROUNDING, Claim, CostBudget, DailyBudget, Grant, dollars
+from huggingface_api_handler.scheduling.budget import ROUNDING, CostBudget, DailyBudget, Draw, Grant, dollars
 from huggingface_api_handler.scheduling.results import BatchResult, Limits
 from huggingface_api_handler.scheduling.scheduler import Scheduler
 from huggingface_api_handler.scheduling.service_state import ServiceState
@@ -154,23 +154,23 @@ class Store:
         self.calls = 0
         self.holders: dict[tuple[str, int], tuple[float, float, float, float]] = {}
 
-    def hold(self, holder: int, claim: Claim, now: float) -> Grant | None:
+    def hold(self, holder: int, draw: Draw, now: float) -> Grant | None:
         self.calls += 1
         if self.fails:
             return None
-        spent, others = claim.spent, 0.0
+        spent, others = draw.spent, 0.0
         for (day, name), (used, pending, held, expires) in self.holders.items():
-            if day == claim.day and name != holder:
+            if day == draw.day and name != holder:
                 spent += used
                 others += held if expires > now else 0.0
                 spent += pending if expires <= now else 0.0
         free = self.cap - spent - others
-        amount = max(0.0, min(claim.keep, free))
-        if claim.keep + claim.least <= free:
-            amount = min(claim.keep + claim.most, free)
-        held = 0.0 if claim.closes else amount
-        pending = 0.0 if claim.closes else claim.pending
-        self.holders[claim.day, holder] = claim.spent, pending, held, now + self.valid
+        amount = max(0.0, min(draw.keep, free))
+        if draw.keep + draw.least <= free:
+            amount = min(draw.keep + draw.most, free)
+        held = 0.0 if draw.closes else amount
+        pending = 0.0 if draw.closes else draw.pending
+        self.holders[draw.day, holder] = draw.spent, pending, held, now + self.valid
         return Grant(amount, spent, others)
 
     def spent(self, day: str) -> float:
@@ -196,7 +196,7 @@ class TestMaxCostPerDay:
         for run in range(3):
             _, results, _ = play(
                 items(6), service, Limits(max_batch_size=1), costs=shared(store),
-                hold=lambda claim, now, run=run: store.hold(run, claim, now),
+                hold=lambda draw, now, run=run: store.hold(run, draw, now),
             )  # fmt: skip
             answered.append(codes(results).get("ok", 0))
         assert answered == [6, 4, 0]
@@ -209,16 +209,16 @@ class TestMaxCostPerDay:
             service.share = 1.0
             _, results, _ = play(
                 items(20), service, Limits(max_batch_size=1), costs=shared(store, max_cost * at_most(items(1))),
-                hold=lambda claim, now, store=store: store.hold(1, claim, now),
+                hold=lambda draw, now, store=store: store.hold(1, draw, now),
             )  # fmt: skip
             assert codes(results)["ok"] == ok
 
-    def test_it_is_claimed_in_parts(self) -> None:
+    def test_it_is_drawn_in_parts(self) -> None:
         store, service = Store(2000 * at_most(items(1))), Billing(0.01)
         service.share = 1.0
         _, results, _ = play(
             items(1000), service, Limits(max_batch_size=1), costs=shared(store),
-            hold=lambda claim, now: store.hold(1, claim, now),
+            hold=lambda draw, now: store.hold(1, draw, now),
         )  # fmt: skip
         assert codes(results) == {"ok": 1000}
         assert store.calls <= 30
@@ -228,7 +228,7 @@ class TestMaxCostPerDay:
         service.share = 1.0
         _, results, _ = play(
             items(30), service, Limits(max_batch_size=1, max_concurrency=1), costs=shared(store),
-            hold=lambda claim, now: store.hold(1, claim, now), start=86400 - 5 * 30.0,
+            hold=lambda draw, now: store.hold(1, draw, now), start=86400 - 5 * 30.0,
         )  # fmt: skip
         # Requests sent before midnight, the last of which returns after it, count for the day before.
         assert store.spent("day 0") == pytest.approx(5 * at_most(items(1)), rel=0.3)
@@ -238,12 +238,12 @@ class TestMaxCostPerDay:
 
     def test_a_run_waits_for_what_others_hold(self) -> None:
         store, service = Store(10 * at_most(items(1))), Billing()
-        store.hold(99, Claim("day 0", 0.0, 0.0, 0.0, store.cap), 0.0)
+        store.hold(99, Draw("day 0", 0.0, 0.0, 0.0, store.cap), 0.0)
 
-        def hold(claim: Claim, now: float) -> Grant | None:
+        def hold(draw: Draw, now: float) -> Grant | None:
             if now > 20.0:
-                store.hold(99, Claim("day 0", 0.0, 0.0, closes=True), now)
-            return store.hold(1, claim, now)
+                store.hold(99, Draw("day 0", 0.0, 0.0, closes=True), now)
+            return store.hold(1, draw, now)
 
         seconds, results, _ = play(items(5), service, Limits(max_batch_size=1), costs=shared(store), hold=hold)
         assert codes(results) == {"ok": 5}
@@ -251,19 +251,19 @@ class TestMaxCostPerDay:
 
     def test_what_a_killed_worker_held_is_free_within_a_minute(self) -> None:
         store, service = Store(10 * at_most(items(1))), Billing()
-        store.hold(99, Claim("day 0", at_most(items(5)), 0.0, 0.0, store.cap), 0.0)
+        store.hold(99, Draw("day 0", at_most(items(5)), 0.0, 0.0, store.cap), 0.0)
         seconds, results, _ = play(
             items(4), service, Limits(max_batch_size=1), costs=shared(store),
-            hold=lambda claim, now: store.hold(1, claim, now),
+            hold=lambda draw, now: store.hold(1, draw, now),
         )  # fmt: skip
         assert codes(results) == {"ok": 4}
         assert seconds < 60.0
 
     def test_a_run_does_not_wait_for_others_for_ever(self) -> None:
         store = Store(10 * at_most(items(1)), math.inf)
-        store.hold(99, Claim("day 0", 0.0, 0.0, 0.0, store.cap), 0.0)
+        store.hold(99, Draw("day 0", 0.0, 0.0, 0.0, store.cap), 0.0)
         seconds, results, _ = play(
-            items(5), Billing(), costs=shared(store), hold=lambda claim, now: store.hold(1, claim, now)
+            items(5), Billing(), costs=shared(store), hold=lambda draw, now: store.hold(1, draw, now)
         )
         assert codes(results) == {"budget_exceeded": 5}
         assert seconds == pytest.approx(DailyBudget.PATIENCE, abs=2.0)
@@ -271,44 +271,57 @@ class TestMaxCostPerDay:
 
     def test_two_that_hold_too_little_for_a_request_do_not_wait_for_each_other(self) -> None:
         store = Store(1.5 * at_most(items(1)))
-        store.hold(99, Claim("day 0", 0.0, 0.0, 0.0, 0.0), 0.0)
+        store.hold(99, Draw("day 0", 0.0, 0.0, 0.0, 0.0), 0.0)
         costs = shared(store)
         assert costs.rows_that_fit(items(1), 0.0) == 0
-        claim = costs.wait(items(1), 0.0)
-        assert isinstance(claim, Claim)
-        store.hold(99, Claim("day 0", 0.0, 0.0, 0.0, 0.6 * store.cap), 0.0)
-        costs.granted(claim, store.hold(1, claim, 0.0), 0.0)
+        draw = costs.wait(items(1), 0.0)
+        assert isinstance(draw, Draw)
+        store.hold(99, Draw("day 0", 0.0, 0.0, 0.0, 0.6 * store.cap), 0.0)
+        costs.granted(draw, store.hold(1, draw, 0.0), 0.0)
         assert store.held(0.0) == pytest.approx(0.6 * store.cap)
 
-    def test_nothing_is_sent_from_a_part_while_more_is_claimed(self) -> None:
+    def test_nothing_is_sent_from_a_part_while_more_is_drawn(self) -> None:
         store = Store(100.0)
         costs = shared(store)
         assert costs.daily is not None
         first = costs.wait(items(1), 0.0)
-        assert isinstance(first, Claim)
+        assert isinstance(first, Draw)
         costs.granted(first, Grant(1.5 * at_most(items(1)), 0.0, 0.0), 0.0)
         assert costs.rows_that_fit(items(1), 0.0) == 1
         costs.daily.is_scarce = False
         assert costs.rows_that_fit(items(2), 0.0) == 0
-        assert isinstance(costs.wait(items(2), 0.0), Claim)
-        # The claim tells the store that nothing is kept.
+        assert isinstance(costs.wait(items(2), 0.0), Draw)
+        # The draw tells the store that nothing is kept.
         assert costs.rows_that_fit(items(1), 0.0) == 0
 
     def test_a_store_that_fails_ends_the_query(self) -> None:
         store = Store(100.0)
         store.fails = True
         seconds, results, _ = play(
-            items(5), Billing(), costs=shared(store), hold=lambda claim, now: store.hold(1, claim, now)
+            items(5), Billing(), costs=shared(store), hold=lambda draw, now: store.hold(1, draw, now)
         )
         assert codes(results) == {"budget_exceeded": 5}
         assert seconds == 0.0
 
+    def test_a_store_that_fails_for_a_while_is_waited_for(self) -> None:
+        store, service = Store(1000.0), Billing(10.0)
+
+        def hold(draw: Draw, now: float) -> Grant | None:
+            store.fails = 0 < now < 80
+            return store.hold(1, draw, now)
+
+        seconds, results, _ = play(
+            items(20), service, Limits(max_batch_size=1, max_concurrency=1), costs=shared(store), hold=hold
+        )
+        assert codes(results) == {"ok": 20}
+        assert 230 <= seconds <= 240
+
     def test_a_run_stops_when_what_it_holds_has_expired(self) -> None:
         store, service = Store(1000.0), Billing(10.0)
 
-        def hold(claim: Claim, now: float) -> Grant | None:
+        def hold(draw: Draw, now: float) -> Grant | None:
             store.fails = now > 0
-            return store.hold(1, claim, now)
+            return store.hold(1, draw, now)
 
         _, results, _ = play(
             items(100), service, Limits(max_batch_size=1, max_concurrency=1), costs=shared(store), hold=hold
@@ -336,19 +349,19 @@ class Worker:
             items(count), limits, ServiceState(), now=now, costs=self.costs, random=random.Random(number).random
         )
         self.away: list[Batch] = []
-        #: Claims that the store has granted, and the run has not heard of yet.
-        self.grants: list[tuple[Claim, Grant | None]] = []
+        #: Draws that the store has granted, and the run has not heard of yet.
+        self.grants: list[tuple[Draw, Grant | None]] = []
         self.at = now
         self.results: list[Any] = []
 
     def report(self, now: float, *, closes: bool = False) -> None:
-        for claim in self.costs.report(now, closes=closes):
-            self.grants.append((claim, self.store.hold(self.number, claim, now)))
+        for draw in self.costs.report(now, closes=closes):
+            self.grants.append((draw, self.store.hold(self.number, draw, now)))
 
     def hear(self, now: float) -> None:
-        """Learn what became of claims."""
-        for claim, grant in self.grants:
-            self.costs.granted(claim, grant, now)
+        """Learn what became of draws."""
+        for draw, grant in self.grants:
+            self.costs.granted(draw, grant, now)
         self.grants.clear()
 
     def send(self, now: float) -> Batch | None:
@@ -356,7 +369,7 @@ class Worker:
         self.results += self.scheduler.sweep(now)
         step = self.scheduler.take(now)
         assert not isinstance(step, Reservation)
-        if isinstance(step, Claim):
+        if isinstance(step, Draw):
             self.grants.append((step, self.store.hold(self.number, step, now)))
             self.at = now
             return None

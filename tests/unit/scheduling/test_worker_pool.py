@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from huggingface_api_handler import errors
 from huggingface_api_handler.scheduling import worker_pool
-from huggingface_api_handler.scheduling.budget import Claim, CostBudget, DailyBudget, Grant
+from huggingface_api_handler.scheduling.budget import CostBudget, DailyBudget, Draw, Grant
 from huggingface_api_handler.scheduling.worker_pool import (
     BatchResult,
     Item,
@@ -398,20 +398,20 @@ def test_each_item_gets_its_own_answer_from_any_thread(
 
 
 class Ledger:
-    """The budget of a day, as one run claims it."""
+    """The budget of a day, as one run draws it."""
 
     def __init__(self, cap: float) -> None:
         self.cap = cap
-        self.claims: list[Claim] = []
+        self.draws: list[Draw] = []
         self.told = threading.Event()
 
-    def hold(self, claim: Claim) -> Grant:
-        self.claims.append(claim)
-        if len(self.claims) >= 4:
+    def hold(self, draw: Draw) -> Grant:
+        self.draws.append(draw)
+        if len(self.draws) >= 4:
             self.told.set()
-        free = self.cap - claim.spent
-        amount = min(claim.keep + claim.most, free) if claim.keep + claim.least <= free else min(claim.keep, free)
-        return Grant(amount, claim.spent, 0.0)
+        free = self.cap - draw.spent
+        amount = min(draw.keep + draw.most, free) if draw.keep + draw.least <= free else min(draw.keep, free)
+        return Grant(amount, draw.spent, 0.0)
 
     def budget(self) -> CostBudget:
         return CostBudget(lambda some: len(some) * 0.1, None, DailyBudget(self.cap, lambda now: "today", 45.0))
@@ -427,7 +427,7 @@ def test_the_budget_of_a_day_holds_for_many_workers() -> None:
     pool = WorkerPool(Limits(max_batch_size=4, max_concurrency=16), hold=ledger.hold)
     pool.run(items(200), send, collector, costs=ledger.budget())
     assert collector.codes() == {"ok": 50, "budget_exceeded": 150}
-    last = ledger.claims[-1]
+    last = ledger.draws[-1]
     assert (last.closes, last.keep, last.spent) == (True, 0.0, pytest.approx(5.0))
 
 
@@ -442,9 +442,9 @@ def test_what_a_run_holds_is_renewed_while_requests_take_their_time(monkeypatch:
     collector = ResultCollector()
     WorkerPool(Limits(), hold=ledger.hold).run(items(1), send, collector, costs=ledger.budget())
     assert collector.codes() == {"ok": 1}
-    first, *renewed, last = ledger.claims
+    first, *renewed, last = ledger.draws
     assert (first.least, first.keep) == (0.1, 0.0)
-    assert all((claim.spent, claim.keep, claim.most) == (0.0, 0.1, 0.0) for claim in renewed[:2])
+    assert all((draw.spent, draw.keep, draw.most) == (0.0, 0.1, 0.0) for draw in renewed[:2])
     assert (last.closes, last.spent) == (True, 0.05)
 
 
@@ -457,5 +457,5 @@ def test_a_run_that_is_broken_off_closes_its_budget() -> None:
     with pytest.raises(ValueError, match="a bug"):
         WorkerPool(Limits(), hold=ledger.hold).run(items(3), send, ResultCollector(), costs=ledger.budget())
     # Nobody knows what the request cost: it counts in full.
-    last = ledger.claims[-1]
+    last = ledger.draws[-1]
     assert (last.closes, last.spent) == (True, pytest.approx(0.1))

@@ -162,12 +162,8 @@ def _check(world: World) -> None:
                 assert next(iter(heard.json())) == "model"  # the router decides by a body's beginning
     looks = [world.filled(path, row) for row in (0, 1) for path, said in pair.then.items() for _ in said]
     far = [url.removeprefix(world.store.url) for url in looks if url.startswith(world.store.url)]
-    # The router is asked for the prices of a chat model, which it publishes for everybody.
-    prices = [heard for heard in world.gets() if heard.target == f"/v1/models/{MODEL}"]
-    assert len(prices) == (world.hub_task == "conversational")
-    gets = [heard for heard in world.gets() if heard not in prices]
-    assert sorted(heard.target for heard in gets) == sorted(url for url in looks if url.startswith("/"))
-    for heard in (*world.posts(), *gets):
+    assert sorted(heard.target for heard in world.gets()) == sorted(url for url in looks if url.startswith("/"))
+    for heard in (*world.posts(), *world.gets()):
         assert heard.headers["authorization"] == f"Bearer {TOKEN}"
         assert heard.headers["x-hf-bill-to"] == PAYER
         assert {name: heard.headers.get(name) for name in pair.headers} == pair.headers

@@ -217,7 +217,7 @@ class Cache:
             least: to be held in addition; nothing, if not even that is free.
             most: to be held in addition, if it is free.
             pending: counts as spent if the holder does not call again.
-            closes: the holder has ended and calls no more.
+            closes: the holder, which has called before, has ended and calls no more.
 
         Returns:
             what is held; ``None``: the budget cannot be shared now.

@@ -79,8 +79,9 @@ local free = cap - total - others
 local amount = math.max(0, math.min(keep, free))
 if keep + least <= free then amount = math.min(keep + most, free) end
 if closes == 1 then
-  redis.call('HDEL', KEYS[1], ARGV[1])
-  redis.call('HSET', KEYS[1], '', string.format('%.17g 0 0 0', ended + spent))
+  if redis.call('HDEL', KEYS[1], ARGV[1]) == 1 then
+    redis.call('HSET', KEYS[1], '', string.format('%.17g 0 0 0', ended + spent))
+  end
 else
   local own = string.format('%.17g %.17g %.17g %.6f', spent, pending, amount, now + held_for)
   redis.call('HSET', KEYS[1], ARGV[1], own)

@@ -340,14 +340,14 @@ class SqliteCache(PersistentCache):
             total = others_spent + spent
             amount = granted(cap - total - others_held, keep, least, most)
             connection.execute("DELETE FROM budgets WHERE expires < ?", (now - BUDGETS_KEPT_FOR,))
-            connection.execute("DELETE FROM budgets WHERE budget = ? AND holder = ?", (budget, holder))
-            if closes:
+            known = connection.execute("DELETE FROM budgets WHERE budget = ? AND holder = ?", (budget, holder)).rowcount
+            if closes and known:
                 connection.execute(
                     "INSERT INTO budgets VALUES (?, '', ?, 0, 0, ?) ON CONFLICT (budget, holder)"
                     " DO UPDATE SET spent = spent + excluded.spent, expires = excluded.expires",
                     (budget, spent, now),
                 )
-            else:
+            elif not closes:
                 own = (budget, holder, spent, pending, amount, now + HELD_FOR)
                 connection.execute("INSERT INTO budgets VALUES (?, ?, ?, ?, ?, ?)", own)
             found.append(Held(amount, total, others_held))

@@ -44,6 +44,12 @@ class TestHolding:
             assert held.hold_budget("b", "one", cap=10, spent=4, keep=2) == (2, 4, 0)
         assert held.hold_budget("b", "two", cap=10, spent=1, most=9) == (3, 5, 2)
 
+    def test_a_close_that_arrives_twice_counts_once(self, held: Cache) -> None:
+        held.hold_budget("b", "one", cap=10, spent=0, most=6)
+        for _ in range(2):  # as Redis' client repeats a command whose response is lost
+            held.hold_budget("b", "one", cap=10, spent=4, closes=True)
+        assert held.hold_budget("b", "two", cap=10, spent=0) == (0, 4, 0)
+
     def test_a_holder_that_closes_frees_what_it_holds_and_its_spending_stays(
         self, held: Cache, keeping: Backend
     ) -> None:
@@ -86,6 +92,7 @@ class TestHolding:
         assert keeping.open().hold_budget("b", "two", cap=10, spent=0, most=10) == (10, 0, 0)
 
     def test_old_budgets_are_forgotten(self, held: Cache, keeping: Backend) -> None:
+        held.hold_budget("old", "one", cap=10, spent=0, most=5)
         held.hold_budget("old", "one", cap=10, spent=5, closes=True)
         keeping.advance(base.BUDGETS_KEPT_FOR + 1)
         held.hold_budget("new", "one", cap=10, spent=5)

@@ -60,6 +60,10 @@ UpperEstimate = Callable[[Sequence[Item]], float]
 ROUNDING = 1e-9
 
 
+#: Statuses by which a gateway says that the service behind it, which may go on working, has not responded in time.
+_NO_RESPONSE = (504, 524)
+
+
 def dollars(amount: float) -> str:
     """Return an amount for a message: cents, or as many digits as show two that are not 0."""
     digits = 2 if amount >= 1 or amount <= 0 else 1 - math.floor(math.log10(amount))
@@ -273,8 +277,9 @@ class CostBudget:
 
     @property
     def _pending(self) -> float:
-        """What the requests in progress will probably cost: as much of what is reserved as those before."""
-        return self.reserved * min(1.0, self.spent / self._expected) if self._expected else 0.0
+        """What the requests in progress will probably cost: as much of what is reserved as those before; the first,
+        all of it."""
+        return self.reserved * (min(1.0, self.spent / self._expected) if self._expected else 1.0)
 
     def rows_that_fit(self, items: Sequence[Item], now: float) -> int:
         """Return how many of ``items``, from the first, may be sent in one request now; 0: see ``wait``."""
@@ -391,7 +396,9 @@ def cost_of_failure(error: HuggingFaceError) -> float | None:
     """Return the USD that a failed request cost; ``None``: it may have been carried out and billed."""
     if error.cost is not None:
         return error.cost
-    return None if isinstance(error, (ServiceTimeout, ConnectionFailed, InvalidAnswer)) else 0.0
+    is_answered = error.usage is not None  # and the answer is an error, such as that of a filter
+    is_lost = isinstance(error, (ServiceTimeout, ConnectionFailed, InvalidAnswer)) or error.status in _NO_RESPONSE
+    return None if is_answered or is_lost else 0.0
 
 
 def _rounded_up(amount: float) -> str:

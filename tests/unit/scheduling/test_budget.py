@@ -119,6 +119,24 @@ class TestMaxCost:
         play(items(100), service, Limits(max_batch_size=1), costs=costs)
         assert costs.spent == pytest.approx(10 * at_most(items(1)))
 
+    @pytest.mark.parametrize("status", [504, 524])
+    def test_a_request_that_a_gateway_gave_up_may_be_billed(self, status: int) -> None:
+        service = Billing(fault=lambda batch, now: errors.Unavailable("late", status=status))
+        costs = CostBudget(at_most, 3 * at_most(items(1)))
+        _, results, scheduler = play(items(1), service, Limits(max_batch_size=1, max_concurrency=1), costs=costs)
+        assert scheduler.summary.requests == 3
+        assert codes(results) == {"budget_exceeded": 1}
+
+    def test_an_error_in_an_answer_of_unknown_cost_counts_in_full(self) -> None:
+        costs = CostBudget(at_most, 1.0)
+        scheduler = Scheduler(items(1), Limits(max_retries=0), ServiceState(), now=0.0, costs=costs)
+        batch = scheduler.take(0.0)
+        assert isinstance(batch, Batch)
+        error = errors.InvalidInput("a filter withheld the answer", divisible=False)
+        error.usage = BatchResult([])
+        scheduler.failed(batch, error, 1.0)
+        assert costs.spent == at_most(items(1))
+
     def test_answers_that_do_not_fit_their_rows_are_paid_for(self) -> None:
         scheduler = Scheduler(
             items(1), Limits(max_retries=0), ServiceState(), now=0.0, costs=(costs := CostBudget(at_most, 1.0))
@@ -258,6 +276,16 @@ class TestMaxCostPerDay:
         )  # fmt: skip
         assert codes(results) == {"ok": 4}
         assert seconds < 60.0
+
+    def test_the_first_requests_of_a_killed_worker_count_in_full(self) -> None:
+        costs = CostBudget(at_most, None, DailyBudget(100.0, lambda now: "today", 45.0))
+        scheduler = Scheduler(items(2), Limits(max_batch_size=1), ServiceState(), now=0.0, costs=costs)
+        draw = scheduler.take(0.0)
+        assert isinstance(draw, Draw)
+        costs.granted(draw, Grant(draw.most, 0.0, 0.0), 0.0)
+        assert isinstance(scheduler.take(0.0), Batch) and isinstance(scheduler.take(0.0), Batch)
+        (report,) = costs.report(1.0)
+        assert report.pending == pytest.approx(2 * at_most(items(1)))
 
     def test_a_run_does_not_wait_for_others_for_ever(self) -> None:
         store = Store(10 * at_most(items(1)), math.inf)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
 from ..arguments import ModelSettings
 from ..arguments.specs import AUDIT_AGREEMENT
-from ..arguments.template import Prompt
+from ..arguments.template import Prompt, Template
 from ..errors import InputError
 from ..protocols.detect import Answered, Endpoint
 from ..scheduling.batches import Item
@@ -122,7 +123,8 @@ def _cells(payload: tuple[Any, ...]) -> dict[str, str]:
     prompt = payload[0]
     if not isinstance(prompt, Prompt):
         return {_TEXT: prompt}
-    return {_field(name): cell or "" for name, cell in zip(prompt.template.columns, prompt.cells, strict=True)}
+    names = _fields(prompt.template)
+    return {names[column]: cell or "" for column, cell in zip(prompt.template.columns, prompt.cells, strict=True)}
 
 
 def _instruction(payload: tuple[Any, ...]) -> str | None:
@@ -130,13 +132,20 @@ def _instruction(payload: tuple[Any, ...]) -> str | None:
     prompt = payload[0]
     if not isinstance(prompt, Prompt):
         return None
-    parts = prompt.template.parts
-    return "".join(part if position % 2 == 0 else f"{{{{{_field(part)}}}}}" for position, part in enumerate(parts))
+    names, parts = _fields(prompt.template), prompt.template.parts
+    return "".join(part if position % 2 == 0 else f"{{{{{names[part]}}}}}" for position, part in enumerate(parts))
 
 
-def _field(column: str) -> str:
-    """Return the name of a column in the prompt, where ``id`` is taken."""
-    return f"{column}_column" if column.lower() == "id" else column
+@lru_cache(maxsize=64)
+def _fields(template: Template) -> Mapping[str, str]:
+    """Return the names of a template's columns in the prompt, where ``id`` is taken."""
+    names = {column: column for column in template.columns}
+    for column in template.columns:
+        if column.lower() == "id":
+            names[column] = f"{column}_column"
+            while names[column] in template.columns:
+                names[column] += "_"
+    return names
 
 
 # --- audit -----------------------------------------------------------------------------------

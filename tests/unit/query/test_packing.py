@@ -331,6 +331,15 @@ def test_the_columns_of_a_template_are_the_fields_of_a_row(sandbox: Sandbox) -> 
     ]  # fmt: skip
 
 
+def test_each_column_of_a_template_has_a_field_of_its_own(sandbox: Sandbox) -> None:
+    query = Query(sandbox, rows_per_request=5, prompt_template="{{id}} is {{id_column}}, {{ID}} is {{ID_column_}}")
+    query.run({"id": ["a", "b"], "id_column": ["c", "d"], "ID": ["e", "f"], "ID_column_": ["g", "h"]})
+    (prompt,) = query.prompts
+    assert "{{id_column_}} is {{id_column}}, {{ID_column}} is {{ID_column_}}" in prompt
+    line = json.loads(prompt.splitlines()[-2])
+    assert (line["id_column_"], line["id_column"], line["ID_column"], line["ID_column_"]) == ("a", "c", "e", "g")
+
+
 def test_one_row_alone_is_asked_as_without_packing(sandbox: Sandbox) -> None:
     query = Query(sandbox, rows_per_request=20, system_prompt="Be brief.", max_tokens=7)
     assert list(query.run(["hello"])["y"]) == ["You said: hello"]

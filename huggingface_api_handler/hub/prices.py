@@ -25,6 +25,8 @@ _MAX_BYTES = 1 << 20
 LIVE = "live"
 #: What the router chooses a provider by, if ``provider`` names none.
 CHEAPEST, FASTEST = "cheapest", "fastest"
+#: What ``provider`` may be where the router chooses.
+ROUTERS_CHOICE = ("auto", CHEAPEST, FASTEST, "preferred")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def choose(offers: Iterable[Offer], wanted: str, answered_by: str | None = None)
     named = next((offer for offer in offers if offer.provider == wanted), None)
     if named is not None:
         return named
-    if wanted not in ("auto", CHEAPEST, FASTEST, "preferred"):
+    if wanted not in ROUTERS_CHOICE:
         return None
     live = [offer for offer in offers if offer.status == LIVE and offer.has_price]
     last = next((offer for offer in live if offer.provider == answered_by), None)

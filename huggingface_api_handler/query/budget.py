@@ -81,8 +81,10 @@ def unknown_price(model: ModelSettings, task: Task) -> SettingsError:
     else:
         argument, unit = '{"request": 0.003}', "USD per request"
     where = "RETRAIN the model" if cap == "max_cost" else "Create the engine or RETRAIN the model"
+    name, providers = model.model or model.endpoint, model.providers
+    several = f"not all of {', '.join(providers)} publish a price of {name}"
     return SettingsError(
-        f"{cap} needs a price, and no price of {model.model or model.endpoint} is published",
+        f"{cap} needs a price, and {several if len(providers) > 1 else f'no price of {name} is published'}",
         advice=f"{where} with price = {argument}, in {unit}",
     )
 

@@ -13,7 +13,7 @@ from ..arguments import EngineSettings, ModelSettings
 from ..arguments.template import Prompt
 from ..cache import Cache
 from ..hub.facts import is_hub
-from ..hub.prices import TIMEOUT, Offer, choose, models_url, published
+from ..hub.prices import ROUTERS_CHOICE, TIMEOUT, Offer, choose, models_url, published
 from ..net.transport import Transport
 from ..net.url_policy import TokenOf, UrlPolicy
 from ..protocols.usage import Usage
@@ -123,13 +123,20 @@ class PriceList:
 
     @property
     def highest(self) -> Price | None:
-        """A price that no provider exceeds that may answer, as far as they publish theirs."""
+        """A price that no provider exceeds that may answer; ``None``: a provider that the model names has none.
+
+        Where the router chooses, providers that publish no price are passed over.
+        """
         if self.own is not None:
             return self.own
-        named = [offer for offer in self.offers if offer.provider in self.wanted]
-        prices = [price for offer in named or self.offers if (price := self._price(offer)) is not None]
-        if not prices:
+        known = [(offer.provider, price) for offer in self.offers if (price := self._price(offer)) is not None]
+        if self.wanted[0] not in ROUTERS_CHOICE:
+            known = [(provider, price) for provider, price in known if provider in self.wanted]
+            if {provider for provider, _ in known} != {*self.wanted}:
+                return None
+        if not known:
             return None
+        prices = [price for _, price in known]
         return replace(prices[0], input=max(one.input for one in prices), output=max(one.output for one in prices))
 
     @property

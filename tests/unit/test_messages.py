@@ -955,6 +955,11 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         "max_cost needs a price, and no price of org/name is published. RETRAIN the model with price = "
         '{"request": 0.003}, in USD per request.',
     ),
+    "max_cost without a price of each provider": (
+        Query(model={**CHAT, "provider": "groq, together"}, using={"max_cost": 0.5}),
+        "max_cost needs a price, and not all of groq, together publish a price of org/name. RETRAIN the model with "
+        'price = {"input": 0.6, "output": 0.8}, in USD per million tokens.',
+    ),
     "max_cost_per_day without a price": (
         Query(engine={"max_cost_per_day": 5}),
         "max_cost_per_day needs a price, and no price of org/name is published. Create the engine or RETRAIN the "

@@ -187,6 +187,11 @@ def test_no_provider_that_may_answer_is_dearer_than_the_highest_price() -> None:
     assert PriceList().highest is None and PriceList().expected is None
 
 
+@pytest.mark.parametrize("wanted", [("groq", "together"), ("together",), ("groq", "hf-inference")])
+def test_a_named_provider_without_a_price_leaves_the_highest_price_unknown(wanted: tuple[str, ...]) -> None:
+    assert PriceList(offers=(GROQ, NOVITA, Offer("together")), wanted=wanted).highest is None
+
+
 # --- what is learned ---
 
 

@@ -21,10 +21,12 @@ from hypothesis import strategies as st
 
 from huggingface_api_handler.arguments import engine_settings, model_settings, query_settings
 from huggingface_api_handler.arguments.template import Prompt, parse_template
-from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
+from huggingface_api_handler.cache import Cache, NoCache, RedisCache, SqliteCache
 from huggingface_api_handler.hub.facts import is_hub
 from huggingface_api_handler.hub.prices import Offer
 from huggingface_api_handler.protocols import chat
+from huggingface_api_handler.protocols.base import Fields
+from huggingface_api_handler.protocols.chat import encode_chat, with_response_format
 from huggingface_api_handler.protocols.usage import Usage
 from huggingface_api_handler.query import cost
 from huggingface_api_handler.query.cost import (
@@ -42,13 +44,14 @@ from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.query.usage import dollars
 from huggingface_api_handler.sandbox import Sandbox
-from huggingface_api_handler.sandbox.fake_chat import count_tokens
+from huggingface_api_handler.sandbox.fake_chat import count_tokens, usage
 from huggingface_api_handler.scheduling.batches import Item
 from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.output_schema import read_schema
 from huggingface_api_handler.tasks.task import Arguments
 
+from ..cache.conftest import RedisServer
 from ..street import CALLER
 
 CHAT = TASKS["chat-completion"]
@@ -140,6 +143,19 @@ def test_a_text_never_has_more_tokens_than_estimated(prompt: str, system: str, m
         true = PRICE.cost(count_tokens(text) + 4 + count_tokens(system) + 4, most, None)
         assert estimate is not None and true is not None and estimate >= true
         assert estimate >= (len(text.encode("utf-8", "surrogatepass")) * 2.0 + most * 4.0) / 1e6
+
+
+@pytest.mark.parametrize("misfit", [None, ("x" * 20_000, "urgent is no boolean " * 50)])
+@pytest.mark.parametrize("form", ["schema", "object with schema", "prompt"])
+def test_instructions_examples_and_repairs_are_in_the_estimate(form: str, misfit: Any) -> None:
+    fields = {f"field_{at}": {"type": "text", "enum": ["good", "bad"], "description": "d" * 200} for at in range(20)}
+    values = {"system_prompt": "Be brief. " * 30, "output_schema": fields, "examples": [("in " * 50, '{"a": 1}')] * 5}
+    arguments = Arguments(values=values, parameters={"max_tokens": 300})
+    estimate = upper_estimate([item("hello", None)], arguments, Price(input=1e6), task=CHAT, timeout=60.0)
+    asked = replace(with_response_format(arguments, form), misfit=misfit and (misfit[0][:300], misfit[1]))
+    body = encode_chat([("hello", None)], asked, Fields(root=dict(asked.parameters))).root
+    true = usage(body, {})["prompt_tokens"] + count_tokens(json.dumps(body.get("response_format", "")))
+    assert estimate is not None and estimate >= true
 
 
 # --- which price a request is billed by ---
@@ -525,18 +541,33 @@ def test_the_price_of_an_argument_is_described(sandbox: Sandbox, store: Cache) -
 # --- over a kill ---
 
 
-def _work(hub_url: str, path: str, texts: list[str]) -> None:
+def _opened(place: str) -> Cache:
+    return RedisCache(place) if place.startswith("redis:") else SqliteCache(place)
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where a store of its own is that several processes can open."""
+    if request.param == "sqlite":
+        yield str(tmp_path / "answers.sqlite")
+        return
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server.url
+    server.stop()
+
+
+def _work(hub_url: str, place: str, texts: list[str]) -> None:
     engine = engine_settings({"base_url": f"{hub_url}/hf-inference", "api_key": TOKEN}, environ={})
     using = {"task": "chat-completion", "input_column": "text", "model_name": "sandbox/chat-completion"}
     model = model_settings({**using, "max_concurrency": 4}, engine, hub=lambda *_: None)
-    Prediction(model, engine, CALLER, Runtime(), SqliteCache(path)).run(pd.DataFrame({"text": texts}, dtype=object))
+    Prediction(model, engine, CALLER, Runtime(), _opened(place)).run(pd.DataFrame({"text": texts}, dtype=object))
 
 
-def test_no_cost_is_lost_or_counted_twice_over_kill_and_resume(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_no_cost_is_lost_or_counted_twice_over_kill_and_resume(sandbox: Sandbox, place: str) -> None:
     sandbox.faults = {"latency": 0.03}
     texts = [f"text {number}" for number in range(120)]
-    path = str(tmp_path / "answers.sqlite")
-    worker = multiprocessing.get_context("spawn").Process(target=_work, args=(sandbox.hub_url, path, texts))
+    worker = multiprocessing.get_context("spawn").Process(target=_work, args=(sandbox.hub_url, place, texts))
     worker.start()
     while not (used := sandbox.usage()) or used["sandbox/chat-completion"].requests < 40:
         assert worker.is_alive()
@@ -545,7 +576,7 @@ def test_no_cost_is_lost_or_counted_twice_over_kill_and_resume(sandbox: Sandbox,
     worker.join()
     time.sleep(0.2)  # the sandbox answers what was under way
     sandbox.faults = {}
-    store = SqliteCache(path)
+    store = _opened(place)
     bench = Bench(sandbox, store)
     meta = bench.meta(texts)
     usage, used_now = bench.usage(), sandbox.usage()["sandbox/chat-completion"]

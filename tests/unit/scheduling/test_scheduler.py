@@ -569,3 +569,54 @@ def test_each_answer_is_for_its_own_input_exactly_once(
         assert result.error is not None or result.value == 2 * index
     assert scheduler.summary.rows == codes(results).get("ok", 0)
     assert budget is None or scheduler.summary.requests <= budget
+
+
+class Billing(Service):
+    """A service that bills what it answers, whether the answer is any good or not."""
+
+    def __init__(self, outcomes: list[str], costs: list[float | None]) -> None:
+        super().__init__(0.1)
+        self.outcomes, self.costs, self.at = outcomes, costs, 0
+        self.billed = 0.0
+
+    def ask(self, batch: Batch, now: float) -> tuple[float, BatchResult | HuggingFaceError]:
+        ends, answered = super().ask(batch, now)
+        outcome, cost = self.outcomes[self.at % len(self.outcomes)], self.costs[self.at % len(self.costs)]
+        self.at += 1
+        assert isinstance(answered, BatchResult)
+        answers: list[Any] = list(answered.answers)
+        result = BatchResult(answers, cost=cost, input_tokens=7, output_tokens=3, seconds=0.5)
+        if outcome == "refused":
+            return ends, errors.RateLimited("slow", status=429)
+        self.billed += cost or 0.0
+        if outcome == "invalid":
+            error = errors.InvalidAnswer("odd", retryable=True)
+            error.cost, error.usage = cost, result
+            return ends, error
+        if outcome == "short":
+            answers.pop()
+        elif outcome == "one wrong":
+            answers[0] = errors.InvalidAnswer("odd")
+        return ends, result
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    count=st.integers(1, 40),
+    size=st.integers(1, 8),
+    retries=st.integers(0, 3),
+    stop=st.booleans(),
+    outcomes=st.lists(
+        st.sampled_from(["ok", "ok", "ok", "refused", "invalid", "short", "one wrong"]), min_size=1, max_size=20
+    ),
+    costs=st.lists(st.none() | st.sampled_from([0.0, 0.25, 1.0, 7.5]), min_size=1, max_size=5),
+)
+def test_what_is_billed_is_the_sum_of_the_rows(
+    count: int, size: int, retries: int, stop: bool, outcomes: list[str], costs: list[float | None]
+) -> None:
+    service = Billing(outcomes, costs)
+    limits = Limits(max_batch_size=size, max_retries=retries)
+    _, results, scheduler = play(items(count), service, limits, stop_on_error=stop)
+    assert scheduler.summary.cost == pytest.approx(service.billed, abs=1e-9)
+    assert sum(result.cost or 0.0 for result in results) == pytest.approx(service.billed, abs=1e-9)
+    assert len(by_index(results)) == count

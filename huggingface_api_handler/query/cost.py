@@ -136,6 +136,14 @@ class PriceList:
         """Return the price of the provider that has answered; ``None``: nobody knows who did."""
         return self.own or self._price(choose(self.offers, provider or self.wanted[0], self.answered_by))
 
+    def takes_schema(self, provider: str) -> bool | None:
+        """Return whether chats of a provider, or of the one that a policy chooses, take a JSON schema.
+
+        ``None``: it is not published, or not known who will answer.
+        """
+        offer = None if provider in ("auto", "preferred") else choose(self.offers, provider, self.answered_by)
+        return None if offer is None else offer.structured_output
+
     def cost(self, usage: Usage, provider: str | None = None) -> tuple[float | None, str | None]:
         """Return what a request cost and its source: ``reported`` or ``computed``.
 
@@ -248,10 +256,17 @@ class Learned:
             output = OUTPUT_TOKENS if limit is None else limit
         size = item.size
         if self.tokens_per_character is None:  # what has been seen includes the system message
-            size += len(arguments.values.get("system_prompt") or "")
+            size += _constant_size(arguments)
         tokens = size * (self.tokens_per_character or TOKENS_PER_CHARACTER)
         requests = self.requests or 1 / rows_per_request
         return price.cost(tokens, output if limit is None else min(output, limit), self.seconds, requests)
+
+
+def _constant_size(arguments: Arguments) -> int:
+    """Return the characters that are the same in every prompt of a model."""
+    schema = output_schema(arguments)
+    texts = [arguments.values.get("system_prompt") or "", schema.instruction if schema else ""]
+    return sum(map(len, [*texts, *(text for pair in arguments.values.get("examples") or () for text in pair)]))
 
 
 def _ratio(counted: Mapping[str, float], amount: str, of: str) -> float | None:

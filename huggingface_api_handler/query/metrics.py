@@ -77,7 +77,8 @@ COUNTERS = {
     "audit_stops": Metric("huggingface_api_audit_stops", "Queries in which an audit ended shared prompts."),
     "input_tokens": Metric("huggingface_api_input_tokens", "Tokens of inputs that the service reports."),
     "output_tokens": Metric("huggingface_api_output_tokens", "Tokens of answers that the service reports."),
-    "cost": Metric("huggingface_api_cost_usd", "Cost in USD."),
+    "cost": Metric("huggingface_api_cost_usd", "Cost in USD, where it is known."),
+    "unpriced": Metric("huggingface_api_unpriced", "Answered requests whose cost is not known."),
 }
 
 # Names, labels and bounds of the next two are OpenTelemetry's:

@@ -211,6 +211,9 @@ class Prediction:
             missing = packing.items(missing, audit)
         arguments, roots, columns = self.model.arguments(), self.model.media_roots, column_names(task, self.model)
         several, prices = len(endpoints) > 1, self._prices()
+        for endpoint, provider in zip(endpoints, self.model.providers, strict=True):
+            if self._schema is not None and prices.takes_schema(provider) is False:
+                endpoint.expect_no_schema()
         shared: dict[str, Any] = {"prices": prices, "names_provider": several, "misfits": {}, "audit": audit}
         executors = [
             RequestExecutor(task, arguments, transport, roots, endpoint, columns, **shared) for endpoint in endpoints

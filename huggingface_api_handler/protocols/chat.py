@@ -86,7 +86,7 @@ CHAT = Serving(encode_chat, split_choice, ARGUMENTS, root_fields=True)
 
 #: Form in which a server is asked for JSON → the one to try if it refuses: OpenAI's schema, that of llama-cpp-python,
 #: Fireworks and others, any object, the prompt alone.
-_NEXT_FORM: Mapping[str, str] = {"schema": "object with schema", "object with schema": "object", "object": "prompt"}
+NEXT_FORM: Mapping[str, str] = {"schema": "object with schema", "object with schema": "object", "object": "prompt"}
 #: As chat templates refuse it, those of Gemma 1 and 2 among them.
 _NO_SYSTEM = re.compile(r"system role|role.{0,20}system|system message.{0,20}not supported", re.I)
 _ABOUT_FORM = re.compile(r"response_?format|json|structured|guided|grammar|\bschema|\bformat\b", re.I)
@@ -119,7 +119,7 @@ def learn(error: HuggingFaceError, call: Call, args: Arguments, known: Learned) 
     """
     if _NO_SYSTEM.search(error.message) and _has_system(call) and not known.knows_no_system:
         return replace(known, knows_no_system=True)
-    following = _NEXT_FORM.get(known.json_form)
+    following = NEXT_FORM.get(known.json_form)
     if following is None or answer_schema(args) is None or error.status not in (400, 415, 422, 501):
         return None
     return replace(known, json_form=following) if _ABOUT_FORM.search(error.message) else None

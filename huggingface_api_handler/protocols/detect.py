@@ -315,6 +315,11 @@ class Endpoint:
         variants = (one for one in PROTOCOLS if one.variant_of is protocol)
         return any(one.tasks[name].route != protocol.tasks[name].route for one in variants)
 
+    def expect_no_schema(self) -> None:
+        """Ask for JSON in the next form, if nothing is known yet but that the provider takes no JSON schema."""
+        if self._findings.learned.json_form == "schema":
+            self._findings.learned = replace(self._findings.learned, json_form=chat.NEXT_FORM["schema"])
+
     def arguments(self, arguments: Arguments, server: Server) -> Arguments:
         """Return ``arguments`` with what is known of the server's model: its name if none is given, its blank."""
         model, known = arguments.model, self._findings.learned

@@ -132,9 +132,23 @@ class PriceList:
             return None
         return replace(prices[0], input=max(one.input for one in prices), output=max(one.output for one in prices))
 
+    @property
+    def context_length(self) -> int | None:
+        """Tokens of prompt and answer that every provider takes that may answer, as far as they publish them."""
+        named = [offer for offer in self.offers if offer.provider in self.wanted]
+        return min((offer.context_length for offer in named or self.offers if offer.context_length), default=None)
+
     def of(self, provider: str | None) -> Price | None:
         """Return the price of the provider that has answered; ``None``: nobody knows who did."""
         return self.own or self._price(choose(self.offers, provider or self.wanted[0], self.answered_by))
+
+    def takes_schema(self, provider: str) -> bool | None:
+        """Return whether chats of a provider, or of the one that a policy chooses, take a JSON schema.
+
+        ``None``: it is not published, or not known who will answer.
+        """
+        offer = None if provider in ("auto", "preferred") else choose(self.offers, provider, self.answered_by)
+        return None if offer is None else offer.structured_output
 
     def cost(self, usage: Usage, provider: str | None = None) -> tuple[float | None, str | None]:
         """Return what a request cost and its source: ``reported`` or ``computed``.
@@ -187,7 +201,7 @@ def price_list(
         return PriceList(own, wanted=model.providers)
     url = models_url(base_url, model.model)
     name = caller.fact("offers", url)
-    offers, seen, asked = _kept_offers(store.get_fact(name))
+    offers, seen, asked = _stored_offers(store.get_fact(name))
     if now() - asked > (AGAIN if seen is None else REFRESH):
         found, asked = published(transport_of(model, engine, runtime), url, token_of(model, engine), timeout), now()
         if found is not None:
@@ -196,10 +210,10 @@ def price_list(
     return PriceList(own, offers, model.providers, answered_by, seen)
 
 
-def _kept_offers(kept: Any) -> tuple[tuple[Offer, ...], float | None, float]:
+def _stored_offers(stored: Any) -> tuple[tuple[Offer, ...], float | None, float]:
     """Return what is stored of the router's offers: them, when the router said so, and when it was asked last."""
     try:
-        offers, seen, asked = kept
+        offers, seen, asked = stored
         return tuple(Offer(**offer) for offer in offers), None if seen is None else float(seen), float(asked)
     except (TypeError, ValueError):  # nothing, or of another version
         return (), None, -math.inf
@@ -248,10 +262,17 @@ class Learned:
             output = OUTPUT_TOKENS if limit is None else limit
         size = item.size
         if self.tokens_per_character is None:  # what has been seen includes the system message
-            size += len(arguments.values.get("system_prompt") or "")
+            size += _constant_size(arguments)
         tokens = size * (self.tokens_per_character or TOKENS_PER_CHARACTER)
         requests = self.requests or 1 / rows_per_request
         return price.cost(tokens, output if limit is None else min(output, limit), self.seconds, requests)
+
+
+def _constant_size(arguments: Arguments) -> int:
+    """Return the characters that are the same in every prompt of a model."""
+    schema = output_schema(arguments)
+    texts = [arguments.values.get("system_prompt") or "", schema.instruction if schema else ""]
+    return sum(map(len, [*texts, *(text for pair in arguments.values.get("examples") or () for text in pair)]))
 
 
 def _ratio(counted: Mapping[str, float], amount: str, of: str) -> float | None:

@@ -12,7 +12,7 @@ import math
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -41,7 +41,7 @@ from .cost import Learned, PriceList, note_answers, price_list, token_of, transp
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker, read_columns
 from .metrics import query_metrics
-from .packing import MAX_CHARACTERS, Audit, Packing
+from .packing import Audit, Packing
 from .runtime import Runtime
 from .stopping import Statement, StopSignal
 from .typed_columns import check_names, dtype_of, is_readable
@@ -121,8 +121,8 @@ class Prediction:
             {
                 "rows": len(inputs.row_to_item),
                 "cached": len(inputs.items) - len(missing),
-                "duplicates": sum(1 for place in inputs.row_to_item if place >= 0) - len(inputs.items),
-                "nulls": sum(1 for place in inputs.row_to_item if place == NO_INPUT),
+                "duplicates": sum(1 for position in inputs.row_to_item if position >= 0) - len(inputs.items),
+                "nulls": sum(1 for position in inputs.row_to_item if position == NO_INPUT),
             }
         )
         if inputs.refused and self.model.execution.on_error == "raise":
@@ -211,6 +211,9 @@ class Prediction:
             missing = packing.items(missing, audit)
         arguments, roots, columns = self.model.arguments(), self.model.media_roots, column_names(task, self.model)
         several, prices = len(endpoints) > 1, self._prices()
+        for endpoint, provider in zip(endpoints, self.model.providers, strict=True):
+            if self._schema is not None and prices.takes_schema(provider) is False:
+                endpoint.expect_no_schema()
         shared: dict[str, Any] = {"prices": prices, "names_provider": several, "misfits": {}, "audit": audit}
         executors = [
             RequestExecutor(task, arguments, transport, roots, endpoint, columns, **shared) for endpoint in endpoints
@@ -230,7 +233,7 @@ class Prediction:
             timeout=execution.timeout,
         )
         if packing is not None:
-            limits = replace(limits, max_batch_size=packing.rows, max_batch_bytes=MAX_CHARACTERS, fill_batches=True)
+            limits = packing.limits(limits, prices.context_length)
         collector.begin()
 
         def finished(summary: Summary) -> None:
@@ -341,16 +344,16 @@ class Prediction:
         source = ["cache" if item.key in cached else "request" for item in inputs.items]
         seen: set[int] = set()
         plan: list[str] = []
-        for row, place in enumerate(inputs.row_to_item):
-            if place == NO_INPUT:
+        for row, position in enumerate(inputs.row_to_item):
+            if position == NO_INPUT:
                 plan.append("null")
-            elif place == REFUSED:
+            elif position == REFUSED:
                 plan.append(inputs.refused[row].code)
-            elif place in seen and source[place] == "request":
+            elif position in seen and source[position] == "request":
                 plan.append("duplicate")
             else:
-                seen.add(place)
-                plan.append(source[place])
+                seen.add(position)
+                plan.append(source[position])
         columns: dict[str, list[Any]] = {name: [None] * len(plan) for name in self.columns()}
         if self.model.execution.on_error == "null":
             columns[f"{self.caller.target}_retryable"] = [False] * len(plan)
@@ -370,8 +373,8 @@ class Prediction:
         if packing is not None:
             most, items = packing.rows, packing.items(items, None)
         return [
-            learned.cost(items[place], price, arguments, most) if planned == "request" else 0.0
-            for place, planned in zip(inputs.row_to_item, plan, strict=True)
+            learned.cost(items[position], price, arguments, most) if planned == "request" else 0.0
+            for position, planned in zip(inputs.row_to_item, plan, strict=True)
         ]
 
     def columns(self) -> list[str]:
@@ -398,28 +401,28 @@ class Prediction:
         target = self.caller.target
         columns: dict[str, list[Any]] = {name: [] for name in self.columns()}
         seen_in_meta: set[int] = set()
-        for row, place in enumerate(inputs.row_to_item):
-            if place >= 0:
-                result = by_item[place]
+        for row, position in enumerate(inputs.row_to_item):
+            if position >= 0:
+                result = by_item[position]
             else:
                 result = RowResult(error=inputs.refused.get(row), source="null")
             columns[target].append(result.value)
-            for name, cell in zip(fields, typed[place] if place >= 0 else nothing, strict=True):
+            for name, cell in zip(fields, typed[position] if position >= 0 else nothing, strict=True):
                 columns[name].append(cell)
             if task.explain:
-                columns[f"{target}_explain"].append(explained[place] if place >= 0 else None)
+                columns[f"{target}_explain"].append(explained[position] if position >= 0 else None)
             if execution.on_error == "null":
                 columns[f"{target}_error"].append(str(result.error) if result.error else None)
                 columns[f"{target}_error_type"].append(result.error.code if result.error else None)
                 columns[f"{target}_retryable"].append(bool(result.error and result.error.retryable))
             if execution.include_meta:
-                source = "duplicate" if place in seen_in_meta and result.source == "request" else result.source
-                if place >= 0:
-                    seen_in_meta.add(place)
+                source = "duplicate" if position in seen_in_meta and result.source == "request" else result.source
+                if position >= 0:
+                    seen_in_meta.add(position)
                 columns[f"{target}_meta"].append(self._meta(result, source))
         dtypes = {name: _dtype(values) for name, values in columns.items()}
         if schema:
-            dtypes.update({name: dtype_of(schema, place, columns[name]) for place, name in enumerate(fields)})
+            dtypes.update({name: dtype_of(schema, position, columns[name]) for position, name in enumerate(fields)})
         return pd.DataFrame(
             {name: pd.Series(values, index=frame.index, dtype=dtypes[name]) for name, values in columns.items()},
             index=frame.index,
@@ -473,7 +476,7 @@ def _end_with(
 
 
 def _dtype(values: Sequence[Any]) -> Any:
-    """Numbers with NULLs stay a numeric column; everything else travels as objects."""
+    """Numbers with NULLs stay a numeric column; everything else becomes objects."""
     kinds = {type(value) for value in values if value is not None}
     if kinds and kinds <= {float, int} and bool not in kinds:
         return "float64" if float in kinds or None in values else "int64"

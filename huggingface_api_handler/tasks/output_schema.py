@@ -50,6 +50,8 @@ _WORDS: Mapping[str, str] = {
 }  # fmt: skip
 #: Types whose values may be limited with ``in (…)``.
 _WITH_CHOICES = ("text", "integer", "number", "list")
+#: Characters of the values of a field, in messages.
+_MAX_LISTED = 120
 MAX_FIELDS, MAX_CHOICES, MAX_DESCRIPTION = 64, 200, 1000
 
 EXAMPLE = "'topic text, urgent boolean, mood text in (good, bad)'"
@@ -93,7 +95,7 @@ class Field:
 
     @property
     def stored(self) -> dict[str, Any]:
-        """The field as it is kept with a model."""
+        """The field as it is stored with a model."""
         enum = {"enum": list(self.choices)} if self.choices else {}
         return {"type": self.type, **enum, **({"description": self.description} if self.description else {})}
 
@@ -108,7 +110,8 @@ class Field:
         """What the value must be, in messages."""
         if not self.choices:
             return f"{_WORDS[self.type]} or null"
-        listed = json.dumps(list(self.choices[:20]), ensure_ascii=False)[1:-1] + (", …" if self.choices[20:] else "")
+        listed = json.dumps(list(self.choices), ensure_ascii=False)[1:-1]
+        listed = listed if len(listed) <= _MAX_LISTED else f"{listed[:_MAX_LISTED]}…"
         return f"a list of {listed}, or null" if self.type == "list" else f"one of {listed}, or null"
 
     def cell(self, value: Any) -> Scalar:
@@ -139,7 +142,7 @@ class OutputSchema:
 
     @property
     def stored(self) -> dict[str, Any]:
-        """The schema as it is kept with a model, and in the cache key."""
+        """The schema as it is stored with a model, and in the cache key."""
         return {field.name: field.stored for field in self.fields}
 
     @cached_property
@@ -176,8 +179,8 @@ class OutputSchema:
         known = {name: found[name] for name in self.names if name in found}
         missing = [name for name in self.names if name not in known]
         if missing:
-            raise NotValid(f"the field {_quoted(missing)} is missing" if len(missing) == 1 else
-                           f"the fields {_quoted(missing)} are missing")  # fmt: skip
+            listed = ", ".join(f"'{name}'" for name in missing[:5]) + (", …" if missing[5:] else "")
+            raise NotValid(f"the fields {listed} are missing" if missing[1:] else f"the field {listed} is missing")
         error = next(iter(sorted(self._validator.iter_errors(known), key=lambda one: list(map(str, one.path)))), None)
         if error is not None:
             raise NotValid(self._fault(error))
@@ -395,7 +398,3 @@ def _shown(value: Any) -> str:
 
 def _short(text: str) -> str:
     return f"'{text if len(text) <= 40 else text[:39] + '…'}'"
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(f"'{name}'" for name in names)

@@ -587,8 +587,9 @@ def test_equals_on_a_field_is_refused(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("provider", ["cheapest", "fastest"])
-def test_a_provider_that_takes_no_schema_answers_all_the_same(provider: str) -> None:
+def test_a_provider_that_takes_no_schema_answers_all_the_same(provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox() as sandbox:
+        monkeypatch.setenv("HF_ENDPOINT", sandbox.hub_url)
         at = replace(engine(None), base_url=sandbox.url)
         of = model(
             at, task="chat-completion", model_name="sandbox/chat-completion", provider=provider, input_column="text",
@@ -597,4 +598,6 @@ def test_a_provider_that_takes_no_schema_answers_all_the_same(provider: str) -> 
         texts = ["I love the soup", "I hate the soup", "tea"]
         found = predict(at, of, {"text": texts}, runtime=Runtime())
         assert found["y_error"].tolist() == [None] * 3
+        # The router has published who takes a schema: nobody is asked in a form that it refuses.
+        assert {record.status for record in sandbox.requests if record.is_inference} == {200}
         assert found["mood"].tolist() == ["good", "bad", None]

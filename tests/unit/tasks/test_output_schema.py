@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.tasks.output_schema import (
@@ -86,6 +86,7 @@ def test_refuses(written: Any, says: str) -> None:
     assert says in str(refused.value)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab (),'\"intext\n", max_size=60))
 def test_any_text_is_read_or_refused(written: str) -> None:
     said = ""
@@ -106,6 +107,7 @@ json_values = st.recursive(
 EVERY = read_schema({kind: kind for kind in TYPES})
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries(dict.fromkeys(TYPES, json_values), optional={"more": json_values}))
 def test_any_answer_is_refused_or_fits_its_cells(found: dict[str, Any]) -> None:
     try:

@@ -132,6 +132,12 @@ class PriceList:
             return None
         return replace(prices[0], input=max(one.input for one in prices), output=max(one.output for one in prices))
 
+    @property
+    def context_length(self) -> int | None:
+        """Tokens of prompt and answer that every provider takes that may answer, as far as they publish them."""
+        named = [offer for offer in self.offers if offer.provider in self.wanted]
+        return min((offer.context_length for offer in named or self.offers if offer.context_length), default=None)
+
     def of(self, provider: str | None) -> Price | None:
         """Return the price of the provider that has answered; ``None``: nobody knows who did."""
         return self.own or self._price(choose(self.offers, provider or self.wanted[0], self.answered_by))

@@ -16,14 +16,16 @@ from ..arguments.template import Prompt
 from ..errors import InputError
 from ..protocols.detect import Answered, Endpoint
 from ..scheduling.batches import Item
-from ..scheduling.results import RowResult
+from ..scheduling.results import Limits, RowResult
 from ..tasks.packing import packed_arguments, packed_prompt, row_ids, unpacked
 from ..tasks.task import Answer, Arguments, Scalar
 
 log = logging.getLogger(__name__)
 
-#: Characters of the rows of one request: about 8,000 tokens, which all models of today accept.
+#: Characters of the rows of one request, where the model's context length is not known: about 8,000 tokens.
 MAX_CHARACTERS = 24_000
+#: Characters that become one token in most languages, at least.
+CHARACTERS_PER_TOKEN = 3
 #: Rows that must have been compared before the audit is judged.
 LEAST_AUDITED = 20
 
@@ -56,6 +58,15 @@ class Packing:
             return None
         agreement = values.get("audit_agreement", AUDIT_AGREEMENT.default)
         return cls(rows, values.get("audit", 0.0), agreement, typed="output_schema" in values)
+
+    def limits(self, limits: Limits, context_length: int | None) -> Limits:
+        """Return the limits of a run: its rows fill at most half of the model's context.
+
+        Args:
+            context_length: tokens of prompt and answer together, if that is known.
+        """
+        size = MAX_CHARACTERS if context_length is None else context_length // 2 * CHARACTERS_PER_TOKEN
+        return replace(limits, max_batch_size=self.rows, max_batch_bytes=size, fill_batches=True)
 
     def items(self, items: Sequence[Item], audited: Audit | None) -> list[Item]:
         """Return what is to be sent: the audited rows alone, then the rows of shared prompts, audited ones first.

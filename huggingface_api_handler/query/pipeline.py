@@ -12,7 +12,7 @@ import math
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -41,7 +41,7 @@ from .cost import Learned, PriceList, note_answers, price_list, token_of, transp
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker, read_columns
 from .metrics import query_metrics
-from .packing import MAX_CHARACTERS, Audit, Packing
+from .packing import Audit, Packing
 from .runtime import Runtime
 from .stopping import Statement, StopSignal
 from .typed_columns import check_names, dtype_of, is_readable
@@ -233,7 +233,7 @@ class Prediction:
             timeout=execution.timeout,
         )
         if packing is not None:
-            limits = replace(limits, max_batch_size=packing.rows, max_batch_bytes=MAX_CHARACTERS, fill_batches=True)
+            limits = packing.limits(limits, prices.context_length)
         collector.begin()
 
         def finished(summary: Summary) -> None:

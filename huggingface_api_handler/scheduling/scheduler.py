@@ -152,28 +152,13 @@ class Scheduler:
     def _next_batch(self, service: Service, now: float, only_passed_on: bool) -> Batch:
         batch = self._queue.again(now, service.number, only_passed_on=only_passed_on)
         if batch is None:
-            return self._queue.take(self._size(service), self.limits.max_batch_bytes)
-        cap = self._cap(service)
+            size = service.batch_size(self._queue.fresh, self._most, self._budget.left)
+            return self._queue.take(size, self.limits.max_batch_bytes)
+        cap = service.batch_cap(self._most)
         if len(batch) > cap:
             batch, *others = batch.chunks(cap)
             self._queue.ready_again(others)
         return batch
-
-    def _cap(self, service: Service) -> int:
-        """Items that a request may hold."""
-        return max(1, int(min(self._most, service.state.batch_size.cap)))
-
-    def _size(self, service: Service) -> int:
-        limits, state = self.limits, service.state
-        if limits.fill_batches or self._most == 1:
-            return self._cap(service)
-        workers = state.concurrency.limit(limits.max_concurrency)
-        queueing = state.latency.latency_ratio >= 1.5
-        opening = state.concurrency.slow_start and workers < limits.max_concurrency and not queueing
-        if opening:
-            workers = min(2 * workers, limits.max_concurrency)
-        rate = min(state.rate.rate, (limits.requests_per_minute or math.inf) / 60.0)
-        return service.sizer.size(self._queue.fresh, workers, rate, self._budget.left, opening=opening)
 
     def _sent(self, batch: Batch, service: Service, now: float) -> None:
         state, summary = service.state, self.summary

@@ -29,16 +29,39 @@ class Service:
     def __init__(self, number: int, state: ServiceState, limits: Limits) -> None:
         self.number = number
         self.state = state
-        self.sizer = BatchSizer(limits, state.latency, state.batch_size)
+        self._sizer = BatchSizer(limits, state.latency, state.batch_size)
         self.in_flight = 0
         self.has_answered = False
         self.last_success = self.last_return = -math.inf
-        self._max_concurrency = limits.max_concurrency
+        self._limits = limits
 
     @property
     def limit(self) -> int:
         """How many requests may be under way."""
-        return self.state.concurrency.limit(self._max_concurrency)
+        return self.state.concurrency.limit(self._limits.max_concurrency)
+
+    def batch_cap(self, most: int) -> int:
+        """Return how many items a request may hold, of ``most`` that the run allows."""
+        return max(1, int(min(most, self.state.batch_size.cap)))
+
+    def batch_size(self, rows: int, most: int, requests: float) -> int:
+        """Return how many items the next request should hold.
+
+        Args:
+            rows: items that were never sent.
+            most: items that the run allows in a request.
+            requests: requests that may still be sent.
+        """
+        limits, state = self._limits, self.state
+        if limits.fill_batches or most == 1:
+            return self.batch_cap(most)
+        workers = self.limit
+        queueing = state.latency.latency_ratio >= 1.5
+        opening = state.concurrency.slow_start and workers < limits.max_concurrency and not queueing
+        if opening:
+            workers = min(2 * workers, limits.max_concurrency)
+        rate = min(state.rate.rate, (limits.requests_per_minute or math.inf) / 60.0)
+        return self._sizer.size(rows, workers, rate, requests, opening=opening)
 
     def due(self, now: float, *, heeds_breaker: bool = True) -> float:
         """When it may be sent a request; infinity: not before one has returned."""

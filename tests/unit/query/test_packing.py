@@ -19,11 +19,12 @@ from huggingface_api_handler.arguments import ModelSettings, engine_settings, mo
 from huggingface_api_handler.arguments.template import Prompt, parse_template
 from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
 from huggingface_api_handler.errors import HuggingFaceError, InvalidInput
+from huggingface_api_handler.hub.prices import Offer
 from huggingface_api_handler.net.request import Response
 from huggingface_api_handler.protocols.chat import with_response_format
 from huggingface_api_handler.protocols.detect import Answered
 from huggingface_api_handler.protocols.usage import usage_of
-from huggingface_api_handler.query.cost import MILLION, Price, upper_estimate
+from huggingface_api_handler.query.cost import MILLION, Price, PriceList, upper_estimate
 from huggingface_api_handler.query.execution import RequestExecutor
 from huggingface_api_handler.query.inputs import key_maker
 from huggingface_api_handler.query.packing import LEAST_AUDITED, MAX_CHARACTERS, Audit, Packing, agree
@@ -224,6 +225,23 @@ def test_long_rows_share_a_prompt_with_few_others() -> None:
     limits = Limits(max_batch_size=20, max_batch_bytes=MAX_CHARACTERS, fill_batches=True)
     play(PACKING.items(items, None), service, limits)
     assert service.sizes == [3, 3, 1]
+
+
+@pytest.mark.parametrize(("context", "characters"), [(None, MAX_CHARACTERS), (8192, 12_288), (131_072, 196_608)])
+def test_rows_fill_half_of_the_context(context: int | None, characters: int) -> None:
+    limits = PACKING.limits(Limits(max_concurrency=3), context)
+    assert limits == Limits(20, 3, max_batch_bytes=characters, fill_batches=True)
+
+
+def test_the_shortest_context_of_the_providers_counts() -> None:
+    def offer(provider: str, context_length: int | None) -> Offer:
+        return Offer(provider, "live", context_length=context_length)
+
+    offers = (offer("groq", 8192), offer("novita", None), offer("together", 131_072))
+    assert PriceList(offers=offers).context_length == 8192
+    assert PriceList(offers=offers, wanted=("together",)).context_length == 131_072
+    assert PriceList(offers=offers, wanted=("novita",)).context_length is None
+    assert PriceList().context_length is None
 
 
 def test_the_text_of_a_template_counts_once() -> None:

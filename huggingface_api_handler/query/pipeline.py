@@ -237,7 +237,7 @@ class Prediction:
         collector.begin()
 
         def finished(summary: Summary) -> None:
-            collector.report(summary)
+            collector.report(summary, final=True)
             if audit is not None:
                 usage.add(audit.report(self.caller.name))
             collector.end("stopped" if summary.stopped or collector.done < collector.total else "done")

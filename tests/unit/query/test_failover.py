@@ -44,7 +44,6 @@ def ask(
     rows: int = ROWS,
     *,
     store: Cache | None = None,
-    wait: float = 0.01,
     **using: Any,
 ) -> pd.DataFrame:
     base_url = server.url if isinstance(server, Sandbox) else f"{server.url}/hf-inference"
@@ -56,7 +55,7 @@ def ask(
         model_settings(given, engine, hub=lambda *_: None), engine, {"include_meta": True, "on_error": "null"}
     )
     frame = pd.DataFrame({"q": [f"question {number}" for number in range(rows)]})
-    retry = RetryPolicy(model.execution.max_retries, base=wait, cap=max(wait, 0.05))
+    retry = RetryPolicy(model.execution.max_retries, base=0.01, cap=0.05)
     return Prediction(model, engine, CALLER, Runtime(), store or NoCache(), retry).run(frame)
 
 
@@ -162,8 +161,7 @@ def test_a_job_is_never_begun_at_two_providers(monkeypatch: pytest.MonkeyPatch) 
         for status, code in ((504, "unavailable"), (503, None), (429, None), (400, "invalid_input")):
             service.heard.clear()
             service.routes["/replicate/v1/models/m/predictions"] = answer({"error": "no"}, status)
-            # A long wait, in which the first provider cannot be the preferred one again.
-            frame = ask(service, "replicate, together", 1, wait=600.0, task="text-to-image", model_name="org/name")
+            frame = ask(service, "replicate, together", 1, task="text-to-image", model_name="org/name")
             (told,) = frame["y_error_type"]
             paths = [heard.target for heard in service.heard]
             assert told == code, status

@@ -1,8 +1,8 @@
-"""The whole street in a minute: start a MindsDB, create an engine and models, ask them in SQL, stop everything.
+"""The whole product in a minute: start MindsDB, create an engine and models, query them, stop everything.
 
     make demo
 
-Without ``HF_TOKEN`` the sandbox takes the place of Hugging Face: its fake models show how values travel,
+Without ``HF_TOKEN`` the sandbox replaces Hugging Face: its fake models show the form of the results,
 not what a real model would answer. With ``HF_TOKEN`` set, the same statements ask the real service.
 """
 
@@ -245,7 +245,7 @@ def show(demo: Demo, key: str, shop: Path) -> None:
     demo.fail("A slip of the finger is told, with what was meant", MISTYPED, "input_column")
     engines = demo.run("The key is shown to nobody", SHOW_ENGINES)
     check(key not in str(engines.rows) and "******" in str(engines.rows), "SHOW ML_ENGINES should mask the key")
-    check(key not in demo.server.log_text(), "the key should not stand in the log")
+    check(key not in demo.server.log_text(), "the key should not be in the log")
 
 
 def main() -> int:
@@ -263,8 +263,8 @@ def main() -> int:
                 sandbox = stack.enter_context(Sandbox())
                 environ = service_environment(sandbox.url, sandbox.hub_url)
                 paper.say(
-                    "No HF_TOKEN is set, so a sandbox on this machine takes the place of Hugging Face.\n"
-                    "Its fake models show how values travel, not what a real model would answer.\n",
+                    "No HF_TOKEN is set, so a sandbox on this machine replaces Hugging Face.\n"
+                    "Its fake models show the form of the results, not the answers of real models.\n",
                     "33",
                 )
             shop = build(folder / "shop.duckdb")

@@ -2,7 +2,7 @@
 
     python examples/make_media.py
 
-The files stand beside this script in ``pictures``, ``sounds`` and ``films``, and are the same each time.
+The files are beside this script in ``pictures``, ``sounds`` and ``films``, and are the same each time.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ def roof(x: int, top: int, bottom: int, half: int) -> Callable[[int, int], bool]
 
 
 def write_text(picture: Picture, text: str, left: int, top: int, dot: int = 2) -> None:
-    for place, letter in enumerate(text):
+    for position, letter in enumerate(text):
         for line, bits in enumerate(LETTERS[letter]):
             for column in range(3):
                 if bits & (4 >> column):
-                    x, y = left + (4 * place + column) * dot, top + line * dot
+                    x, y = left + (4 * position + column) * dot, top + line * dot
                     paint(picture, BLACK, box(x, y, x + dot, y + dot))
 
 

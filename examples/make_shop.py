@@ -1,4 +1,4 @@
-"""Build a DuckDB file out of what stands beside this script: tables of the CSV files, and tables with
+"""Build a DuckDB file from the files beside this script: tables of the CSV files, and tables with
 the pictures, sounds and films as BLOBs.
 
     python examples/make_shop.py [shop.duckdb]

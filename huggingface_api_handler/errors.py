@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound="HuggingFaceError")
 
-# Also behind a letter or a digit: in a URL '%20' or '%3D' may stand before it.
+# Also after a letter or a digit: in a URL, '%20' or '%3D' may precede it.
 _TOKEN = re.compile(r"(?:hf|api_org)_[A-Za-z0-9]{20,}|hf_(?:oauth|jwt)_[A-Za-z0-9_.-]{20,}")
 # Prose may follow the word as well ("Bearer authentication is not enabled."): a credential is long, or has a digit or
 # a sign inside.

@@ -34,7 +34,7 @@ def told(packages: Sequence[Mapping[str, Any]], mindsdb: str) -> tuple[list[str]
     for one, hole in holes:
         fixed = ", ".join(hole.get("fix_versions", ())) or "nothing yet"
         whose = " (MindsDB asks for it: what version can be had is MindsDB's to say)" if one["name"] in mindsdb else ""
-        lines.append(f"{one['name']} {one['version']}: {hole['id']}, mended in {fixed}{whose}")
+        lines.append(f"{one['name']} {one['version']}: {hole['id']}, fixed in {fixed}{whose}")
     if holes:
         lines.append(f"{len(holes)} known vulnerabilities in {len(own) - len(skipped)} packages.")
     if len(skipped) * 2 > len(own) or not own:

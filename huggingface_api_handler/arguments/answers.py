@@ -36,15 +36,15 @@ def check_examples(examples: list[Any]) -> list[dict[str, Any]]:
     """
     if not 1 <= len(examples) <= MAX_EXAMPLES:
         raise BadValue(f"must have from 1 to {MAX_EXAMPLES} examples, not {len(examples)}")
-    for place, one in enumerate(examples, start=1):
+    for number, one in enumerate(examples, start=1):
         if {*one} != {"input", "output"}:
-            raise BadValue(f"must have an input and an output in each example, and nothing else, and example {place} "
+            raise BadValue(f"must have an input and an output in each example, and nothing else, and example {number} "
                            f"has {', '.join(one) or 'neither'}: write {_EXAMPLE}")  # fmt: skip
         given = one["input"]
         if not given or not isinstance(given, (str, Mapping)):
-            raise BadValue(f"must have text as input, or an object of columns, and example {place} has {shown(given)}")
+            raise BadValue(f"must have text as input, or an object of columns, and example {number} has {shown(given)}")
         if one["output"] is None or one["output"] == "":
-            raise BadValue(f"must have an output in each example, and example {place} has none")
+            raise BadValue(f"must have an output in each example, and example {number} has none")
     return examples
 
 
@@ -62,16 +62,16 @@ def rendered(
     """
     schema = None if stored is None else restored(stored)
     return [
-        (_prompt(place, one["input"], template), _answer(place, one["output"], schema))
-        for place, one in enumerate(examples, start=1)
+        (_prompt(number, one["input"], template), _answer(number, one["output"], schema))
+        for number, one in enumerate(examples, start=1)
     ]
 
 
-def _prompt(place: int, given: Any, source: str | None) -> str:
+def _prompt(number: int, given: Any, source: str | None) -> str:
     if source is None:
         if isinstance(given, str):
             return given
-        raise BadValue(f"must have text as input, without prompt_template, and example {place} has an object")
+        raise BadValue(f"must have text as input, without prompt_template, and example {number} has an object")
     template = parse_template(source)
     names = template.columns
     if isinstance(given, str) and len(names) == 1:
@@ -80,23 +80,23 @@ def _prompt(place: int, given: Any, source: str | None) -> str:
     if {*cells} != {name.lower() for name in names}:
         wanted = ", ".join(f"'{name}': '…'" for name in names)
         raise BadValue(
-            f"must have the columns of prompt_template as input, and example {place} has others: "
+            f"must have the columns of prompt_template as input, and example {number} has others: "
             f"write {{'input': {{{wanted}}}, 'output': …}}"
         )
     texts = {name: None if (cell := cells[name.lower()]) is None else _text(cell) for name in names}
     return template.render(texts) or ""
 
 
-def _answer(place: int, output: Any, schema: OutputSchema | None) -> str:
+def _answer(number: int, output: Any, schema: OutputSchema | None) -> str:
     if schema is None:
         return _text(output)
     try:
         found = json.loads(output) if isinstance(output, str) else output
         return json.dumps(schema.validated(found), ensure_ascii=False)
     except NotValid as fault:
-        raise BadValue(f"must have outputs that fit output_schema, and in example {place} {fault}") from None
+        raise BadValue(f"must have outputs that fit output_schema, and in example {number} {fault}") from None
     except (ValueError, RecursionError):
-        raise BadValue(f"must have outputs that fit output_schema, and example {place} has no valid JSON") from None
+        raise BadValue(f"must have outputs that fit output_schema, and example {number} has no valid JSON") from None
 
 
 def _text(value: Any) -> str:

@@ -101,14 +101,14 @@ def check_url(text: str, *, name: str) -> str:
     if "#" in text:
         raise BadValue("must not have a fragment (#…)")
     try:
-        place = parse_url(text)
+        parsed = parse_url(text)
     except ValueError as error:
         raise BadValue(f"is not a usable URL: {error}") from None
-    if place.host == DEAD_HOST:
+    if parsed.host == DEAD_HOST:
         rest = f"write base_url = '{ROUTER}', or remove it" if name == "base_url" else "remove it"
         raise BadValue(f"names {DEAD_HOST}, which Hugging Face has shut down: {rest}", advised=True)
-    if place.scheme == "http" and _HUB_HOST.fullmatch(place.host):
-        raise BadValue(f"must begin with https:// for a host of Hugging Face: write {name} = 'https://{place.host}…'")
+    if parsed.scheme == "http" and _HUB_HOST.fullmatch(parsed.host):
+        raise BadValue(f"must begin with https:// for a host of Hugging Face: write {name} = 'https://{parsed.host}…'")
     return text
 
 
@@ -310,8 +310,10 @@ def check_labels(names: Sequence[str], own: Sequence[str], model: str) -> None:
             f"must be {len(own)} names, one for each label of {model} in its order ({listed}), not {len(names)}: "
             f"write labels = {one_line(as_sql(list(own)), 200)} with your own names"
         )
-    places = {label.casefold(): place for place, label in enumerate(own)}
-    moved = next((name for place, name in enumerate(names) if places.get(name.casefold(), place) != place), None)
+    positions = {label.casefold(): position for position, label in enumerate(own)}
+    moved = next(
+        (name for position, name in enumerate(names) if positions.get(name.casefold(), position) != position), None
+    )
     if moved is not None:
         raise BadValue(
             f"gives the name {shown(moved)} to another label of {model}: write the names in the order of its labels, "

@@ -64,6 +64,8 @@ UPGRADES = {
 
 #: Keys in one statement; every SQLite takes that many.
 KEYS_AT_ONCE = 900
+#: Counters in one statement, of three values each.
+COUNTS_AT_ONCE = 300
 #: Rows that one transaction looks through for answers to delete: a moment, so that writers need not wait.
 ROWS_AT_ONCE = 20_000
 
@@ -131,11 +133,12 @@ class SqliteCache(PersistentCache):
             rows = [(key, value, expires) for key, (value, expires) in taken.items()]
             try:
                 connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
-                connection.executemany(
-                    "INSERT INTO counters VALUES (?, ?, ?)"
-                    " ON CONFLICT (scope, name) DO UPDATE SET value = value + excluded.value",
-                    [(scope, name, value) for (scope, name), value in counts.items()],
-                )
+                for some in batched(counts.items(), COUNTS_AT_ONCE):
+                    connection.execute(
+                        f"INSERT INTO counters VALUES {', '.join(['(?, ?, ?)'] * len(some))}"
+                        " ON CONFLICT (scope, name) DO UPDATE SET value = value + excluded.value",
+                        [value for (scope, name), count in some for value in (scope, name, count)],
+                    )
                 connection.execute("COMMIT")
             except sqlite3.Error:
                 self._pending.give_back(taken)

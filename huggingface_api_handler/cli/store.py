@@ -35,10 +35,10 @@ def open_cache() -> Cache:
     settings = cache_settings()
     if settings.type == "none":
         raise StoreError('MindsDB\'s cache is off ("cache": {"type": "none"}): no answer and no run is stored')
-    place = "Redis"
+    location = "Redis"
     if settings.type != "redis":
         path = settings.folder / FILE
-        place = str(path)
+        location = str(path)
         if not path.exists():
             raise StoreError(
                 f"there is no {path}: nothing has been stored yet, or the server has other settings; set "
@@ -52,7 +52,7 @@ def open_cache() -> Cache:
             )
     store = open_store(RUNTIME, settings)
     if not store.is_available():
-        raise StoreError(f"the cache in {place} cannot be read: check that it is reachable and that you may read it")
+        raise StoreError(f"the cache in {location} cannot be read: check that it is reachable and that you may read it")
     return store
 
 

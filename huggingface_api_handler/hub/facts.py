@@ -402,7 +402,9 @@ def _labels(config: Any) -> dict[str, str]:
     labels = config.get("id2label") if isinstance(config, Mapping) else None
     if not isinstance(labels, Mapping):
         return {}
-    return {str(place): name for place, name in labels.items() if isinstance(name, str) and str(place).isdecimal()}
+    return {
+        str(position): name for position, name in labels.items() if isinstance(name, str) and str(position).isdecimal()
+    }
 
 
 def _inner(body: Mapping[str, Any], *names: str) -> Mapping[str, Any]:

@@ -160,15 +160,15 @@ def write(data_uri: str, key: str, folder: str, roots: tuple[str, ...]) -> str:
     except InvalidInput as error:
         raise InvalidAnswer("the generated media cannot be read", divisible=False) from error
     name = f"{_digest(key.encode('utf-8', 'surrogatepass'))[:24]}-{_digest(data)[:8]}.{_suffix(declared)}"
-    place = _inside(folder, roots)
-    if place is None or not os.path.isabs(folder):
+    inside = _inside(folder, roots)
+    if inside is None or not os.path.isabs(folder):
         raise BlockedFile(
             "output_dir is not inside the engine's media_roots",
             advice="Name a folder inside them, or have the engine's owner add it to media_roots",
         )
     temporary = f".{name}.{secrets.token_hex(4)}"
     try:
-        with _folder(*place, make=True) as at:
+        with _folder(*inside, make=True) as at:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             try:
                 with os.fdopen(os.open(temporary, flags, 0o644, dir_fd=at), "wb") as file:

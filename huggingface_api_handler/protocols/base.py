@@ -277,12 +277,12 @@ class Protocol:
                         advice=f"Leave {name} out",
                     )
                 continue
-            place = found.root if rule.root else found.parameters
+            target = found.root if rule.root else found.parameters
             field_value = rule.value(value) if rule.value else value
             if rule.spread and isinstance(field_value, Mapping):
-                place.update(field_value)
+                target.update(field_value)
             elif field_value is not None:
-                place[rule.name or name] = field_value
+                target[rule.name or name] = field_value
         return found
 
     def read(self, task: Task, answer: Any, n: int, args: Arguments) -> list[Answer]:
@@ -324,4 +324,4 @@ def _with_tokens(answers: list[Answer], answer: Any) -> list[Answer]:
     if total is None or any(one.tokens is not None for one in answers):
         return answers
     each, rest = divmod(total, len(answers))
-    return [replace(one, tokens=each + (place < rest)) for place, one in enumerate(answers)]
+    return [replace(one, tokens=each + (position < rest)) for position, one in enumerate(answers)]

@@ -37,15 +37,15 @@ _NO_PROVIDER = ("", "auto")
 
 def _checked(url: str, argument: str) -> str:
     try:
-        place = parse_url(url)
+        parsed = parse_url(url)
     except ValueError as error:
         raise SettingsError(f"{argument}: {error}", advice=f"{argument} = 'https://…'") from None
-    if place.host == DEAD_HOST:
+    if parsed.host == DEAD_HOST:
         raise SettingsError(
             f"{argument} names {DEAD_HOST}, which no longer serves anybody",
             advice=f"Leave {argument} out, or write base_url = '{ROUTER}'",
         )
-    return place.url
+    return parsed.url
 
 
 class InferenceAPI:

@@ -97,10 +97,10 @@ def _add(choice: dict[str, Any], chunk: Mapping[str, Any]) -> None:
 def _add_call(calls: list[dict[str, Any]], chunk: Mapping[str, Any]) -> None:
     """Add a piece of a tool call: the first names the function, the others continue its arguments."""
     index = chunk.get("index")
-    place = index if isinstance(index, int) and 0 <= index <= len(calls) else max(len(calls) - 1, 0)
-    if place == len(calls):
+    position = index if isinstance(index, int) and 0 <= index <= len(calls) else max(len(calls) - 1, 0)
+    if position == len(calls):
         calls.append({"type": "function", "function": {"name": "", "arguments": ""}})
-    call = calls[place]
+    call = calls[position]
     if chunk.get("id") is not None:
         call["id"] = chunk["id"]
     function = chunk.get("function")

@@ -42,8 +42,8 @@ def _labels(part: Mapping[str, Any], args: Arguments) -> list[dict[str, Any]]:
     label = part.get("label")
     named = {} if args.values.get("labels") or not isinstance(label, str) else {best: label}
     return [
-        {"label": args.model.id2label.get(str(place)) or named.get(place, f"LABEL_{place}"), "score": score}
-        for place, score in enumerate(scores)
+        {"label": args.model.id2label.get(str(position)) or named.get(position, f"LABEL_{position}"), "score": score}
+        for position, score in enumerate(scores)
     ]
 
 

@@ -97,5 +97,5 @@ def _at_most(model: ModelSettings, task: Task, price: Price) -> Callable[[Sequen
 
 
 def _today(now: float) -> str:
-    """Return the day in UTC. The clock of a run shows no date, and stands still while a machine sleeps."""
+    """Return the day in UTC. The clock of a run has no date, and stops while a machine sleeps."""
     return time.strftime("%Y-%m-%d", time.gmtime())

@@ -37,16 +37,16 @@ def refuse_conditions_on_outputs(
             raise equals_on_an_output(condition, alone=False)
         return
     ours = [name for name in filled if columns.count(name) == 1]
-    start = max((place for place, name in enumerate(columns) if name in HOST_COLUMNS), default=-1) + 1
+    start = max((position for position, name in enumerate(columns) if name in HOST_COLUMNS), default=-1) + 1
     if start:
         # The target itself may be another model's, which feeds this one.
         ours = [name for name in ours if name in columns[start:] and name != caller.target.lower()]
     name = next((one for one in ours if one in columns), None)
     if name is None or (start and len(frame) < 2):
         return
-    place = columns.index(name)
-    if all(_is_constant(frame.iloc[:, one]) for one in (range(start, len(columns)) if start else [place])):
-        raise equals_on_an_output(str(frame.columns[place]), alone=len(frame) == 1)
+    position = columns.index(name)
+    if all(_is_constant(frame.iloc[:, one]) for one in (range(start, len(columns)) if start else [position])):
+        raise equals_on_an_output(str(frame.columns[position]), alone=len(frame) == 1)
 
 
 def equals_on_an_output(name: str, *, alone: bool) -> SettingsError:

@@ -201,7 +201,7 @@ def price_list(
         return PriceList(own, wanted=model.providers)
     url = models_url(base_url, model.model)
     name = caller.fact("offers", url)
-    offers, seen, asked = _kept_offers(store.get_fact(name))
+    offers, seen, asked = _stored_offers(store.get_fact(name))
     if now() - asked > (AGAIN if seen is None else REFRESH):
         found, asked = published(transport_of(model, engine, runtime), url, token_of(model, engine), timeout), now()
         if found is not None:
@@ -210,10 +210,10 @@ def price_list(
     return PriceList(own, offers, model.providers, answered_by, seen)
 
 
-def _kept_offers(kept: Any) -> tuple[tuple[Offer, ...], float | None, float]:
+def _stored_offers(stored: Any) -> tuple[tuple[Offer, ...], float | None, float]:
     """Return what is stored of the router's offers: them, when the router said so, and when it was asked last."""
     try:
-        offers, seen, asked = kept
+        offers, seen, asked = stored
         return tuple(Offer(**offer) for offer in offers), None if seen is None else float(seen), float(asked)
     except (TypeError, ValueError):  # nothing, or of another version
         return (), None, -math.inf

@@ -45,7 +45,7 @@ from .cost import PriceList
 from .inputs import Caller
 from .metrics import QueryMetrics, Send
 from .packing import Audit
-from .usage import counters, known_cost
+from .usage import amounts, counters, known_cost
 
 log = logging.getLogger(__name__)
 
@@ -290,6 +290,7 @@ class ResultCollector:
         self._counts: Mapping[str, float] = {}
         self._written: Mapping[str, float] = {}
         self._counted = Throttle(COUNT_EVERY, clock)
+        self._reported = Throttle(COUNT_EVERY, clock)
         self._lock = threading.Lock()
         self._clock = clock
         self._logged = clock()
@@ -307,16 +308,19 @@ class ResultCollector:
         """USD that the run has cost; ``None``: not known."""
         return known_cost(self._counts)
 
-    def report(self, summary: Summary) -> None:
-        """Take the counts of the run; ``deliver`` writes what has been added to them."""
-        self._counts = counters(summary)
+    def report(self, summary: Summary, *, final: bool = False) -> None:
+        """Take the counts of the run; ``deliver`` writes what has been added to them.
+
+        Errors and latencies are many numbers, of which none is money: unless ``final``, once a second is enough.
+        """
+        self._counts = counters(summary) if final or self._reported.passes(self.run) else amounts(summary)
 
     def _added(self) -> dict[str, float]:
         """Return what was counted since the last call."""
         with self._lock:
-            written, self._written = self._written, self._counts
-            counts = self._written
-        return {name: count - written.get(name, 0.0) for name, count in counts.items()}
+            written, counts = self._written, self._counts
+            self._written = {**written, **counts}
+        return {name: count - written.get(name, 0) for name, count in counts.items() if count != written.get(name, 0)}
 
     def deliver(self, results: Sequence[RowResult]) -> None:
         """Take the results of some items."""

@@ -163,16 +163,16 @@ def collect_inputs(
             identity = (name,)
         if each:
             identity = (*identity, row)
-        place = seen.get(identity)
-        if place is None:
-            place = len(found.items)
-            seen[identity] = place
+        position = seen.get(identity)
+        if position is None:
+            position = len(found.items)
+            seen[identity] = position
             group = identity[0] if grouped else None
             found.items.append(
-                Item(place, key(identity) if each else name or key(identity), payload, group, _size(payload))
+                Item(position, key(identity) if each else name or key(identity), payload, group, _size(payload))
             )
             found.first_row.append(row)
-        found.row_to_item.append(place)
+        found.row_to_item.append(position)
     return found
 
 
@@ -273,26 +273,29 @@ def _prompt(template: Template, cells: tuple[Any, ...]) -> Prompt | HuggingFaceE
 
 
 def _own_columns(frame: pd.DataFrame) -> list[int]:
-    return [place for place, name in enumerate(frame.columns) if str(name) not in cell_values.HOST_COLUMNS]
+    return [position for position, name in enumerate(frame.columns) if str(name) not in cell_values.HOST_COLUMNS]
 
 
-def _different(frame: pd.DataFrame, places: list[int]) -> list[int]:
+def _different(frame: pd.DataFrame, positions: list[int]) -> list[int]:
     """Return ``places``, if no two of their columns have the same name."""
-    for place in places:
-        cell_values.find_column([str(frame.columns[one]) for one in places], str(frame.columns[place]), "input_columns")
-    return places
+    for position in positions:
+        cell_values.find_column(
+            [str(frame.columns[one]) for one in positions], str(frame.columns[position]), "input_columns"
+        )
+    return positions
 
 
 def _records(frame: pd.DataFrame, chosen: Any, argument: str) -> list[Any]:
     """Return each row as ((column, cell), …)."""
     if chosen:
         names = [chosen] if isinstance(chosen, str) else list(chosen)
-        places = [cell_values.find_column(frame.columns, name, argument) for name in names]
+        positions = [cell_values.find_column(frame.columns, name, argument) for name in names]
     else:
-        places = _different(frame, _own_columns(frame))
-        names = [str(frame.columns[place]) for place in places]
+        positions = _different(frame, _own_columns(frame))
+        names = [str(frame.columns[position]) for position in positions]
     columns = [
-        [_or_error(cell_values.plain, cell) for cell in cell_values.column_cells(frame, place)] for place in places
+        [_or_error(cell_values.plain, cell) for cell in cell_values.column_cells(frame, position)]
+        for position in positions
     ]
     records: list[Any] = []
     for values in zip(*columns, strict=True):
@@ -323,12 +326,12 @@ def _hashable(value: Any) -> Any:
 def _whole_table(frame: pd.DataFrame) -> str | HuggingFaceError:
     """Return the query's own rows as one table, ``{column: [cells as text]}``, or the error of one of its cells."""
     table: dict[str, list[str]] = {}
-    for place in _different(frame, _own_columns(frame)):
-        cells = [_or_error(cell_values.plain, cell) for cell in cell_values.column_cells(frame, place)]
+    for position in _different(frame, _own_columns(frame)):
+        cells = [_or_error(cell_values.plain, cell) for cell in cell_values.column_cells(frame, position)]
         error = next((cell for cell in cells if isinstance(cell, HuggingFaceError)), None)
         if error is not None:
             return error
-        table[str(frame.columns[place])] = [cell_text(cell) for cell in cells]
+        table[str(frame.columns[position])] = [cell_text(cell) for cell in cells]
     return json.dumps(table, ensure_ascii=False)
 
 

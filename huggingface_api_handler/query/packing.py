@@ -131,7 +131,7 @@ def _instruction(payload: tuple[Any, ...]) -> str | None:
     if not isinstance(prompt, Prompt):
         return None
     parts = prompt.template.parts
-    return "".join(part if place % 2 == 0 else f"{{{{{_field(part)}}}}}" for place, part in enumerate(parts))
+    return "".join(part if position % 2 == 0 else f"{{{{{_field(part)}}}}}" for position, part in enumerate(parts))
 
 
 def _field(column: str) -> str:

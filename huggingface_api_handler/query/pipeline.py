@@ -121,8 +121,8 @@ class Prediction:
             {
                 "rows": len(inputs.row_to_item),
                 "cached": len(inputs.items) - len(missing),
-                "duplicates": sum(1 for place in inputs.row_to_item if place >= 0) - len(inputs.items),
-                "nulls": sum(1 for place in inputs.row_to_item if place == NO_INPUT),
+                "duplicates": sum(1 for position in inputs.row_to_item if position >= 0) - len(inputs.items),
+                "nulls": sum(1 for position in inputs.row_to_item if position == NO_INPUT),
             }
         )
         if inputs.refused and self.model.execution.on_error == "raise":
@@ -237,7 +237,7 @@ class Prediction:
         collector.begin()
 
         def finished(summary: Summary) -> None:
-            collector.report(summary)
+            collector.report(summary, final=True)
             if audit is not None:
                 usage.add(audit.report(self.caller.name))
             collector.end("stopped" if summary.stopped or collector.done < collector.total else "done")
@@ -344,16 +344,16 @@ class Prediction:
         source = ["cache" if item.key in cached else "request" for item in inputs.items]
         seen: set[int] = set()
         plan: list[str] = []
-        for row, place in enumerate(inputs.row_to_item):
-            if place == NO_INPUT:
+        for row, position in enumerate(inputs.row_to_item):
+            if position == NO_INPUT:
                 plan.append("null")
-            elif place == REFUSED:
+            elif position == REFUSED:
                 plan.append(inputs.refused[row].code)
-            elif place in seen and source[place] == "request":
+            elif position in seen and source[position] == "request":
                 plan.append("duplicate")
             else:
-                seen.add(place)
-                plan.append(source[place])
+                seen.add(position)
+                plan.append(source[position])
         columns: dict[str, list[Any]] = {name: [None] * len(plan) for name in self.columns()}
         if self.model.execution.on_error == "null":
             columns[f"{self.caller.target}_retryable"] = [False] * len(plan)
@@ -373,8 +373,8 @@ class Prediction:
         if packing is not None:
             most, items = packing.rows, packing.items(items, None)
         return [
-            learned.cost(items[place], price, arguments, most) if planned == "request" else 0.0
-            for place, planned in zip(inputs.row_to_item, plan, strict=True)
+            learned.cost(items[position], price, arguments, most) if planned == "request" else 0.0
+            for position, planned in zip(inputs.row_to_item, plan, strict=True)
         ]
 
     def columns(self) -> list[str]:
@@ -401,28 +401,28 @@ class Prediction:
         target = self.caller.target
         columns: dict[str, list[Any]] = {name: [] for name in self.columns()}
         seen_in_meta: set[int] = set()
-        for row, place in enumerate(inputs.row_to_item):
-            if place >= 0:
-                result = by_item[place]
+        for row, position in enumerate(inputs.row_to_item):
+            if position >= 0:
+                result = by_item[position]
             else:
                 result = RowResult(error=inputs.refused.get(row), source="null")
             columns[target].append(result.value)
-            for name, cell in zip(fields, typed[place] if place >= 0 else nothing, strict=True):
+            for name, cell in zip(fields, typed[position] if position >= 0 else nothing, strict=True):
                 columns[name].append(cell)
             if task.explain:
-                columns[f"{target}_explain"].append(explained[place] if place >= 0 else None)
+                columns[f"{target}_explain"].append(explained[position] if position >= 0 else None)
             if execution.on_error == "null":
                 columns[f"{target}_error"].append(str(result.error) if result.error else None)
                 columns[f"{target}_error_type"].append(result.error.code if result.error else None)
                 columns[f"{target}_retryable"].append(bool(result.error and result.error.retryable))
             if execution.include_meta:
-                source = "duplicate" if place in seen_in_meta and result.source == "request" else result.source
-                if place >= 0:
-                    seen_in_meta.add(place)
+                source = "duplicate" if position in seen_in_meta and result.source == "request" else result.source
+                if position >= 0:
+                    seen_in_meta.add(position)
                 columns[f"{target}_meta"].append(self._meta(result, source))
         dtypes = {name: _dtype(values) for name, values in columns.items()}
         if schema:
-            dtypes.update({name: dtype_of(schema, place, columns[name]) for place, name in enumerate(fields)})
+            dtypes.update({name: dtype_of(schema, position, columns[name]) for position, name in enumerate(fields)})
         return pd.DataFrame(
             {name: pd.Series(values, index=frame.index, dtype=dtypes[name]) for name, values in columns.items()},
             index=frame.index,
@@ -476,7 +476,7 @@ def _end_with(
 
 
 def _dtype(values: Sequence[Any]) -> Any:
-    """Numbers with NULLs stay a numeric column; everything else travels as objects."""
+    """Numbers with NULLs stay a numeric column; everything else becomes objects."""
     kinds = {type(value) for value in values if value is not None}
     if kinds and kinds <= {float, int} and bool not in kinds:
         return "float64" if float in kinds or None in values else "int64"

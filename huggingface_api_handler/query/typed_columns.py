@@ -51,9 +51,9 @@ def is_readable(schema: OutputSchema | None, target: Any) -> bool:
     return True
 
 
-def dtype_of(schema: OutputSchema, place: int, cells: Sequence[Any]) -> str:
+def dtype_of(schema: OutputSchema, position: int, cells: Sequence[Any]) -> str:
     """Return the type of a column; without NULL it is the plain one, which MySQL's clients read as a number."""
-    kind = schema.fields[place].type
+    kind = schema.fields[position].type
     if kind == "integer" and None not in cells:
         return "int64"
     if kind == "boolean" and None not in cells:

@@ -21,7 +21,15 @@ COUNTERS = (
 
 def counters(summary: Any) -> dict[str, float]:
     """Return what a run adds to the model's counters."""
-    counts: dict[str, float] = {
+    counts = amounts(summary)
+    counts.update({f"{ERROR}{code}": n for code, n in summary.errors.items()})
+    counts.update({f"{LATENCY}{bound}": n for bound, n in summary.latencies.items()})
+    return counts
+
+
+def amounts(summary: Any) -> dict[str, float]:
+    """Return those counters that change with most requests, and all that money depends on."""
+    return {
         "answered": summary.rows,
         "requests": summary.requests,
         "retries": summary.retries,
@@ -38,9 +46,6 @@ def counters(summary: Any) -> dict[str, float]:
         "billed_seconds": summary.billed_seconds,
         "billed_rows": summary.billed_rows,
     }
-    counts.update({f"{ERROR}{code}": n for code, n in summary.errors.items()})
-    counts.update({f"{LATENCY}{bound}": n for bound, n in summary.latencies.items()})
-    return {name: n for name, n in counts.items() if n}
 
 
 def known_cost(counts: Mapping[str, float]) -> float | None:

@@ -194,9 +194,9 @@ def table_question_answering(inputs: Any, parameters: Mapping[str, Any]) -> Any:
     asked = set(words(query))
     columns = list(table)
     rows = range(max((len(cells) for cells in table.values()), default=0))
-    column = next((place for place, name in enumerate(columns) if set(words(name)) & asked), len(columns) - 1)
-    named = [row for row in rows if any(place != column and set(words(str(cells[row]))) & asked
-                                        for place, cells in enumerate(table.values()))]  # fmt: skip
+    column = next((position for position, name in enumerate(columns) if set(words(name)) & asked), len(columns) - 1)
+    named = [row for row in rows if any(position != column and set(words(str(cells[row]))) & asked
+                                        for position, cells in enumerate(table.values()))]  # fmt: skip
     chosen = named or list(rows)
     cells = [str(table[columns[column]][row]) for row in chosen] if columns else []
     totals = {"SUM": {"sum", "total"}, "COUNT": {"count", "many"}, "AVERAGE": {"average", "mean"}}
@@ -244,8 +244,8 @@ def vector(text: str) -> list[float]:
     told = words(text)
     kept = [word for word in told if word not in _COMMON] or told
     padded = f"  {' '.join(kept) or text} "
-    for place in range(len(padded) - 2):
-        add(padded[place : place + 3], 1.0)
+    for position in range(len(padded) - 2):
+        add(padded[position : position + 3], 1.0)
     for word in kept:
         for name, kin in _KIN:
             for turn in range(8 if word in kin else 0):
@@ -264,7 +264,7 @@ def feature_extraction(inputs: Any, parameters: Mapping[str, Any]) -> Any:
     if isinstance(inputs, Mapping):
         given = inputs.get("input") or []
         found = [vector(text) for text in ([given] if isinstance(given, str) else given)]
-        data = [{"object": "embedding", "index": place, "embedding": one} for place, one in enumerate(found)]
+        data = [{"object": "embedding", "index": position, "embedding": one} for position, one in enumerate(found)]
         return {"object": "list", "data": data}
     return [vector(str(one)) for one in inputs] if isinstance(inputs, list) else vector(str(inputs))
 
@@ -278,8 +278,8 @@ def sentence_similarity(inputs: Any, parameters: Mapping[str, Any]) -> Any:
 def text_ranking(inputs: Any, parameters: Mapping[str, Any]) -> Any:
     """Likeness of each document with the query, best first, with the document's place as ``index``."""
     scores = [round((1 + likeness(str(inputs["query"]), str(text))) / 2, 6) for text in inputs["texts"]]
-    order = sorted(range(len(scores)), key=lambda place: -scores[place])
-    return [{"index": place, "score": scores[place]} for place in order]
+    order = sorted(range(len(scores)), key=lambda position: -scores[position])
+    return [{"index": position, "score": scores[position]} for position in order]
 
 
 # --- generation ------------------------------------------------------------------------------
@@ -325,5 +325,5 @@ def text_generation(inputs: Any, parameters: Mapping[str, Any]) -> Any:
     prompts = inputs.get("prompt")
     said = [_generated(prompt, {"max_new_tokens": inputs.get("max_tokens"), "return_full_text": False})
             for prompt in (prompts if isinstance(prompts, list) else [prompts])]  # fmt: skip
-    return {"choices": [{"index": place, "text": one["generated_text"], "finish_reason": "stop"}
-                        for place, one in enumerate(said)]}  # fmt: skip
+    return {"choices": [{"index": position, "text": one["generated_text"], "finish_reason": "stop"}
+                        for position, one in enumerate(said)]}  # fmt: skip

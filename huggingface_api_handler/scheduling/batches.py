@@ -178,6 +178,11 @@ class Queue:
         self.waiting += len(batch)
         self._passed_on.append(batch)
 
+    @property
+    def tried(self) -> frozenset[int]:
+        """The services that have failed the next batch that was passed on; none if there is no such batch."""
+        return self._passed_on[0].tried if self._passed_on else frozenset()
+
     def due(self, now: float, service: int = 0, *, only_passed_on: bool = False) -> float:
         """When there is something to send to a service: ``now``, later, or infinity."""
         if not only_passed_on and (self._ready or self.fresh):

@@ -94,10 +94,10 @@ class Service:
 class Services:
     """The services of a run in order of preference.
 
-    A request goes to the first service that is ready. A service that is paused, loading, limited in its rate, failing
-    or paused by its circuit breaker is skipped; for one that only is busy, requests wait while it returns
-    others. If all breakers are open, none is heeded (the panic threshold of Envoy): so one service works as if it had
-    no breaker.
+    A request goes to the first service that is ready; one that has failed, to the first that has not tried it. A
+    service that is paused, loading, limited in its rate, failing or paused by its circuit breaker is skipped; for one
+    that only is busy, requests wait while it returns others. If all breakers are open, none is heeded (the panic
+    threshold of Envoy): so one service works as if it had no breaker.
     """
 
     def __init__(self, states: Sequence[ServiceState], limits: Limits) -> None:
@@ -118,6 +118,11 @@ class Services:
         several = len(self._in_use) > 1
         heeds_breakers = several and not all(service.state.breaker.is_open for service in self._in_use)
         at, only_passed_on = math.inf, False
+        if queue.tried:  # before the services that have failed may have it again, which is a matter of time
+            others = (service for service in self._in_use if service.number not in queue.tried)
+            ready = next((one for one in others if one.due(now, heeds_breaker=heeds_breakers) <= now), None)
+            if ready is not None:
+                return ready, True
         for service in self._in_use:
             due = service.due(now, heeds_breaker=heeds_breakers)
             if due < math.inf:

@@ -47,9 +47,9 @@ def label_names(args: Arguments) -> dict[str, str]:
     """
     names = as_list(args.values.get("labels"))
     renamed: dict[str, str] = {}
-    for place, name in enumerate(names):
-        renamed[f"LABEL_{place}"] = name
-        raw = args.model.id2label.get(str(place))
+    for position, name in enumerate(names):
+        renamed[f"LABEL_{position}"] = name
+        raw = args.model.id2label.get(str(position))
         if isinstance(raw, str):
             renamed[raw] = name
     return renamed
@@ -243,7 +243,7 @@ def table_answer(part: Any, args: Arguments) -> Answer:
     explain: dict[str, Any] = {}
     if isinstance(found.get("coordinates"), list):
         explain["coordinates"] = [
-            [whole(place) for place in listed(pair, "a row and a column")[:2]] for pair in found["coordinates"]
+            [whole(position) for position in listed(pair, "a row and a column")[:2]] for pair in found["coordinates"]
         ]
     if isinstance(found.get("cells"), list):
         explain["cells"] = [carried(cell) if isinstance(cell, str) else str(cell) if is_number(cell) else None

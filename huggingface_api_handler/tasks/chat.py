@@ -286,8 +286,8 @@ def generation_answer(part: Any, args: Arguments) -> Answer:
     found = mapping(one_element(part, "one generated text"), "an object with generated_text")
     message = found.get("message")
     content = message.get("content") if isinstance(message, Mapping) else None
-    places = (found.get("generated_text"), found.get("text"), content)
-    generated = next((one for one in places if one is not None), None)
+    positions = (found.get("generated_text"), found.get("text"), content)
+    generated = next((one for one in positions if one is not None), None)
     explain: dict[str, Any] = {}
     details = found.get("details")
     details = details if isinstance(details, Mapping) else found

@@ -95,7 +95,7 @@ class Field:
 
     @property
     def stored(self) -> dict[str, Any]:
-        """The field as it is kept with a model."""
+        """The field as it is stored with a model."""
         enum = {"enum": list(self.choices)} if self.choices else {}
         return {"type": self.type, **enum, **({"description": self.description} if self.description else {})}
 
@@ -142,7 +142,7 @@ class OutputSchema:
 
     @property
     def stored(self) -> dict[str, Any]:
-        """The schema as it is kept with a model, and in the cache key."""
+        """The schema as it is stored with a model, and in the cache key."""
         return {field.name: field.stored for field in self.fields}
 
     @cached_property

@@ -39,7 +39,7 @@ def row_ids(keys: Sequence[str]) -> list[str]:
         keys: the rows' cache keys. Of equal ones, all but the first are told apart by their position.
     """
     if len({*keys}) < len(keys):
-        keys = [f"{key} {place}" if key in keys[:place] else key for place, key in enumerate(keys)]
+        keys = [f"{key} {position}" if key in keys[:position] else key for position, key in enumerate(keys)]
     whole = [base64.b32encode(blake2b(key.encode(), digest_size=20).digest()).decode().lower() for key in keys]
     length = _ID_LENGTH
     while len({one[:length] for one in whole}) < len(whole):
@@ -140,14 +140,14 @@ def unpacked(answer: Answer, ids: Sequence[str], args: Arguments) -> list[Answer
     """
     entries = _entries(answer.value)
     counts = Counter(name for name, _ in entries)
-    bad = {place for place, name in enumerate(ids) if counts[name] != 1}
-    bad |= {place + step for place in bad for step in (-1, 1)}
+    bad = {position for position, name in enumerate(ids) if counts[name] != 1}
+    bad |= {position + step for position in bad for step in (-1, 1)}
     found, schema = dict(entries), output_schema(args)
     shares = _shares(answer, len(ids))
     answers: list[Answer | None] = []
-    for place, name in enumerate(ids):
-        value = None if place in bad else _value(found[name], schema)
-        answers.append(None if value is None else replace(shares[place], value=value))
+    for position, name in enumerate(ids):
+        value = None if position in bad else _value(found[name], schema)
+        answers.append(None if value is None else replace(shares[position], value=value))
     return answers
 
 
@@ -183,19 +183,19 @@ def _shares(answer: Answer, rows: int) -> list[Answer]:
     """Return for each row its share of what the service counted for all, and why the response ended."""
     explain = answer.explain or {}
     shares: list[Answer] = []
-    for place in range(rows):
+    for position in range(rows):
         own: dict[str, Any] = {name: explain[name] for name in ("finish_reason",) if name in explain}
         if isinstance(explain.get("usage"), Mapping):
-            own["usage"] = {name: _share(count, rows, place) for name, count in explain["usage"].items()}
+            own["usage"] = {name: _share(count, rows, position) for name, count in explain["usage"].items()}
         own[ROWS_IN_REQUEST] = rows
-        tokens = None if answer.tokens is None else _share(answer.tokens, rows, place)
+        tokens = None if answer.tokens is None else _share(answer.tokens, rows, position)
         shares.append(Answer(None, own, tokens=tokens))
     return shares
 
 
-def _share(count: Any, rows: int, place: int) -> Any:
+def _share(count: Any, rows: int, position: int) -> Any:
     """Return the part of a count that one row has; all parts add up to it."""
     if not isinstance(count, int):
         return count / rows
     each, rest = divmod(count, rows)
-    return each + (place < rest)
+    return each + (position < rest)

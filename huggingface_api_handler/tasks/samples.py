@@ -68,7 +68,7 @@ def tone(seed: bytes, seconds: float = 0.05, rate: int = 8000) -> Media:
 def avi(seed: bytes, frames: int = 3, size: int = 16) -> Media:
     """Return a short uncompressed film, another for each seed."""
     red, green, blue, _ = struct.pack(">I", zlib.crc32(seed))
-    pictures = [bytes((blue, green, (red + 40 * place) % 256)) * (size * size) for place in range(frames)]
+    pictures = [bytes((blue, green, (red + 40 * position) % 256)) * (size * size) for position in range(frames)]
     length = len(pictures[0])
     main = struct.pack("<14I", 100_000, 10 * length, 0, 0x10, frames, 0, 1, length, size, size, 0, 0, 0, 0)
     stream = b"vidsDIB " + struct.pack("<IHHIIIIIIIIHHHH", 0, 0, 0, 0, 1, 10, 0, frames, length, 0, 0, 0, 0, size, size)

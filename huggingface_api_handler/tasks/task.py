@@ -95,7 +95,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What is known of the model: the Hub's word, kept since the model was created.
+    """What is known of the model: the Hub's record at its creation.
 
     Attributes:
         id: ``org/name`` on the Hub, or what the endpoint calls it.

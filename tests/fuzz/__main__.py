@@ -1,6 +1,6 @@
 """The long run: ``python -m tests.fuzz [SECONDS]``, guided by coverage where atheris can be installed.
 
-What is found is written to ``tests/fuzz/found/``; put what is mended into ``corpus/``, which the tests replay.
+What is found is written to ``tests/fuzz/found/``; put what is fixed into ``corpus/``, which the tests replay.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """MindsDB's SQL in this very process, run as a script of its own since MindsDB reads its folders once.
 
-    python inprocess.py STORAGE SANDBOX_URL HUB_URL TABLES.duckdb [MEND...]
+    python inprocess.py STORAGE SANDBOX_URL HUB_URL TABLES.duckdb [PATCH...]
 
 Each PATCH names one of our patches of MindsDB that is left out. Prints one JSON object:
 answers of two look-alike tables, and the text of an error.

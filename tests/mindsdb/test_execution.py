@@ -35,10 +35,10 @@ def working_process(world: World, model: str) -> int:
 
 
 def test_a_killed_worker_loses_only_what_was_under_way(world: World) -> None:
-    lanes = 8
+    workers = 8
     world.model(
         "CREATE MODEL mortal PREDICT a USING engine = 'hf', task = 'text-classification', column = 'text', "
-        f"max_batch_size = 1, max_concurrency = {lanes}, parameters = {{'function_to_apply': 'softmax'}}"
+        f"max_batch_size = 1, max_concurrency = {workers}, parameters = {{'function_to_apply': 'softmax'}}"
     )
     try:
         world.sandbox.reset()
@@ -64,7 +64,7 @@ def test_a_killed_worker_loses_only_what_was_under_way(world: World) -> None:
         world.sandbox.faults = {}
         result = world.sql(JOIN_MANY.format("mortal"))
         assert dict(result.rows) == {number: mood(review) for number, _, review in MANY_REVIEWS}
-        assert world.sandbox.sent() <= MANY + lanes
+        assert world.sandbox.sent() <= MANY + workers
     finally:
         world.sql("DROP MODEL mortal")
 
@@ -86,10 +86,10 @@ def test_clients_that_ask_the_same_at_once_pay_once(world: World) -> None:
 
 
 def test_a_query_that_runs_out_of_credit_goes_on_later(world: World) -> None:
-    lanes = 8
+    workers = 8
     world.model(
         "CREATE MODEL poor PREDICT a USING engine = 'hf', task = 'text-classification', column = 'text', "
-        f"max_batch_size = 1, max_concurrency = {lanes}, parameters = {{'function_to_apply': 'none'}}"
+        f"max_batch_size = 1, max_concurrency = {workers}, parameters = {{'function_to_apply': 'none'}}"
     )
     try:
         world.sandbox.reset()
@@ -104,7 +104,7 @@ def test_a_query_that_runs_out_of_credit_goes_on_later(world: World) -> None:
         world.sandbox.reset()
         result = world.sql(JOIN_MANY.format("poor"))
         assert dict(result.rows) == {number: mood(review) for number, _, review in MANY_REVIEWS}
-        assert MANY - paid <= world.sandbox.sent() <= MANY - paid + lanes
+        assert MANY - paid <= world.sandbox.sent() <= MANY - paid + workers
     finally:
         world.sql("DROP MODEL poor")
 

@@ -32,7 +32,7 @@ def audit() -> Any:
         ([*SKIPPED, OURS], 2, "NOT AUDITED: 4 of 4"),
         ([*GOOD[:1], *SKIPPED], 2, "NOT AUDITED: 4 of 5"),
         ([], 2, "NOT AUDITED"),
-        ([*GOOD, HOLE], 1, "urllib3 1.0: CVE-1, mended in 1.1, 2.0 (MindsDB asks for it"),
+        ([*GOOD, HOLE], 1, "urllib3 1.0: CVE-1, fixed in 1.1, 2.0 (MindsDB asks for it"),
         ([*SKIPPED, HOLE], 1, "NOT AUDITED: 4 of 5"),
     ],
 )

@@ -80,8 +80,8 @@ def test_a_wrong_answer_is_no_result() -> None:
 
 
 def test_the_best_pair_is_the_best() -> None:
-    (seconds, size, lanes), *_ = cases.best_pairs(Manner(0.5, 0.0, 4), 2000, 3)
-    assert (seconds, size, lanes) == (8.0, 32, 4)
+    (seconds, size, concurrency), *_ = cases.best_pairs(Manner(0.5, 0.0, 4), 2000, 3)
+    assert (seconds, size, concurrency) == (8.0, 32, 4)
 
 
 def test_the_picture_is_well_formed_and_dark_where_it_is_dark() -> None:

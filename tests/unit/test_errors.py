@@ -31,7 +31,7 @@ def test_docstring_draws_every_class() -> None:
 
 @pytest.mark.parametrize("kind", BY_CODE.values(), ids=BY_CODE)
 def test_survives_pickling(kind: type[HuggingFaceError]) -> None:
-    error = kind("it broke", advice="mend it", task="t", model="o/m", status=500, request_id="r1", row=3, attempts=2)
+    error = kind("it broke", advice="correct it", task="t", model="o/m", status=500, request_id="r1", row=3, attempts=2)
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is kind
     assert str(again) == str(error)

@@ -177,7 +177,7 @@ def test_through_every_failure(
         predict(at, of, frame, store=store, on_error="raise", timeout=0.4)
     except HuggingFaceError as error:
         errors.append(told(error))
-    assert errors or fault["kind"] == "wrong_count"  # which is mended by asking again
+    assert errors or fault["kind"] == "wrong_count"  # which a retry corrects
     assert found["y_error"].notna().any() or not errors
     usage = [describe(Description(of, at, CALLER, store), table).to_json(default_handler=str) for table in TABLES]
     store.close()

@@ -505,12 +505,12 @@ def test_many_lanes_ask_once() -> None:
         gate.wait(5)
         return Server(TGI)
 
-    lanes = [threading.Thread(target=findings.get, args=(slow,)) for _ in range(8)]
-    for lane in lanes:
-        lane.start()
+    threads = [threading.Thread(target=findings.get, args=(slow,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
     gate.set()
-    for lane in lanes:
-        lane.join(5)
+    for thread in threads:
+        thread.join(5)
     assert asked == [1]
 
 

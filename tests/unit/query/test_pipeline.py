@@ -358,7 +358,7 @@ def test_numbers_that_python_holds_equal_are_asked_apart(sandbox: Sandbox) -> No
 @given(
     order=st.lists(st.one_of(st.none(), st.integers(0, 30)), max_size=60),
     size=st.integers(1, 40),
-    lanes=st.integers(1, 8),
+    concurrency=st.integers(1, 8),
     rules=st.lists(
         st.sampled_from(
             [
@@ -378,11 +378,11 @@ def test_numbers_that_python_holds_equal_are_asked_apart(sandbox: Sandbox) -> No
     ),
 )
 def test_whatever_happens_each_row_has_its_own_answer(
-    sandbox: Sandbox, order: list[int | None], size: int, lanes: int, rules: list[dict[str, Any]]
+    sandbox: Sandbox, order: list[int | None], size: int, concurrency: int, rules: list[dict[str, Any]]
 ) -> None:
     sandbox.reset()
     sandbox.faults = {"rules": rules}
-    bench = Bench(sandbox, "feature-extraction", max_batch_size=size, max_concurrency=lanes, max_retries=20)
+    bench = Bench(sandbox, "feature-extraction", max_batch_size=size, max_concurrency=concurrency, max_retries=20)
     words = list(itertools.islice(("".join(letters) for letters in itertools.product("abcdef", repeat=3)), 31))
     frame = pd.DataFrame({"in0": [None if number is None else words[number] for number in order]}, dtype=object)
     result = bench.predict(frame)

@@ -601,3 +601,18 @@ def test_a_provider_that_takes_no_schema_answers_all_the_same(provider: str, mon
         # The router has published who takes a schema: nobody is asked in a form that it refuses.
         assert {record.status for record in sandbox.requests if record.is_inference} == {200}
         assert found["mood"].tolist() == ["good", "bad", None]
+
+
+@pytest.mark.parametrize("style", ["think", "template", "channel", "cut"])
+def test_reasoning_in_the_content_is_no_part_of_the_fields(style: str) -> None:
+    with Sandbox() as sandbox:
+        at = replace(engine(None), base_url=sandbox.url)
+        of = model(
+            at, task="chat-completion", model_name="sandbox/chat-completion", input_column="text",
+            output_schema="mood text in (positive, negative), price number",
+        )  # fmt: skip
+        sandbox.faults = {"rules": [{"kind": "reasoning", "style": style, "contains": "love"}]}
+        found = predict(at, of, {"text": ["I love it", "I hate it"]}, runtime=Runtime(), max_retries=2)
+        assert found["mood"].tolist() == [None if style == "cut" else "positive", "negative"]
+        assert found["y_error_type"].tolist() == ["invalid_answer" if style == "cut" else None, None]
+        assert len([record for record in sandbox.requests if record.is_inference]) == 2

@@ -169,6 +169,16 @@ def test_the_next_service_is_asked_without_a_wait() -> None:
     assert took < 2.0
 
 
+def test_the_next_service_is_asked_even_if_the_first_may_be_asked_again() -> None:
+    """A worker may come late, after the wait for another try at the preferred service has passed."""
+    scheduler = Scheduler(items(1), LIMITS, ServiceState(), ServiceState(), now=0.0, random=lambda: 0.0)
+    for now, service in ((0.0, 0), (1000.0, 1), (2000.0, 0)):
+        batch = scheduler.take(now)
+        assert isinstance(batch, Batch)
+        assert batch.service == service
+        assert not scheduler.failed(batch, busy(), now + 0.1)
+
+
 def test_when_all_are_blocked_the_first_that_is_ready_is_sent_the_request() -> None:
     def until(seconds: float) -> Fault:
         return lambda batch, now: (

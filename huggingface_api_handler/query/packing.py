@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..protocols.detect import Answered, Endpoint
 from ..scheduling.batches import Item
 from ..scheduling.results import Limits, RowResult
-from ..tasks.packing import packed_arguments, packed_prompt, row_ids, unpacked
+from ..tasks.packing import ROWS_IN_REQUEST, packed_arguments, packed_prompt, row_ids, unpacked
 from ..tasks.task import Answer, Arguments, Scalar
 
 log = logging.getLogger(__name__)
@@ -158,6 +158,7 @@ class Audit:
 
     Attributes:
         audited: rows with both answers; ``agreed``: those of them whose answers agree.
+        failed: whether too few agreed at some time, so that rows should share no more prompts.
     """
 
     def __init__(self, packing: Packing, items: Iterable[Item]) -> None:
@@ -165,6 +166,7 @@ class Audit:
         self.lock = threading.Lock()
         self.audited = 0
         self.agreed = 0
+        self.failed = False
         self._agreement = packing.agreement
         self._chosen = {item.index for item in items if _chance(item.key) < packing.audit}
         self._first: dict[int, RowResult] = {}
@@ -172,11 +174,6 @@ class Audit:
     def has(self, item: Item) -> bool:
         """Return whether a row is audited."""
         return item.index in self._chosen
-
-    @property
-    def failed(self) -> bool:
-        """Whether too few answers agree, so that rows should share no more prompts."""
-        return self.audited >= LEAST_AUDITED and self.agreed < self._agreement * self.audited
 
     def report(self, name: str) -> dict[str, float]:
         """Log what was found, and return it by the names of ``usage``.
@@ -205,9 +202,12 @@ class Audit:
             return True
         alone = item.group is not None
         shown = result.error is None and (alone or other.error is not None)
-        if result.error is None and other.error is None:
+        in_company = other if alone else result
+        if result.error is None and other.error is None and ROWS_IN_REQUEST in (in_company.explain or {}):
             self.audited += 1
             self.agreed += agree(result.value, other.value, typed=self._typed)
+            too_few = self.audited >= LEAST_AUDITED and self.agreed < self._agreement * self.audited
+            self.failed = self.failed or too_few
         winner, loser = (result, other) if shown else (other, result)
         if loser.cost is not None:  # the row has cost both
             winner.cost = loser.cost + (winner.cost or 0.0)

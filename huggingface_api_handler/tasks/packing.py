@@ -23,6 +23,8 @@ from .task import Answer, Arguments
 _ID_LENGTH = 5
 #: Tokens that the id and the signs around one answer take.
 ENTRY_TOKENS = 24
+#: Where ``<target>_explain`` tells how many rows shared the request.
+ROWS_IN_REQUEST = "rows_in_request"
 #: Arguments that limit the tokens of an answer.
 _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_length")
 
@@ -185,7 +187,7 @@ def _shares(answer: Answer, rows: int) -> list[Answer]:
         own: dict[str, Any] = {name: explain[name] for name in ("finish_reason",) if name in explain}
         if isinstance(explain.get("usage"), Mapping):
             own["usage"] = {name: _share(count, rows, position) for name, count in explain["usage"].items()}
-        own["rows_in_request"] = rows
+        own[ROWS_IN_REQUEST] = rows
         tokens = None if answer.tokens is None else _share(answer.tokens, rows, position)
         shares.append(Answer(None, own, tokens=tokens))
     return shares

@@ -503,7 +503,8 @@ def test_an_agreement_of_zero_never_stops(sandbox: Sandbox, store: Cache) -> Non
 def result(value: Any, item: Item, alone: bool) -> RowResult:
     error = value if isinstance(value, HuggingFaceError) else None
     group = ("audit", item.index) if alone else None
-    return RowResult(None if error else value, error=error, item=replace(item, group=group))
+    explain = {} if alone else {"rows_in_request": 20}
+    return RowResult(None if error else value, explain, error=error, item=replace(item, group=group))
 
 
 ERROR = InvalidInput("no")
@@ -530,6 +531,20 @@ def test_a_row_shows_the_answer_that_it_got_alone_else_the_other(
     results = [result(value, item, alone) for value, alone in (first, second)]
     assert [one.value for one in results if audit.shows(one)] == shown
     assert audit.audited == counted and audit.agreed == 0
+
+
+def test_rows_that_shared_no_prompt_in_the_end_are_not_compared() -> None:
+    """Such as those after an audit has failed: it stays failed, and its count says why."""
+    items = texts(400)
+    audit = Audit(replace(PACKING, audit=1.0), items)
+    for item in items:
+        audit.shows(result("same", item, True))
+        shared = result("same" if item.index >= 2 else "other", item, False)
+        if item.index >= LEAST_AUDITED:
+            shared.explain = {}
+        audit.shows(shared)
+        assert audit.failed == (item.index >= LEAST_AUDITED - 1)
+    assert (audit.audited, audit.agreed) == (LEAST_AUDITED, LEAST_AUDITED - 2)
 
 
 def test_which_rows_are_audited_follows_from_their_keys() -> None:

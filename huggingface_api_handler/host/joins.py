@@ -24,8 +24,8 @@ def on_and_where_are_passed_on(is_ours: Callable[[Any, str, str], bool]) -> None
     The module is loaded in the processes that run SQL, and in no worker.
 
     Args:
-        is_ours: (session, project, model) → whether the model belongs to this engine. Asked only where a column's
-            name could matter, since the answer takes database statements.
+        is_ours: (session, project, model) → whether the model belongs to this engine. Asked only where there is a
+            condition or a column's name could matter, since the answer takes database statements.
     """
     steps = sys.modules.get(_STEPS)
     if steps is None:
@@ -37,8 +37,9 @@ def on_and_where_are_passed_on(is_ours: Callable[[Any, str, str], bool]) -> None
         conditions = list(step.row_dict or {})
         hidden = _hidden_by_on(data.columns, step.columns_map)
         target = _target(self.context["predictor_metadata"], step)
-        outputs = [name for name in (*conditions, *(one.name for one in data.columns)) if _may_be_filled(name, target)]
-        if (hidden or outputs) and is_ours(self.session, step.namespace, step.predictor.parts[0]):
+        # Any condition could be on a field of output_schema, which only the model knows.
+        matters = bool(hidden or conditions) or any(_may_be_filled(one.name, target) for one in data.columns)
+        if matters and is_ours(self.session, step.namespace, step.predictor.parts[0]):
             step.params = {**(step.params or {}), HOST_CONDITIONS: conditions}
             step.columns_map = {**(step.columns_map or {}), **hidden}
         return original(self, step)

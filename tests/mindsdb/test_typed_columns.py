@@ -105,9 +105,19 @@ def test_a_dry_run_and_a_schema_of_the_query(run: Run, tickets: None) -> None:
     assert run(f"SELECT m.only {source('x')} USING output_schema = 'only integer in (7)'").rows == ((7,),)
 
 
-def test_equals_in_where_is_refused(run: Run, tickets: None) -> None:
+@pytest.mark.parametrize("texts", [("a", "b"), ("a",)])
+def test_equals_in_where_is_refused(run: Run, tickets: None, texts: tuple[str, ...]) -> None:
     with pytest.raises(SQLError, match="MindsDB takes = on mood in WHERE"):
-        run(f"SELECT t.id {source('a', 'b')} WHERE m.mood = 'positive'")
+        run(f"SELECT t.id {source(*texts)} WHERE m.mood = 'positive'")
+
+
+def test_equals_in_where_is_refused_beside_a_column_of_the_table_with_that_name(run: Run, tickets: None) -> None:
+    table = "SELECT 1 AS id, 'old' AS mood, 'a' AS text UNION ALL SELECT 2, 'new', 'b'"
+    with pytest.raises(SQLError, match="MindsDB takes = on mood in WHERE"):
+        run(
+            f"SELECT t.id, t.mood FROM duck ({table}) AS t JOIN ticket_fields AS m ON m.text = t.text "
+            "WHERE m.mood = 'positive'"
+        )
 
 
 @pytest.mark.parametrize("name", ["text", "facts", "facts_error"])

@@ -51,9 +51,10 @@ class Joined:
         return made.call(step)
 
 
-def test_conditions_on_an_output_are_named_to_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    step = Joined(monkeypatch).call([column("t", "text")], {"label_error": "x"}, using={"top_k": 2})
-    assert step.params == {"top_k": 2, HOST_CONDITIONS: ["label_error"]}
+@pytest.mark.parametrize("name", ["label_error", "mood"])
+def test_conditions_are_named_to_the_model(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    step = Joined(monkeypatch).call([column("t", "text"), column("t", "mood")], {name: "x"}, using={"top_k": 2})
+    assert step.params == {"top_k": 2, HOST_CONDITIONS: [name]}
 
 
 def test_the_models_own_columns_in_a_table_are_known_not_to_be_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +72,7 @@ def test_on_renames_every_other_column_of_that_name(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("on", [None, {"text": Identifier(parts=["p", "text"])}, {"text": Identifier(parts=["text"])}])
 def test_nobody_is_asked_where_no_name_matters(monkeypatch: pytest.MonkeyPatch, on: Any) -> None:
     joined = Joined(monkeypatch)
-    step = joined.call([column("p", "id"), column("p", "text")], {"text_2": "x"}, on)
+    step = joined.call([column("p", "id"), column("p", "text")], None, on)
     assert (joined.asked, step.params, step.columns_map) == ([], None, on)
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from ..cache.runs import RUNNING
+from ..errors import one_line
 from .store import StoreError, add_selection, model_name, open_cache, selection
 
 HELP = "stop running queries; their answers are kept"
@@ -46,6 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     for one in runs:
         name = model_name(chosen.owners.get(one.scope), one.model)
-        print(f"{one.run[:8]}  {name}: {one.done:,} of {one.rows:,} rows done")
+        print(f"{one.run[:8]}  {one_line(name)}: {one.done:,} of {one.rows:,} rows done")
     print(stops_told(len(runs)))
     return 0

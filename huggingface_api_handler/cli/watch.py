@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cache import Cache
 from ..cache.runs import RUNNING
+from ..errors import one_line
 from ..scheduling.progress import duration
 from .store import StoreError, add_selection, model_name, open_cache, selection
 from .tables import json_lines, plain
@@ -126,7 +127,7 @@ def table(rows: Sequence[dict[str, Any]], now: float) -> Table:
         made.add_column(name, justify="left" if name in _TEXTS else "right", no_wrap=name != "model")
     for row in rows:
         style = {RUNNING: "bold", "done": "dim"}.get(row["state"], "yellow")
-        made.add_row(*(Text(cell) for cell in cells(row)), style=style)
+        made.add_row(*(Text(one_line(cell)) for cell in cells(row)), style=style)
     if not rows:
         made.caption = "No query is running or ended in the last hour."
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from huggingface_api_handler.cache import Cache, Owner, RedisCache, SqliteCache
 from huggingface_api_handler.cli import main, watch
@@ -195,6 +197,15 @@ def test_watch_in_a_pipe_is_plain_text(store: Cache, run: Any) -> None:
     assert "\x1b" not in "\n".join(lines)
     assert len(run("watch --once --all-tenants").out.splitlines()) == 5
     assert len(run("watch --once --model two").out.splitlines()) == 2
+
+
+def test_names_send_nothing_to_the_terminal(store: Cache, run: Any) -> None:
+    store.register("s1", Owner(OURS, "hf\x1b[31m", "mindsdb", "one\x1b]0;title\x07"))
+    everything: Any = SimpleNamespace(model=None, engine=None, all_tenants=True)
+    file = io.StringIO()
+    Console(file=file, width=200).print(watch.table(watch.rows_of(store, everything, time.time()), 0.0))
+    for shown in (file.getvalue(), run("watch --once").out, run("cache").out, run("stop run-of-s1").out):
+        assert "]0;title" in shown and not {"\x1b", "\x07"} & {*shown}
 
 
 def test_watch_for_scripts(store: Cache, run: Any) -> None:

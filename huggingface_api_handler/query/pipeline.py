@@ -370,10 +370,17 @@ class Prediction:
         arguments = self.model.arguments()
         most = 1 if TASKS[self.model.task].batching is Batching.ONE else self.model.execution.max_batch_size
         packing, items = Packing.of(self.model), inputs.items
+        audit = Audit(packing, items) if packing is not None and packing.audit else None
         if packing is not None:
             most, items = packing.rows, packing.items(items, None)
+
+        def cost(item: Item) -> float | None:
+            shared = learned.cost(item, price, arguments, most)
+            alone = learned.cost(item, price, arguments, 1) if audit is not None and audit.has(item) else 0.0
+            return None if shared is None or alone is None else shared + alone
+
         return [
-            learned.cost(items[position], price, arguments, most) if planned == "request" else 0.0
+            cost(items[position]) if planned == "request" else 0.0
             for position, planned in zip(inputs.row_to_item, plan, strict=True)
         ]
 

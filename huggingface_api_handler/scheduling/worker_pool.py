@@ -198,7 +198,6 @@ class _Run:
         self._ended = threading.Event()
         self._released = threading.Event()
         self._left_behind = False
-        self._finished: Finished = _ignore
         self._workers: list[threading.Thread] = []
         self._idle = 0
         self._has_timer = False
@@ -225,7 +224,6 @@ class _Run:
     def wait(self, finished: Finished) -> Summary:
         """Start the first worker, wait until all have ended or are left behind, and return the counts."""
         scheduler = self._scheduler
-        self._finished = finished
         if scheduler.done:
             finished(scheduler.summary)
             return scheduler.summary
@@ -239,8 +237,12 @@ class _Run:
             self._give_up(exception)
             self._wait_for(self._ended)
         with self._lock:
-            if self._left_behind and interrupt is None:
-                return replace(scheduler.summary)
+            is_left_behind = self._left_behind and interrupt is None
+            summary = replace(scheduler.summary)
+        if is_left_behind:
+            end = threading.Thread(target=self._end_later, args=(finished,), name="huggingface-workers", daemon=True)
+            end.start()
+            return summary
         for worker in self._workers:
             worker.join()
         self._report_costs(closes=True)
@@ -250,6 +252,14 @@ class _Run:
             raise self._exception
         finished(scheduler.summary)
         return scheduler.summary
+
+    def _end_later(self, finished: Finished) -> None:
+        """Wait for the requests that were left behind; meanwhile what they may cost stays held."""
+        self._wait_for(self._ended)
+        if self._exception is not None:
+            log.error("a request that a stopped query left behind failed", exc_info=self._exception)
+        self._report_costs(closes=True)
+        finished(self._scheduler.summary)
 
     def _wait_for(self, event: threading.Event) -> None:
         """Wait for ``event``; meanwhile report what is spent, which keeps what is held."""
@@ -298,16 +308,9 @@ class _Run:
         finally:
             with self._lock:
                 self._running -= 1
-                is_last = not self._running
-                left_behind = self._left_behind
-                if is_last:
+                if not self._running:
                     self._ended.set()
                     self._released.set()
-            if is_last and left_behind:
-                if self._exception is not None:
-                    log.error("a request that a stopped query left behind failed", exc_info=self._exception)
-                self._report_costs(closes=True)
-                self._finished(self._scheduler.summary)
 
     def _stop(self, exception: BaseException) -> None:
         if self._exception is None:

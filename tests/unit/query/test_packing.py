@@ -376,6 +376,14 @@ def test_a_dry_run_knows_what_is_stored(sandbox: Sandbox, store: Cache) -> None:
     assert plan.value_counts().to_dict() == {"cache": 40, "request": 5, "duplicate": 1}
 
 
+def test_a_dry_run_counts_the_requests_of_an_audit(sandbox: Sandbox, store: Cache) -> None:
+    query = Query(sandbox, store, rows_per_request=20, price={"request": 1}, audit=1.0)
+    for _ in ("before the first answer", "after it"):
+        assert sum(query.run(ROWS[:40], dry_run=True, use_cache=False)["y_cost"]) == pytest.approx(2 + 40)
+        query.run(ROWS[:40])
+    assert query.requests == 2 + 40
+
+
 @pytest.mark.parametrize("style", ["drop", "renumber", "prose"])
 def test_the_rows_cost_what_the_query_cost(sandbox: Sandbox, store: Cache, style: str) -> None:
     """Whatever was asked twice: responses that were of no use, and rows that were audited."""

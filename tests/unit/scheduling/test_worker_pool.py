@@ -208,7 +208,7 @@ def test_an_interrupt_delivers_every_result_first(monkeypatch: pytest.MonkeyPatc
     assert isinstance(reason.__cause__, KeyboardInterrupt)
 
 
-def stopped_at(pool: WorkerPool, after: int, grace: float, collector: ResultCollector, send: Any) -> Any:
+def stopped_at(pool: WorkerPool, after: int, grace: float, collector: ResultCollector, send: Any, **given: Any) -> Any:
     """Run 1,000 items; stop the pool from another thread when ``after`` requests have been sent."""
     reached, finished = threading.Event(), []
     lock, sent = threading.Lock(), 0
@@ -228,7 +228,7 @@ def stopped_at(pool: WorkerPool, after: int, grace: float, collector: ResultColl
 
     stopper = threading.Thread(target=stop)
     stopper.start()
-    summary = pool.run(items(1000), counted, collector, finished=finished.append)
+    summary = pool.run(items(1000), counted, collector, finished=finished.append, **given)
     stopper.join()
     return summary, finished, lambda: sent
 
@@ -274,6 +274,36 @@ def test_a_stop_leaves_slow_requests_behind_and_delivers_them_later() -> None:
     (counts,) = finished
     assert (counts.rows, counts.requests) == (54, 54)
     assert summary.rows == 50, "the counts that were returned changed afterwards"
+
+
+def test_what_requests_left_behind_may_cost_stays_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_pool, "REPORT_EVERY", 0.01)
+    release, reported = threading.Event(), threading.Event()
+    draws: list[Draw] = []
+    returned: list[int] = []
+
+    def hold(draw: Draw) -> Grant:
+        draws.append(draw)
+        if returned and len(draws) > returned[0] + 3:
+            reported.set()
+        return Grant(draw.keep + draw.most, draw.spent, 0.0)
+
+    def send(some: Sequence[Item], timeout: float) -> BatchResult:
+        assert release.wait(30)
+        return BatchResult(doubled(some), cost=0.75)
+
+    costs = CostBudget(lambda some: 1.0 * len(some), None, DailyBudget(100.0, lambda now: "today", 45.0))
+    pool = WorkerPool(Limits(max_batch_size=1, max_concurrency=1), hold=hold)
+    collector = ResultCollector()
+    stopped_at(pool, 1, 0.0, collector, send, costs=costs)
+    returned.append(len(draws))
+    assert reported.wait(30)
+    assert not any(draw.closes for draw in draws) and draws[-1].keep >= 1.0
+    release.set()
+    for worker in [one for one in threading.enumerate() if one.name.startswith("huggingface-worker")]:
+        worker.join(30)
+    assert (draws[-1].closes, draws[-1].spent) == (True, 0.75)
+    assert [draw.closes for draw in draws].count(True) == 1
 
 
 def test_a_row_that_would_be_retried_is_stopped() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .error_body import field_of
 
-#: Longest wait, in seconds, that a server can cause. The Hub's windows are 300 s.
+#: Longest wait, in seconds, that is read from a response; ``RetryPolicy`` tries sooner. The Hub's windows are 300 s.
 LONGEST_WAIT = 900.0
 #: ``estimated_time`` has been seen at 1800 for models that were up in a minute.
 LONGEST_ESTIMATE = 120.0

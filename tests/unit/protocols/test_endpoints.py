@@ -16,7 +16,7 @@ import pytest
 
 from huggingface_api_handler.arguments import engine_settings, model_settings
 from huggingface_api_handler.cache import NoCache
-from huggingface_api_handler.errors import ConnectionFailed, HuggingFaceError, ModelLoading, Unavailable
+from huggingface_api_handler.errors import ConnectionFailed, HuggingFaceError, ModelLoading, ServiceTimeout, Unavailable
 from huggingface_api_handler.net.request import Request
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
@@ -563,3 +563,36 @@ def test_a_schema_is_put_as_each_server_wants_it() -> None:
     there = OPENAI.encode(task, row, Arguments(parameters={"response_format": wanted}))
     assert here.root["response_format"] == {"type": "json_object", "value": schema}
     assert there.root["response_format"] == wanted
+
+
+def test_no_request_waits_for_the_first_until_it_has_no_time_left() -> None:
+    """It would be sent all the same, and billed, and nobody would wait for its answer."""
+    sent: list[float] = []
+    everyone = threading.Event()
+
+    class Hanging:
+        endpoint, provider, model = None, "auto", "org/name"
+
+        def ask(self, *_: Any, timeout: float, **__: Any) -> Any:
+            sent.append(timeout)
+            if len(sent) == 4:
+                everyone.set()
+            raise ServiceTimeout("late") if everyone.wait(30) else AssertionError("the others waited")
+
+    client: Any = Hanging()
+    endpoint = Endpoint(client, TASKS["chat-completion"], Findings(), 1.0)
+    typed = Arguments({"output_schema": {"a": {"type": "text"}}})
+    found: list[type[BaseException]] = []
+
+    def ask() -> None:
+        try:
+            endpoint.ask([("hello", None)], typed, 1.0)
+        except BaseException as error:
+            found.append(type(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [ServiceTimeout] * 4

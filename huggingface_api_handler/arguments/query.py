@@ -77,17 +77,23 @@ def query_command(task: Task, overrides: Mapping[str, Any], *, alias: str | None
     return found[0] if found else None
 
 
+def is_true(value: Any) -> bool:
+    """Whether a value of USING is true, also as text: who writes ``stop = 'true'`` wants queries to stop."""
+    return value is True or (isinstance(value, str) and value.strip().lower() == "true")
+
+
 def _reader(overrides: Mapping[str, Any], alias: str | None) -> tuple[Reader, str | None]:
     own = None if alias is None else alias.strip("`").lower()
     return Reader(overrides, host=HOST_QUERY, prefix=lambda before: own is None or before == own), own
 
 
 def _take_commands(reader: Reader, task: Task) -> list[str]:
-    """Return the commands that are set to true. ``stop`` is a parameter of some tasks, too: a text or a list."""
+    """Return the commands that are set to true. ``stop`` is a parameter of some tasks, too: a list or another text."""
     found: list[str] = []
     for spec in COMMANDS:
         value = reader.given.get(spec.name)
-        if value is None or (not isinstance(value, bool) and spec.name in [one.name for one in parameter_specs(task)]):
+        is_parameter = spec.name in [one.name for one in parameter_specs(task)]
+        if value is None or (is_parameter and not isinstance(value, bool) and not is_true(value)):
             continue
         if reader.take(spec) is True:
             found.append(spec.name)

@@ -29,6 +29,8 @@ EVERY = 1.0
 #: Ended runs that are shown, and for how many seconds after their end.
 RECENT, RECENT_FOR = 20, 3600.0
 COLUMNS = ("run", "engine", "model", "state", "rows", "done", "errors", "rows/s", "time", "left", "cost")
+#: Columns that a terminal of fewer characters has no room for.
+WIDE, LEFT_OUT = 110, frozenset({"engine", "rows/s", "time"})
 #: Columns of text; the others are numbers.
 _TEXTS = frozenset(COLUMNS[:4])
 
@@ -116,18 +118,20 @@ def _rate(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
-def table(rows: Sequence[dict[str, Any]], now: float) -> Table:
-    """Return the runs as a table for a terminal."""
+def table(rows: Sequence[dict[str, Any]], now: float, width: int = WIDE) -> Table:
+    """Return the runs as a table for a terminal of ``width`` characters."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=box.SIMPLE_HEAD, title=f"Queries at {time.strftime('%H:%M:%S', time.localtime(now))}")
-    for name in COLUMNS:
+    shown = [place for place, name in enumerate(COLUMNS) if width >= WIDE or name not in LEFT_OUT]
+    for name in (COLUMNS[place] for place in shown):
         made.add_column(name, justify="left" if name in _TEXTS else "right", no_wrap=name != "model")
     for row in rows:
         style = {RUNNING: "bold", "done": "dim"}.get(row["state"], "yellow")
-        made.add_row(*(Text(one_line(cell)) for cell in cells(row)), style=style)
+        found = cells(row)
+        made.add_row(*(Text(one_line(found[place])) for place in shown), style=style)
     if not rows:
         made.caption = "No query is running or ended in the last hour."
     return made
@@ -145,10 +149,10 @@ def _live(look: Callable[[], list[dict[str, Any]]]) -> None:
     signal.signal(signal.SIGHUP, interrupt)
     console = Console()
     try:
-        with Live(table(look(), time.time()), console=console, auto_refresh=False) as live:
+        with Live(table(look(), time.time(), console.width), console=console, auto_refresh=False) as live:
             while True:
                 time.sleep(EVERY)
-                live.update(table(look(), time.time()), refresh=True)
+                live.update(table(look(), time.time(), console.width), refresh=True)
     except KeyboardInterrupt:
         pass
     finally:

@@ -20,9 +20,12 @@ def run_command(name: str, prediction: Prediction, frame: pd.DataFrame) -> pd.Da
         the prediction columns, as a query would have them: the target says in every row what was done.
 
     Raises:
-        SettingsError: MindsDB's cache, where the workers find each other, is off, and ``name`` is ``stop``.
+        SettingsError: the query is a dry run; or MindsDB's cache, where the workers find each other, is off, and
+            ``name`` is ``stop``.
         Unavailable: it cannot be reached.
     """
+    if prediction.model.execution.dry_run:
+        raise SettingsError(f"{name} and dry_run are mutually exclusive", advice="Write only one of them")
     said = _COMMANDS[name](prediction.store, prediction.caller)
     columns = {column: [None] * len(frame) for column in prediction.columns()}
     return pd.DataFrame({**columns, prediction.caller.target: [said] * len(frame)}, index=frame.index, dtype=object)

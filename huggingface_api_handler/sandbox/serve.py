@@ -72,6 +72,7 @@ MindsDB answers; Hugging Face is {service}.
   HTTP    POST {server.url}/api/sql/query   {{"query": "SHOW ML_ENGINES"}}
   MySQL   mysql -h {HOST} -P {server.mysql_port} -u mindsdb mindsdb
   log     {server.log}
+  shell   export MINDSDB_STORAGE_DIR={server.storage}    (for watch, stop and cache)
 
   CREATE ML_ENGINE hf FROM huggingface_api;
   CREATE MODEL sentiment PREDICT label USING engine = 'hf', task = 'text-classification', input_column = 'text';

@@ -1034,6 +1034,14 @@ STOPS: dict[str, tuple[Callable[[Prediction, Path], object], str]] = {
         lambda made, folder: run_command("clear_cache", replace(made, store=away(folder)), pd.DataFrame(ROWS)),
         "not all stored answers of this model could be deleted, since MindsDB's cache cannot be reached. Try again.",
     ),
+    "clearing in a dry run": (
+        lambda made, folder: run_command(
+            "clear_cache",
+            replace(made, model=query_settings(made.model, made.engine, {"dry_run": True}), store=away(folder)),
+            pd.DataFrame(ROWS),
+        ),
+        "clear_cache and dry_run are mutually exclusive. Write only one of them.",
+    ),
     "two commands": (
         lambda made, _: query_command(TASKS["text-classification"], {"stop": True, "m.clear_cache": True}),
         "stop and clear_cache are mutually exclusive. Write only one of them.",

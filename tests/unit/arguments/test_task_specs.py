@@ -200,7 +200,10 @@ def test_stop_is_a_command_if_it_is_true_or_false_and_else_a_parameter() -> None
     engine = engine_settings({}, environ={}, login=lambda: None)
     chat = model_settings({"task": "chat-completion", "column": "text"}, engine, hub=lambda *_: None)
     task = TASKS["chat-completion"]
-    for value, command, parameter in ((True, "stop", None), (False, None, None), ("END", None, ["END"])):
+    for value, command, parameter in (
+        (True, "stop", None), ("true", "stop", None), (" True", "stop", None), (False, None, None),
+        ("END", None, ["END"]), (["true"], None, ["true"]),
+    ):  # fmt: skip
         using = {"stop": value}
         assert query_command(task, using) == command
         assert query_settings(chat, engine, using).parameters.get("stop") == parameter

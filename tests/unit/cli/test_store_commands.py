@@ -208,6 +208,17 @@ def test_names_send_nothing_to_the_terminal(store: Cache, run: Any) -> None:
         assert "]0;title" in shown and not {"\x1b", "\x07"} & {*shown}
 
 
+def test_a_narrow_terminal_shows_whole_what_matters(store: Cache, run: Any) -> None:
+    everything: Any = SimpleNamespace(model=None, engine=None, all_tenants=True)
+    rows = watch.rows_of(store, everything, time.time())
+    file = io.StringIO()
+    Console(file=file, width=80).print(watch.table(rows, 0.0, 80))
+    shown = file.getvalue()
+    assert "…" not in shown
+    for row in rows:
+        assert row["run"][:8] in shown and row["model"] in shown
+
+
 def test_watch_for_scripts(store: Cache, run: Any) -> None:
     rows = {row["run"]: row for row in map(json.loads, run("watch --json").out.splitlines())}
     assert set(rows) == {"run-of-s1", "run-of-s2", "ended"}

@@ -148,6 +148,9 @@ class DailyBudget:
         self._ended: list[_Account] = []
         self._drawing = False
         self._retry_at = -math.inf
+        #: Whether requests were in progress when the last draw was made; and if it was not granted then, so that what
+        #: they held, which is free by now, may be enough.
+        self._drew_in_flight = self._may_fit = False
         #: Since when draws have not been granted.
         self._denied_since = math.inf
         #: Whether the last draw was granted in part, so that another would bring nothing.
@@ -182,12 +185,14 @@ class DailyBudget:
             return now + self.LOOK
         if now >= self._retry_at:
             account = self.account(now)
-            self._drawing = True
+            self._drawing, self._drew_in_flight = True, in_flight
             # Nothing is reserved from the rest while the draw is made. If it is not granted, others have the rest.
             account.held = account.reserved
             most = max(least, most, self.PART * self.cap)
             return Draw(account.day, account.spent, account.reserved, least, most, pending, began=now)
         if in_flight:
+            return self._retry_at
+        if self._may_fit:
             return self._retry_at
         may_change = self._has_worked if self.last is None else self.last.others > 0
         return self._retry_at if may_change and now < self._denied_since + self.PATIENCE else None
@@ -224,9 +229,10 @@ class DailyBudget:
         self.is_scarce = got < draw.most
         if grant is not None and got >= draw.least * (1.0 - ROUNDING):
             self._denied_since = math.inf
-            self._has_worked = True
+            self._has_worked, self._may_fit = True, False
         else:
             self._retry_at = now + self.RETRY
+            self._may_fit = self._drew_in_flight
             self._denied_since = min(self._denied_since, now)
 
 

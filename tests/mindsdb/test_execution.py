@@ -24,14 +24,18 @@ MANY = len({review for _, _, review in MANY_REVIEWS if review})
 
 
 def working_process(world: World, model: str) -> int:
-    """The process in which a prediction of ``model`` runs, by its own note."""
+    """The process in which a prediction of ``model`` runs, by its own note, which a busy machine may write late."""
     path = next(Path(world.server.storage).rglob("answers.sqlite"))
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-        found = connection.execute(
-            "SELECT pid FROM runs WHERE model = ? AND state = 'running' ORDER BY started DESC", (model,)
-        ).fetchone()
-    assert found, "no run is under way"
-    return int(found[0])
+    until = time.monotonic() + 60
+    while True:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+            found = connection.execute(
+                "SELECT pid FROM runs WHERE model = ? AND state = 'running' ORDER BY started DESC", (model,)
+            ).fetchone()
+        if found:
+            return int(found[0])
+        assert time.monotonic() < until, "no run is under way"
+        time.sleep(0.05)
 
 
 def test_a_killed_worker_loses_only_what_was_under_way(world: World) -> None:

@@ -54,7 +54,7 @@ def test_three_workers_add_up_to_usage_also_after_one_was_killed(world: World) -
             world.sql,
             "SELECT m.mood FROM duck.many AS r JOIN metered AS m ON m.text = r.review USING max_concurrency = 2",
         )
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         sent = world.sandbox.sent()
         while world.sandbox.sent() < sent + 20 and time.monotonic() < until:
             time.sleep(0.05)

@@ -507,3 +507,28 @@ def test_spending_never_exceeds_a_limit(
 )
 def test_dollars(amount: float, text: str) -> None:
     assert dollars(amount) == text
+
+
+def test_a_draw_that_requests_in_progress_have_prevented_is_made_again_after_them() -> None:
+    """Most requests cost far less than they may: what is left at the end is not what was left while they ran."""
+    day = DailyBudget(6.0, lambda now: "today", 45.0)
+
+    def drawn(now: float, *, in_flight: bool = False) -> Draw | float | None:
+        return day.draw(1.7, 1.7, now, in_flight, 0.0)
+
+    def granted(amount: float, spent: float, now: float, *, in_flight: bool = False) -> None:
+        draw = drawn(now, in_flight=in_flight)
+        assert isinstance(draw, Draw)
+        day.granted(draw, Grant(draw.keep + amount, spent, 0.0), now)
+
+    for now in (0.0, 0.1, 0.2):
+        granted(1.7, 0.0, now, in_flight=now > 0.0)
+        day.account(now).reserved += 1.7
+    granted(0.0, 0.0, 0.3, in_flight=True)
+    account = day.account(0.4)
+    account.reserved, account.spent, account.held = 0.0, 3.5, 1.6
+    assert drawn(0.4) == 1.3
+    granted(1.7, 3.5, 1.3)
+    account.held = 0.0
+    granted(0.0, 5.2, 1.4)
+    assert drawn(1.5) is None

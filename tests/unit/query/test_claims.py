@@ -94,13 +94,6 @@ def run_all(clients: Sequence[Client]) -> None:
         assert not thread.is_alive(), "a query waits for ever"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Cache]:
-    opened = SqliteCache(tmp_path / "answers.sqlite")
-    yield opened
-    opened.close()
-
-
 def test_equal_queries_pay_once(store: Cache) -> None:
     service = Service(store, seconds=0.2)
     keys = [f"k{number}" for number in range(100)]

@@ -225,23 +225,10 @@ def test_what_answers_show_is_learned() -> None:
 TOKEN = "hf_" + "x" * 34
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
 @pytest.fixture(autouse=True)
 def _hub(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox.reset()
     monkeypatch.setenv("HF_ENDPOINT", sandbox.hub_url)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Cache]:
-    opened = SqliteCache(tmp_path / "answers.sqlite")
-    yield opened
-    opened.close()
 
 
 class Bench:

@@ -6,9 +6,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,7 +15,7 @@ from mindsdb_sql_parser import parse_sql
 from mindsdb_sql_parser.lexer import MindsDBLexer
 
 from huggingface_api_handler.arguments import EngineSettings, Execution, ModelSettings, engine_settings, model_settings
-from huggingface_api_handler.cache import Cache, SqliteCache
+from huggingface_api_handler.cache import Cache
 from huggingface_api_handler.errors import DeadlineExceeded, InvalidInput, SettingsError
 from huggingface_api_handler.query import describe
 from huggingface_api_handler.query.describe import Description
@@ -34,19 +32,6 @@ from huggingface_api_handler.tasks.task import Kind
 
 CALLER = Caller(tenant="0/0", engine="engine-1", model="model-1", name="m", target="y")
 TOKEN = "hf_" + "x" * 34
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Cache]:
-    opened = SqliteCache(tmp_path / "answers.sqlite")
-    yield opened
-    opened.close()
 
 
 def at(sandbox: Sandbox | None = None) -> EngineSettings:

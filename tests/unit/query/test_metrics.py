@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,24 +41,11 @@ CALLER = Caller(tenant="0/0", engine="e-1", model="m-1", name="mood", target="y"
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "metrics"
     monkeypatch.setenv(FOLDER, str(path))
     return path
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Cache]:
-    opened = SqliteCache(tmp_path / "answers.sqlite")
-    yield opened
-    opened.close()
 
 
 def served(folder: Path) -> list[tuple[str, dict[str, str], float]]:

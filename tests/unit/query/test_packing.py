@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 
 from huggingface_api_handler.arguments import ModelSettings, engine_settings, model_settings, query_settings
 from huggingface_api_handler.arguments.template import Prompt, parse_template
-from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
+from huggingface_api_handler.cache import Cache, NoCache
 from huggingface_api_handler.errors import HuggingFaceError, InvalidInput
 from huggingface_api_handler.hub.prices import Offer
 from huggingface_api_handler.net.request import Response
@@ -253,22 +252,9 @@ def test_the_text_of_a_template_counts_once() -> None:
 # --- whole queries ---
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
 @pytest.fixture(autouse=True)
 def _fresh(sandbox: Sandbox) -> None:
     sandbox.reset()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Cache]:
-    opened = SqliteCache(tmp_path / "answers.sqlite")
-    yield opened
-    opened.close()
 
 
 class Query:

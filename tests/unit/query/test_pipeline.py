@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.arguments import engine_settings, model_settings, query_settings
-from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
+from huggingface_api_handler.cache import Cache, NoCache
 from huggingface_api_handler.errors import BudgetExceeded, InvalidInput, OutOfCredits, SettingsError
 from huggingface_api_handler.protocols.detect import Endpoint
 from huggingface_api_handler.query import pipeline
@@ -31,22 +29,9 @@ CALLER = Caller(tenant="0/0", engine="engine-1", model="model-1", name="m", targ
 NAMES = list(TASKS)
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
-
-
 @pytest.fixture(autouse=True)
 def _fresh(sandbox: Sandbox) -> None:
     sandbox.reset()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Cache]:
-    opened = SqliteCache(tmp_path / "answers.sqlite")
-    yield opened
-    opened.close()
 
 
 class Bench:

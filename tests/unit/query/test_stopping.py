@@ -67,13 +67,6 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Cache]:
-    opened = SqliteCache(tmp_path / "answers.sqlite")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def prediction(service: Service, store: Cache) -> Iterator[Callable[..., Prediction]]:
     """Makes a query, one row a request, on a server of its own."""
     with Loopback(service) as server:

@@ -33,13 +33,6 @@ SECRET = "what the first one asked"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Cache]:
-    opened = SqliteCache(tmp_path / "answers.sqlite")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def server() -> Iterator[Loopback]:
     with Loopback(answer(LABELS)) as one:
         yield one

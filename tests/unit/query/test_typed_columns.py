@@ -8,7 +8,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.arguments import ModelSettings, query_settings
-from huggingface_api_handler.cache import Cache, SqliteCache
+from huggingface_api_handler.cache import Cache
 from huggingface_api_handler.errors import SettingsError
 from huggingface_api_handler.protocols import ollama, openai, tgi, vllm
 from huggingface_api_handler.protocols.chat import with_response_format
@@ -475,13 +474,6 @@ def test_examples_without_a_schema(desk: Desk) -> None:
 
 
 # --- the cache -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Cache]:
-    opened = SqliteCache(tmp_path / "answers.sqlite")
-    yield opened
-    opened.close()
 
 
 def test_columns_come_from_the_cache(desk: Desk, store: Cache) -> None:

@@ -199,14 +199,15 @@ class HuggingFaceError(Exception):
         for name, value in facts.items():
             if known.get(name) is None:
                 known[name] = value
-        copy = type(self)(self.message, **known)
-        copy.__cause__ = self.__cause__
-        return copy
+        return self._copy(known)
 
     def advising(self, advice: str | None) -> Self:
         """Return a copy with other advice."""
-        known = {name: getattr(self, name) for name in self._facts}
-        copy = type(self)(self.message, **{**known, "advice": advice})
+        return self._copy({**{name: getattr(self, name) for name in self._facts}, "advice": advice})
+
+    def _copy(self, facts: dict[str, Any]) -> Self:
+        copy = type(self)(self.message, **facts)
+        copy.requests, copy.cost, copy.usage = self.requests, self.cost, self.usage
         copy.__cause__ = self.__cause__
         return copy
 

@@ -287,7 +287,10 @@ class Endpoint:
                 break
             except HuggingFaceError as error:
                 error.requests = requests
-                if requests >= _MAX_FORMS or not self._learn(protocol, error, call, known, of_server):
+                # What has been carried out is billed, and not asked for again here.
+                if error.usage is not None or requests >= _MAX_FORMS:
+                    raise
+                if not self._learn(protocol, error, call, known, of_server):
                     raise
         usage = usage_of(response, None)
         try:

@@ -7,7 +7,17 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..errors import BudgetExceeded, ConnectionFailed, HuggingFaceError, InvalidAnswer, ServiceTimeout
+from ..errors import (
+    AccountError,
+    BudgetExceeded,
+    ConnectionFailed,
+    HuggingFaceError,
+    InvalidAnswer,
+    ModelError,
+    ModelLoading,
+    RateLimited,
+    ServiceTimeout,
+)
 from .batches import Batch, Item
 from .results import BatchResult
 
@@ -62,6 +72,8 @@ ROUNDING = 1e-9
 
 #: Statuses by which a gateway says that the service behind it, which may go on working, has not responded in time.
 _NO_RESPONSE = (504, 524)
+#: Errors of a service that has not begun to work on a request.
+_NOT_BEGUN = (RateLimited, ModelLoading, AccountError, ModelError)
 
 
 def dollars(amount: float) -> str:
@@ -402,9 +414,10 @@ def cost_of_failure(error: HuggingFaceError) -> float | None:
     """Return the USD that a failed request cost; ``None``: it may have been carried out and billed."""
     if error.cost is not None:
         return error.cost
-    is_answered = error.usage is not None  # and the answer is an error, such as that of a filter
     is_lost = isinstance(error, (ServiceTimeout, ConnectionFailed, InvalidAnswer)) or error.status in _NO_RESPONSE
-    return None if is_answered or is_lost else 0.0
+    # The answer is an error, such as that of a filter; a service may say that with status 200 as well.
+    is_success = error.status is not None and error.status < 300 and not isinstance(error, _NOT_BEGUN)
+    return None if error.usage is not None or is_lost or is_success else 0.0
 
 
 def _rounded_up(amount: float) -> str:

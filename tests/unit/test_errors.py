@@ -93,3 +93,10 @@ def test_with_facts_adds_and_keeps() -> None:
     more = error.with_facts(row=9, task="t")
     assert (more.row, more.task, more.__cause__) == (1, "t", cause)
     assert error.task is None
+
+
+def test_a_copy_keeps_what_the_request_cost() -> None:
+    error = RateLimited("slow")
+    error.requests, error.cost, error.usage = 2, 0.5, object()
+    for copy in (error.with_facts(row=1), error.advising("Wait")):
+        assert (copy.requests, copy.cost, copy.usage) == (2, 0.5, error.usage)

@@ -34,6 +34,7 @@ from ...tasks.task import Batching, Task
 from .. import openai
 from ..base import Call
 from ..client import InferenceAPI, time_left
+from ..usage import Usage
 from . import find_provider, offers, requests
 from .provider import DONE, FAILED, Provider
 
@@ -127,11 +128,18 @@ class ProviderAPI(InferenceAPI):
             method="POST", url=url, token=self._token, accept="*/*", headers=headers, body=body,
             content_type=content_type, timeout=left, max_bytes=work.max_bytes, begins_paid_work=provider.queues(url),
         )  # fmt: skip
-        if request.begins_paid_work:
-            response = self._finish(work, self._begin(work, request))
-        else:
-            response = self._transport.send(request)
-        return _named(self._collect(work, response, task, call), provider.name)
+        began = self._clock()
+        response = self._begin(work, request) if request.begins_paid_work else self._transport.send(request)
+        try:
+            if request.begins_paid_work:
+                response = self._finish(work, response)
+            response = self._collect(work, response, task, call)
+        except HuggingFaceError as error:
+            if error.cost is None:  # the work has begun, and is billed, whatever became of its result
+                error.usage = Usage(seconds=self._clock() - began, provider=provider.name)
+            raise
+        # Of all requests: the work is billed from the first to the last.
+        return _named(replace(response, elapsed=self._clock() - began), provider.name)
 
     # -- queued work
 
@@ -175,6 +183,7 @@ class ProviderAPI(InferenceAPI):
             if job is None:
                 refusal = failure_within(response.status, response.headers, body)
                 if refusal is not None:
+                    refusal.cost = 0.0  # nothing has begun
                     raise refusal
                 return response
             if state in DONE:

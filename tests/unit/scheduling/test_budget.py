@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from huggingface_api_handler import errors
 from huggingface_api_handler.errors import HuggingFaceError
 from huggingface_api_handler.scheduling.batches import Batch, Item
-from huggingface_api_handler.scheduling.budget import ROUNDING, CostBudget, DailyBudget, Draw, Grant, dollars
+from huggingface_api_handler.scheduling.budget import (
+    ROUNDING,
+    CostBudget,
+    DailyBudget,
+    Draw,
+    Grant,
+    cost_of_failure,
+    dollars,
+)
 from huggingface_api_handler.scheduling.results import BatchResult, Limits
 from huggingface_api_handler.scheduling.scheduler import Scheduler
 from huggingface_api_handler.scheduling.service_state import ServiceState
@@ -136,6 +144,22 @@ class TestMaxCost:
         error.usage = BatchResult([])
         scheduler.failed(batch, error, 1.0)
         assert costs.spent == at_most(items(1))
+
+    @pytest.mark.parametrize(
+        ("error", "cost"),
+        [
+            (errors.InvalidInput("a filter withheld the answer", status=200), None),
+            (errors.Unavailable("the model failed", status=200), None),
+            (errors.RateLimited("slow down", status=200), 0.0),
+            (errors.OutOfCredits("no credits", status=200), 0.0),
+            (errors.InvalidInput("too long", status=422), 0.0),
+            (errors.InvalidInput("no JSON"), 0.0),
+        ],
+    )
+    def test_an_error_with_status_200_may_be_billed_if_work_may_have_begun(
+        self, error: HuggingFaceError, cost: float | None
+    ) -> None:
+        assert cost_of_failure(error) == cost
 
     def test_answers_that_do_not_fit_their_rows_are_paid_for(self) -> None:
         scheduler = Scheduler(

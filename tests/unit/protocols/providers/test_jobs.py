@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from huggingface_api_handler.cache import SqliteCache
 from huggingface_api_handler.errors import (
     BlockedAddress,
     ConnectionFailed,
@@ -26,7 +27,7 @@ from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Media
 from tests.unit.loopback import Loopback, answer, raw
 from tests.unit.provider_router import PNG, TOKEN, Service, make, serve
-from tests.unit.street import engine, model, predict
+from tests.unit.street import CALLER, engine, model, predict
 
 
 def _fal(service: Service) -> None:
@@ -235,6 +236,61 @@ def test_the_street_begins_each_rows_work_once(service: Service, queue: str) -> 
         assert frame["y_error_type"].tolist() == [code], frame["y_error"].tolist()
         assert frame["y_retryable"].tolist() == [False]
         assert [heard.method for heard in service.heard].count("POST") == 1
+
+
+@pytest.mark.parametrize(
+    ("looked", "code"),
+    [
+        ({"data": {"status": "failed", "error": "nsfw"}}, "invalid_input"),
+        (answer({"detail": "no boats"}, 422), "invalid_input"),
+        (answer({"detail": "no boats"}, 400), "invalid_input"),
+        (answer("gone", 404, "text/plain"), "invalid_answer"),
+        ({"data": {"status": "completed", "outputs": ["LINK/gone.mp4"]}}, "invalid_input"),
+        ({"data": {"status": "completed", "outputs": []}}, "invalid_answer"),
+    ],
+    ids=["failed", "422", "400", "404", "no film", "no link"],
+)
+def test_work_that_began_is_paid_for_whatever_becomes_of_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, looked: Any, code: str
+) -> None:
+    serve(monkeypatch, Served("wavespeed", "text-to-video", "live", "m"))
+    path, job = QUEUES["wavespeed"]
+    service.routes[path] = answer(job, 201)
+    service.routes[LOOKED["wavespeed"]] = looked if callable(looked) else json.loads(
+        json.dumps(looked).replace("LINK", service.url)
+    )  # fmt: skip
+    at = engine(service)
+    price = {"request": 0.5}
+    of = model(at, task="text-to-video", provider="wavespeed", model_name="org/name", input_column="t", price=price)
+    store = SqliteCache(tmp_path / "answers.sqlite")
+    rows = {"t": ["a boat", "a ship", "a raft"]}
+    found = predict(at, of, rows, store=store, max_cost=1.0, max_concurrency=1, include_meta=True)
+    assert found["y_error_type"].tolist() == [code, code, "budget_exceeded"], found["y_error"].tolist()
+    assert [heard.method for heard in service.heard].count("POST") == 2
+    assert store.usage(CALLER.scope)["cost"] == 1.0
+    assert [json.loads(meta)["cost"] for meta in found["y_meta"]] == [0.5, 0.5, 0]
+    store.close()
+
+
+def test_a_refusal_with_status_200_costs_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, Served("wavespeed", "text-to-video", "live", "m"))
+    service.routes[QUEUES["wavespeed"][0]] = {"error": {"message": "no boats", "code": 422}}
+    at = engine(service)
+    price = {"request": 0.5}
+    of = model(at, task="text-to-video", provider="wavespeed", model_name="org/name", input_column="t", price=price)
+    found = predict(at, of, {"t": ["a boat", "a ship"]}, max_cost=0.5, max_concurrency=1)
+    assert found["y_error_type"].tolist() == ["invalid_input"] * 2
+
+
+def test_a_job_takes_as_long_as_all_of_its_requests(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last request alone is short, and a price per second would count next to nothing."""
+    serve(monkeypatch, Served("fal-ai", "text-to-video", "live", "fal-ai/video"))
+    _fal(service)
+    now = [0.0]
+    monkeypatch.setattr(ProviderAPI, "_clock", staticmethod(lambda: now[0]))
+    monkeypatch.setattr(ProviderAPI, "_sleep", staticmethod(lambda pause: now.__setitem__(0, now[0] + pause)))
+    reply = make(service, "fal-ai").ask(TASKS["text-to-video"], Call("a boat", accept="*/*"), timeout=60)
+    assert reply.elapsed == now[0] > 3
 
 
 # --- what became of it -----------------------------------------------------------------------

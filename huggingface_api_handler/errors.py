@@ -51,8 +51,10 @@ _TOKEN = re.compile(r"(?:hf|api_org)_[A-Za-z0-9]{20,}|hf_(?:oauth|jwt)_[A-Za-z0-
 _BEARER = re.compile(
     r"(?i:(?<=bearer )|(?<=bearer%20))(?=[^\s\"',;&]{20}|[^\s\"',;&]*(?:[0-9]|[._~+/=][A-Za-z0-9]))[^\s\"',;&]+"
 )
-#: White space, and what a terminal or a reader of the log takes for orders: control characters, turns of direction.
-_SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069]+")
+#: What a terminal or a reader of the log takes for orders, and what shows nothing: control characters, line separators,
+#: changes of direction, half of a surrogate pair.
+CONTROLS = r"\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+_SPACE = re.compile(rf"[\s{CONTROLS}]+")
 MASK = "******"
 
 

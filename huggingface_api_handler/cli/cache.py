@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 import time
 from typing import Any
 
 from ..cache import Cache, Owner, Stored
-from .store import Selection, StoreError, add_selection, model_name, open_cache, selection
-from .tables import age, json_lines, plain, size
+from .store import Selection, StoreError, add_selection, check_one, model_name, open_cache, selection
+from .tables import age, complain, json_lines, plain, size
 
 HELP = "show or delete stored answers"
 
@@ -36,11 +35,13 @@ def _seconds(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show or delete what is selected; return 1 if that is not possible, 2 for arguments that do not go together."""
-    if arguments.clear and bool(arguments.model or arguments.engine) == arguments.all:
-        print("--clear needs one of: --model NAME, --engine NAME, --all", file=sys.stderr)
+    by_engine = arguments.engine and not arguments.model
+    fault = check_one({"--model NAME": arguments.model, "--engine NAME": by_engine, "--all": arguments.all})
+    if arguments.clear and fault is not None:
+        complain(f"--clear: {fault}")
         return 2
     if arguments.all and not arguments.clear:
-        print("--all needs --clear: without --clear, --all-tenants shows everything", file=sys.stderr)
+        complain("--all needs --clear: without --clear, --all-tenants shows everything")
         return 2
     before = None if arguments.older_than is None else time.time() - arguments.older_than
     try:
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             _show(store, chosen, before, as_json=arguments.json)
     except StoreError as error:
-        print(f"not done: {error}", file=sys.stderr)
+        complain(f"not done: {error}")
         return 1
     return 0
 

@@ -9,6 +9,7 @@ import importlib.util
 import sys
 
 from .link import FOLDER, InstallError, handlers_folder, is_installed
+from .tables import complain
 
 HELP = "run tasks of MindsDB's task queue until told to stop"
 
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         if settings.queue_settings().get("type") != "redis":
             raise InstallError("MindsDB has no task queue: set MINDSDB_ML_QUEUE_TYPE=redis and MINDSDB_ML_QUEUE_HOST")
     except InstallError as error:
-        print(f"not started: {error}", file=sys.stderr)
+        complain(f"not started: {error}")
         _note_refusal(str(error))
         return 1
     code: int = consumer.consume(arguments.tasks)
@@ -65,4 +66,4 @@ def _note_refusal(reason: str) -> None:
         with contextlib.closing(queue_notes.connect(settings)) as client:
             queue_notes.note_refusal(client, reason)
     except Exception as error:  # the note is optional
-        print(f"this could not be noted in the queue's Redis: {type(error).__name__}", file=sys.stderr)
+        complain(f"this could not be noted in the queue's Redis: {type(error).__name__}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import one_line
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -23,4 +25,5 @@ class Finding:
 
     def __str__(self) -> str:
         mark = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}[self.level]
-        return f"{mark}  {self.subject}: {self.found}" + (f"\n         → {self.advice}" if self.advice else "")
+        advice = f"\n         → {one_line(self.advice, 2000)}" if self.advice else ""
+        return f"{mark}  {self.subject}: {one_line(self.found, 2000)}{advice}"

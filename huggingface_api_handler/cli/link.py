@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from .tables import complain
+
 FOLDER = "huggingface_api_handler"
 ASIDE = f"__{FOLDER}_bundled"
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -111,7 +113,7 @@ def report(change: Callable[[], list[str]]) -> int:
     try:
         done = change()
     except InstallError as error:
-        print(f"not done: {error}", file=sys.stderr)
+        complain(f"not done: {error}")
         return 1
     print("\n".join(done))
     return 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NoReturn, Protocol
 
+from ..errors import one_line
 from . import cache, consumer, doctor, install, stop, uninstall, watch
 
 
@@ -36,9 +37,16 @@ COMMANDS: Mapping[str, Command] = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose messages quote invalid arguments without their control characters."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message, 2000))
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    whole = argparse.ArgumentParser(
+    whole = _Parser(
         prog="python -m huggingface_api_handler", description="Commands for a machine on which MindsDB runs."
     )
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from ..cache.runs import RUNNING
 from ..errors import one_line
-from .store import StoreError, add_selection, model_name, open_cache, selection
+from .store import StoreError, add_selection, check_one, model_name, open_cache, selection
+from .tables import complain
 
 HELP = "stop running queries; their answers are kept"
 
@@ -24,12 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Stop what is selected; return 1 if that is not possible, 2 if nothing is selected."""
+    """Stop what is selected; return 1 if that is not possible, 2 for arguments that do not go together."""
     from ..query.store import stops_told
 
-    ways = [arguments.which, arguments.all, arguments.model or arguments.engine]
-    if sum(map(bool, ways)) != 1:
-        print("write one of: RUN, --model NAME, --engine NAME, --all", file=sys.stderr)
+    by_engine = arguments.engine and not arguments.model
+    fault = check_one(
+        {"RUN": arguments.which, "--model NAME": arguments.model, "--engine NAME": by_engine, "--all": arguments.all}
+    )
+    if fault is not None:
+        complain(fault)
         return 2
     try:
         store = open_cache()
@@ -43,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not store.request_stop([run.run for run in runs]):
             raise StoreError("the request to stop could not be stored: check that you may write to MindsDB's cache")
     except StoreError as error:
-        print(f"not stopped: {error}", file=sys.stderr)
+        complain(f"not stopped: {error}")
         return 1
     for one in runs:
         name = model_name(chosen.owners.get(one.scope), one.model)

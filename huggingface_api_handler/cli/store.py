@@ -7,13 +7,13 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..cache import Cache, Owner
 
 
 class StoreError(Exception):
-    """The cache cannot be used; the text says why, and what to do."""
+    """The cache cannot be used, or contains nothing of what is selected; the text says why, and what to do."""
 
 
 def open_cache() -> Cache:
@@ -71,6 +71,13 @@ class Selection:
     all_tenants: bool
     owners: Mapping[str, Owner]
 
+    @property
+    def words(self) -> str:
+        """The names that are selected, for messages."""
+        return " of ".join(
+            f"{kind} '{name}'" for kind, name in (("model", self.model), ("engine", self.engine)) if name is not None
+        )
+
     def includes(self, scope: str | None, model: str = "") -> bool:
         """Return whether a scope is meant.
 
@@ -106,8 +113,49 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def selection(arguments: argparse.Namespace, store: Cache) -> Selection:
-    """Return what the arguments of ``add_selection`` select."""
-    return Selection(arguments.model, arguments.engine, arguments.all_tenants, store.owners())
+    """Return what the arguments of ``add_selection`` select.
+
+    Raises:
+        StoreError: no query has used a model of that name, or of that engine.
+    """
+    chosen = Selection(arguments.model, arguments.engine, arguments.all_tenants, store.owners())
+    is_known = any(map(chosen.includes, chosen.owners)) or any(
+        chosen.includes(run.scope, run.model) for run in store.runs()
+    )
+    if chosen.words and not is_known:
+        raise StoreError(f"no query has used the {chosen.words}{_hint(chosen)}")
+    return chosen
+
+
+def _hint(chosen: Selection) -> str:
+    """Return what to write instead of names that select nothing."""
+    from ..arguments.names import nearest
+
+    everyone = replace(chosen, all_tenants=True)
+    if not chosen.all_tenants and any(map(everyone.includes, everyone.owners)):
+        return " for this tenant: add --all-tenants to include the others"
+    anything = replace(chosen, model=None, engine=None)
+    known = [owner for scope, owner in chosen.owners.items() if anything.includes(scope)]
+    for option, wanted, names in (
+        ("model", chosen.model, [model_name(owner, "") for owner in known if chosen.engine in (None, owner.engine)]),
+        ("engine", chosen.engine, [owner.engine for owner in known]),
+    ):
+        near = None if wanted is None else nearest(wanted, names)
+        if near is not None and near != wanted:
+            return f": did you mean --{option} {near}?"
+    return ": `cache` and `watch --once` list the models that queries have used"
+
+
+def check_one(ways: Mapping[str, object]) -> str | None:
+    """Return what is wrong unless exactly one of ``ways`` has a value.
+
+    Args:
+        ways: the arguments that select, as the help shows them.
+    """
+    given = [way for way, value in ways.items() if value]
+    if len(given) > 1:
+        return f"{given[0]} and {given[1]} are mutually exclusive: write only one of them"
+    return None if given else f"write one of: {', '.join(ways)}"
 
 
 def model_name(owner: Owner | None, otherwise: str) -> str:

@@ -1,15 +1,23 @@
-"""Tables as text and as JSON lines, for a terminal, a pipe and scripts."""
+"""Tables as text and as JSON lines, and messages, for a terminal, a pipe and scripts."""
 
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..errors import one_line
+from ..errors import CONTROLS, one_line
 from ..scheduling.progress import duration
 
 _DAY = 86400.0
+_CONTROL = re.compile(f"[{CONTROLS}]")
+
+
+def complain(text: str) -> None:
+    """Print a message as one line on stderr."""
+    print(one_line(text, 2000), file=sys.stderr)
 
 
 def plain(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -26,8 +34,10 @@ def plain(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def json_lines(rows: Iterable[dict[str, Any]]) -> str:
-    """Return a JSON object a line."""
-    return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    """Return a JSON object a line; control characters are escaped, so that a terminal ignores them."""
+    return "\n".join(
+        _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(row, ensure_ascii=False)) for row in rows
+    )
 
 
 def size(number: int) -> str:

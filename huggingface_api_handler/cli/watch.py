@@ -15,7 +15,7 @@ from ..cache.runs import RUNNING
 from ..errors import one_line
 from ..scheduling.progress import duration
 from .store import StoreError, add_selection, model_name, open_cache, selection
-from .tables import json_lines, plain
+from .tables import complain, json_lines, plain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +26,7 @@ HELP = "show running and recent queries, live"
 
 #: Seconds between two looks.
 EVERY = 1.0
-#: Ended runs that are shown, and for how many seconds after their end.
+#: Ended runs in a table, and the seconds after their end for which runs are shown.
 RECENT, RECENT_FOR = 20, 3600.0
 COLUMNS = ("run", "engine", "model", "state", "rows", "done", "errors", "rows/s", "time", "left", "cost")
 #: Columns that a terminal of fewer characters has no room for.
@@ -57,28 +57,45 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json_lines(look()))
         elif arguments.once or not sys.stdout.isatty():
-            print(plain(COLUMNS, map(cells, look())))
+            rows = look()
+            print(plain(COLUMNS, map(cells, recent(rows))))
+            if note := note_on(rows):
+                print(note)
         else:
             _live(look)
     except StoreError as error:
-        print(f"nothing to watch: {error}", file=sys.stderr)
+        complain(f"nothing to watch: {error}")
         return 1
     return 0
 
 
 def rows_of(store: Cache, arguments: argparse.Namespace, now: float) -> list[dict[str, Any]]:
-    """Return the selected runs, running ones first, newest first."""
+    """Return the selected runs that are running or ended in the last hour, running ones first, newest first."""
     from ..query.run_view import view_of
 
     chosen = selection(arguments, store)
     runs = [run for run in store.runs() if chosen.includes(run.scope, run.model)]
     running = [run for run in runs if run.state == RUNNING]
-    ended = [run for run in runs if run.state != RUNNING and now - run.updated <= RECENT_FOR][:RECENT]
+    ended = [run for run in runs if run.state != RUNNING and now - run.updated <= RECENT_FOR]
     rows = []
     for view in (view_of(run, now) for run in [*running, *ended]):
         owner = chosen.owners.get(view.run.scope)
         rows.append(_row(view, "?" if owner is None else owner.engine, model_name(owner, view.run.model)))
     return rows
+
+
+def recent(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of a table: all running runs, and the last that ended."""
+    running = [row for row in rows if row["state"] == RUNNING]
+    return [*running, *rows[len(running) :][:RECENT]]
+
+
+def note_on(rows: Sequence[dict[str, Any]]) -> str:
+    """Return what to write below the table of ``recent(rows)``; empty: nothing."""
+    hidden = len(rows) - len(recent(rows))
+    if hidden:
+        return f"{hidden:,} more ended in the last hour: --json lists all."
+    return "" if rows else "No query is running or ended in the last hour."
 
 
 def _row(view: RunView, engine: str, model: str) -> dict[str, Any]:
@@ -128,12 +145,11 @@ def table(rows: Sequence[dict[str, Any]], now: float, width: int = WIDE) -> Tabl
     shown = [place for place, name in enumerate(COLUMNS) if width >= WIDE or name not in LEFT_OUT]
     for name in (COLUMNS[place] for place in shown):
         made.add_column(name, justify="left" if name in _TEXTS else "right", no_wrap=name != "model")
-    for row in rows:
+    for row in recent(rows):
         style = {RUNNING: "bold", "done": "dim"}.get(row["state"], "yellow")
         found = cells(row)
         made.add_row(*(Text(one_line(found[place])) for place in shown), style=style)
-    if not rows:
-        made.caption = "No query is running or ended in the last hour."
+    made.caption = note_on(rows) or None
     return made
 
 

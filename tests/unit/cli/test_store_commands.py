@@ -28,6 +28,7 @@ from rich.console import Console
 from huggingface_api_handler.cache import Cache, Owner, RedisCache, SqliteCache
 from huggingface_api_handler.cli import main, watch
 from huggingface_api_handler.cli import store as cli_store
+from huggingface_api_handler.cli.tables import json_lines
 from huggingface_api_handler.host import settings as host_settings
 from huggingface_api_handler.query import runtime
 from huggingface_api_handler.query.execution import ResultCollector
@@ -113,7 +114,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[[str], Said]:
         ("stop --all", {"s1", "s2"}),
         ("stop --all --all-tenants", {"s1", "s2", "s3"}),
         ("stop run-of-s2", {"s2"}),
-        ("stop --model unknown", set()),
+        ("stop --model one --engine hf", {"s1"}),
     ],
 )
 def test_stop_tells_what_is_selected(store: Cache, run: Any, line: str, stopped: set[str]) -> None:
@@ -126,10 +127,18 @@ def test_stop_tells_what_is_selected(store: Cache, run: Any, line: str, stopped:
     assert not store.stop_requested(["ended"])
 
 
-def test_stop_wants_to_know_what(store: Cache, run: Any) -> None:
-    for line in ("stop", "stop --all --model one", "stop run-of-s1 --engine hf"):
+def test_stop_needs_one_selection(store: Cache, run: Any) -> None:
+    for line, error in (
+        ("stop", "write one of: RUN, --model NAME, --engine NAME, --all\n"),
+        ("stop --all --model one", "--model NAME and --all are mutually exclusive: write only one of them\n"),
+        (
+            "stop --all --model one --engine hf",
+            "--model NAME and --all are mutually exclusive: write only one of them\n",
+        ),
+        ("stop run-of-s1 --engine hf", "RUN and --engine NAME are mutually exclusive: write only one of them\n"),
+    ):
         said = run(line)
-        assert (said.code, said.err) == (2, "write one of: RUN, --model NAME, --engine NAME, --all\n")
+        assert (said.code, said.out, said.err) == (2, "", error)
     assert run("stop run-of").err == (
         "not stopped: several running queries begin with run-of: `watch --once` lists them\n"
     )
@@ -162,7 +171,6 @@ def test_cache_shows_sizes_by_model(store: Cache, run: Any) -> None:
         ("--model one --all-tenants", 9, {"s2"}),
         ("--all", 12, set()),
         ("--all --older-than 1h", 0, {"s1", "s1-old", "s2", "s3"}),
-        ("--model unknown", 0, {"s1", "s1-old", "s2", "s3"}),
     ],
 )
 def test_cache_clear_deletes_what_is_selected(store: Cache, run: Any, line: str, deleted: int, left: set[str]) -> None:
@@ -173,14 +181,50 @@ def test_cache_clear_deletes_what_is_selected(store: Cache, run: Any, line: str,
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("cache --clear", "--clear needs one of: --model NAME, --engine NAME, --all\n"),
-        ("cache --clear --all --model one", "--clear needs one of: --model NAME, --engine NAME, --all\n"),
+        ("cache --clear", "--clear: write one of: --model NAME, --engine NAME, --all\n"),
+        (
+            "cache --clear --all --model one",
+            "--clear: --model NAME and --all are mutually exclusive: write only one of them\n",
+        ),
         ("cache --all", "--all needs --clear: without --clear, --all-tenants shows everything\n"),
     ],
 )
 def test_cache_refuses_half_an_order(store: Cache, run: Any, line: str, error: str) -> None:
     said = run(line)
     assert (said.code, said.err) == (2, error)
+    assert len(store.sizes() or []) == 4
+
+
+# --- names that nothing has ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("selected", "error"),
+    [
+        ("--model onne", "model 'onne': did you mean --model one?"),
+        ("--model ones", "model 'ones': did you mean --model one?"),
+        ("--model nosuch", "model 'nosuch': `cache` and `watch --once` list the models that queries have used"),
+        ("--engine othr", "engine 'othr': did you mean --engine other?"),
+        ("--model two --engine othr", "model 'two' of engine 'othr': did you mean --engine other?"),
+        ("--model two --engine hf",
+         "model 'two' of engine 'hf': `cache` and `watch --once` list the models that queries have used"),
+        ("--model three", "model 'three' for this tenant: add --all-tenants to include the others"),
+        ("--model a\x9b\u202eb", "model 'a b': `cache` and `watch --once` list the models that queries have used"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("command", "prefix"),
+    [
+        ("stop", "not stopped"), ("cache", "not done"), ("cache --clear", "not done"),
+        ("watch --once", "nothing to watch"), ("watch --json", "nothing to watch"),
+    ],
+)  # fmt: skip
+def test_a_name_that_no_query_has_used_is_refused(
+    store: Cache, run: Any, command: str, prefix: str, selected: str, error: str
+) -> None:
+    store.register("s4", Owner('["acme", "7"]', "hf", "mindsdb", "three"))
+    said = run(f"{command} {selected}")
+    assert (said.code, said.out, said.err) == (1, "", f"{prefix}: no query has used the {error}\n")
     assert len(store.sizes() or []) == 4
 
 
@@ -199,13 +243,55 @@ def test_watch_in_a_pipe_is_plain_text(store: Cache, run: Any) -> None:
     assert len(run("watch --once --model two").out.splitlines()) == 2
 
 
+def test_a_table_of_many_ended_runs_says_that_it_is_cut(store: Cache, run: Any) -> None:
+    note = "3 more ended in the last hour: --json lists all."
+    for number in range(22):
+        store.run_start(f"more-{number}", "s2", model="two", task="text-classification", rows=1)
+        store.run_end(f"more-{number}", done=1, errors=0)
+    lines = run("watch --once").out.splitlines()
+    assert (len(lines), lines[-1]) == (1 + 2 + watch.RECENT + 1, note)
+    assert len(run("watch --json").out.splitlines()) == 2 + 23
+    everything: Any = SimpleNamespace(model=None, engine=None, all_tenants=False)
+    file = io.StringIO()
+    Console(file=file, width=200).print(watch.table(watch.rows_of(store, everything, time.time()), 0.0))
+    assert note in file.getvalue()
+    store.run_end("run-of-s3", done=1, errors=0)
+    assert run("watch --once --model two").out.splitlines()[-1] == "2 more ended in the last hour: --json lists all."
+
+
+def test_no_runs_are_said_to_be_none(store: Cache, run: Any) -> None:
+    store.register("s4", Owner(OURS, "hf", "mindsdb", "three"))
+    assert run("watch --once --model three").out.splitlines()[1:] == ["No query is running or ended in the last hour."]
+
+
+#: What a terminal takes for orders, in names: sequences with ESC and with its single character, a change of direction,
+#: a line separator, half of a surrogate pair.
+ORDERS = "\x1b]0;title\x07\x9b31m\x85\u202e\u2066\u2028\u061c\ud800"
+
+
+def test_json_escapes_control_characters() -> None:
+    row = {"model": f"é😀 {ORDERS}"}
+    line = json_lines([row])
+    assert "é😀 " in line and not {*ORDERS} - {*"]0;title31m"} & {*line}
+    assert json.loads(line) == row
+
+
+def test_an_invalid_argument_sends_nothing_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main.main(["cache", "--older-than", "7\x9b31m\u202ed"])
+    said = capsys.readouterr().err
+    assert said.endswith("argument --older-than: '7 31m d' is no age: write 12h, 7d or 4w\n")
+    assert "\x9b" not in said
+
+
 def test_names_send_nothing_to_the_terminal(store: Cache, run: Any) -> None:
-    store.register("s1", Owner(OURS, "hf\x1b[31m", "mindsdb", "one\x1b]0;title\x07"))
+    store.register("s1", Owner(OURS, "hf\x1b[31m", "mindsdb", f"one{ORDERS[:-1]}"))
     everything: Any = SimpleNamespace(model=None, engine=None, all_tenants=True)
     file = io.StringIO()
     Console(file=file, width=200).print(watch.table(watch.rows_of(store, everything, time.time()), 0.0))
-    for shown in (file.getvalue(), run("watch --once").out, run("cache").out, run("stop run-of-s1").out):
-        assert "]0;title" in shown and not {"\x1b", "\x07"} & {*shown}
+    for shown in (file.getvalue(), run("watch --once").out, run("cache").out, run("stop run-of-s1").out,
+                  run("watch --json").out, run("cache --json").out):  # fmt: skip
+        assert "]0;title" in shown and not {*ORDERS} - {*"]0;title31m"} & {*shown}
 
 
 def test_a_narrow_terminal_shows_whole_what_matters(store: Cache, run: Any) -> None:

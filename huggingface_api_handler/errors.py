@@ -36,13 +36,12 @@ Tokens are removed from every text that an error takes.
 
 from __future__ import annotations
 
+import copy
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-E = TypeVar("E", bound="HuggingFaceError")
 
 # Also after a letter or a digit: in a URL, '%20' or '%3D' may precede it.
 _TOKEN = re.compile(r"(?:hf|api_org)_[A-Za-z0-9]{20,}|hf_(?:oauth|jwt)_[A-Za-z0-9_.-]{20,}")
@@ -115,24 +114,6 @@ class HuggingFaceError(Exception):
     concerns_content: bool = False
     is_too_long: bool = False
 
-    _facts: ClassVar[tuple[str, ...]] = (
-        "advice",
-        "task",
-        "model",
-        "status",
-        "request_id",
-        "row",
-        "column",
-        "argument",
-        "attempts",
-        "retry_after",
-        "retryable",
-        "retry_limit",
-        "divisible",
-        "concerns_content",
-        "is_too_long",
-    )
-
     def __init__(
         self,
         message: str,
@@ -197,33 +178,26 @@ class HuggingFaceError(Exception):
 
     def with_facts(self, **facts: Any) -> Self:
         """Return a copy that also knows ``facts``; what is already known stays."""
-        known = {name: getattr(self, name) for name in self._facts}
-        for name, value in facts.items():
-            if known.get(name) is None:
-                known[name] = value
-        return self._copy(known)
+        copied = self._copy()
+        known = vars(copied)
+        known.update({name: value for name, value in facts.items() if known.get(name) is None})
+        return copied
 
     def advising(self, advice: str | None) -> Self:
         """Return a copy with other advice."""
-        return self._copy({**{name: getattr(self, name) for name in self._facts}, "advice": advice})
+        copied = self._copy()
+        copied.advice = redact(advice) if advice else None
+        return copied
 
-    def _copy(self, facts: dict[str, Any]) -> Self:
-        copy = type(self)(self.message, **facts)
-        copy.requests, copy.cost, copy.usage = self.requests, self.cost, self.usage
-        copy.__cause__ = self.__cause__
-        return copy
+    def _copy(self) -> Self:
+        copied = copy.copy(self)
+        copied.__cause__ = self.__cause__
+        return copied
 
     def with_cause(self, cause: BaseException) -> Self:
         """Return the error itself, with its cause."""
         self.__cause__ = cause
         return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.message, {name: getattr(self, name) for name in self._facts})
-
-
-def _rebuild(kind: type[E], message: str, facts: dict[str, Any]) -> E:
-    return kind(message, **facts)
 
 
 class SettingsError(HuggingFaceError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -455,7 +454,7 @@ def test_a_token_that_the_hub_does_not_know(server: Loopback, body: Any) -> None
     server.speak = answer(body, 401)
     with pytest.raises(Unauthorized) as refused:
         whoami(TOKEN, 5, endpoint=server.url)
-    assert TOKEN not in f"{refused.value!r}{refused.value}{json.dumps(refused.value.__reduce__()[1][2], default=str)}"
+    assert TOKEN not in f"{refused.value!r}{refused.value}{vars(refused.value)}"
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 502, 503])

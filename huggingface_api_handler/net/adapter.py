@@ -14,11 +14,11 @@ from typing import Any, TypeAlias
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.util import Url, make_headers
+from urllib3.util import Url
 
 from .connection import Exchange
 from .connection_pool import PlainPool, TLSPool
-from .proxies import environment_proxy
+from .proxies import basic_login, environment_proxy
 from .sockets import tls_context
 from .url_policy import ParsedUrl, Purpose
 
@@ -109,7 +109,7 @@ class Adapter(HTTPAdapter):
         options: dict[str, Any] = {"maxsize": size, "retries": 0}
         host, port = parsed.host, parsed.port
         if proxy is not None:
-            login = make_headers(proxy_basic_auth=proxy.auth) if proxy.auth else {}
+            login = {"Proxy-Authorization": basic_login(proxy)} if proxy.auth else {}
             options |= {"_proxy": proxy, "_proxy_headers": login}
             if parsed.scheme == "http":
                 host, port = str(proxy.host), proxy.port or 80

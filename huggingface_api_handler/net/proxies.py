@@ -7,12 +7,19 @@ address it then connects.
 
 from __future__ import annotations
 
-from requests.utils import get_environ_proxies, select_proxy
+import base64
+import ipaddress
+import os
+import re
+from urllib.parse import unquote_to_bytes
+from urllib.request import getproxies, proxy_bypass
+
+from requests.utils import select_proxy
 from urllib3.util import Url
 from urllib3.util import parse_url as split_url
 
 from ..errors import SettingsError
-from .addresses import literal_address
+from .addresses import Address, literal_address
 from .url_policy import ParsedUrl
 
 
@@ -25,8 +32,39 @@ def environment_proxy(parsed: ParsedUrl) -> Url | None:
     address = literal_address(parsed.host)
     if parsed.host == "localhost" or (address is not None and address.is_loopback):
         return None
-    url = select_proxy(parsed.url, get_environ_proxies(parsed.url, None))
+    if _is_listed(parsed, os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "") or proxy_bypass(parsed.host):
+        return None
+    url = select_proxy(parsed.url, getproxies())
     return proxy_of(url) if url else None
+
+
+def _is_listed(parsed: ParsedUrl, listed: str) -> bool:
+    """Return whether ``NO_PROXY`` lists the host of ``parsed``: by name, domain, address or network, or by ``*``.
+
+    A port after the name or address limits the entry to that port.
+    """
+    address = literal_address(parsed.host)
+    for entry in re.split(r"[\s,]+", listed.lower()):
+        name = entry
+        if (found := re.fullmatch(r"(\[.*\]|[^:\[\]]*):([0-9]+)", entry)) is not None:
+            if int(found[2]) != parsed.port:
+                continue
+            name = found[1]
+        if name == "*":
+            return True
+        name = name.strip("[]").removeprefix("*").lstrip(".")
+        if name and (parsed.host == name or (address is None and parsed.host.endswith(f".{name}"))):
+            return True
+        if address is not None and _is_in_network(address, name):
+            return True
+    return False
+
+
+def _is_in_network(address: Address, network: str) -> bool:
+    try:
+        return address in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
 
 
 def proxy_of(url: str) -> Url:
@@ -45,3 +83,8 @@ def proxy_of(url: str) -> Url:
             advice="Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, or list the service's host in NO_PROXY",
         )
     return proxy
+
+
+def basic_login(proxy: Url) -> str:
+    """Return the header with the user and the password of a proxy's URL, in which ``%40`` stands for ``@``."""
+    return "Basic " + base64.b64encode(unquote_to_bytes(proxy.auth or "")).decode()

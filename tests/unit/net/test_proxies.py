@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import socket
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from huggingface_api_handler.errors import ConnectionFailed, HuggingFaceError, SettingsError
+from huggingface_api_handler.net.proxies import environment_proxy
 from huggingface_api_handler.net.transport import Transport
-from huggingface_api_handler.net.url_policy import UrlPolicy
+from huggingface_api_handler.net.url_policy import UrlPolicy, parse_url
 from tests.unit.loopback import Heard, Loopback, Speak, answer, certificate, raw
 from tests.unit.street import LABELS, TOKEN, engine, model, predict
 
@@ -78,10 +80,20 @@ def test_its_login_is_sent_to_the_proxy_alone(proxy: Loopback, monkeypatch: pyte
             assert one.post(f"{base}/x", token=TOKEN, json=n, timeout=5).json() == {"n": 1}
         (connect,) = proxy.heard
         assert (connect.method, connect.target) == ("CONNECT", f"service.example:{server.port}")
-        assert connect.headers["proxy-authorization"].startswith("Basic ")
+        assert connect.headers["proxy-authorization"] == "Basic " + b64encode(b"ada:secret").decode()
         assert "authorization" not in connect.headers
         assert [heard.headers["authorization"] for heard in server.heard] == [f"Bearer {TOKEN}"] * 2
         assert not any("proxy-authorization" in heard.headers for heard in server.heard)
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [("ada:p%40ss%3A%2f", "ada:p@ss:/"), ("ada:", "ada:"), ("ada", "ada"), ("ad%C3%A9:p", "adé:p"), ("a:p@s", "a:p@s")],
+)
+def test_a_login_is_decoded(proxy: Loopback, monkeypatch: pytest.MonkeyPatch, written: str, sent: str) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://{written}@127.0.0.1:{proxy.port}")
+    Transport(UrlPolicy((SERVICE,), resolver=_unknown)).post(SERVICE, json={}, timeout=5)
+    assert proxy.heard[0].headers["proxy-authorization"] == "Basic " + b64encode(sent.encode()).decode()
 
 
 def test_a_whole_query_goes_through_it(proxy: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +116,43 @@ def test_a_service_in_no_proxy_is_reached_directly(
         one = Transport(UrlPolicy((base,), resolver=lambda *_: ["127.0.0.1"]))
         assert one.post(base, json={}, timeout=5).json() == {"from": "server"}
     assert proxy.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("listed", "host", "direct"),
+    [
+        ("*.example", "service.example", True),
+        ("example", "service.example", True),
+        ("SERVICE.Example", "service.example", True),
+        ("ice.example", "service.example", False),
+        ("service.example:8000", "service.example:8000", True),
+        ("service.example:8000", "service.example:8001", False),
+        (".example:443", "service.example:8000", False),
+        ("*:8000", "service.example:8000", True),
+        ("a.test b.test\tservice.example", "service.example", True),
+        (" , ,service.example, ", "service.example", True),
+        ("", "service.example", False),
+        (",", "service.example", False),
+        (".", "service.example", False),
+        ("10.0.0.0/8", "10.1.2.3", True),
+        ("10.0.0.0/8", "11.1.2.3", False),
+        ("10.1.2.3", "10.1.2.3:8000", True),
+        ("10.1.2.3:80", "10.1.2.3:8000", False),
+        ("2600:1f00::/24", "[2600:1f00::5]", True),
+        ("2600:1f00::5", "[2600:1f00::5]:8000", True),
+        ("[2600:1f00:0::5]", "[2600:1f00::5]", True),
+        ("[2600:1f00::5]:8000", "[2600:1f00::5]:8000", True),
+        ("[2600:1f00::5]:80", "[2600:1f00::5]:8000", False),
+        ("2600:2f00::/24, 999.1.1.1/8, x/y", "[2600:1f00::5]", False),
+    ],
+)
+@pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
+def test_what_no_proxy_lists(
+    monkeypatch: pytest.MonkeyPatch, variable: str, listed: str, host: str, direct: bool
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.test:3128")
+    monkeypatch.setenv(variable, listed)
+    assert (environment_proxy(parse_url(f"http://{host}")) is None) == direct
 
 
 @pytest.mark.parametrize(

@@ -79,13 +79,22 @@ def _append(body: bytearray, chunk: bytes, decompressor: Decompressor | None, mo
 
 def _decompressor(headers: Mapping[str, str]) -> Decompressor | None:
     encoding = headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity"):
+    if encoding in ("", "identity") or _is_charset(encoding):
         return None
     if encoding in ("gzip", "x-gzip", "deflate"):
         return Decompressor()
     # Named only if it looks like a name: a server may repeat there what it was sent.
     how = f" as '{encoding}'" if re.fullmatch(r"[a-z]{1,8}", encoding) else ""
     raise InvalidAnswer(f"the service compressed its response{how}, which was not asked for")
+
+
+def _is_charset(encoding: str) -> bool:
+    """Return whether ``encoding`` names a character set, which some servers write there: nothing is compressed."""
+    try:
+        b"a".decode(encoding)
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 class Decompressor:

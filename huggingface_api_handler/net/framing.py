@@ -14,6 +14,9 @@ from ..errors import InvalidAnswer
 
 #: Interim responses (1xx) that may come before the final one.
 MAX_INTERIM = 100
+#: The line before a chunk: its size in hexadecimal, and extensions that mean nothing here.
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_MAX_LINE = 65536
 #: Final statuses of responses without a body.
 _NO_BODY = (101, 204, 304)
 
@@ -87,6 +90,22 @@ class StrictResponse(http.client.HTTPResponse):
             self.headers["Content-Length"] = lengths[0]
         self.length = int(lengths[0]) if valid else None
         self.will_close |= not valid
+
+    def _read_next_chunk_size(self) -> int:
+        """Return the size of the next chunk, of which Python's own accepts signs and underscores as well."""
+        found = _CHUNK_SIZE.fullmatch(self.fp.readline(_MAX_LINE))
+        if found is None:
+            raise ValueError("no size of a chunk")
+        return int(found[1], 16)
+
+    def _get_chunk_left(self) -> int | None:
+        """Return the bytes that are left of a chunk. Python's own drops any two bytes after one."""
+        if self.chunk_left == 0:
+            if self._safe_read(2) != b"\r\n":  # type: ignore[attr-defined]
+                raise http.client.IncompleteRead(b"")
+            self.chunk_left = None
+        left: int | None = super()._get_chunk_left()  # type: ignore[misc]
+        return left
 
     def close(self) -> None:
         self._is_abandoned = self.fp is not None

@@ -332,6 +332,32 @@ def test_a_length_that_is_wrong_harms_its_own_request_only(script: Script) -> No
     assert script.post(ok(b"[3]")).json() == [3]
 
 
+@pytest.mark.parametrize("size", [b"3", b"3;a=b", b"3 ; a", b"0003", b"3\t"])
+def test_the_size_of_a_chunk(script: Script, size: bytes) -> None:
+    head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+    assert script.post(head + size + b"\r\n[1]\r\n0;last\r\nX: y\r\n\r\n").json() == [1]
+    assert script.post(ok(b"[2]")).json() == [2]
+    assert script.server.connections == 1
+
+
+@pytest.mark.parametrize("size", [b"+3", b"-3", b"0x3", b"0_3", b" 3", b"", b"3,3", b"f" * 17, b"3\r", b"\xb3"])
+def test_a_size_that_is_none_ends_the_connection(script: Script, size: bytes) -> None:
+    head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+    with pytest.raises(ConnectionFailed):
+        script.post(head + size + b"\r\n[1]\r\n0\r\n\r\n", close=True)
+    assert script.post(ok(b"[2]")).json() == [2]
+
+
+@pytest.mark.parametrize(
+    "body", [b"1\r\n1234\r\n5678\r\n0\r\n\r\n", b"3\r\n[1]xx0\r\n\r\n", b"3\r\n[1]\n0\r\n\r\n", b"3\r\n[1]0\r\n\r\n"]
+)
+def test_a_chunk_that_ends_elsewhere_is_no_response(script: Script, body: bytes) -> None:
+    """Its size is wrong, so that bytes of the body would be dropped, or taken for the size of another chunk."""
+    with pytest.raises(ConnectionFailed):
+        script.post(OK + b"Transfer-Encoding: chunked\r\n\r\n" + body, close=True)
+    assert script.post(ok(b"[2]")).json() == [2]
+
+
 def test_a_server_that_speaks_first_is_no_service() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         one = Transport(UrlPolicy((url := f"http://127.0.0.1:{listener.getsockname()[1]}",)))
@@ -656,6 +682,13 @@ def test_all_members_count_against_the_limit() -> None:
 def test_a_zlib_body_has_no_members(script: Script) -> None:
     packed = zlib.compress(b"[1]") + zlib.compress(b"[2]")
     assert script.post(ok(packed, OK + b"Content-Encoding: deflate\r\n")).json() == [1]
+
+
+@pytest.mark.parametrize("name", ["utf-8", "UTF-8", "iso-8859-1"])
+def test_a_character_set_is_no_compression(script: Script, name: str) -> None:
+    assert script.post(ok(b"[1]", OK + f"Content-Encoding: {name}\r\n".encode())).json() == [1]
+    with pytest.raises(InvalidAnswer, match="compressed its response as 'br', which was not asked for"):
+        script.post(ok(b"[1]", OK + b"Content-Encoding: br\r\n"))
 
 
 def test_a_failure_says_its_status_whatever_comes_behind(script: Script) -> None:

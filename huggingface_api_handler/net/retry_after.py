@@ -16,12 +16,12 @@ LONGEST_WAIT = 900.0
 #: ``estimated_time`` has been seen at 1800 for models that were up in a minute.
 LONGEST_ESTIMATE = 120.0
 
-_RATE_LIMIT_RESET = re.compile(r"(?:^|[;,\s])t=\s*\"?([0-9.]+)")
-_REMAINING = re.compile(r"\br=\s*[1-9]")
-#: What a rate limit counts, in the names of headers.
-_COUNTED = ("requests", "tokens")
-#: A longer reset is a point in time, not a duration.
-_LONGEST_RESET = 10_000_000.0
+_RATE_LIMIT_RESET = re.compile(r"(?:^|[;,\s])(?:t|reset)=\s*\"?([0-9.]+)")
+_REMAINING = re.compile(r"\b(?:r|remaining)=\s*[1-9]")
+#: Headers with the end of a limit, as ``x-ratelimit-reset-tokens`` or ``anthropic-ratelimit-tokens-reset``.
+_RESET_NAME = re.compile(r"(?=.*rate-?limit).*reset")
+#: A larger number is a point in time: seconds since 1970, from the second one on milliseconds.
+_LONGEST_RESET, _MILLISECONDS = 1e7, 1e11
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _UNIT = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)(?![a-z])"
@@ -31,36 +31,45 @@ _DURATION = re.compile(rf"{_PART}(?:\s{{0,2}}{_PART}){{0,4}}", re.I)
 _COMPACT = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|s|m|h|d)){1,5}")
 _NUMBER_AND_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", re.I)
 _IN_WORDS = re.compile(
-    r"\b(?:try again|retry|retrying|wait)(?: (?:in|after|for))?(?: (?:about|approximately|at least))? ", re.I
+    r"\b(?:try(?: your request)? again|retry(?: your request)?|retrying|wait|available|resets?)"
+    r"(?: (?:in|after|for|at|until))?(?: (?:about|approximately|at least))? ",
+    re.I,
+)
+_TIMESTAMP = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]+)? ?(Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
 
 
 def retry_after(
     headers: Mapping[str, str], body: Any = None, now: datetime | None = None, reason: str = ""
 ) -> float | None:
-    """Return the seconds that the server asked to wait, between 0 and ``LONGEST_WAIT``; ``None`` if it did not.
+    """Return the seconds that the server asked to wait, up to ``LONGEST_WAIT``; ``None`` if it did not, or for none.
 
-    In this order: the Hub's ``RateLimit: "api";r=0;t=189`` (to the end of its window), ``Retry-After-Ms``,
-    ``Retry-After`` (seconds or a date), "try again in 3.2s" in the text, ``X-RateLimit-Reset-Requests`` and
-    ``-Tokens`` (``1.5s``, ``2m3s``) of the limit that is used up, Google's ``RetryInfo``, and a loading model's
-    ``estimated_time``.
+    In this order: ``RateLimit: "api";r=0;t=189`` (to the end of its window), ``Retry-After-Ms``, ``Retry-After``
+    (seconds or a date), "try again in 3.2s" in the text, ``X-RateLimit-Reset…`` and other vendors' headers (``2m3s``,
+    or a point in time) of the limit that is used up, ``retry_after`` and Google's ``RetryInfo`` in the body, and a
+    loading model's ``estimated_time``.
 
     Args:
         headers: with lower-case names.
         body: the body's JSON.
+        now: else as the server's ``Date`` says, whose clock may differ from this one's.
         reason: the server's text.
     """
+    now = now or _point_in_time(headers.get("date", "")) or datetime.now(timezone.utc)
     for seconds in (
-        _hub_window(headers.get("ratelimit", "")),
+        _window(headers.get("ratelimit", "")),
         _milliseconds(headers.get("retry-after-ms")),
-        _seconds_or_date(headers.get("retry-after"), now),
-        _in_words(reason),
-        _reset(headers),
+        _seconds_or_date(headers.get("retry-after", ""), now),
+        _in_words(reason, now),
+        _reset(headers, now),
+        _reset(_headers_in(body), now),
+        seconds_of(field_of(body, "retry_after"), LONGEST_WAIT),
         _retry_info(body),
     ):
-        if seconds is not None:
+        if seconds:
             return min(seconds, LONGEST_WAIT)
-    return seconds_of(field_of(body, "estimated_time"), LONGEST_ESTIMATE)
+    return seconds_of(field_of(body, "estimated_time"), LONGEST_ESTIMATE) or None
 
 
 def seconds_of(value: Any, most: float) -> float | None:
@@ -74,7 +83,7 @@ def seconds_of(value: Any, most: float) -> float | None:
     return min(seconds, most) if math.isfinite(seconds) and seconds >= 0 else None
 
 
-def _hub_window(value: str) -> float | None:
+def _window(value: str) -> float | None:
     limit = _RATE_LIMIT_RESET.search(value)
     if limit is None or _REMAINING.search(value) is not None:
         return None
@@ -87,26 +96,35 @@ def _milliseconds(value: str | None) -> float | None:
     return None if milliseconds is None else milliseconds / 1000
 
 
-def _seconds_or_date(value: str | None, now: datetime | None) -> float | None:
-    if not value:
-        return None
+def _seconds_or_date(value: str, now: datetime) -> float | None:
     seconds = seconds_of(value.strip().removesuffix("s"), LONGEST_WAIT)
-    if seconds is not None:
-        return seconds
+    return _until(value, now) if seconds is None else seconds
+
+
+def _until(value: str, now: datetime) -> float | None:
+    """Return the seconds until a date; ``None`` if it has passed, or is none."""
+    then = _point_in_time(value)
+    return None if then is None or then <= now else (then - now).total_seconds()
+
+
+def _point_in_time(value: str) -> datetime | None:
+    """Read a date in the form of HTTP or of ISO 8601, in UTC if it names no zone."""
+    told = _TIMESTAMP.match(value.strip())
     try:
+        if told is not None:
+            return datetime.strptime(f"{told[1]} {told[2]}{told[3] or 'Z'}", "%Y-%m-%d %H:%M:%S%z")
         then = parsedate_to_datetime(value)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=timezone.utc)
-    return max((then - (now or datetime.now(timezone.utc))).total_seconds(), 0.0)
+    return then if then.tzinfo is not None else then.replace(tzinfo=timezone.utc)
 
 
-def _in_words(reason: str) -> float | None:
+def _in_words(reason: str, now: datetime) -> float | None:
     for beginning in _IN_WORDS.finditer(reason):
         told = _DURATION.match(reason, beginning.end())
-        if told is not None:
-            return _duration(told[0])
+        seconds = _duration(told[0]) if told is not None else _until(reason[beginning.end() :][:40], now)
+        if seconds is not None:
+            return seconds
     return None
 
 
@@ -120,21 +138,31 @@ def _retry_info(body: Any) -> float | None:
     return None
 
 
-def _reset(headers: Mapping[str, str]) -> float | None:
-    """Return when the limit that is used up is reset; the later one if the headers do not say which that is."""
-    resets = {name: _reset_seconds(headers.get(f"x-ratelimit-reset-{name}")) for name in _COUNTED}
-    remaining = {name: headers.get(f"x-ratelimit-remaining-{name}", "").strip() for name in _COUNTED}
-    used_up = [name for name in _COUNTED if remaining[name] in ("0", "0.0")]
-    candidates = [seconds for name in used_up or _COUNTED if (seconds := resets[name]) is not None]
-    return max(candidates, default=None)
+def _headers_in(body: Any) -> dict[str, str]:
+    """Return the headers that a router passes on in an error's ``metadata``."""
+    metadata = field_of(body, "metadata")
+    headers = metadata.get("headers") if isinstance(metadata, dict) else None
+    return {str(name).lower(): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {}
 
 
-def _reset_seconds(value: str | None) -> float | None:
-    text = (value or "").strip().lower()
+def _reset(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return when the limit that is used up is reset; the latest one if the headers do not say which that is."""
+    resets = {name: _reset_seconds(value, now) for name, value in headers.items() if _RESET_NAME.match(name)}
+    used_up = [name for name in resets if headers.get(name.replace("reset", "remaining"), "").strip() in ("0", "0.0")]
+    return max((seconds for name in used_up or resets if (seconds := resets[name]) is not None), default=None)
+
+
+def _reset_seconds(value: str, now: datetime) -> float | None:
+    text = value.strip().lower()
     if _COMPACT.fullmatch(text):
         return _duration(text)
-    seconds = seconds_of(text, math.inf)
-    return seconds if seconds is not None and seconds < _LONGEST_RESET else None
+    number = seconds_of(text, math.inf)
+    if number is None:
+        return _until(value, now)
+    if number < _LONGEST_RESET:
+        return number
+    then = number / 1000 if number >= _MILLISECONDS else number
+    return then - now.timestamp() if then > now.timestamp() else None
 
 
 def _duration(text: str) -> float:

@@ -256,7 +256,8 @@ NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
         ({"retry-after": "7"}, None, 7),
         ({"retry-after": " 1.5 "}, None, 1.5),
         ({"retry-after": "3s"}, None, 3),
-        ({"retry-after": "0"}, None, 0),
+        ({"retry-after": "0"}, None, None),
+        ({"retry-after": "0", "x-ratelimit-reset-requests": "2s"}, None, 2),
         ({"retry-after": "-1"}, None, None),
         ({"retry-after": "nan"}, None, None),
         ({"retry-after": "inf"}, None, None),
@@ -266,7 +267,12 @@ NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
         ({"retry-after": ""}, None, None),
         ({"retry-after": "Thu, 01 Jan 2026 12:00:30 GMT"}, None, 30),
         ({"retry-after": "Thu, 01 Jan 2026 13:00:30 +0100"}, None, 30),
-        ({"retry-after": "Thu, 01 Jan 2026 11:00:00 GMT"}, None, 0),
+        ({"retry-after": "Thu, 01 Jan 2026 11:00:00 GMT"}, None, None),
+        ({"retry-after": "Thursday, 01-Jan-26 12:00:30 GMT"}, None, 30),
+        ({"retry-after": "Thu Jan  1 12:00:30 2026"}, None, 30),
+        ({"retry-after": "2026-01-01T12:00:30Z"}, None, 30),
+        ({"retry-after": "2026-01-01T13:00:30.5+01:00"}, None, 30),
+        ({"retry-after": "2026-13-01T12:00:30Z"}, None, None),
         ({"retry-after": "Thu, 01 Jan 2036 11:00:00 GMT"}, None, 900),
         ({"retry-after": "Thu, 99 Foo 2026 11:00:00 GMT"}, None, None),
         ({"ratelimit": '"api";r=0;t=189'}, None, 190),
@@ -274,6 +280,50 @@ NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=timezone.utc)
         ({"ratelimit": '"api";r=489;t=189', "retry-after": "5"}, None, 5),
         ({"ratelimit": '"api";r=0;t=99999'}, None, 900),
         ({"ratelimit": "t=x"}, None, None),
+        ({"ratelimit": "limit=100, remaining=0, reset=50"}, None, 51),
+        ({"ratelimit": "limit=100, remaining=7, reset=50"}, None, None),
+        ({"ratelimit-remaining": "0", "ratelimit-reset": "50"}, None, 50),
+        ({"x-ratelimit-reset": "1767268860"}, None, 60),
+        ({"x-ratelimit-reset": "1767268860000"}, None, 60),
+        ({"x-rate-limit-reset": "1767268860.5"}, None, 60.5),
+        ({"x-ratelimit-reset": "1767265200"}, None, None),
+        ({"x-ratelimit-reset": "1767265200", "x-ratelimit-reset-after": "1.5"}, None, 1.5),
+        ({"x-ratelimit-reset-requests": "Thu, 01 Jan 2026 12:00:30 GMT"}, None, 30),
+        (
+            {
+                "x-ratelimit-remaining-tokens-minute": "0",
+                "x-ratelimit-reset-tokens-minute": "11.3",
+                "x-ratelimit-remaining-requests-day": "9",
+                "x-ratelimit-reset-requests-day": "33011",
+            },
+            None,
+            11.3,
+        ),
+        (
+            {
+                "anthropic-ratelimit-requests-remaining": "0",
+                "anthropic-ratelimit-requests-reset": "2026-01-01T12:00:20Z",
+                "anthropic-ratelimit-tokens-remaining": "8",
+                "anthropic-ratelimit-tokens-reset": "2026-01-01T12:01:00Z",
+            },
+            None,
+            20,
+        ),
+        ({"x-password-reset": "5", "x-ratelimit-limit": "5"}, None, None),
+        (
+            {},
+            {
+                "error": {
+                    "code": 429,
+                    "metadata": {"headers": {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1767268860000"}},
+                }
+            },
+            60,
+        ),
+        ({}, {"error": {"metadata": {"headers": ["x"]}}}, None),
+        ({}, {"retry_after": 3.5}, 3.5),
+        ({}, {"error": {"retry_after": "4"}}, 4),
+        ({}, {"retry_after": [1]}, None),
         ({"ratelimit": '"pages";r=10;t=1, "api";r=0;t=60'}, None, None),
         ({}, {"estimated_time": 20.0}, 20),
         ({}, {"estimated_time": "20.5"}, 20.5),
@@ -292,10 +342,23 @@ def test_how_long_to_wait(headers: dict[str, str], body: Any, seconds: float | N
     assert retry_after(headers, body, NOW) == seconds
 
 
+def test_a_date_is_counted_from_the_servers_own() -> None:
+    """One of both clocks may be wrong."""
+    headers = {"date": "Thu, 01 Jan 1998 12:00:00 GMT"}
+    assert retry_after({**headers, "retry-after": "Thu, 01 Jan 1998 12:00:30 GMT"}) == 30
+    assert retry_after({**headers, "x-ratelimit-reset": "883656060"}) == 60
+    assert retry_after({"date": "today", "retry-after": "Thu, 01 Jan 1998 12:00:30 GMT"}) is None
+
+
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_header_is_a_pause_or_none(first: str, second: str) -> None:
-    seconds = retry_after({"retry-after": first, "ratelimit": second})
-    assert seconds is None or 0 <= seconds <= LONGEST_WAIT
+    for headers in (
+        {"retry-after": first, "ratelimit": second},
+        {"x-ratelimit-reset": first, "x-ratelimit-remaining": second},
+        {"date": first, "retry-after": second},
+    ):
+        seconds = retry_after(headers, None, None, f"try again at {first}")
+        assert seconds is None or 0 <= seconds <= LONGEST_WAIT
 
 
 def test_nobody_waits_for_what_does_not_pass() -> None:

@@ -30,6 +30,9 @@ _MORE_CHOICES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("AutomaticSpeechRecognitionParameters", "return_timestamps"): ("word", "char"),
 }
 
+#: Types of fields that huggingface_hub's types give a wrong one. A list of biases names no tokens.
+_TYPES: Mapping[tuple[str, str], str] = {("ChatCompletionInput", "logit_bias"): "object"}
+
 _COUNT = {"least": 1}
 _NOT_NEGATIVE = {"least": 0}
 _SHARE = {"least": 0, "most": 1}
@@ -207,6 +210,8 @@ def _parameter_spec(owner: str, field: dataclasses.Field[Any], hint: Any, meanin
     if more:
         choices += more
         kinds["text"] = None
+    if (owner, field.name) in _TYPES:
+        kinds = {_TYPES[owner, field.name]: None}
     if "any" in kinds:
         kinds = {"any": None}
     spec = ArgumentSpec(

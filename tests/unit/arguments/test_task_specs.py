@@ -77,6 +77,7 @@ def test_fields_say_what_they_mean() -> None:
     ("chat-completion", {"tool_choice": "auto"}, {"tool_choice": "auto"}),
     ("chat-completion", {"tool_choice": '{"function": {"name": "f"}}'}, {"tool_choice": {"function": {"name": "f"}}}),
     ("chat-completion", {"tools": '[{"type": "function"}]'}, {"tools": [{"type": "function"}]}),
+    ("chat-completion", {"logit_bias": '{"50256": -100}'}, {"logit_bias": {"50256": -100}}),
     ("automatic-speech-recognition", {"return_timestamps": "word"}, {"return_timestamps": "word"}),
     ("automatic-speech-recognition", {"return_timestamps": "Char"}, {"return_timestamps": "char"}),
     ("automatic-speech-recognition", {"return_timestamps": "true"}, {"return_timestamps": True}),
@@ -118,6 +119,7 @@ LESS_THAN_ONE = "top_k must be a whole number of at least 1, not"
      "function_to_apply must be one of 'sigmoid', 'softmax', 'none', not 'relu': write function_to_apply = 'sigmoid'"),
     ("automatic-speech-recognition", {"return_timestamps": "letter"},
      "return_timestamps must be true or false, or 'word' or 'char', not 'letter': write return_timestamps = 'word'"),
+    ("chat-completion", {"logit_bias": [1.5]}, "logit_bias must be an object, or JSON text of one, not a list"),
     ("chat-completion", {"tools": "[1]"},
      "tools has an item that must be an object, or JSON text of one, not 1"),
     # top_k counts results here: a count below 1 would be ignored

@@ -182,6 +182,9 @@ INPUT = Case(
     "the service rejected the input",
     "Check this row's values, and the arguments of the model (DESCRIBE <model>.args)",
 )
+UNSUPPORTED = Case(
+    Unavailable, "the service does not support this", "Check task, model_name and endpoint", retryable=False
+)
 OVERLOADED = Case(RateLimited, "the service limits the rate of requests")
 BUSY = Case(Unavailable, "the service failed")
 GATEWAY = Case(
@@ -250,6 +253,7 @@ BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], Case], ...] = tuple(
         ((400, 422), r"mel input features", AUDIO),
         ((400, 413, 422), _TOO_LONG, TOO_LONG),
         ((400, 500), _CONTEXT_SIZE, TOO_LONG),
+        ((500,), r"does not support logits", UNSUPPORTED),
         ((400, 422), r"contains nan|missing values encoded|could not convert string to float", GAPS),
         ((500, 502, 503), r"currently loading|is loading|scal(ed|ing)|starting|initiali[sz]ing|cold start", STARTING),
         ((500, 503), r"too many requests|rate limit|model is overloaded", OVERLOADED),
@@ -323,7 +327,7 @@ BY_STATUS: dict[int, Case] = {
     ),
     498: Case(RateLimited, "the service has no capacity at the moment"),
     499: Case(Unavailable, "the request was cancelled on its way to the model", NOT_READY),
-    501: Case(Unavailable, "the service does not support this", "Check task, model_name and endpoint", retryable=False),
+    501: UNSUPPORTED,
     504: GATEWAY,
     511: Case(ConnectionFailed, "the network requires a login", "Check the server's network", retryable=False),
     524: GATEWAY,

@@ -89,7 +89,7 @@ CHAT = Serving(encode_chat, split_choice, ARGUMENTS, root_fields=True)
 NEXT_FORM: Mapping[str, str] = {"schema": "object with schema", "object with schema": "object", "object": "prompt"}
 #: As chat templates refuse it, those of Gemma 1 and 2 among them.
 _NO_SYSTEM = re.compile(r"system role|role.{0,20}system|system message.{0,20}not supported", re.I)
-_ABOUT_FORM = re.compile(r"response_?format|json|structured|guided|grammar|\bschema|\bformat\b", re.I)
+_ABOUT_FORM = re.compile(r"response_?format|json|structured|guided|grammar|samplers|\bschema|\bformat\b", re.I)
 
 
 def answer_schema(args: Arguments) -> Mapping[str, Any] | None:

@@ -11,13 +11,23 @@ import pytest
 
 from huggingface_api_handler.arguments.task_specs import parameter_specs
 from huggingface_api_handler.errors import SettingsError
-from huggingface_api_handler.protocols import PROTOCOLS, Protocol, hf_inference, openai, tei, tgi, toolkit, vllm
+from huggingface_api_handler.protocols import (
+    PROTOCOLS,
+    Protocol,
+    hf_inference,
+    llama_cpp,
+    openai,
+    tei,
+    tgi,
+    toolkit,
+    vllm,
+)
 from huggingface_api_handler.protocols.base import Call, Done, Refused, Sent
 from huggingface_api_handler.tasks import TASKS, samples
 from huggingface_api_handler.tasks.task import Arguments, ModelFacts
 
 HF, TOOLKIT, TEI, TGI = (one.PROTOCOL for one in (hf_inference, toolkit, tei, tgi))
-OPENAI, VLLM = openai.PROTOCOL, vllm.PROTOCOL
+OPENAI, VLLM, LLAMA = openai.PROTOCOL, vllm.PROTOCOL, llama_cpp.PROTOCOL
 ROWS: Mapping[str, tuple[Any, ...]] = {
     "text-ranking": ("q", "a"),
     "automatic-speech-recognition": (samples.tone(b"x"),),
@@ -86,6 +96,12 @@ def test_every_rule_says_what_becomes_of_its_argument(protocol: Protocol) -> Non
         (OPENAI, "chat-completion", {"tool_prompt": "x"}, "no such field"),
         (TGI, "text-generation", {"min_output_length": 3}, "no shortest output"),
         (VLLM, "text-generation", {"typical_p": 0.5}, "at vLLM"),
+        (LLAMA, "text-generation", {"min_output_length": 3}, "no such field"),
+        (LLAMA, "text-generation", {"best_of": 2}, "no such field"),
+        (LLAMA, "text-generation", {"truncate": 9}, "does not cut prompts"),
+        (LLAMA, "feature-extraction", {"truncate": True}, "does not cut texts"),
+        (LLAMA, "text-ranking", {"truncate": True}, "does not cut texts"),
+        (LLAMA, "text-ranking", {"raw_scores": False}, "always gives the scores of the model"),
     ],
 )
 def test_what_a_server_cannot_do_is_refused_with_a_reason(
@@ -103,6 +119,8 @@ def test_what_a_server_cannot_do_is_refused_with_a_reason(
         (OPENAI, "text-generation", {"return_full_text": False, "details": True, "watermark": False}),
         (OPENAI, "feature-extraction", {"normalize": True, "truncation_direction": "right"}),
         (OPENAI, "chat-completion", {"n": 1}),
+        (LLAMA, "text-ranking", {"raw_scores": True, "truncate": False}),
+        (LLAMA, "feature-extraction", {"truncate": False}),
     ],
 )
 def test_what_a_server_does_anyway_is_no_reason_to_refuse(protocol: Protocol, name: str, using: dict[str, Any]) -> None:
@@ -159,6 +177,14 @@ def test_raw_scores_of_ranks() -> None:
     assert sent(TEI, "text-ranking", raw_scores=True)["raw_scores"] is True
     assert sent(VLLM, "text-ranking", raw_scores=True)["use_activation"] is False
     assert "use_activation" not in sent(VLLM, "text-ranking")
+
+
+def test_llama_cpps_names_of_parameters() -> None:
+    made = sent(LLAMA, "text-generation", repetition_penalty=1.2)
+    assert made == {"prompt": "a", "repeat_penalty": 1.2, "temperature": 0}
+    assert sent(LLAMA, "feature-extraction", normalize=False)["embd_normalize"] == -1
+    assert sent(LLAMA, "feature-extraction", normalize=True)["embd_normalize"] == 2
+    assert "embd_normalize" not in sent(LLAMA, "feature-extraction")
 
 
 # --- scores as function_to_apply wants them --------------------------------------------------

@@ -20,7 +20,7 @@ from huggingface_api_handler.errors import ConnectionFailed, HuggingFaceError, M
 from huggingface_api_handler.net.request import Request
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
-from huggingface_api_handler.protocols import Protocol, detect, openai, tei, tgi, toolkit, vllm
+from huggingface_api_handler.protocols import Protocol, detect, llama_cpp, openai, tei, tgi, toolkit, vllm
 from huggingface_api_handler.protocols.base import Server
 from huggingface_api_handler.protocols.client import InferenceAPI
 from huggingface_api_handler.protocols.detect import Endpoint, Findings, by_url, find, split_route, url_of
@@ -421,6 +421,10 @@ def answering(**paths: Any) -> Callable[[str], Any]:
         ({"models": MODELS}, Server(OPENAI, "", "org/m")),
         ({"v1__models": {"data": [{"id": "a"}, {"id": "b"}]}}, Server(OPENAI, "/v1")),
         ({"v1__models": {"data": [{"id": "org/m", "owned_by": "vllm"}]}}, Server(vllm.PROTOCOL, "/v1", "org/m")),
+        (
+            {"v1__models": {"data": [{"id": "m.gguf", "owned_by": "llamacpp"}]}},
+            Server(llama_cpp.PROTOCOL, "/v1", "m.gguf"),
+        ),
         ({"v1__models": Unavailable("failed", status=500)}, Server(OPENAI, "/v1")),
         ({"info": {"version": "1"}, "v1__models": []}, Server(TOOLKIT)),
         ({"info": ["?"], "models": {"data": "none"}}, Server(TOOLKIT)),

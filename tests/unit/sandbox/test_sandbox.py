@@ -454,7 +454,7 @@ def test_importing_it_imports_neither_mindsdb_nor_pandas() -> None:
 def test_the_sandbox_imitates_every_kind_of_server() -> None:
     """Its tables are written for these; a new kind of server or of input needs an entry there."""
     # tests/unit/protocols has doubles of the others.
-    doubles = {"ollama", "vllm"}
+    doubles = {"llama.cpp", "ollama", "vllm"}
     assert {one.name for one in PROTOCOLS} - doubles == {one.value for one in ServerKind}
     assert {one.value for one in ServerKind} == {"hf-inference", "toolkit", "tei", "tgi", "openai"}
     assert {one.value for one in Kind} == {"text", "image", "audio", "video", "table", "record"}

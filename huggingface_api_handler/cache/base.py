@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
+from .budgets import Draw, Grant
 from .claims import Claim
 from .owners import Owner, Stored
 from .runs import Run
@@ -26,26 +27,6 @@ CREDIT = 0.05
 WAITING = 256
 #: Seconds for which a request to stop is remembered.
 STOP_KEPT_FOR = 86400.0
-#: Seconds after which what a holder holds of a budget is free again, unless it has renewed it.
-HELD_FOR = 45.0
-#: Seconds that a clock may be set back before what is held according to the old time is free.
-HELD_AHEAD = 15.0
-#: Seconds that the spending of a budget is remembered after its last change.
-BUDGETS_KEPT_FOR = 3 * 86400.0
-
-
-class Held(NamedTuple):
-    """The state of a shared budget, in its own unit.
-
-    Attributes:
-        amount: what the holder now holds beyond what it has spent.
-        spent: what all holders have spent.
-        others: what other holders hold.
-    """
-
-    amount: float
-    spent: float
-    others: float
 
 
 class Cache:
@@ -191,33 +172,11 @@ class Cache:
 
     # Budgets
 
-    def hold_budget(
-        self,
-        budget: str,
-        holder: str,
-        *,
-        cap: float,
-        spent: float,
-        keep: float = 0.0,
-        least: float = 0.0,
-        most: float = 0.0,
-        pending: float = 0.0,
-        closes: bool = False,
-    ) -> Held | None:
+    def hold_budget(self, holder: str, draw: Draw) -> Grant | None:
         """Report what ``holder`` has spent of a budget that all workers share, and hold a part of the rest.
 
-        What all have spent and hold never exceeds ``cap``, as long as nobody spends more than it holds. What is held
+        What all have spent and hold never exceeds the cap, as long as nobody spends more than it holds. What is held
         is free again ``HELD_FOR`` seconds after the last call of its holder; what was spent stays spent.
-
-        Args:
-            budget: its name; budgets of different days have different names.
-            cap: the whole budget.
-            spent: by this holder, since it began; a report that arrives twice counts once.
-            keep: held before, and to be held further.
-            least: to be held in addition; nothing, if not even that is free.
-            most: to be held in addition, if it is free.
-            pending: counts as spent if the holder does not call again.
-            closes: the holder, which has called before, has ended and calls no more.
 
         Returns:
             what is held; ``None``: the budget cannot be shared now.
@@ -280,13 +239,6 @@ class CircuitBreaker:
 def longest_wait(interval: float, count: int) -> float:
     """Seconds until a reserved request, if all workers that may wait have reserved theirs before."""
     return WAITING * interval * count
-
-
-def granted(free: float, keep: float, least: float, most: float) -> float:
-    """Return what a holder holds of a budget of which ``free`` is neither spent nor held by others."""
-    if keep + least > free:
-        return max(0.0, min(keep, free))
-    return min(keep + most, free)
 
 
 def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:

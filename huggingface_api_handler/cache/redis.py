@@ -9,17 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from .answers import HEADER_SIZE, read_header, scope_id
-from .base import (
-    BUDGETS_KEPT_FOR,
-    CREDIT,
-    HELD_AHEAD,
-    HELD_FOR,
-    STOP_KEPT_FOR,
-    CircuitBreaker,
-    Held,
-    batched,
-    longest_wait,
-)
+from .base import CREDIT, STOP_KEPT_FOR, CircuitBreaker, batched, longest_wait
+from .budgets import BUDGETS_KEPT_FOR, HELD_AHEAD, HELD_FOR, Draw, Grant
 from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
 from .owners import Owner, Stored
 from .persistent import NEVER, PersistentCache
@@ -317,34 +308,13 @@ class RedisCache(PersistentCache):
 
     # Budgets
 
-    def hold_budget(
-        self,
-        budget: str,
-        holder: str,
-        *,
-        cap: float,
-        spent: float,
-        keep: float = 0.0,
-        least: float = 0.0,
-        most: float = 0.0,
-        pending: float = 0.0,
-        closes: bool = False,
-    ) -> Held | None:
+    def hold_budget(self, holder: str, draw: Draw) -> Grant | None:
         given = (
-            holder,
-            cap,
-            spent,
-            keep,
-            least,
-            most,
-            pending,
-            int(closes),
-            HELD_FOR,
-            HELD_AHEAD,
-            int(BUDGETS_KEPT_FOR),
-        )
-        found = self._script(_HOLD_BUDGET, self._key("budget", budget), given, self._budgets)
-        return None if found is None else Held(*found)
+            holder, draw.cap, draw.spent, draw.keep, draw.least, draw.most, draw.pending, int(draw.closes),
+            HELD_FOR, HELD_AHEAD, int(BUDGETS_KEPT_FOR),
+        )  # fmt: skip
+        found = self._script(_HOLD_BUDGET, self._key("budget", draw.budget), given, self._budgets)
+        return None if found is None else Grant(*found)
 
     # Claims: the processes of the holders of a scope in one hash, and the keys of each in a value of its own, which
     # expires by the clock of the server.

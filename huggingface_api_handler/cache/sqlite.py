@@ -13,17 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from .answers import MARK, SCOPE_SIZE, SCOPE_START, TIME_SIZE, TIME_START, scope_id
-from .base import (
-    BUDGETS_KEPT_FOR,
-    CREDIT,
-    HELD_AHEAD,
-    HELD_FOR,
-    STOP_KEPT_FOR,
-    Held,
-    batched,
-    granted,
-    longest_wait,
-)
+from .base import CREDIT, STOP_KEPT_FOR, batched, longest_wait
+from .budgets import BUDGETS_KEPT_FOR, HELD_AHEAD, HELD_FOR, Draw, Grant
 from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
 from .owners import Owner, Stored
 from .persistent import PersistentCache
@@ -316,20 +307,8 @@ class SqliteCache(PersistentCache):
 
     # Budgets
 
-    def hold_budget(
-        self,
-        budget: str,
-        holder: str,
-        *,
-        cap: float,
-        spent: float,
-        keep: float = 0.0,
-        least: float = 0.0,
-        most: float = 0.0,
-        pending: float = 0.0,
-        closes: bool = False,
-    ) -> Held | None:
-        found: list[Held] = []
+    def hold_budget(self, holder: str, draw: Draw) -> Grant | None:
+        grants: list[Grant] = []
 
         def write(connection: sqlite3.Connection) -> None:
             now = self._clock()
@@ -338,24 +317,26 @@ class SqliteCache(PersistentCache):
             others_spent, others_held = connection.execute(
                 f"SELECT TOTAL(spent + CASE WHEN {lives} THEN 0 ELSE pending END),"
                 f" TOTAL(CASE WHEN {lives} THEN held ELSE 0 END) FROM budgets WHERE budget = ? AND holder <> ?",
-                (now, until, now, until, budget, holder),
+                (now, until, now, until, draw.budget, holder),
             ).fetchone()
-            total = others_spent + spent
-            amount = granted(cap - total - others_held, keep, least, most)
+            spent = others_spent + draw.spent
+            grant = Grant(draw.granted(draw.cap - spent - others_held), spent, others_held)
             connection.execute("DELETE FROM budgets WHERE expires < ?", (now - BUDGETS_KEPT_FOR,))
-            known = connection.execute("DELETE FROM budgets WHERE budget = ? AND holder = ?", (budget, holder)).rowcount
-            if closes and known:
+            known = connection.execute(
+                "DELETE FROM budgets WHERE budget = ? AND holder = ?", (draw.budget, holder)
+            ).rowcount
+            if draw.closes and known:
                 connection.execute(
                     "INSERT INTO budgets VALUES (?, '', ?, 0, 0, ?) ON CONFLICT (budget, holder)"
                     " DO UPDATE SET spent = spent + excluded.spent, expires = excluded.expires",
-                    (budget, spent, now),
+                    (draw.budget, draw.spent, now),
                 )
-            elif not closes:
-                own = (budget, holder, spent, pending, amount, now + HELD_FOR)
+            elif not draw.closes:
+                own = (draw.budget, holder, draw.spent, draw.pending, grant.amount, now + HELD_FOR)
                 connection.execute("INSERT INTO budgets VALUES (?, ?, ?, ?, ?, ?)", own)
-            found.append(Held(amount, total, others_held))
+            grants.append(grant)
 
-        return found[-1] if self.file.write(write) else None
+        return grants[-1] if self.file.write(write) else None
 
     # Claims
 

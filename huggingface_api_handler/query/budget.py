@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from ..arguments import EngineSettings, ModelSettings
 from ..cache import Cache, NoCache
-from ..cache.base import HELD_FOR
+from ..cache.budgets import HELD_FOR
 from ..errors import SettingsError
 from ..scheduling.batches import Item
-from ..scheduling.budget import ROUNDING, CostBudget, DailyBudget, Draw, Grant
+from ..scheduling.budget import CostBudget, DailyBudget
 from ..tasks import TASKS
 from ..tasks.task import Task
 from .cost import Price, upper_estimate
 from .inputs import Caller
 
 
-def has_cap(model: ModelSettings) -> bool:
-    """Return whether the cost of a query is limited."""
-    return model.execution.max_cost is not None or model.execution.max_cost_per_day is not None
-
-
-def cost_budget(model: ModelSettings, engine: EngineSettings, price: Price | None, store: Cache) -> CostBudget:
-    """Return what one query of a model may spend.
+def cost_budget(
+    model: ModelSettings, engine: EngineSettings, caller: Caller, price: Price | None, store: Cache
+) -> CostBudget | None:
+    """Return what one query of a model may spend; ``None``: it has no limit of cost.
 
     Args:
         price: the highest that requests may be billed by; ``None``: it is not known.
@@ -34,8 +31,10 @@ def cost_budget(model: ModelSettings, engine: EngineSettings, price: Price | Non
         SettingsError: the cost cannot be limited, since nobody knows the price or the store keeps nothing.
     """
     execution, task = model.execution, TASKS[model.task]
+    if execution.max_cost is None and execution.max_cost_per_day is None:
+        return None
     if price is None:
-        raise unknown_price(model, task)
+        raise _unknown_price(model, task)
     daily = None
     if execution.max_cost_per_day is not None:
         if isinstance(store, NoCache):
@@ -45,33 +44,13 @@ def cost_budget(model: ModelSettings, engine: EngineSettings, price: Price | Non
                 advice="Set the cache of MindsDB's configuration to local or redis, or create the engine with max_cost "
                 "in place of max_cost_per_day",
             )
-        daily = DailyBudget(execution.max_cost_per_day, _today, HELD_FOR)
+        name = lru_cache(maxsize=2)(caller.budget)
+        daily = DailyBudget(execution.max_cost_per_day, lambda now: name(_today()), HELD_FOR)
     of_engine = execution.max_cost is not None and execution.max_cost == engine.execution.get("max_cost")
     return CostBudget(_at_most(model, task, price), execution.max_cost, daily, of_engine=of_engine)
 
 
-def hold(store: Cache, caller: Caller, cap: float) -> Callable[[Draw], Grant | None]:
-    """Return what makes the draws of one run on its engine's budget of the day."""
-    run = uuid.uuid4().hex
-
-    def make(draw: Draw) -> Grant | None:
-        held = store.hold_budget(
-            caller.budget(draw.day),
-            run,
-            cap=cap * (1.0 + ROUNDING),
-            spent=draw.spent,
-            keep=draw.keep,
-            least=draw.least,
-            most=draw.most,
-            pending=draw.pending,
-            closes=draw.closes,
-        )
-        return None if held is None else Grant(held.amount, held.spent, held.others)
-
-    return make
-
-
-def unknown_price(model: ModelSettings, task: Task) -> SettingsError:
+def _unknown_price(model: ModelSettings, task: Task) -> SettingsError:
     """Return the refusal of a cap where nobody knows what a request costs."""
     cap = "max_cost" if model.execution.max_cost is not None else "max_cost_per_day"
     if task.chat:
@@ -98,6 +77,6 @@ def _at_most(model: ModelSettings, task: Task, price: Price) -> Callable[[Sequen
     return at_most
 
 
-def _today(now: float) -> str:
+def _today() -> str:
     """Return the day in UTC. The clock of a run has no date, and stops while a machine sleeps."""
     return time.strftime("%Y-%m-%d", time.gmtime())

@@ -34,7 +34,7 @@ from ..tasks import TASKS
 from ..tasks.output_schema import OutputSchema
 from ..tasks.task import Batching, Task
 from .advice import Adviser
-from .budget import cost_budget, has_cap, hold
+from .budget import cost_budget
 from .claims import SendOnce, WaitingRun, waiting_run
 from .conditions import refuse_conditions_on_outputs
 from .cost import Learned, PriceList, note_answers, price_list, token_of, transport_of
@@ -219,7 +219,7 @@ class Prediction:
             RequestExecutor(task, arguments, transport, roots, endpoint, columns, **shared) for endpoint in endpoints
         ]
         rate = self.caller.rate(clients[0].service)
-        costs = cost_budget(self.model, self.engine, prices.highest, self.store) if has_cap(self.model) else None
+        costs = cost_budget(self.model, self.engine, self.caller, prices.highest, self.store)
         collector = ResultCollector(
             self.caller, task, execution, self.store, len(missing), results, usage=usage, run=run, audit=audit
         )
@@ -244,9 +244,8 @@ class Prediction:
 
         reserve = partial(self.store.reserve_requests, rate)
         states = [self.runtime.service_state((*service, self.caller.tenant)) for service in services]
-        per_day = execution.max_cost_per_day
-        holds = None if costs is None or per_day is None else hold(self.store, self.caller, per_day)
-        pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve, hold=holds)
+        hold = partial(self.store.hold_budget, run)
+        pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve, hold=hold)
         sends = [usage.timed(executor) for executor in executors]
         signal = StopSignal(self.store, self.statement, collector.run)
         stop = execution.on_error == "raise"

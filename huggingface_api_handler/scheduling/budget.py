@@ -6,7 +6,9 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from ..cache.budgets import Draw, Grant
 from ..errors import (
     AccountError,
     BudgetExceeded,
@@ -82,50 +84,11 @@ def dollars(amount: float) -> str:
     return f"${amount:,.{max(2, digits)}f}"
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """What a run reports of a day's budget, and what it asks of it.
-
-    Attributes:
-        day: the day, as the name of the budget.
-        spent: USD that the run has spent on that day.
-        keep: USD that it holds beyond that, and keeps.
-        least, most: USD that it asks for in addition: at least the one, else nothing.
-        pending: USD that the requests in progress will probably cost.
-        closes: the run spends nothing more on that day.
-        began: when the draw was made, by the run's clock.
-    """
-
-    day: str
-    spent: float
-    keep: float
-    least: float = 0.0
-    most: float = 0.0
-    pending: float = 0.0
-    closes: bool = False
-    began: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What became of a draw, in USD.
-
-    Attributes:
-        amount: what the run holds now beyond what it has spent.
-        spent: what all runs have spent on that day.
-        others: what other runs hold.
-    """
-
-    amount: float
-    spent: float
-    others: float
-
-
 @dataclass(slots=True, eq=False)
 class _Account:
-    """What a run has spent on one day, what requests in progress may cost at most, and what it holds for them."""
+    """What a run has spent of the budget of one day, what requests in progress may cost, and what it holds for them."""
 
-    day: str
+    budget: str
     spent: float = 0.0
     reserved: float = 0.0
     held: float = 0.0
@@ -140,7 +103,7 @@ class DailyBudget:
 
     Args:
         cap: USD per day.
-        day: (time by the run's clock) → name of the day.
+        name: (time by the run's clock) → name of the day's budget.
         valid: seconds for which a part is held after a draw.
     """
 
@@ -151,14 +114,15 @@ class DailyBudget:
     #: Seconds between two looks while another worker makes a draw.
     LOOK = 0.02
 
-    def __init__(self, cap: float, day: Callable[[float], str], valid: float) -> None:
+    def __init__(self, cap: float, name: Callable[[float], str], valid: float) -> None:
         self.cap = cap
-        self._day = day
+        self._name = name
         self._valid = valid
         self._now = _Account("")
         #: Days that have ended, with requests in progress or with spending that is not reported.
         self._ended: list[_Account] = []
         self._drawing = False
+        self._drew_at = -math.inf
         self._retry_at = -math.inf
         #: Whether requests were in progress when the last draw was made; and if it was not granted then, so that what
         #: they held, which is free by now, may be enough.
@@ -173,11 +137,11 @@ class DailyBudget:
 
     def account(self, now: float) -> _Account:
         """Return the account of the day."""
-        day = self._day(now)
-        if day != self._now.day:
+        budget = self._name(now)
+        if budget != self._now.budget:
             if self._now.expires > -math.inf:
                 self._ended.append(self._now)
-            self._now = _Account(day)
+            self._now = _Account(budget)
             self.is_scarce = False
         return self._now
 
@@ -197,11 +161,11 @@ class DailyBudget:
             return now + self.LOOK
         if now >= self._retry_at:
             account = self.account(now)
-            self._drawing, self._drew_in_flight = True, in_flight
+            self._drawing, self._drew_at, self._drew_in_flight = True, now, in_flight
             # Nothing is reserved from the rest while the draw is made. If it is not granted, others have the rest.
             account.held = account.reserved
             most = max(least, most, self.PART * self.cap)
-            return Draw(account.day, account.spent, account.reserved, least, most, pending, began=now)
+            return self._draw_on(account, account.reserved, least=least, most=most, pending=pending)
         if in_flight:
             return self._retry_at
         if self._may_fit:
@@ -220,20 +184,23 @@ class DailyBudget:
         current = self.account(now)
         # Requests count for the day on which they were sent.
         ended, self._ended = self._ended, [one for one in self._ended if one.reserved]
-        draws = [Draw(one.day, one.spent, one.reserved, closes=closes or not one.reserved, began=now) for one in ended]
+        draws = [self._draw_on(one, one.reserved, closes=closes or not one.reserved) for one in ended]
         if current.expires > -math.inf:  # a draw has been granted
             keep = 0.0 if closes else current.held
-            draws.append(Draw(current.day, current.spent, keep, pending=pending, closes=closes, began=now))
-        self._drawing = bool(draws)
+            draws.append(self._draw_on(current, keep, pending=pending, closes=closes))
+        self._drawing, self._drew_at = bool(draws), now
         return draws
+
+    def _draw_on(self, account: _Account, keep: float, **more: Any) -> Draw:
+        return Draw(account.budget, self.cap * (1.0 + ROUNDING), account.spent, keep, **more)
 
     def granted(self, draw: Draw, grant: Grant | None, now: float) -> None:
         """Take the result of a draw; ``None``: it failed."""
         self._drawing = False
-        if grant is not None and draw.day == self._now.day:
+        if grant is not None and draw.budget == self._now.budget:
             account = self._now
             account.held = grant.amount - (account.spent - draw.spent)
-            account.expires = draw.began + self._valid
+            account.expires = self._drew_at + self._valid
         if not draw.most:
             return
         self.last = grant

@@ -10,6 +10,7 @@ import math
 import random as _random
 from collections.abc import Callable, Iterable
 
+from ..cache.budgets import Draw
 from ..errors import (
     ConnectionFailed,
     DeadlineExceeded,
@@ -23,7 +24,7 @@ from ..errors import (
     Unavailable,
 )
 from .batches import Batch, Item, Queue
-from .budget import CostBudget, Draw, RequestBudget, UnansweredCosts, cost_of_failure
+from .budget import CostBudget, RequestBudget, UnansweredCosts, cost_of_failure
 from .refusals import Evidence, Fault, SameRefusals, fault_of, not_attempted, row_error, settings_error
 from .results import BatchResult, Limits, RowResult, Summary, latency_step
 from .retry import RetryPolicy

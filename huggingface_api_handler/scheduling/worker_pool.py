@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from ..cache.budgets import Draw, Grant
 from ..errors import HuggingFaceError
 from .batches import Batch, Item
-from .budget import CostBudget, Draw, Grant
+from .budget import CostBudget
 from .results import BatchResult, Limits, RowResult, Summary, quantile
 from .retry import RetryPolicy
 from .scheduler import Scheduler
@@ -263,7 +264,8 @@ class _Run:
 
     def _wait_for(self, event: threading.Event) -> None:
         """Wait for ``event``; meanwhile report what is spent, which keeps what is held."""
-        while not event.wait(None if self._hold is None else REPORT_EVERY):
+        is_shared = self._costs is not None and self._costs.daily is not None
+        while not event.wait(REPORT_EVERY if is_shared else None):
             self._report_costs()
 
     def _report_costs(self, *, closes: bool = False) -> None:

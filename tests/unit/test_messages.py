@@ -24,7 +24,7 @@ from huggingface_api_handler.arguments import (
     query_settings,
 )
 from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
-from huggingface_api_handler.cache.base import Held
+from huggingface_api_handler.cache.budgets import Draw, Grant
 from huggingface_api_handler.errors import HuggingFaceError
 from huggingface_api_handler.query.advice import unserved
 from huggingface_api_handler.query.commands import run_command
@@ -118,8 +118,8 @@ class Query:
 class SpentToday(Cache):
     """A cache by which the budget of the day is spent, but for $0.001."""
 
-    def hold_budget(self, budget: str, holder: str, **given: Any) -> Held:
-        return Held(0.0, given["cap"] - 0.001, 0.0)
+    def hold_budget(self, holder: str, draw: Draw) -> Grant:
+        return Grant(0.0, draw.cap - 0.001, 0.0)
 
 
 @dataclass(frozen=True)

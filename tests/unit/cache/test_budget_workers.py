@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from huggingface_api_handler.cache import redis, sqlite
+from huggingface_api_handler.cache import Draw, redis, sqlite
 from huggingface_api_handler.query import budget
 from tests.unit.loopback import Heard, Loopback, answer
 from tests.unit.street import CALLER, LABELS, engine, model, predict
@@ -28,7 +28,7 @@ REQUEST, CAP = 0.01, 1.0
 
 def _query(kind: str, where: str, prefix: str, url: str, name: str, start: Any, told: Any) -> None:
     """Run a query of more rows than the day's budget pays for; tell how many were answered."""
-    budget._today = lambda now: DAY
+    budget._today = lambda: DAY
     # A dead worker's part is free after a second, so that nobody waits for a minute here.
     sqlite.HELD_FOR = redis.HELD_FOR = budget.HELD_FOR = 1.0
     at = engine(None, base_url=url, max_cost_per_day=CAP, price={"request": REQUEST})
@@ -74,7 +74,7 @@ def test_workers_of_two_models_and_a_killed_one_share_the_budget_of_a_day(keepin
     assert [errors for _, errors in reports] == [{"budget_exceeded"}] * 3
     answered = sum(count for count, _ in reports)
     keeping.clock.now = time.time() + 1.0
-    state = keeping.open().hold_budget(CALLER.budget(DAY), "after", cap=CAP, spent=0)
+    state = keeping.open().hold_budget("after", Draw(CALLER.budget(DAY), CAP))
     assert state is not None
     assert answered * REQUEST < state.spent + 1e-9 <= CAP + 2e-9
     assert abs(state.spent - requests * REQUEST) <= 4 * REQUEST + 1e-9

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from huggingface_api_handler.cache import Cache, base
+from huggingface_api_handler.cache import Cache, Draw, budgets
 
 from .conftest import MULTI, Backend, open_cache, unreachable
 
@@ -27,83 +27,83 @@ def held(keeping: Backend) -> Iterator[Cache]:
 
 class TestHolding:
     def test_a_part_is_held_and_another_holder_gets_what_is_left(self, held: Cache) -> None:
-        assert held.hold_budget("b", "one", cap=10, spent=0, least=1, most=6) == (6, 0, 0)
-        assert held.hold_budget("b", "two", cap=10, spent=0, least=1, most=6) == (4, 0, 6)
-        assert held.hold_budget("b", "three", cap=10, spent=0, least=0.5, most=6) == (0, 0, 10)
-        assert held.hold_budget("another", "three", cap=10, spent=0, least=0.5, most=6) == (6, 0, 0)
+        assert held.hold_budget("one", Draw("b", 10, least=1, most=6)) == (6, 0, 0)
+        assert held.hold_budget("two", Draw("b", 10, least=1, most=6)) == (4, 0, 6)
+        assert held.hold_budget("three", Draw("b", 10, least=0.5, most=6)) == (0, 0, 10)
+        assert held.hold_budget("three", Draw("another", 10, least=0.5, most=6)) == (6, 0, 0)
 
     def test_nothing_more_is_held_if_not_even_the_least_is_free(self, held: Cache) -> None:
-        held.hold_budget("b", "one", cap=10, spent=0, most=6)
-        assert held.hold_budget("b", "two", cap=10, spent=0, least=5, most=9) == (0, 0, 6)
-        assert held.hold_budget("b", "two", cap=10, spent=0, least=3, most=9) == (4, 0, 6)
-        assert held.hold_budget("b", "two", cap=10, spent=0, keep=3, least=5, most=9) == (3, 0, 6)
+        held.hold_budget("one", Draw("b", 10, most=6))
+        assert held.hold_budget("two", Draw("b", 10, least=5, most=9)) == (0, 0, 6)
+        assert held.hold_budget("two", Draw("b", 10, least=3, most=9)) == (4, 0, 6)
+        assert held.hold_budget("two", Draw("b", 10, keep=3, least=5, most=9)) == (3, 0, 6)
 
     def test_what_is_spent_is_told_in_all_and_counts_once(self, held: Cache) -> None:
-        held.hold_budget("b", "one", cap=10, spent=0, most=6)
+        held.hold_budget("one", Draw("b", 10, most=6))
         for _ in range(3):
-            assert held.hold_budget("b", "one", cap=10, spent=4, keep=2) == (2, 4, 0)
-        assert held.hold_budget("b", "two", cap=10, spent=1, most=9) == (3, 5, 2)
+            assert held.hold_budget("one", Draw("b", 10, spent=4, keep=2)) == (2, 4, 0)
+        assert held.hold_budget("two", Draw("b", 10, spent=1, most=9)) == (3, 5, 2)
 
     def test_a_close_that_arrives_twice_counts_once(self, held: Cache) -> None:
-        held.hold_budget("b", "one", cap=10, spent=0, most=6)
+        held.hold_budget("one", Draw("b", 10, most=6))
         for _ in range(2):  # as Redis' client repeats a command whose response is lost
-            held.hold_budget("b", "one", cap=10, spent=4, closes=True)
-        assert held.hold_budget("b", "two", cap=10, spent=0) == (0, 4, 0)
+            held.hold_budget("one", Draw("b", 10, spent=4, closes=True))
+        assert held.hold_budget("two", Draw("b", 10)) == (0, 4, 0)
 
     def test_a_holder_that_closes_frees_what_it_holds_and_its_spending_stays(
         self, held: Cache, keeping: Backend
     ) -> None:
         for holder in ("one", "two"):
-            held.hold_budget("b", holder, cap=10, spent=0, most=4)
-            held.hold_budget("b", holder, cap=10, spent=2, closes=True)
-        assert held.hold_budget("b", "three", cap=10, spent=0, most=10) == (6, 4, 0)
+            held.hold_budget(holder, Draw("b", 10, most=4))
+            held.hold_budget(holder, Draw("b", 10, spent=2, closes=True))
+        assert held.hold_budget("three", Draw("b", 10, most=10)) == (6, 4, 0)
         keeping.advance(86400.0)
-        assert held.hold_budget("b", "four", cap=10, spent=0) == (0, 4, 0)
+        assert held.hold_budget("four", Draw("b", 10)) == (0, 4, 0)
 
     def test_what_a_dead_holder_held_is_free_within_a_minute(self, held: Cache, keeping: Backend) -> None:
-        assert base.HELD_FOR + base.HELD_AHEAD <= 60
-        held.hold_budget("b", "dead", cap=10, spent=3, most=7, pending=0.5)
-        keeping.advance(base.HELD_FOR - 5)
-        assert held.hold_budget("b", "one", cap=10, spent=0, least=1, most=10) == (0, 3, 7)
+        assert budgets.HELD_FOR + budgets.HELD_AHEAD <= 60
+        held.hold_budget("dead", Draw("b", 10, spent=3, most=7, pending=0.5))
+        keeping.advance(budgets.HELD_FOR - 5)
+        assert held.hold_budget("one", Draw("b", 10, least=1, most=10)) == (0, 3, 7)
         keeping.advance(6)
-        assert held.hold_budget("b", "one", cap=10, spent=0, least=1, most=10) == (6.5, 3.5, 0)
+        assert held.hold_budget("one", Draw("b", 10, least=1, most=10)) == (6.5, 3.5, 0)
 
     def test_a_holder_that_calls_again_keeps_what_it_holds(self, held: Cache, keeping: Backend) -> None:
-        held.hold_budget("b", "alive", cap=10, spent=0, most=7)
+        held.hold_budget("alive", Draw("b", 10, most=7))
         for _ in range(4):
-            keeping.advance(base.HELD_FOR / 2)
-            assert held.hold_budget("b", "alive", cap=10, spent=0, keep=7) == (7, 0, 0)
-        assert held.hold_budget("b", "one", cap=10, spent=0, most=10) == (3, 0, 7)
+            keeping.advance(budgets.HELD_FOR / 2)
+            assert held.hold_budget("alive", Draw("b", 10, keep=7)) == (7, 0, 0)
+        assert held.hold_budget("one", Draw("b", 10, most=10)) == (3, 0, 7)
 
     def test_a_holder_that_was_silent_for_too_long_keeps_only_what_is_left(self, held: Cache, keeping: Backend) -> None:
-        held.hold_budget("b", "slow", cap=10, spent=0, most=7, pending=2)
-        keeping.advance(base.HELD_FOR + 1)
-        assert held.hold_budget("b", "one", cap=10, spent=0, most=10) == (8, 2, 0)
-        assert held.hold_budget("b", "slow", cap=10, spent=1, keep=6) == (1, 1, 8)
+        held.hold_budget("slow", Draw("b", 10, most=7, pending=2))
+        keeping.advance(budgets.HELD_FOR + 1)
+        assert held.hold_budget("one", Draw("b", 10, most=10)) == (8, 2, 0)
+        assert held.hold_budget("slow", Draw("b", 10, spent=1, keep=6)) == (1, 1, 8)
 
     def test_a_clock_that_was_set_back_holds_nothing_for_ever(self, keeping: Backend) -> None:
         if keeping.kind == "redis":
-            keeping.open().hold_budget("b", "one", cap=10, spent=0, most=10)
+            keeping.open().hold_budget("one", Draw("b", 10, most=10))
             keeping.advance(-3600)  # what is stored lies an hour ahead
         else:
             keeping.clock.now += 3600
-            keeping.open().hold_budget("b", "one", cap=10, spent=0, most=10)
+            keeping.open().hold_budget("one", Draw("b", 10, most=10))
             keeping.clock.now -= 3600
-        assert keeping.open().hold_budget("b", "two", cap=10, spent=0, most=10) == (10, 0, 0)
+        assert keeping.open().hold_budget("two", Draw("b", 10, most=10)) == (10, 0, 0)
 
     def test_old_budgets_are_forgotten(self, held: Cache, keeping: Backend) -> None:
-        held.hold_budget("old", "one", cap=10, spent=0, most=5)
-        held.hold_budget("old", "one", cap=10, spent=5, closes=True)
-        keeping.advance(base.BUDGETS_KEPT_FOR + 1)
-        held.hold_budget("new", "one", cap=10, spent=5)
-        assert held.hold_budget("old", "two", cap=10, spent=0) == (0, 0, 0)
+        held.hold_budget("one", Draw("old", 10, most=5))
+        held.hold_budget("one", Draw("old", 10, spent=5, closes=True))
+        keeping.advance(budgets.BUDGETS_KEPT_FOR + 1)
+        held.hold_budget("one", Draw("new", 10, spent=5))
+        assert held.hold_budget("two", Draw("old", 10)) == (0, 0, 0)
 
     def test_without_a_cache_nothing_is_held(self, cache: Cache, backend: Backend) -> None:
-        assert (cache.hold_budget("b", "one", cap=1, spent=0, most=1) is None) == (not backend.keeps)
+        assert (cache.hold_budget("one", Draw("b", 1, most=1)) is None) == (not backend.keeps)
 
     def test_a_cache_that_fails_holds_nothing(self, keeping: Backend, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.WARNING):
-            assert unreachable(keeping).hold_budget("b", "one", cap=1, spent=0, most=1) is None
+            assert unreachable(keeping).hold_budget("one", Draw("b", 1, most=1)) is None
         assert "queries with max_cost_per_day stop" in caplog.text
 
 
@@ -131,7 +131,7 @@ def test_what_all_spend_never_exceeds_the_cap(
         spent[name] = spent.get(name, 0.0) + use
         keep = held.get(name, 0.0) - use
         found = cache.hold_budget(
-            budget, name, cap=cap, spent=spent[name], keep=keep, least=least, most=least + more, closes=closes
+            name, Draw(budget, cap, spent=spent[name], keep=keep, least=least, most=least + more, closes=closes)
         )
         assert found is not None
         assert found.amount in (pytest.approx(keep), pytest.approx(keep + least + more)) or found.amount >= keep + least
@@ -141,7 +141,7 @@ def test_what_all_spend_never_exceeds_the_cap(
         if dies or closes:
             names[who] = f"{who}-{len(spent)}"
         if dies:
-            keeping.advance(base.HELD_FOR + 1)
+            keeping.advance(budgets.HELD_FOR + 1)
             held.clear()
     cache.close()
 
@@ -151,7 +151,7 @@ def _spend(kind: str, where: str, prefix: str, cap: float, told: Any) -> None:
     cache = open_cache(kind, where, prefix)
     spent, amount = 0.0, 0.0
     while True:
-        held = cache.hold_budget("b", str(os.getpid()), cap=cap, spent=spent, keep=amount, least=1, most=3)
+        held = cache.hold_budget(str(os.getpid()), Draw("b", cap, spent=spent, keep=amount, least=1, most=3))
         if held is None or held.amount < 1:
             if held is None or held.spent >= cap:
                 break
@@ -159,7 +159,7 @@ def _spend(kind: str, where: str, prefix: str, cap: float, told: Any) -> None:
             continue
         amount = held.amount - 1
         spent += 1
-    cache.hold_budget("b", str(os.getpid()), cap=cap, spent=spent, closes=True)
+    cache.hold_budget(str(os.getpid()), Draw("b", cap, spent=spent, closes=True))
     told.put(spent)
     cache.close()
 
@@ -175,4 +175,4 @@ def test_processes_spend_one_budget_to_the_last_unit(keeping: Backend) -> None:
     for worker in workers:
         worker.join()
     assert sum(spent) == 60
-    assert math.isclose(keeping.open().hold_budget("b", "after", cap=1, spent=0).spent, 60)
+    assert math.isclose(keeping.open().hold_budget("after", Draw("b", 1)).spent, 60)

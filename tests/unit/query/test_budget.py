@@ -76,7 +76,7 @@ def test_each_day_has_a_budget(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, d
     with Loopback(answer(LABELS)) as server:
         at = engine(server, max_cost_per_day=0.04, price=REQUEST)
         for today in ("2026-01-01", day):
-            monkeypatch.setattr(budget, "_today", lambda now, today=today: today)
+            monkeypatch.setattr(budget, "_today", lambda today=today: today)
             predict(at, model(at, **TEXT), ROWS, store=store)
         assert len(server.heard) == requests
     store.close()

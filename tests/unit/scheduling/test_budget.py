@@ -12,17 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler import errors
+from huggingface_api_handler.cache.budgets import Draw, Grant
 from huggingface_api_handler.errors import HuggingFaceError
 from huggingface_api_handler.scheduling.batches import Batch, Item
-from huggingface_api_handler.scheduling.budget import (
-    ROUNDING,
-    CostBudget,
-    DailyBudget,
-    Draw,
-    Grant,
-    cost_of_failure,
-    dollars,
-)
+from huggingface_api_handler.scheduling.budget import ROUNDING, CostBudget, DailyBudget, cost_of_failure, dollars
 from huggingface_api_handler.scheduling.results import BatchResult, Limits
 from huggingface_api_handler.scheduling.scheduler import Scheduler
 from huggingface_api_handler.scheduling.service_state import ServiceState
@@ -201,18 +194,16 @@ class Store:
         if self.fails:
             return None
         spent, others = draw.spent, 0.0
-        for (day, name), (used, pending, held, expires) in self.holders.items():
-            if day == draw.day and name != holder:
+        for (budget, name), (used, pending, held, expires) in self.holders.items():
+            if budget == draw.budget and name != holder:
                 spent += used
                 others += held if expires > now else 0.0
                 spent += pending if expires <= now else 0.0
         free = self.cap - spent - others
-        amount = max(0.0, min(draw.keep, free))
-        if draw.keep + draw.least <= free:
-            amount = min(draw.keep + draw.most, free)
+        amount = draw.granted(free)
         held = 0.0 if draw.closes else amount
         pending = 0.0 if draw.closes else draw.pending
-        self.holders[draw.day, holder] = draw.spent, pending, held, now + self.valid
+        self.holders[draw.budget, holder] = draw.spent, pending, held, now + self.valid
         return Grant(amount, spent, others)
 
     def spent(self, day: str) -> float:
@@ -280,11 +271,11 @@ class TestMaxCostPerDay:
 
     def test_a_run_waits_for_what_others_hold(self) -> None:
         store, service = Store(10 * at_most(items(1))), Billing()
-        store.hold(99, Draw("day 0", 0.0, 0.0, 0.0, store.cap), 0.0)
+        store.hold(99, Draw("day 0", store.cap, most=store.cap), 0.0)
 
         def hold(draw: Draw, now: float) -> Grant | None:
             if now > 20.0:
-                store.hold(99, Draw("day 0", 0.0, 0.0, closes=True), now)
+                store.hold(99, Draw("day 0", store.cap, closes=True), now)
             return store.hold(1, draw, now)
 
         seconds, results, _ = play(items(5), service, Limits(max_batch_size=1), costs=shared(store), hold=hold)
@@ -293,7 +284,7 @@ class TestMaxCostPerDay:
 
     def test_what_a_killed_worker_held_is_free_within_a_minute(self) -> None:
         store, service = Store(10 * at_most(items(1))), Billing()
-        store.hold(99, Draw("day 0", at_most(items(5)), 0.0, 0.0, store.cap), 0.0)
+        store.hold(99, Draw("day 0", store.cap, at_most(items(5)), most=store.cap), 0.0)
         seconds, results, _ = play(
             items(4), service, Limits(max_batch_size=1), costs=shared(store),
             hold=lambda draw, now: store.hold(1, draw, now),
@@ -313,7 +304,7 @@ class TestMaxCostPerDay:
 
     def test_a_run_does_not_wait_for_others_for_ever(self) -> None:
         store = Store(10 * at_most(items(1)), math.inf)
-        store.hold(99, Draw("day 0", 0.0, 0.0, 0.0, store.cap), 0.0)
+        store.hold(99, Draw("day 0", store.cap, most=store.cap), 0.0)
         seconds, results, _ = play(
             items(5), Billing(), costs=shared(store), hold=lambda draw, now: store.hold(1, draw, now)
         )
@@ -323,12 +314,12 @@ class TestMaxCostPerDay:
 
     def test_two_that_hold_too_little_for_a_request_do_not_wait_for_each_other(self) -> None:
         store = Store(1.5 * at_most(items(1)))
-        store.hold(99, Draw("day 0", 0.0, 0.0, 0.0, 0.0), 0.0)
+        store.hold(99, Draw("day 0", store.cap), 0.0)
         costs = shared(store)
         assert costs.rows_that_fit(items(1), 0.0) == 0
         draw = costs.wait(items(1), 0.0)
         assert isinstance(draw, Draw)
-        store.hold(99, Draw("day 0", 0.0, 0.0, 0.0, 0.6 * store.cap), 0.0)
+        store.hold(99, Draw("day 0", store.cap, most=0.6 * store.cap), 0.0)
         costs.granted(draw, store.hold(1, draw, 0.0), 0.0)
         assert store.held(0.0) == pytest.approx(0.6 * store.cap)
 

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler import errors
+from huggingface_api_handler.cache.budgets import Draw, Grant
 from huggingface_api_handler.scheduling import worker_pool
-from huggingface_api_handler.scheduling.budget import CostBudget, DailyBudget, Draw, Grant
+from huggingface_api_handler.scheduling.budget import CostBudget, DailyBudget
 from huggingface_api_handler.scheduling.worker_pool import (
     BatchResult,
     Item,

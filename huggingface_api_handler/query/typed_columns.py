@@ -25,17 +25,20 @@ def check_names(schema: OutputSchema, inputs: Iterable[str], target: str) -> Non
     """
     read = {unquoted(name).lower() for name in inputs}
     target = target.lower()
-    for name in schema.names:
+    for written in schema.names:
+        name = written.lower()
         if name in read:
             taken = "a column that the model reads"
         elif name == target or name.startswith(f"{target}_"):
             taken = f"a column that belongs to PREDICT {target}"
         elif name in HOST_COLUMNS:
             taken = "a column of MindsDB's own"
+        elif name == "id":
+            taken = "a column of most tables: in a JOIN, id without the table's name would be the field"
         else:
             continue
         raise SettingsError(
-            f"output_schema has a field '{name}', which is the name of {taken}",
+            f"output_schema has a field '{written}', which is the name of {taken}",
             advice=f"Rename the field, for example to found_{name.strip('_')}",
         )
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,11 @@ _QUOTED = r"'(?:[^']|'')*'|\"[^\"]*\""
 #: One field of the text, or one choice, up to the comma behind it.
 _FIELD = re.compile(rf"(?:[^,()'\"]|{_QUOTED}|\((?:[^()'\"]|{_QUOTED})*\))+")
 _CHOICE = re.compile(rf"(?:[^,'\"]|{_QUOTED})+")
+_WORD = re.compile(r"\w+")
+#: Allowed values without ``in``, and a range of whole numbers, as they are often written.
+_LISTED = re.compile(r"\(\s*['\"]?[^\W\d].*\)", re.S)
+_BEGUN = re.compile(r"(?:in\b\s*|\[\s*)['\"]?(\w+)", re.I)
+_RANGE = re.compile(r"(-?\b[0-9]{1,4})\s*(?:and|to|-|–|\.\.+|…|,)\s*(-?[0-9]{1,4})\b", re.I)
 _TYPED = re.compile(r"(\w+)(?:\s+in\s*\((.*)\))?", re.I | re.S)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DATETIME = re.compile(r"(\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2})?)(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})?", re.I)
@@ -240,7 +246,8 @@ def _restored(stored: str) -> OutputSchema:
 def read_schema(given: str | Mapping[str, Any]) -> OutputSchema:
     """Read a schema from text or from an object.
 
-    Names are folded to lower case, as SQL folds the names of columns.
+    Names are columns as they are written. MindsDB compares them with the names of a query with or without case, so
+    no two fields may differ in case alone.
 
     Raises:
         ValueError: with what is wrong; the text follows "output_schema ".
@@ -250,8 +257,8 @@ def read_schema(given: str | Mapping[str, Any]) -> OutputSchema:
         raise ValueError("has no field")
     if len(fields) > MAX_FIELDS:
         raise ValueError(f"has {len(fields)} fields, and {MAX_FIELDS} is the most")
-    names = [field.name for field in fields]
-    repeated = next((name for name in names if names.count(name) > 1), None)
+    names = [field.name.lower() for field in fields]
+    repeated = next((field.name for field in fields if names.count(field.name.lower()) > 1), None)
     if repeated is not None:
         raise ValueError(f"has two fields named '{repeated}'")
     return OutputSchema(tuple(fields))
@@ -279,9 +286,11 @@ def _split(text: str, part: re.Pattern[str]) -> list[str]:
 
 def _field_of_text(part: str) -> Field:
     name, *rest = part.split(None, 1) or [part]
+    if not rest and name:
+        raise ValueError(f"has no type for the field {_short(name)}: {_write(name, 'text')}")
     if not rest:
-        raise ValueError(f"has {_short(part)} where the name and the type of a field are expected")
-    return _field(name, rest[0])
+        raise ValueError("has nothing where the name and the type of a field are expected")
+    return _field(_unquoted(name, "'\"`"), rest[0])
 
 
 def _of_object(given: Mapping[str, Any]) -> list[Field]:
@@ -296,10 +305,13 @@ def _field_of_object(name: str, told: Any) -> Field:
     if isinstance(told, str):
         return _field(name, told)
     if not isinstance(told, Mapping) or not isinstance(told.get("type"), str):
-        raise ValueError(f'has no type for {_short(name)}: write {{"{_safe(name)}": "text"}}')
+        raise ValueError(f'has no type for the field {_short(name)}: write {{"{_safe(name)}": "text"}}')
     unknown = next((key for key in told if key not in ("type", "description", "enum")), None)
     if unknown is not None:
-        raise ValueError(f"has {_short(unknown)} for the field {_short(name)}, which takes type, description and enum")
+        raise ValueError(
+            f"has {_short(unknown)} for the field {_short(name)}, which takes type, description and enum: "
+            f'write {{"{_safe(name)}": {{"type": "integer", "enum": [1, 2, 3]}}}}'
+        )
     description, enum = told.get("description"), told.get("enum")
     if description is not None and (not isinstance(description, str) or len(description) > MAX_DESCRIPTION):
         raise ValueError(f"has a description of {_short(name)} that is no text of at most {MAX_DESCRIPTION} characters")
@@ -310,21 +322,77 @@ def _field_of_object(name: str, told: Any) -> Field:
 
 def _field(name: str, told: str, enum: Sequence[Any] | None = None, description: str = "") -> Field:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"has {_short(name)}, and a field's name has letters, digits and _ only, at most 63 of them")
-    found = _TYPED.fullmatch(told.strip())
-    kind = _SYNONYMS.get(found[1].lower(), found[1].lower()) if found else ""
-    if found is None or kind not in _SCHEMAS:
+        instead, found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_"), _TYPED.fullmatch(told.strip())
         raise ValueError(
-            f"gives the field '{name}' the type {_short(told.strip())}, and types are {', '.join(TYPES)}: "
-            f"write output_schema = '{name} text'"
+            f"has a field {_short(name)}, and the name of a field has letters, digits and _ only, at most 63 of them: "
+            f"{_write(instead, told if found and _type(found[1]) else 'text')}"
         )
+    found = _TYPED.fullmatch(told.strip())
+    kind = _type(found[1]) if found else None
+    if found is None or kind is None:
+        raise ValueError(_type_fault(name, told.strip()))
     listed = [_unquoted(one.strip()) for one in _split(found[2], _CHOICE)] if found[2] is not None else None
     choices = tuple(dict.fromkeys(_choice(name, kind, one) for one in (listed if enum is None else enum) or ()))
     given = listed is not None or enum is not None
     if given and (kind not in _WITH_CHOICES or not 1 <= len(choices) <= MAX_CHOICES):
         allowed = f"from 1 to {MAX_CHOICES} values" if kind in _WITH_CHOICES else "no list of values"
-        raise ValueError(f"gives the field '{name}' {len(choices)} values, and {kind} takes {allowed}")
-    return Field(name.lower(), kind, choices, description.strip())
+        instead = "" if kind in _WITH_CHOICES else f": {_write(name, kind)}"
+        raise ValueError(f"gives the field '{name}' {len(choices)} values, and {kind} takes {allowed}{instead}")
+    return Field(name, kind, choices, description.strip())
+
+
+def _type(word: str) -> str | None:
+    """Return the type that a word names; ``None``: it names none."""
+    kind = _SYNONYMS.get(word.lower(), word.lower())
+    return kind if kind in _SCHEMAS else None
+
+
+def _type_fault(name: str, told: str) -> str:
+    """Return what is wrong with a type, and what to write: what it most probably means."""
+    found = _WORD.match(told)
+    word, rest = (found[0], told[found.end() :].strip()) if found else ("", told)
+    kind = _type(word)
+    if kind is None and word.lower() == "in":
+        return f"has no type for the field '{name}': {_write(name, f'text {told}')}"
+    if kind is None and _type(name) and _NAME.fullmatch(told) and word not in ("null", "enum"):
+        return f"has the type '{name}' before the name of a field, which comes first: {_write(told, name)}"
+    if kind is None:
+        near = next(iter(get_close_matches(word.lower(), [*TYPES, *_SYNONYMS], n=1)), "text")
+        meant = f"text in {rest}" if _LISTED.fullmatch(rest) else str(_type(near))
+        return (
+            f"gives the field '{name}' the type {_short(told)}, and types are {', '.join(TYPES)}: {_write(name, meant)}"
+        )
+    if rest.startswith(";"):
+        meant = f"{word}, {rest[1:].strip()}"
+        return f"has ; after the field '{name}', and fields are separated by commas: {_write(name, meant)}"
+    meant = _range(rest) if kind == "integer" else _list(rest) if kind in _WITH_CHOICES else ""
+    if rest == "[]":
+        return f"gives the field '{name}' the type {_short(told)}, and a list of texts is list: {_write(name, 'list')}"
+    follows = "only in (…), with all allowed values," if kind in _WITH_CHOICES else "nothing"
+    return (
+        f"has {_short(rest)} after the type of the field '{name}', and {follows} can follow it: "
+        f"{_write(name, f'{kind} in {meant}' if meant else kind)}"
+    )
+
+
+def _list(text: str) -> str:
+    """Return ``(a, b)``, ``[a, b]`` or ``in a``, of which the text may lack what follows a comma, as allowed values."""
+    if _LISTED.fullmatch(text):
+        return "" if _type(text.strip("( )")) else text
+    found = _BEGUN.match(text)
+    return f"({found[1]}, …)" if found else ""
+
+
+def _range(text: str) -> str:
+    """Return ``between 1 and 5``, ``1-5`` and the like as a list of values; empty: it is no short range."""
+    found = _RANGE.search(text)
+    first, last = (int(found[1]), int(found[2])) if found else (0, -1)
+    return f"({', '.join(map(str, range(first, last + 1)))})" if 1 <= last - first <= 20 else ""
+
+
+def _write(name: str, told: str) -> str:
+    shown = f"{_safe(name)} {told if len(told) <= 80 else 'text'}".replace("'", '"')
+    return f"write output_schema = '{shown}'"
 
 
 def _choice(name: str, kind: str, value: Any) -> Any:
@@ -333,7 +401,11 @@ def _choice(name: str, kind: str, value: Any) -> Any:
         try:
             value = int(value) if kind == "integer" else float(value)
         except ValueError:
-            raise ValueError(f"gives the field '{name}' the value {_short(value)}, which is no {kind}") from None
+            listed = _range(value) if kind == "integer" else ""
+            instead = f": {_write(name, f'{kind} in {listed}')}" if listed else ""
+            raise ValueError(
+                f"gives the field '{name}' the value {_short(value)}, which is no {kind}{instead}"
+            ) from None
     fits = {
         "integer": whole(value) is not None, "number": is_number(value),
     }.get(kind, isinstance(value, str) and bool(value))  # fmt: skip
@@ -342,8 +414,8 @@ def _choice(name: str, kind: str, value: Any) -> Any:
     return value
 
 
-def _unquoted(text: str) -> str:
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+def _unquoted(text: str, quotes: str = "'\"") -> str:
+    if len(text) > 1 and text[0] == text[-1] and text[0] in quotes:
         return text[1:-1].replace("''", "'") if text[0] == "'" else text[1:-1]
     return text
 

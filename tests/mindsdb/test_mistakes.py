@@ -75,7 +75,7 @@ MISTAKES = {
         "SELECT r.id FROM duck.reviews AS r JOIN sentiment AS m ON m.text = r.review WHERE m.mood_retryable = TRUE "
         "USING on_error = 'null'", ("mood_retryable IS TRUE", "would return all rows")),
     "= on the answer": ("SELECT mood FROM sentiment WHERE text = 'I love it' AND mood = 'NEGATIVE'",
-                        ("= on mood", "outer SELECT")),
+                        ("= on mood", "WHERE mood IN ('NEGATIVE')")),
     "engine: unknown argument": ("CREATE ML_ENGINE wrong FROM huggingface_api USING api_kye = 'x'",
                                  ("'api_kye'", "'api_key'")),
     "engine: bad key": ("CREATE ML_ENGINE wrong FROM huggingface_api USING api_key = 'hf_ab cd'", ("api_key",)),

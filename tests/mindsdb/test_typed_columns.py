@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from huggingface_api_handler.arguments.coercion import as_sql
 from huggingface_api_handler.sandbox.mindsdb_server import SQLError, Table
 
 from .conftest import World
@@ -89,6 +92,24 @@ def test_a_column_of_the_table_with_the_name_of_a_field_is_its_own(run: Run, tic
     assert found.rows == ((1, "old", "positive"), (2, "older", "negative"))
 
 
+def test_a_field_is_selected_as_it_is_written(world: World, run: Run) -> None:
+    world.model(
+        "CREATE MODEL capitals PREDICT facts USING engine = 'hf', task = 'chat-completion', input_column = 'text', "
+        "output_schema = '`TopicName` text in (Soup)'"
+    )
+    try:
+        for name in ("TopicName", "`TopicName`"):
+            assert run(f"SELECT {name} FROM capitals WHERE text = 'I love it'").rows == (("Soup",),)
+            joined = "FROM duck (SELECT 1 AS id, 'I love it' AS text) AS t JOIN capitals AS m ON m.text = t.text"
+            assert run(f"SELECT t.id, m.{name} {joined}").rows == ((1, "Soup"),)
+            assert run(f"SELECT t.id {joined} WHERE m.{name} IN ('Soup')").rows == ((1,),)
+        assert run(f"SELECT m.topicname {joined}").rows == (("Soup",),)
+        with pytest.raises(SQLError, match=r"takes = on TopicName in WHERE .* Write TopicName IN \('Soup'\) instead"):
+            run(f"SELECT t.id {joined} WHERE m.TopicName = 'Soup'")
+    finally:
+        world.sql("DROP MODEL capitals")
+
+
 def test_rows_in_error_have_null_in_each_column(world: World, run: Run, tickets: None) -> None:
     world.sandbox.faults = {"rules": [{"kind": "status", "status": 400, "contains": "unlucky"}]}
     rows = run(
@@ -103,6 +124,21 @@ def test_rows_in_error_have_null_in_each_column(world: World, run: Run, tickets:
 def test_a_dry_run_and_a_schema_of_the_query(run: Run, tickets: None) -> None:
     assert run(f"SELECT m.stars, m.facts_plan {source('never sent')} USING dry_run = true").rows == ((None, "request"),)
     assert run(f"SELECT m.only {source('x')} USING output_schema = 'only integer in (7)'").rows == ((7,),)
+
+
+@pytest.mark.parametrize("name", ["word", "stars", "price", "paid", "day", "tags", "mood"])
+def test_the_condition_that_replaces_equals_works(run: Run, tickets: None, name: str) -> None:
+    texts = ("I love it", "I hate it", "I like it")
+    cells = {place: found[name] for place, found in enumerate(shown(run, *texts))}
+    wanted = cells[0]
+    if name == "tags":
+        wanted = json.loads(str(wanted))[0]
+    with pytest.raises(SQLError, match=f"takes = on {name} in WHERE") as refused:
+        run(f"SELECT t.id {source(*texts)} WHERE m.{name} = {as_sql(wanted)}")
+    found = re.search(r"Write (.*) instead\.", str(refused.value))
+    assert found is not None
+    rows = run(f"SELECT t.id {source(*texts)} WHERE m.{found[1]}").rows
+    assert sorted(rows) == [(place,) for place, cell in cells.items() if cell == cells[0]]
 
 
 @pytest.mark.parametrize("texts", [("a", "b"), ("a",)])

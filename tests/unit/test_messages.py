@@ -880,7 +880,7 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "a field with the name of an input": (
         Query(GOOD, {**CHAT, "output_schema": "Text text"}, {"text": [BAD]}),
-        "output_schema has a field 'text', which is the name of a column that the model reads. Rename the field, for "
+        "output_schema has a field 'Text', which is the name of a column that the model reads. Rename the field, for "
         "example to found_text.",
     ),
     # --- the query
@@ -904,12 +904,12 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "= on a column of the answer": (
         Query(cells={"text": ["x", "z"], "y_retryable": [True, True]}, using={"on_error": "null"}),
         "MindsDB takes = on y_retryable in WHERE for an input of the model, and would return all rows. Write "
-        "y_retryable IS TRUE, y_retryable IN ('…') or y_retryable IS NULL, or filter in an outer SELECT.",
+        "y_retryable IS TRUE instead.",
     ),
     "= on the answer": (
         Query(cells={"text": ["x"], "y": ["POSITIVE"]}),
         "MindsDB takes = on y in WHERE for an input of the model, and would show its value for the answer. "
-        "Write the condition in an outer SELECT.",
+        "Write SELECT * FROM (SELECT …) AS t WHERE y IN ('POSITIVE').",
     ),
     "a misspelt argument": (
         Query(using={"max_retrys": 3}),

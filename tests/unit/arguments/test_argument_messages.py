@@ -383,8 +383,7 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ),
     (
         {**X, "output_schema": "topic"},
-        "output_schema has 'topic' where the name and the type of a field are expected: write output_schema = 'topic "
-        "text, urgent boolean, mood text in (good, bad)'",
+        "output_schema has no type for the field 'topic': write output_schema = 'topic text'",
     ),
     (
         {**X, "output_schema": {"type": "object", "properties": {"topic": {"type": "string"}}}},

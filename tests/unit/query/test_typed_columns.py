@@ -554,6 +554,8 @@ def test_a_query_has_a_schema_of_its_own(desk: Desk) -> None:
         ("y_error", "a column that belongs to PREDICT y"),
         ("Y_Score", "a column that belongs to PREDICT y"),
         ("__mindsdb_row_id", "a column of MindsDB's own"),
+        ("id", "a column of most tables: in a JOIN, id without the table's name would be the field"),
+        ("ID", "a column of most tables"),
     ],
 )
 def test_a_field_with_the_name_of_another_column_is_refused(desk: Desk, name: str, taken: str) -> None:
@@ -567,6 +569,15 @@ def test_columns_of_a_template_are_read() -> None:
     with pytest.raises(SettingsError, match="a column that the model reads"):
         check_names(read_schema("review text"), ["review"], "y")
     check_names(read_schema("review text, yes text"), ["text"], "y")
+
+
+def test_a_field_is_a_column_as_it_is_written(desk: Desk) -> None:
+    desk.chat.says = {"x": [{"TopicName": "soup", "stars": 4}]}
+    found = desk.predict(["x"], schema={"TopicName": "text", "stars": "integer"})
+    assert found["TopicName"].tolist() == ["soup"] and "topicname" not in found
+    of = desk.of(output_schema="`TopicName` text")
+    with pytest.raises(SettingsError, match=r"Write SELECT \* FROM \(SELECT …\) AS t WHERE topicname IN \('soup'\)"):
+        predict(engine(desk.server), of, {"text": ["x"], "topicname": ["soup"]})
 
 
 def test_equals_on_a_field_is_refused(desk: Desk) -> None:

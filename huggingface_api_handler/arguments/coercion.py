@@ -83,6 +83,11 @@ def shown(value: Any) -> str:
     return "null" if value is None else f"a {type(value).__name__}"
 
 
+def is_true(value: Any) -> bool:
+    """Whether a value of USING is true, also as text: who writes ``stop = 'true'`` wants queries to stop."""
+    return value is True or (isinstance(value, str) and value.strip().lower() == "true")
+
+
 def as_sql(value: Any) -> str:
     """Return ``value`` as it is written in USING."""
     if isinstance(value, str):

@@ -26,7 +26,7 @@ from .specs import (
     PRICE,
     ROUTER,
 )
-from .task_specs import all_names
+from .task_specs import all_names, model_names
 from .validators import check_base_url
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,9 @@ def engine_settings(
         # The server's token is its administrator's: people who may create engines may not send it anywhere they like.
         secret, source = None, "anonymous"
     for name in reader.left():
+        if name in model_names():
+            reader.fault(f"{name} is an argument of a model: write it in CREATE MODEL, and remove it here")
+            continue
         reader.unknown(name, all_names(ENGINE), f": an engine accepts {', '.join(spec.name for spec in ENGINE)}")
     reader.finish()
     return EngineSettings(

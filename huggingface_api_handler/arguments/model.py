@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import SettingsError
 from ..tasks.task import ModelFacts, Task
+from .coercion import is_true
 from .identity import (
     Hub,
     Identity,
@@ -21,7 +22,7 @@ from .identity import (
 )  # fmt: skip
 from .models import EngineSettings, ModelSettings
 from .parsing import Reader
-from .specs import HOST_CREATE, MODEL
+from .specs import CLEAR_CACHE, HOST_CREATE, HOST_QUERY, MODEL, STOP
 from .task_arguments import (
     Draft,
     drafted,
@@ -52,6 +53,7 @@ def model_settings(
         Unauthorized, Forbidden, ModelNotFound: the Hub's refusal, if nothing else is wrong.
     """
     reader = Reader(using, host=HOST_CREATE)
+    _note_query_only(reader)
     found = read_identity(reader, engine)
     draft = Draft()
     ask_hub(found, engine, hub)
@@ -76,6 +78,24 @@ def model_settings(
     if found.task is None:  # unreachable: an unknown task is a fault
         raise SettingsError("USING has no task: write task = 'text-classification'")
     return _settings(found, found.task, draft, engine)
+
+
+def _note_query_only(reader: Reader) -> None:
+    """Record arguments that only a query has, which are not taken for misspelt others."""
+    for name in reader.left():
+        # Some tasks have a parameter ``stop``, a text or a list.
+        if name == STOP.name and not is_true(reader.given[name]):
+            continue
+        if name in (STOP.name, CLEAR_CACHE.name):
+            reader.claim(name)
+            reader.fault(
+                f"{name} is an argument of a query: remove it here, and write "
+                f"SELECT * FROM my_model WHERE text = '' USING {name} = true"
+            )
+        elif name in HOST_QUERY:
+            reader.claim(name)
+            also = ", or write max_batch_size for the rows of a request" if name == "batch_size" else ""
+            reader.fault(f"{name} is an argument of a query: write it in SELECT … USING, and remove it here{also}")
 
 
 def _settings(found: Identity, task: Task, draft: Draft, engine: EngineSettings) -> ModelSettings:

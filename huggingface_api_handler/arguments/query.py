@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import SettingsError
 from ..tasks import TASKS
 from ..tasks.task import Task
+from .coercion import is_true
 from .models import EngineSettings, ModelSettings
 from .parsing import Reader
 from .specs import COMMANDS, FIXED, HOST_QUERY, QUERY
@@ -75,11 +76,6 @@ def query_command(task: Task, overrides: Mapping[str, Any], *, alias: str | None
     if len(found) > 1:
         raise SettingsError(f"{found[0]} and {found[1]} are mutually exclusive", advice="Write only one of them")
     return found[0] if found else None
-
-
-def is_true(value: Any) -> bool:
-    """Whether a value of USING is true, also as text: who writes ``stop = 'true'`` wants queries to stop."""
-    return value is True or (isinstance(value, str) and value.strip().lower() == "true")
 
 
 def _reader(overrides: Mapping[str, Any], alias: str | None) -> tuple[Reader, str | None]:

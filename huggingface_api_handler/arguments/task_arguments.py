@@ -31,7 +31,15 @@ from .specs import (
     ArgumentSpec,
     Execution,
 )
-from .task_specs import all_names, argument_spec, column_spec, constant_spec, own_specs, parameter_specs
+from .task_specs import (
+    all_names,
+    argument_spec,
+    column_spec,
+    constant_spec,
+    model_names,
+    own_specs,
+    parameter_specs,
+)
 from .validators import check_constant, check_labels, check_output_dir
 
 
@@ -346,7 +354,7 @@ def note_unknown(reader: Reader, task: Task | None, generic: Iterable[ArgumentSp
         return
     common = all_names(generic)
     if task is None:
-        anywhere = common + [name for one in TASKS.values() for name in _names_of(one)]
+        anywhere = common + model_names()
         for name in left:
             if name not in anywhere:
                 reader.unknown(name, anywhere)
@@ -362,10 +370,6 @@ def note_unknown(reader: Reader, task: Task | None, generic: Iterable[ArgumentSp
         else:
             reader.unknown(name, [*own, *parameters, *common], listed)
             listed = listed if near else ""  # once is enough
-
-
-def _names_of(task: Task) -> list[str]:
-    return all_names([*own_specs(task), *parameter_specs(task)])
 
 
 def _listed(task: Task, parameters: list[str]) -> str:

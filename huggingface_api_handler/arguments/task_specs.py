@@ -18,9 +18,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from ..tasks import TASKS
 from ..tasks.task import Argument, Input, Kind, Task
 from .coercion import as_sql
-from .specs import EXAMPLES, OUTPUT_DIR, OUTPUT_SCHEMA, PACKING, PROMPT_TEMPLATE, SYSTEM_PROMPT, ArgumentSpec
+from .specs import EXAMPLES, MODEL, OUTPUT_DIR, OUTPUT_SCHEMA, PACKING, PROMPT_TEMPLATE, SYSTEM_PROMPT, ArgumentSpec
 
 #: Fields of huggingface_hub's types that are the input, or how it is sent.
 _NOT_PARAMETERS = frozenset({"inputs", "messages", "model", "parameters", "stream", "stream_options"})
@@ -115,6 +116,13 @@ def own_specs(task: Task) -> tuple[ArgumentSpec, ...]:
 def all_names(specs: Iterable[ArgumentSpec]) -> list[str]:
     """Return all names, aliases included."""
     return [name for spec in specs for name in spec.names]
+
+
+def model_names() -> list[str]:
+    """Return the names of all arguments of CREATE MODEL, of any task; some several times."""
+    return all_names(
+        [*MODEL, *(spec for task in TASKS.values() for spec in (*own_specs(task), *parameter_specs(task)))]
+    )
 
 
 _EXAMPLES = {

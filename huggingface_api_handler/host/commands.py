@@ -15,7 +15,7 @@ from mindsdb.integrations.libs.process_cache import MLProcessException
 from mindsdb.interfaces.storage.model_fs import HandlerStorage, ModelStorage
 from mindsdb.utilities.ml_task_queue.const import ML_TASK_TYPE
 
-from ..arguments.query import is_true
+from ..arguments.coercion import is_true
 from ..arguments.specs import COMMANDS
 
 _NAMES = frozenset(spec.name for spec in COMMANDS)

@@ -375,6 +375,26 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
         "api_key contains spaces, quotes or other characters that a token cannot contain: write api_key = 'hf_…'",
     ),
     ({**C, "api_key": Identifier("hf_" + "a" * 34)}, "api_key needs quotes: write api_key = 'hf_…'"),
+    # arguments of other statements
+    *(
+        (
+            {**task, name: True},
+            f"{name} is an argument of a query: remove it here, and write SELECT * FROM my_model WHERE text = '' USING "
+            f"{name} = true",
+        )
+        for task in (C, X)
+        for name in ("stop", "clear_cache")
+    ),
+    (
+        {**C, "track_column": "id", "threads": 3},
+        "track_column is an argument of a query: write it in SELECT … USING, and remove it here; threads is an "
+        "argument of a query: write it in SELECT … USING, and remove it here",
+    ),
+    (
+        {**C, "batch_size": 10},
+        "batch_size is an argument of a query: write it in SELECT … USING, and remove it here, or write "
+        "max_batch_size for the rows of a request",
+    ),
     # answers of language models
     (
         {**X, "output_schema": "topic txt"},
@@ -573,6 +593,14 @@ ENGINE: list[tuple[Mapping[str, Any], Mapping[str, str], str]] = [
         {"HUGGINGFACE_API_BASE_URL": "nowhere"},
         "the environment variable HUGGINGFACE_API_BASE_URL is not a usable URL: a URL begins with https:// or"
         " http:// and a host",
+    ),
+    (
+        {"task": "fill-mask", "dry_run": True, "rows_per_request": 3, "max_tokens": 3},
+        {},
+        "; ".join(
+            f"{name} is an argument of a model: write it in CREATE MODEL, and remove it here"
+            for name in ("task", "dry_run", "rows_per_request", "max_tokens")
+        ),
     ),
     (
         {"timeout": "x", "foo": 1},

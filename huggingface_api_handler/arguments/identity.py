@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from pydantic import SecretStr
@@ -18,6 +18,7 @@ from .engine import take_token
 from .models import EngineSettings
 from .names import nearest
 from .parsing import ABSENT, Reader
+from .price import price_example, price_fault
 from .specs import API_KEY, BASE_URL, ENDPOINT, MODEL_NAME, PRICE, PROVIDER, TASK
 from .validators import (
     POLICIES,
@@ -89,7 +90,7 @@ def read_identity(reader: Reader, engine: EngineSettings) -> Identity:
         provider=provider,
         base_url=_value(reader.take(BASE_URL, base_url_of)),
         endpoint=_value(reader.take(ENDPOINT, endpoint_of)),
-        price=_value(reader.take(PRICE)),
+        price=_take_price(reader, task, timed=_is_timed(has_endpoint, provider)),
         task_given=reader.has(TASK),
         model_given=reader.has(MODEL_NAME),
     )
@@ -130,6 +131,17 @@ def _take_model(reader: Reader, has_endpoint: bool) -> tuple[str | None, str | N
     if suffix is not None and provider is not None and suffix != provider:
         reader.fault(f"model_name ends in ':{suffix}' and provider is '{provider}': write only one of them")
     return model, provider or suffix
+
+
+def _take_price(reader: Reader, task: Task | None, *, timed: bool) -> dict[str, float] | None:
+    example = PRICE.example if task is None else price_example(task, timed=timed)[0]
+    price: dict[str, float] | None = _value(reader.take(replace(PRICE, example=example)))
+    return price
+
+
+def _is_timed(has_endpoint: bool, provider: str | None) -> bool:
+    """Return whether the service bills seconds, unless the task is a chat."""
+    return has_endpoint or provider in (None, "hf-inference")
 
 
 def _value(value: Any) -> Any:
@@ -238,6 +250,16 @@ def note_provider(reader: Reader, found: Identity) -> None:
             fault = None
         if fault is not None:
             reader.fault(fault)
+
+
+def note_price(reader: Reader, found: Identity) -> None:
+    """Record a price by which requests of the task cannot be billed."""
+    if found.task is None or found.price is None:
+        return
+    timed = _is_timed(found.endpoint is not None, found.provider)
+    fault = price_fault(found.price, found.task, timed=timed)
+    if fault is not None:
+        reader.fault(f"{PRICE.name} {fault}")
 
 
 def note_mismatch(reader: Reader, found: Identity) -> None:

@@ -16,6 +16,7 @@ from .identity import (
     find_missing_model,
     find_missing_task,
     note_mismatch,
+    note_price,
     note_provider,
     note_unserved,
     read_identity,
@@ -60,6 +61,7 @@ def model_settings(
     find_missing_task(reader, found)
     if found.task is not None:
         note_provider(reader, found)
+        note_price(reader, found)
         read_arguments(reader, found.task, draft, "model", engine.media_roots)
         note_missing(reader, found.task, draft)
         note_answers(reader, draft)

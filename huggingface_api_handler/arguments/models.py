@@ -97,6 +97,11 @@ class ModelSettings:
         return tuple(self.provider.split(", "))
 
     @property
+    def is_timed(self) -> bool:
+        """Whether requests go to hf-inference or to an endpoint, where a second of compute is billed."""
+        return self.endpoint is not None or self.provider == "hf-inference"
+
+    @property
     def output_schema(self) -> OutputSchema | None:
         """The fields that an answer must have, each a column."""
         return output_schema(Arguments(self.values))

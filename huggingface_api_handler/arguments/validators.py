@@ -14,9 +14,10 @@ from ..errors import SettingsError, one_line
 from ..hub import provider_registry
 from ..net.redaction import holds_token, names_secret
 from ..net.url_policy import DEAD_HOST, UrlPolicy, parse_url
-from .coercion import BadValue, as_sql, check_unique, read_value, shown
+from .coercion import BadValue, as_sql, check_unique, shown
 from .names import nearest
-from .specs import ROUTER, ArgumentSpec
+from .price import check_price
+from .specs import ROUTER
 
 _HUB_HOST = re.compile(r"huggingface\.co|(?:[a-z0-9-]+\.)+huggingface\.(?:co|cloud)")
 _SEGMENT = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
@@ -256,33 +257,6 @@ _TOKEN_INSIDE = "holds what looks like a token: write it in api_key of CREATE ML
 
 def _folded(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-#: What ``price`` may hold.
-_BILLED_BY = ("input", "output", "second", "request")
-_USD = ArgumentSpec("price", "number", "", least=0)
-
-
-def check_price(fields: dict[str, Any]) -> dict[str, float]:
-    """Return a price in USD by what is billed.
-
-    Raises:
-        BadValue: for other fields, no field, and anything but numbers from 0.
-    """
-    price: dict[str, float] = {}
-    for name, value in fields.items():
-        if name not in _BILLED_BY:
-            raise BadValue(
-                "must have only the fields input and output (USD per million tokens), second and request, "
-                f"not {shown(name)}"
-            )
-        try:
-            price[name] = read_value(_USD, value)
-        except BadValue as fault:
-            raise BadValue(f"has a wrong {name}, which {fault}") from None
-    if not price:
-        raise BadValue("is empty")
-    return price
 
 
 def check_candidates(labels: list[str]) -> list[str]:

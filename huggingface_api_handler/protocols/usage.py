@@ -16,6 +16,8 @@ _INPUT = ("prompt_tokens", "input_tokens", "prompt_eval_count")
 _OUTPUT = ("completion_tokens", "output_tokens", "eval_count", "generated_tokens")
 #: What gateways call the USD of a request.
 _COST = ("cost", "estimated_cost")
+#: A request that costs more is a mistake of the service, and a few of them would add up to infinity.
+_MOST_DOLLARS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +75,4 @@ def _first(found: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
 
 
 def _dollars(value: Any) -> float | None:
-    return float(value) if is_number(value) and value >= 0 else None
+    return float(value) if is_number(value) and 0 <= value <= _MOST_DOLLARS else None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from ..arguments import EngineSettings, ModelSettings
+from ..arguments.price import price_example, price_fault
 from ..cache import Cache, NoCache
 from ..cache.budgets import HELD_FOR
 from ..errors import SettingsError
@@ -16,6 +17,7 @@ from ..tasks import TASKS
 from ..tasks.task import Task
 from .cost import Price, upper_estimate
 from .inputs import Caller
+from .statements import retrain
 
 
 def cost_budget(
@@ -34,7 +36,7 @@ def cost_budget(
     if execution.max_cost is None and execution.max_cost_per_day is None:
         return None
     if price is None:
-        raise _unknown_price(model, task)
+        raise _unknown_price(model, engine, caller)
     daily = None
     if execution.max_cost_per_day is not None:
         if isinstance(store, NoCache):
@@ -50,21 +52,23 @@ def cost_budget(
     return CostBudget(_at_most(model, task, price), execution.max_cost, daily, of_engine=of_engine)
 
 
-def _unknown_price(model: ModelSettings, task: Task) -> SettingsError:
+def _unknown_price(model: ModelSettings, engine: EngineSettings, caller: Caller) -> SettingsError:
     """Return the refusal of a cap where nobody knows what a request costs."""
-    cap = "max_cost" if model.execution.max_cost is not None else "max_cost_per_day"
-    if task.chat:
-        argument, unit = '{"input": 0.6, "output": 0.8}', "USD per million tokens"
-    elif model.endpoint is not None or model.providers[0] == "hf-inference":
-        argument, unit = '{"second": 0.00012}', "USD per second of compute"
-    else:
-        argument, unit = '{"request": 0.003}', "USD per request"
-    where = "RETRAIN the model" if cap == "max_cost" else "Create the engine or RETRAIN the model"
+    cap, task = "max_cost" if model.execution.max_cost is not None else "max_cost_per_day", TASKS[model.task]
     name, providers = model.model or model.endpoint, model.providers
-    several = f"not all of {', '.join(providers)} publish a price of {name}"
+    unknown = f"no price of {name} is published"
+    if len(providers) > 1:
+        unknown = f"not all of {', '.join(providers)} publish a price of {name}"
+    fault = None if engine.price is None else price_fault(engine.price, task)
+    if fault is not None:
+        unknown += f"; that of the engine {fault.partition(': write')[0]}"
+    price, unit = price_example(task, timed=model.is_timed)
+    statement = retrain(model, caller, price=price)
     return SettingsError(
-        f"{cap} needs a price, and {several if len(providers) > 1 else f'no price of {name} is published'}",
-        advice=f"{where} with price = {argument}, in {unit}",
+        f"{cap} needs a price in {unit}, and {unknown}",
+        advice=f"Write the service's own price in this statement: {statement}"
+        if statement
+        else f"RETRAIN the model with price = {price} and, since USING replaces all arguments, with its other ones",
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..arguments import EngineSettings, ModelSettings
+from ..arguments.price import price_fault
 from ..arguments.template import Prompt
 from ..cache import Cache
 from ..hub.facts import is_hub
@@ -87,10 +88,12 @@ class Price:
 
 
 def own_price(model: ModelSettings, engine: EngineSettings) -> Price | None:
-    """Return the price of the argument ``price``: the model's, else the engine's."""
+    """Return the price of the argument ``price``: the model's, else the engine's if the task is billed by it."""
     if model.price is not None:
         return Price(**model.price, source="model")
-    return None if engine.price is None else Price(**engine.price, source="engine")
+    if engine.price is None or price_fault(engine.price, TASKS[model.task]) is not None:
+        return None
+    return Price(**engine.price, source="engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +166,13 @@ class PriceList:
         Args:
             provider: who was asked, in case that the response does not say who answered.
         """
-        if usage.cost is not None:
+        if usage.cost:
             return usage.cost, "reported"
         price = self.of(usage.provider or provider)
         cost = None if price is None else price.cost(usage.input_tokens, usage.output_tokens, usage.seconds)
-        return cost, None if cost is None else "computed"
+        if usage.cost is not None and not cost:
+            return usage.cost, "reported"
+        return cost, None if cost is None else "computed"  # gateways report 0 for models whose price they do not know
 
     def _price(self, offer: Offer | None) -> Price | None:
         if offer is None or offer.input is None or offer.output is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,10 +22,11 @@ from ..hub import facts
 from ..scheduling.results import quantile
 from ..tasks import TASKS, samples
 from ..tasks.task import Input, Kind, Task
-from .cost import price_list, token_of
+from .cost import own_price, price_list, token_of
 from .pipeline import Caller
 from .run_view import view_of
 from .runtime import Runtime
+from .statements import quoted, sql_name
 from .usage import COUNTERS, ERROR, LATENCY, known_cost
 
 
@@ -52,14 +52,14 @@ def describe(about: Description, attribute: Any) -> pd.DataFrame:
         SettingsError: there is no such table.
     """
     if attribute is None:
-        model = _model_of(about)
+        model = sql_name(about.caller)
         rows = [(name, str(made.__doc__).rstrip("."), f"DESCRIBE {model}.{name};") for name, made in TABLES.items()]
         return _table(("table", "shows", "sql"), list(rows))
     name = ".".join(map(str, attribute)) if isinstance(attribute, (list, tuple)) else str(attribute)
     if name.lower() not in TABLES:
         raise SettingsError(
             f"DESCRIBE knows no table '{name}'",
-            advice="Write one of " + ", ".join(f"DESCRIBE {_model_of(about)}.{table}" for table in TABLES),
+            advice="Write one of " + ", ".join(f"DESCRIBE {sql_name(about.caller)}.{table}" for table in TABLES),
         )
     return TABLES[name.lower()](about)
 
@@ -138,7 +138,7 @@ def args_table(about: Description) -> pd.DataFrame:
         shown = column if isinstance(column, str) else json.dumps(list(column), ensure_ascii=False)
         rows.append((argument, shown, sources.get(argument, "default")))
     price = model.price or about.engine.price
-    if price is not None:
+    if price is not None and own_price(model, about.engine) is not None:
         rows.append(("price", _shown(price), "engine" if model.price is None else "model"))
     for name in ("prompt_template", "output_dir"):
         if getattr(model, name) is not None:
@@ -276,15 +276,15 @@ def _bill(about: Description, runs: Sequence[Run]) -> tuple[Mapping[str, float],
 
 def example_table(about: Description) -> pd.DataFrame:
     """Statements for this model, ready to paste; the first runs unchanged."""
-    name, target = _model_of(about), about.caller.target
-    value, plan, failed = (_quoted(f"{target}{suffix}") for suffix in ("", "_plan", "_error"))
+    name, target = sql_name(about.caller), about.caller.target
+    value, plan, failed = (quoted(f"{target}{suffix}") for suffix in ("", "_plan", "_error"))
     cells = example_cells(about.entry, about.model)
     # A model all of whose inputs are arguments needs a row too.
-    where = " AND ".join(f"{_quoted(column)} = {as_sql(cell)}" for column, cell in (cells or {"row": 1}).items())
-    joined = " AND ".join(f"m.{_quoted(column)} = t.{_quoted(column)}" for column in cells)
+    where = " AND ".join(f"{quoted(column)} = {as_sql(cell)}" for column, cell in (cells or {"row": 1}).items())
+    joined = " AND ".join(f"m.{quoted(column)} = t.{quoted(column)}" for column in cells)
     source = f"FROM my_database.my_table AS t JOIN {name} AS m" + (f" ON {joined}" if joined else "")
     schema = about.model.output_schema
-    filled = [_quoted(one) for one in schema.names] if schema else [value]
+    filled = [quoted(one) for one in schema.names] if schema else [value]
     shown = ", ".join(filled)
     of_model = ", ".join(f"m.{one}" for one in filled)
     statements = [
@@ -330,29 +330,6 @@ def _example_of(kind: Kind, value: Any) -> Any:
     if kind is Kind.AUDIO:
         return samples.tone(b"example", 0.01).data_uri
     return samples.avi(b"example", 1, 4).data_uri if kind is Kind.VIDEO else value
-
-
-#: What MindsDB's parser takes for no column's name.
-_KEYWORDS = frozenset(
-    """
-    alter and as asc between case character collate convert cross delete desc describe distinct drop else end except
-    explain false for from full having in inner insert intersect into is join latest left like limit not null on or
-    outer over persist_only read right select set show then true union update use using values when where window with
-    write
-    """.split()  # noqa: SIM905
-)
-
-
-def _quoted(column: str) -> str:
-    """Return a column's name as SQL takes it."""
-    plain = re.fullmatch(r"[a-z_][a-z0-9_]*", column) and column not in _KEYWORDS
-    return column if plain else f"`{column}`"
-
-
-def _model_of(about: Description) -> str:
-    """Return the model's name in SQL, with its project unless that is the default one."""
-    caller = about.caller
-    return _quoted(caller.name) if caller.project == "mindsdb" else f"{_quoted(caller.project)}.{_quoted(caller.name)}"
 
 
 TABLES: Mapping[str, Callable[[Description], pd.DataFrame]] = {

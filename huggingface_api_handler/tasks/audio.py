@@ -19,6 +19,7 @@ AUTOMATIC_SPEECH_RECOGNITION = Task(
     decode=media_answers.transcript_answer,
     batching=Batching.ONE,
     default_model="openai/whisper-large-v3",
+    billed_tokens=("input", "output"),
     example=Example(TONES),
 )
 

@@ -79,6 +79,7 @@ TEXT_GENERATION = Task(
     batching=Batching.LIST,
     pipeline_tags=("text2text-generation", "summarization", "translation"),
     samples=generation_samples,
+    billed_tokens=("input", "output"),
     example=Example((("Once upon a time",), ("The best thing about SQL is",)), {"max_new_tokens": 20}),
 )
 
@@ -108,5 +109,6 @@ CHAT_COMPLETION = Task(
     pipeline_tags=("text-generation", "image-text-to-text", "conversational"),
     chat=True,
     samples=chat_samples,
+    billed_tokens=("input", "output"),
     example=Example((("Say hello",), ("Name a colour",))),
 )

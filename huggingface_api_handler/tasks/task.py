@@ -176,6 +176,7 @@ class Task:
         chat: it is served by chat-completions routes.
         samples: whether equal inputs may rightly get different answers.
         makes: the kind of media that it makes, which ``output_dir`` may write to files.
+        billed_tokens: whose tokens services may report, and bill: ``input``, ``output``, both or none.
         large: whether its answers hold vectors, masks or media; others are read up to a smaller size.
         example: a few rows (by input) and arguments that make sense together.
     """
@@ -195,6 +196,7 @@ class Task:
     chat: bool = False
     samples: Callable[[Arguments], bool] = _never
     makes: Kind | None = None
+    billed_tokens: tuple[str, ...] = ()
     large: bool = False
 
     @property

@@ -27,6 +27,7 @@ TEXT_CLASSIFICATION = Task(
     decode=answers.labels_answer,
     batching=Batching.LIST,
     default_model="distilbert/distilbert-base-uncased-finetuned-sst-2-english",
+    billed_tokens=("input",),
     example=Example((("I like you. I love you.",), ("The soup was cold and the waiter rude.",), ("Great value!",))),
 )
 
@@ -132,6 +133,7 @@ FEATURE_EXTRACTION = Task(
     batching=Batching.LIST,
     default_model="sentence-transformers/all-MiniLM-L6-v2",
     pipeline_tags=("sentence-similarity",),
+    billed_tokens=("input",),
     example=Example((("a red apple",), ("a green apple",), ("stock market news",))),
 )
 
@@ -147,6 +149,7 @@ SENTENCE_SIMILARITY = Task(
     batching=Batching.GROUP,
     default_model="sentence-transformers/all-MiniLM-L6-v2",
     pipeline_tags=("feature-extraction",),
+    billed_tokens=("input",),
     example=Example((("a red apple", "a green apple"), ("a red apple", "stock market"), ("hello", "hello there"))),
 )
 
@@ -166,6 +169,7 @@ TEXT_RANKING = Task(
     batching=Batching.GROUP,
     default_model="cross-encoder/ms-marco-MiniLM-L6-v2",
     pipeline_tags=("text-classification", "sentence-similarity"),
+    billed_tokens=("input",),
     example=Example(
         (("cheap flights", "Flights at low prices"), ("cheap flights", "History of bread"), ("bread", "Baking bread"))
     ),

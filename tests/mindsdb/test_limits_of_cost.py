@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -86,3 +87,23 @@ def test_a_chat_with_the_price_of_the_router_stays_within_its_max_cost(world: Wo
         assert 0 < float(usage["cost"]) <= cap
     finally:
         world.sql("DROP MODEL chatty")
+
+
+def test_the_statement_of_a_model_without_a_price_gives_it_one(world: World) -> None:
+    world.model(
+        "CREATE MODEL unpriced PREDICT a USING engine = 'hf', task = 'text-classification', input_column = 'review', "
+        "max_batch_size = 2"
+    )
+    try:
+        query = "SELECT m.a FROM duck.reviews AS r JOIN unpriced AS m LIMIT 4 USING max_cost = 1"
+        with pytest.raises(SQLError, match="needs a price") as refused:
+            world.sql(query)
+        found = re.search("RETRAIN unpriced USING .*;", str(refused.value))
+        assert found is not None
+        world.sql(found[0])
+        world.server.wait_for_model("unpriced")
+        assert len(world.sql(query).rows) == 4
+        told = {row[0]: row[1] for row in world.sql("DESCRIBE unpriced.args").rows}
+        assert str(told["max_batch_size"]) == "2" and "0.00012" in str(told["price"])
+    finally:
+        world.sql("DROP MODEL unpriced")

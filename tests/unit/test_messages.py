@@ -942,28 +942,45 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "max_cost without a price": (
         Query(using={"max_cost": 0.5}),
-        "max_cost needs a price, and no price of org/name is published. RETRAIN the model with price = "
-        '{"second": 0.00012}, in USD per second of compute.',
+        "max_cost needs a price in USD per second of compute, and no price of org/name is published. Write the "
+        "service's own price in this statement: RETRAIN m USING task = 'text-classification', model_name = "
+        """'org/name', input_column = 'text', price = {"second": 0.00012};""",
     ),
     "max_cost without a price of tokens": (
         Query(model=CHAT, using={"max_cost": 0.5}),
-        "max_cost needs a price, and no price of org/name is published. RETRAIN the model with price = "
-        '{"input": 0.6, "output": 0.8}, in USD per million tokens.',
+        "max_cost needs a price in USD per million tokens, and no price of org/name is published. Write the "
+        "service's own price in this statement: RETRAIN m USING task = 'chat-completion', model_name = 'org/name', "
+        """input_column = 'text', price = {"input": 0.6, "output": 0.8};""",
+    ),
+    "max_cost with an engine's price of other tasks": (
+        Query(model=CHAT, engine={"price": {"input": 0.6}}, using={"max_cost": 0.5}),
+        "max_cost needs a price in USD per million tokens, and no price of org/name is published; that of the engine "
+        "has input without output, and chat-completion is billed by both. Write the service's own price in this "
+        "statement: RETRAIN m USING task = 'chat-completion', model_name = 'org/name', input_column = 'text', "
+        """price = {"input": 0.6, "output": 0.8};""",
+    ),
+    "max_cost without a price of a long model": (
+        Query(model={**CHAT, "system_prompt": "Be brief. " * 40, "price": None}, using={"max_cost": 0.5}),
+        "max_cost needs a price in USD per million tokens, and no price of org/name is published. RETRAIN the model "
+        'with price = {"input": 0.6, "output": 0.8} and, since USING replaces all arguments, with its other ones.',
     ),
     "max_cost without a price of requests": (
         Query(model={**DRAW, "provider": "fal-ai"}, using={"max_cost": 0.5}),
-        "max_cost needs a price, and no price of org/name is published. RETRAIN the model with price = "
-        '{"request": 0.003}, in USD per request.',
+        "max_cost needs a price in USD per request, and no price of org/name is published. Write the service's own "
+        "price in this statement: RETRAIN m USING task = 'text-to-image', model_name = 'org/name', provider = "
+        """'fal-ai', input_column = 'text', price = {"request": 0.003};""",
     ),
     "max_cost without a price of each provider": (
         Query(model={**CHAT, "provider": "groq, together"}, using={"max_cost": 0.5}),
-        "max_cost needs a price, and not all of groq, together publish a price of org/name. RETRAIN the model with "
-        'price = {"input": 0.6, "output": 0.8}, in USD per million tokens.',
+        "max_cost needs a price in USD per million tokens, and not all of groq, together publish a price of org/name. "
+        "Write the service's own price in this statement: RETRAIN m USING task = 'chat-completion', model_name = "
+        """'org/name', provider = 'groq, together', input_column = 'text', price = {"input": 0.6, "output": 0.8};""",
     ),
     "max_cost_per_day without a price": (
         Query(engine={"max_cost_per_day": 5}),
-        "max_cost_per_day needs a price, and no price of org/name is published. Create the engine or RETRAIN the "
-        'model with price = {"second": 0.00012}, in USD per second of compute.',
+        "max_cost_per_day needs a price in USD per second of compute, and no price of org/name is published. Write the "
+        "service's own price in this statement: RETRAIN m USING task = 'text-classification', model_name = "
+        """'org/name', input_column = 'text', price = {"second": 0.00012};""",
     ),
     "max_cost_per_day without a cache": (
         Query(model=PRICED, engine={"max_cost_per_day": 5}),

@@ -56,6 +56,49 @@ HF = "https://x.endpoints.huggingface.cloud"
 TOO_DEEP = '{"x": ' + "[" * 40 + "]" * 40 + "}"
 
 CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
+    # price
+    (
+        {**X, "price": {"input": 0.5}},
+        "price has input without output, and chat-completion is billed by both: write, for example, "
+        'price = {"input": 0.5, "output": 0.8}, with 0 for what is free',
+    ),
+    (
+        {**G, "input_column": "text", "price": {"output": 3, "second": 1}},
+        "price has output without input, and text-generation is billed by both: write, for example, "
+        'price = {"input": 0.6, "output": 3}, with 0 for what is free',
+    ),
+    (
+        {"task": "feature-extraction", "input_column": "text", "price": {"input": 0.02, "output": 1}},
+        "price has the field output, but no service reports output tokens of feature-extraction: "
+        'write price = {"second": 0.00012}',
+    ),
+    (
+        {
+            "task": "feature-extraction",
+            "model_name": "org/name",
+            "provider": "scaleway",
+            "input_column": "a",
+            "price": {"output": 1},
+        },
+        "price has the field output, but no service reports output tokens of feature-extraction: "
+        'write price = {"input": 0.02}',
+    ),
+    (
+        {
+            "task": "text-to-image",
+            "model_name": "org/name",
+            "provider": "fal-ai",
+            "input_column": "text",
+            "price": {"output": 40},
+        },
+        "price has the field output, but no service reports output tokens of text-to-image: "
+        'write price = {"request": 0.003}',
+    ),
+    (
+        {**C, "price": {"per_token": 1}},
+        "price must have only the fields input and output (USD per million tokens), second and request, not "
+        """'per_token': write price = {"second": 0.00012}""",
+    ),
     # task and model
     (
         None,
@@ -563,7 +606,7 @@ ENGINE: list[tuple[Mapping[str, Any], Mapping[str, str], str]] = [
     (
         {"price": {"second": "-1"}},
         {},
-        "price has a wrong second, which must be a number of at least 0, not '-1': "
+        "price has a wrong second, which must be a number from 0 to 1,000,000, not '-1': "
         'write price = {"input": 0.6, "output": 0.8}',
     ),
     (

@@ -47,6 +47,10 @@ def test_tokens(answer: Any, tokens: tuple[int | None, int | None]) -> None:
         ({"cost": "0.25"}, None),
         ({"cost": -1}, None),
         ({"cost": True}, None),
+        ({"cost": 1e308}, None),
+        ({"cost": 10**400}, None),
+        ({"cost": -1, "estimated_cost": 0.5}, 0.5),
+        ({"cost": 5e-324}, 5e-324),
         ({"cost": float("nan")}, None),
     ],
 )

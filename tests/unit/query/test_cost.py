@@ -99,6 +99,9 @@ def settings(engine_price: Any, model_price: Any) -> Price | None:
         ({"second": 1}, None, Price(second=1.0, source="engine")),
         ({"second": 1}, {"input": 2, "output": 3}, Price(input=2.0, output=3.0, source="model")),
         (None, '{"request": 0.003}', Price(request=0.003, source="model")),
+        (None, '{"request": 1e-7}', Price(request=1e-7, source="model")),
+        ({"input": 0.6}, None, None),  # the output would be free
+        ({"input": 0.6, "second": 1}, {"input": 2, "output": 0}, Price(input=2.0, source="model")),
     ],
 )
 def test_the_models_price_replaces_the_engines(engine: Any, model: Any, price: Price | None) -> None:
@@ -173,6 +176,17 @@ def test_a_price_list_knows_the_provider_that_answered() -> None:
     assert prices.cost(replace(million, provider="novita", cost=3.0)) == (3.0, "reported")
     assert prices.cost(replace(million, provider="stranger")) == (None, None)
     assert prices.cost(Usage(provider="novita")) == (None, None)
+
+
+def test_a_reported_cost_counts_unless_it_is_0_and_the_price_is_not() -> None:
+    """Gateways report 0 for models whose price they do not know."""
+    used = Usage(1_000_000, 0, cost=0.25)
+    free = replace(used, cost=0.0)
+    prices = PriceList(own=Price(input=2.0, output=1.0))
+    assert prices.cost(used) == (0.25, "reported")
+    assert prices.cost(free) == (2.0, "computed")
+    assert prices.cost(replace(free, input_tokens=None)) == (0.0, "reported")
+    assert PriceList(own=Price()).cost(free) == PriceList().cost(free) == (0.0, "reported")
 
 
 def test_a_price_of_an_argument_holds_for_all_providers() -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from mindsdb_sql_parser import parse_sql
-from mindsdb_sql_parser.lexer import MindsDBLexer
 
 from huggingface_api_handler.arguments import EngineSettings, Execution, ModelSettings, engine_settings, model_settings
 from huggingface_api_handler.cache import Cache
@@ -112,18 +111,6 @@ def test_names_in_examples_are_quoted_where_sql_needs_it(store: Cache) -> None:
     assert "m.`what mood_error` IS NOT NULL" in statements[3]
     for sql in (*statements, *describe.describe(about, None)["sql"]):
         parse_sql(sql)
-
-
-def test_keywords_are_those_of_the_parser() -> None:
-    refused = set()
-    for word in (token.lower() for token in MindsDBLexer.tokens if token.isidentifier()):
-        try:
-            statement = parse_sql(f"SELECT t.{word} FROM d.t AS t JOIN m ON m.{word} = t.{word} WHERE {word} = 1")
-            if statement.where.args[0].parts != [word]:
-                refused.add(word)
-        except Exception:
-            refused.add(word)
-    assert refused <= describe._KEYWORDS
 
 
 # --- what it is, what it did -----------------------------------------------------------------

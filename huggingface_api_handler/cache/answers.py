@@ -49,8 +49,10 @@ def read_header(stored: bytes) -> tuple[bytes, int]:
     return scope, written
 
 
-def unseal(key: str, stored: bytes) -> bytes | None:
+def unseal(key: str, stored: object) -> bytes | None:
     """Return the answer that is stored under ``key``; ``None`` if any of it has changed."""
+    if not isinstance(stored, bytes):  # written by somebody else
+        return None
     if not stored.startswith(MARK):
         return stored
     if len(stored) < HEADER_SIZE:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from .answers import PendingAnswers, scope_id, seal, unseal_many
 from .base import Cache, Throttle
@@ -67,6 +69,13 @@ class PersistentCache(Cache):
             counts[name] = counts.get(name, 0.0) + value
         return counts
 
+    def get_fact(self, name: str) -> Any:
+        stored = self._read_fact(name)
+        try:
+            return None if stored is None else json.loads(stored)
+        except (TypeError, ValueError):  # damaged
+            return None
+
     def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0, cost: float | None = None) -> None:
         if self._updates.passes(run):
             self._record(run, done, errors, RUNNING, rate, cost)
@@ -91,6 +100,10 @@ class PersistentCache(Cache):
 
     def _read_counts(self, scope: str) -> dict[str, float]:
         """The counters of ``scope`` that are written."""
+        raise NotImplementedError
+
+    def _read_fact(self, name: str) -> Any:
+        """The JSON of a fact that is there and has not expired; else ``None``."""
         raise NotImplementedError
 
     def _record(

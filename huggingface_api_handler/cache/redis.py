@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from .answers import HEADER_SIZE, read_header, scope_id
 from .base import CREDIT, STOP_KEPT_FOR, CircuitBreaker, batched, longest_wait
@@ -14,19 +13,13 @@ from .budgets import BUDGETS_KEPT_FOR, HELD_AHEAD, HELD_FOR, Draw, Grant
 from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
 from .owners import Owner, Stored
 from .persistent import NEVER, PersistentCache
+from .redis_connection import RedisConnection, as_text
 from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, has_ended, this_process, with_state
-
-T = TypeVar("T")
 
 #: Keys in one command.
 KEYS_AT_ONCE = 1000
-#: Seconds for a connection, and for a response, where the settings name none.
-CONNECT_TIMEOUT, TIMEOUT = 2.0, 3.0
 #: How often a claim is tried while others claim at the same moment.
 CLAIM_TRIES = 20
-#: What MindsDB's own client takes beside the connection's arguments.
-_NOT_OURS = ("script_dir",)
-
 #: Reserves requests by the clock of the server, which is the same for everybody. Stored is the time of the next
 #: one, in seconds since 1970. In: key; interval, count, credit, the longest wait.
 _RESERVE_REQUESTS = """
@@ -99,12 +92,9 @@ class RedisCache(PersistentCache):
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(clock)
-        self._connection = connection
         self._prefix = prefix
-        self._client: Any = None
-        self._lock = threading.Lock()
-        self._breaker = CircuitBreaker("the answer cache in Redis")
-        # Separate from the other: a Redis may refuse scripts and still store answers.
+        self._redis = RedisConnection(connection)
+        # Separate from the others: a Redis may refuse scripts and still store answers.
         self._scripts = CircuitBreaker(
             "the rate limit in Redis", consequence="requests_per_minute applies to each worker separately"
         )
@@ -120,30 +110,39 @@ class RedisCache(PersistentCache):
                 found.update((key, value) for key, value in zip(some, values, strict=True) if value is not None)
             return found
 
-        return self._run(read) or {}
+        return self._redis.read(read) or {}
 
     def _write_pending(self, *, probe: bool = False) -> bool:
-        if self._breaker.is_open and not probe:
+        if not (probe or self._redis.is_writable):
             return False
-        taken, counts = self._pending.take(), self._counts.take()
+        answers, counts = self._pending.take(), self._counts.take()
 
         def write(client: Any) -> bool:
             now = self._clock()
-            parts = list(batched(taken.items(), KEYS_AT_ONCE)) or [[]]
-            for some in parts:
+            commands: list[tuple[dict[Any, Any], Any]] = [(answers, key) for key in answers]
+            for some in batched(commands + [(counts, name) for name in counts], KEYS_AT_ONCE):
                 pipeline = client.pipeline(transaction=False)
-                for key, (value, expires) in some:
-                    left = None if expires >= NEVER else max(1, round((expires - now) * 1000))
-                    pipeline.set(self._answer(key), value, px=left)
-                if some is parts[-1]:  # what fails is written again, and counts must be added once
-                    for (scope, name), count in counts.items():
-                        pipeline.hincrbyfloat(self._key("usage", scope), name, count)
-                pipeline.execute()
+                for waiting, name in some:
+                    if waiting is answers:
+                        value, expires = answers[name]
+                        left = None if expires >= NEVER else max(1, round((expires - now) * 1000))
+                        pipeline.set(self._answer(name), value, px=left)
+                    else:
+                        scope, counter = name
+                        pipeline.hincrbyfloat(self._key("usage", scope), counter, counts[name])
+                results = pipeline.execute(raise_on_error=False)
+                # What is written does not wait any longer: a count would be added twice.
+                for (waiting, name), result in zip(some, results, strict=True):
+                    if not isinstance(result, Exception):
+                        del waiting[name]
+                for result in results:
+                    if isinstance(result, Exception):
+                        raise result
             return True
 
-        if not (taken or counts) or self._run(write, probe=probe):
+        if not (answers or counts) or self._redis.write(write, probe=probe):
             return True
-        self._pending.give_back(taken)
+        self._pending.give_back(answers)
         self._counts.give_back(counts)
         return False
 
@@ -151,14 +150,14 @@ class RedisCache(PersistentCache):
 
     def register(self, scope: str, owner: Owner) -> None:
         value = json.dumps([owner.tenant, owner.engine, owner.project, owner.model])
-        self._run(lambda client: client.hset(self._prefix + ":owners", scope, value))
+        self._redis.write(lambda client: client.hset(self._prefix + ":owners", scope, value))
 
     def owners(self) -> dict[str, Owner]:
         def read(client: Any) -> dict[str, Owner]:
             found = client.hgetall(self._prefix + ":owners")
-            return {_text(scope): Owner(*json.loads(value)) for scope, value in found.items()}
+            return {as_text(scope): Owner(*json.loads(value)) for scope, value in found.items()}
 
-        return self._run(read) or {}
+        return self._redis.read(read) or {}
 
     def sizes(self, before: float | None = None) -> list[Stored] | None:
         names = {scope_id(scope): scope for scope in self.owners()}
@@ -212,23 +211,24 @@ class RedisCache(PersistentCache):
                     work(client, [key for key, _ in chosen], [header for _, header in chosen])
             return True
 
-        return bool(self._run(walk))
+        return bool(self._redis.read(walk))
 
     # Counters
 
     def _read_counts(self, scope: str) -> dict[str, float]:
-        found = self._run(lambda client: client.hgetall(self._key("usage", scope))) or {}
-        return {_text(name): float(value) for name, value in found.items()}
+        def read(client: Any) -> dict[str, float]:
+            return {as_text(name): float(value) for name, value in client.hgetall(self._key("usage", scope)).items()}
+
+        return self._redis.read(read) or {}
 
     # Facts
 
-    def get_fact(self, name: str) -> Any:
-        found = self._run(lambda client: client.get(self._key("fact", name)))
-        return None if found is None else json.loads(found)
+    def _read_fact(self, name: str) -> Any:
+        return self._redis.read(lambda client: client.get(self._key("fact", name)))
 
     def put_fact(self, name: str, value: Any, ttl: float) -> None:
         milliseconds = max(1, round(ttl * 1000))
-        self._run(lambda client: client.set(self._key("fact", name), json.dumps(value), px=milliseconds))
+        self._redis.write(lambda client: client.set(self._key("fact", name), json.dumps(value), px=milliseconds))
 
     # Runs
 
@@ -251,7 +251,7 @@ class RedisCache(PersistentCache):
             pipeline.expire(index, int(RUNS_KEPT_FOR))
             pipeline.execute()
 
-        self._run(write)
+        self._redis.write(write)
 
     def _record(
         self, run: str, done: int, errors: int, state: str, rate: float = 0.0, cost: float | None = None
@@ -261,14 +261,14 @@ class RedisCache(PersistentCache):
         }  # fmt: skip
         if cost is not None:
             fields["cost"] = repr(cost)
-        self._run(lambda client: client.hset(self._key("run", run), mapping=fields))
+        self._redis.write(lambda client: client.hset(self._key("run", run), mapping=fields))
 
     def runs(self, scope: str | None = None) -> list[Run]:
         def read(client: Any) -> list[Run]:
             pipeline = client.pipeline(transaction=False)
             for one in self.owners() if scope is None else [scope]:
                 pipeline.zrevrange(self._key("runs", one), 0, RUNS_KEPT - 1)
-            names = [_text(name) for some in pipeline.execute() for name in some]
+            names = [as_text(name) for some in pipeline.execute() for name in some]
             pipeline = client.pipeline(transaction=False)
             for name in names:
                 pipeline.hgetall(self._key("run", name))
@@ -276,11 +276,11 @@ class RedisCache(PersistentCache):
             return [run for name, fields in found if (run := _read_run(name, fields)) is not None]
 
         now = self._clock()
-        runs = self._run(read) or []
+        runs = self._redis.read(read) or []
         return [with_state(run, now) for run in sorted(runs, key=lambda run: run.started, reverse=True)]
 
     def is_available(self) -> bool:
-        return bool(self._run(lambda client: client.ping()))
+        return bool(self._redis.read(lambda client: client.ping()))
 
     # Stops
 
@@ -293,17 +293,17 @@ class RedisCache(PersistentCache):
             pipeline.execute()
             return True
 
-        return bool(self._run(write))
+        return bool(self._redis.write(write))
 
     def stop_requested(self, names: Iterable[str]) -> bool:
         keys = [self._key("stop", name) for name in names]
-        return bool(keys and self._run(lambda client: client.exists(*keys)))
+        return bool(keys and self._redis.read(lambda client: client.exists(*keys)))
 
     # Rates
 
     def reserve_requests(self, rate: str, interval: float, count: int = 1) -> float | None:
         given = (interval, count, CREDIT, longest_wait(interval, count))
-        found = self._script(_RESERVE_REQUESTS, self._key("pace", rate), given, self._scripts)
+        found = self._redis.run_script(_RESERVE_REQUESTS, self._key("pace", rate), given, self._scripts)
         return None if found is None else found[0]
 
     # Budgets
@@ -313,7 +313,7 @@ class RedisCache(PersistentCache):
             holder, draw.cap, draw.spent, draw.keep, draw.least, draw.most, draw.pending, int(draw.closes),
             HELD_FOR, HELD_AHEAD, int(BUDGETS_KEPT_FOR),
         )  # fmt: skip
-        found = self._script(_HOLD_BUDGET, self._key("budget", draw.budget), given, self._budgets)
+        found = self._redis.run_script(_HOLD_BUDGET, self._key("budget", draw.budget), given, self._budgets)
         return None if found is None else Grant(*found)
 
     # Claims: the processes of the holders of a scope in one hash, and the keys of each in a value of its own, which
@@ -330,11 +330,11 @@ class RedisCache(PersistentCache):
                 for _ in range(CLAIM_TRIES):
                     try:
                         pipeline.watch(index)
-                        known = {_text(one): _text(process) for one, process in pipeline.hgetall(index).items()}
+                        known = {as_text(one): as_text(process) for one, process in pipeline.hgetall(index).items()}
                         kept = pipeline.mget([self._claim(scope, one) for one in known]) if known else []
                         held = dict(zip(known, kept, strict=True))
                         gone = [one for one, stored in held.items() if stored is None or _has_ended(known[one])]
-                        others = {one: unpacked(_text(stored)) for one, stored in held.items() if one not in gone}
+                        others = {one: unpacked(as_text(stored)) for one, stored in held.items() if one not in gone}
                         granted = grant(wanted, others)
                         pipeline.multi()
                         if gone:
@@ -349,11 +349,11 @@ class RedisCache(PersistentCache):
                         continue
             return Claim(wanted)
 
-        return self._run(claim) or Claim(wanted)
+        return self._redis.write(claim) or Claim(wanted)
 
     def renew_claim(self, scope: str, holder: str) -> None:
         lasts = round(CLAIM_KEPT_FOR * 1000)
-        self._run(lambda client: client.pexpire(self._claim(scope, holder), lasts))
+        self._redis.write(lambda client: client.pexpire(self._claim(scope, holder), lasts))
 
     def release_claim(self, scope: str, holder: str) -> None:
         def release(client: Any) -> None:
@@ -362,26 +362,25 @@ class RedisCache(PersistentCache):
             pipeline.hdel(self._key("claims", scope), holder)
             pipeline.execute()
 
-        self._run(release)
+        self._redis.write(release)
 
     def claim_holders(self, scope: str) -> set[str]:
         def read(client: Any) -> set[str]:
-            known = {_text(one): _text(process) for one, process in client.hgetall(self._key("claims", scope)).items()}
+            known = {
+                as_text(one): as_text(process) for one, process in client.hgetall(self._key("claims", scope)).items()
+            }
             pipeline = client.pipeline(transaction=False)
             for one in known:
                 pipeline.exists(self._claim(scope, one))
             alive = pipeline.execute() if known else []
             return {one for one, lives in zip(known, alive, strict=True) if lives and not _has_ended(known[one])}
 
-        return self._run(read) or set()
+        return self._redis.read(read) or set()
 
     def close(self) -> None:
-        with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        self._redis.close()
 
-    # The connection
+    # Names
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}:{kind}:{name}"
@@ -392,62 +391,14 @@ class RedisCache(PersistentCache):
     def _answer(self, key: str) -> str:
         return f"{self._prefix}:answer:{key}"
 
-    def _script(self, script: str, key: str, arguments: tuple[Any, ...], breaker: CircuitBreaker) -> list[float] | None:
-        """Return the numbers that a script returns."""
-
-        def run(client: Any) -> list[float]:
-            # Its hash is sent, and the script itself only to a server that does not know it.
-            found = client.register_script(script)([key], arguments)
-            return [float(number) for number in _text(found).split()]
-
-        return self._run(run, breaker)
-
-    def _run(self, work: Callable[[Any], T], breaker: CircuitBreaker | None = None, *, probe: bool = False) -> T | None:
-        """The result of ``work``; ``None`` if Redis cannot be reached or refuses.
-
-        Args:
-            probe: try it even while Redis is left alone.
-        """
-        import redis
-
-        breaker = breaker or self._breaker
-        if breaker.is_open and not probe:
-            return None
-        try:
-            done = work(self._connected())
-        except (redis.RedisError, OSError, TypeError, ValueError) as error:
-            # The last two: arguments of the connection that the client does not know.
-            breaker.record_failure(type(error).__name__ if isinstance(error, (TypeError, ValueError)) else error)
-            return None
-        breaker.record_success()
-        return done
-
-    def _connected(self) -> Any:
-        import redis
-
-        with self._lock:
-            if self._client is None:
-                # Answers are bytes, whatever the host's setting says.
-                given = {"socket_timeout": TIMEOUT, "socket_connect_timeout": CONNECT_TIMEOUT}
-                if isinstance(self._connection, str):
-                    self._client = redis.Redis.from_url(self._connection, **given)
-                else:
-                    own = {name: value for name, value in self._connection.items() if name not in _NOT_OURS}
-                    self._client = redis.Redis(**{**given, **own, "decode_responses": False})
-            return self._client
-
 
 def _has_ended(process: str) -> bool:
     pid, _, host = process.partition(" ")
     return has_ended(int(pid), host)
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
 def _read_run(name: str, fields: Mapping[Any, Any]) -> Run | None:
-    told = {_text(field): _text(value) for field, value in fields.items()}
+    told = {as_text(field): as_text(value) for field, value in fields.items()}
     try:
         return Run(
             run=name,

@@ -225,9 +225,9 @@ class SqliteCache(PersistentCache):
 
     # Facts
 
-    def get_fact(self, name: str) -> Any:
+    def _read_fact(self, name: str) -> Any:
         found = self._select("SELECT value FROM facts WHERE name = ? AND expires > ?", name, self._clock())
-        return json.loads(found[0][0]) if found else None
+        return found[0][0] if found else None
 
     def put_fact(self, name: str, value: Any, ttl: float) -> None:
         now = self._clock()

@@ -145,6 +145,71 @@ class TestUnreachable:
         assert cache.get_many(["a"]) == {}
 
 
+def _replica(client: Any) -> Any:
+    client.execute_command("REPLICAOF", "127.0.0.1", "1")
+    return lambda: client.execute_command("REPLICAOF", "NO", "ONE")
+
+
+def _without_memory(client: Any) -> Any:
+    client.config_set("maxmemory", 1)
+    return lambda: client.config_set("maxmemory", 0)
+
+
+def _without_replicas(client: Any) -> Any:
+    client.config_set("min-replicas-to-write", 1)
+    return lambda: client.config_set("min-replicas-to-write", 0)
+
+
+class TestRefusing:
+    """A Redis that responds, and refuses to write: answers are still read, and those that wait are not lost."""
+
+    @pytest.mark.parametrize("refuse", [_replica, _without_memory, _without_replicas])
+    def test_a_query_is_not_paid_twice(self, redis_server: RedisServer, refuse: Any) -> None:
+        import redis
+
+        cache = RedisCache(redis_server.url)
+        with _service() as server, redis.Redis.from_url(redis_server.url) as client:
+            assert _ask(server, cache)[1] == ROWS
+            allow = refuse(client)
+            assert _ask(server, cache, rows=2 * ROWS)[1] == ROWS
+            assert _ask(server, cache, rows=2 * ROWS)[1] == 0
+            other = RedisCache(redis_server.url)
+            other.put_many({"a": b"1"})
+            assert _ask(server, other)[1] == 0
+            allow()
+            cache.run_end("r", done=1, errors=0)
+            cache.close()
+            assert _ask(server, RedisCache(redis_server.url), rows=2 * ROWS)[1] == 0
+
+    def test_what_is_written_does_not_wait(self, redis_server: RedisServer) -> None:
+        import redis
+
+        cache = RedisCache(redis_server.url)
+        with redis.Redis.from_url(redis_server.url) as client:
+            client.set("huggingface_api:usage:s", "no hash")
+            cache._counts.add("t", {"requests": 3})
+            cache.put_many({"a": b"1"}, scope="s", counts={"requests": 2})
+            client.delete("huggingface_api:usage:s")
+            cache.run_end("r", done=1, errors=0)
+        other = RedisCache(redis_server.url)
+        assert (other.get_many(["a"]), other.usage("s")) == ({"a": b"1"}, {"requests": 2})
+        assert other.usage("t") == {"requests": 3}
+
+    def test_a_refusal_connects_anew(self, redis_server: RedisServer) -> None:
+        """After a failover, its name leads to another server than the connections that are open."""
+        import redis
+
+        cache = RedisCache(redis_server.url)
+        with redis.Redis.from_url(redis_server.url) as client:
+            cache.put_many({"a": b"1"})
+            allow = _replica(client)
+            cache.put_many({"b": b"1"})
+            before = {one["id"] for one in client.client_list()}
+            allow()
+            cache.run_end("r", done=1, errors=0)
+            assert {one["id"] for one in client.client_list()} - before
+
+
 class TestDeleted:
     def test_a_deleted_file_is_made_again(self, tmp_path: Path) -> None:
         path = tmp_path / "cache" / "answers.sqlite"
@@ -279,6 +344,25 @@ class TestDamaged:
         cache.put_many({"a": b"1", "b": b"2"})
         _store(keeping, "a", _stored(keeping, "b"))
         assert cache.get_many(["a", "b"]) == {"b": b"2"}
+        cache.close()
+
+    def test_what_others_have_written_is_a_miss(self, keeping: Backend) -> None:
+        cache = keeping.open()
+        cache.put_many({"a": b"1", "b": b"2"})
+        cache.put_fact("f", [1], 60)
+        if keeping.kind == "redis":
+            keeping.connection.delete(f"{keeping.prefix}:answer:a")
+            keeping.connection.rpush(f"{keeping.prefix}:answer:a", "x")
+            keeping.connection.set(f"{keeping.prefix}:fact:f", "{")
+            keeping.connection.hset(f"{keeping.prefix}:usage:s", "requests", "many")
+        else:
+            with sqlite3.connect(keeping.where) as other:
+                other.execute("UPDATE answers SET value = 'x' WHERE key = 'a'")
+                other.execute("UPDATE facts SET value = '{'")
+            other.close()
+        assert cache.get_many(["a", "b"]) == {"b": b"2"}
+        assert cache.get_fact("f") is None
+        assert cache.usage("s") == {}
         cache.close()
 
     def test_a_value_of_the_version_before_is_read(self, keeping: Backend) -> None:

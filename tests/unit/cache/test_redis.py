@@ -32,7 +32,7 @@ class TestRedis:
             redis_server.start()
             cache.put_many({"b": b"1"})  # it is left alone for a while
             assert RedisCache(redis_server.url).get_many(["a", "b"]) == {}
-            cache._breaker._clock = lambda: time.monotonic() + base.PAUSE
+            cache._redis.reaching._clock = lambda: time.monotonic() + base.PAUSE
             cache.put_many({"c": b"1"})
         other = RedisCache(redis_server.url)
         assert other.get_many(["a", "b", "c"]) == {"a": b"1", "b": b"1", "c": b"1"}  # what had to wait is not lost

@@ -1,0 +1,110 @@
+"""One Redis that the processes of several machines share: connected to, and left alone when it fails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from .base import CircuitBreaker
+
+T = TypeVar("T")
+
+#: Seconds for a connection, and for a response, where the settings name none.
+CONNECT_TIMEOUT, TIMEOUT = 2.0, 3.0
+#: What MindsDB's own client takes beside the connection's arguments.
+_NOT_OURS = ("script_dir",)
+
+
+class RedisConnection:
+    """Runs commands on Redis, and never raises when Redis fails.
+
+    A Redis that refuses to write, such as a replica or one without memory, is still read.
+
+    Args:
+        connection: a URL (``redis://…``) or the arguments of ``redis.Redis``.
+    """
+
+    def __init__(self, connection: str | Mapping[str, Any]) -> None:
+        self._connection = connection
+        self._client: Any = None
+        self._lock = threading.Lock()
+        self.reaching = CircuitBreaker("the answer cache in Redis")
+        self.writing = CircuitBreaker("writing to the answer cache in Redis", consequence="answers wait in memory")
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether neither connections nor writes have failed lately."""
+        return not (self.reaching.is_open or self.writing.is_open)
+
+    def read(self, work: Callable[[Any], T]) -> T | None:
+        """The result of ``work``; ``None`` if Redis cannot be reached or refuses."""
+        return None if self.reaching.is_open else self._run(work, self.reaching, self.reaching)
+
+    def write(self, work: Callable[[Any], T], *, probe: bool = False) -> T | None:
+        """Like ``read``, for what changes something.
+
+        Args:
+            probe: try it even while Redis is left alone.
+        """
+        return self._run(work, self.reaching, self.writing) if probe or self.is_writable else None
+
+    def run_script(
+        self, script: str, key: str, arguments: tuple[Any, ...], breaker: CircuitBreaker
+    ) -> list[float] | None:
+        """Return the numbers that a script returns; ``None`` if Redis cannot be reached or refuses.
+
+        Args:
+            breaker: of all such scripts.
+        """
+
+        def run(client: Any) -> list[float]:
+            # Its hash is sent, and the script itself only to a server that does not know it.
+            found = client.register_script(script)([key], arguments)
+            return [float(number) for number in as_text(found).split()]
+
+        return None if breaker.is_open else self._run(run, breaker, breaker)
+
+    def close(self) -> None:
+        """Let go of Redis; the next command connects again."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _run(self, work: Callable[[Any], T], failures: CircuitBreaker, refusals: CircuitBreaker) -> T | None:
+        import redis
+
+        try:
+            done = work(self._connected())
+        except redis.ResponseError as error:
+            # After a failover, the name in the settings leads to another server than this connection.
+            self.close()
+            refusals.record_failure(error)
+            return None
+        except (redis.RedisError, OSError, TypeError, ValueError) as error:
+            # The last two: arguments of the connection that the client does not know.
+            failures.record_failure(type(error).__name__ if isinstance(error, (TypeError, ValueError)) else error)
+            return None
+        failures.record_success()
+        refusals.record_success()
+        return done
+
+    def _connected(self) -> Any:
+        import redis
+
+        with self._lock:
+            if self._client is None:
+                # Answers are bytes, whatever the host's setting says.
+                given = {"socket_timeout": TIMEOUT, "socket_connect_timeout": CONNECT_TIMEOUT}
+                if isinstance(self._connection, str):
+                    self._client = redis.Redis.from_url(self._connection, **given)
+                else:
+                    own = {name: value for name, value in self._connection.items() if name not in _NOT_OURS}
+                    self._client = redis.Redis(**{**given, **own, "decode_responses": False})
+            return self._client
+
+
+def as_text(value: Any) -> str:
+    """Return what Redis sent as a text."""
+    return value.decode() if isinstance(value, bytes) else str(value)

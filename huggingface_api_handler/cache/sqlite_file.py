@@ -40,6 +40,9 @@ _MESSAGES = {
 #: folder that must not be written to either, where no process shares the index of the log.
 _READ_ONLY_MODES = ("mode=ro", "immutable=1")
 
+#: Ends of the names of the log and its index.
+_LOG = ("-wal", "-shm")
+
 #: The files of this process, which are closed while it forks.
 _FILES: weakref.WeakSet[SqliteFile] = weakref.WeakSet()
 
@@ -79,6 +82,8 @@ class SqliteFile:
         self._busy_timeout = busy_timeout
         self._lock = threading.RLock()
         self._identity: tuple[int, int] | None = None
+        #: Of the log and its index, which SQLite keeps beside the file while a process has opened it.
+        self._log_identity: tuple[tuple[int, int] | None, ...] = ()
         name = f"the answer cache {self.path}"
         self.reading = CircuitBreaker(name)
         self.writing = CircuitBreaker(
@@ -171,7 +176,7 @@ class SqliteFile:
         if not self.path.exists():
             return
         self.path.rename(aside)
-        for end in ("-wal", "-shm"):
+        for end in _LOG:
             try:
                 Path(f"{self.path}{end}").rename(f"{aside}{end}")
             except FileNotFoundError:
@@ -201,9 +206,9 @@ class SqliteFile:
 
     def _opened(self) -> sqlite3.Connection:
         if self.connection is not None:
-            if self._identity == _identity(self.path):
+            if self._identity == _identity(self.path) and self._log_identity == self._identities_of_log():
                 return self.connection
-            self._close()  # deleted or replaced: no process would read what is written to it
+            self._close()  # one of them is deleted or replaced: no process would read what is written to it
         try:
             self._create()
         except OSError as error:
@@ -212,8 +217,12 @@ class SqliteFile:
             connection = self._open_read_only()
         else:
             connection = self._open_read_write()
+        self._log_identity = self._identities_of_log()
         self.connection = connection
         return connection
+
+    def _identities_of_log(self) -> tuple[tuple[int, int] | None, ...]:
+        return tuple(_identity(f"{self.path}{end}") for end in _LOG)
 
     def _create(self) -> None:
         """Create the file if there is none. Raises OSError if it must not be written to."""
@@ -222,7 +231,8 @@ class SqliteFile:
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             facts = os.fstat(handle)
-            if facts.st_mode & 0o077 and facts.st_uid == os.geteuid():  # copied, or restored, without its mode
+            is_ours = facts.st_uid == os.geteuid() and not self.path.is_symlink()
+            if facts.st_mode & 0o077 and is_ours:  # copied, or restored, without its mode
                 os.fchmod(handle, 0o600)
         finally:
             os.close(handle)
@@ -310,7 +320,7 @@ def _is_busy(error: Exception) -> bool:
     return isinstance(error, sqlite3.Error) and _code(error) in (BUSY, LOCKED)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: str | Path) -> tuple[int, int] | None:
     """Tell a file from another one at the same path."""
     try:
         found = os.stat(path)

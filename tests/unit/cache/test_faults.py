@@ -6,6 +6,8 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -221,6 +223,26 @@ class TestDeleted:
         with contextlib.closing(SqliteCache(path)) as other:
             assert other.get_many(["a", "b"]) == {"b": b"2"}
         cache.close()
+
+    @pytest.mark.parametrize("ends", [("-wal",), ("-shm",), ("-wal", "-shm")])
+    def test_a_deleted_log_is_made_again_and_shared(self, tmp_path: Path, ends: tuple[str, ...]) -> None:
+        cache = SqliteCache(tmp_path / "answers.sqlite")
+        cache.put_many({"before": b"1"})
+        for end in ends:
+            Path(f"{cache.path}{end}").unlink()
+        cache.put_many({"own": b"1"})
+        script = (
+            "from huggingface_api_handler.cache import SqliteCache\n"
+            f"cache = SqliteCache({str(cache.path)!r})\n"
+            "print(sorted(cache.get_many(['before', 'own'])))\n"
+            "cache.put_many({'other': b'1'})\n"
+        )
+        told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+        assert told.stdout.strip() == "['before', 'own']"
+        everything = {"before": b"1", "own": b"1", "other": b"1"}
+        assert cache.get_many(everything) == everything
+        cache.close()
+        assert SqliteCache(cache.path).get_many(everything) == everything
 
     def test_a_deleted_folder_is_made_again(self, tmp_path: Path) -> None:
         path = tmp_path / "cache" / "answers.sqlite"

@@ -347,3 +347,16 @@ def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None
     assert again.get_many(["k"]) == {"k": b"v"}
     assert {one.stat().st_mode & 0o777 for one in tmp_path.glob("answers.sqlite*")} == {0o600}
     again.close()
+
+
+def test_a_link_leaves_the_mode_of_what_it_leads_to(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("no database")
+    elsewhere.chmod(0o644)
+    path = tmp_path / "answers.sqlite"
+    path.symlink_to(elsewhere)
+    cache = SqliteCache(path)
+    cache.put_many({"a": b"1"})
+    assert cache.get_many(["a"]) == {"a": b"1"}
+    cache.close()
+    assert (elsewhere.read_text(), elsewhere.stat().st_mode & 0o777) == ("no database", 0o644)

@@ -64,26 +64,24 @@ def install(handlers: Path | None = None) -> list[str]:
     link, aside = handlers / FOLDER, handlers / ASIDE
     if is_installed(handlers):
         return [f"nothing to do: MindsDB already finds {FOLDER} here"]
+    if link.exists() and not link.is_symlink() and aside.exists():
+        raise InstallError(
+            f"{handlers} contains both {FOLDER} and {ASIDE}, as after an upgrade of MindsDB: "
+            f"remove {ASIDE} and try again"
+        )
     done: list[str] = []
-    if link.is_symlink():
-        link.unlink()
-        done.append("removed a link to another folder")
-    elif link.exists():
-        if aside.exists():
-            raise InstallError(
-                f"{handlers} contains both {FOLDER} and {ASIDE}, as after an upgrade of MindsDB: "
-                f"remove {ASIDE} and try again"
-            )
-        link.rename(aside)
-        done.append(f"renamed the bundled handler to {ASIDE}")
     try:
+        if link.is_symlink():
+            link.unlink()
+            done.append("removed a link to another folder")
+        elif link.exists():
+            link.rename(aside)
+            done.append(f"renamed the bundled handler to {ASIDE}")
         link.symlink_to(PACKAGE, target_is_directory=True)
     except OSError as error:
-        if aside.exists():
+        if aside.exists() and not link.exists():
             aside.rename(link)
-        raise InstallError(
-            f"the link could not be created ({error.strerror}): run this as the user who owns MindsDB's folder"
-        ) from error
+        raise _not_writable(handlers, error) from error
     done.append(f"linked {FOLDER} into {handlers}: restart MindsDB if it is running")
     return done
 
@@ -96,16 +94,26 @@ def uninstall(handlers: Path | None = None) -> list[str]:
     """
     handlers = handlers or handlers_folder()
     link, aside = handlers / FOLDER, handlers / ASIDE
+    if aside.exists() and link.exists() and not link.is_symlink():
+        raise InstallError(f"{link} is not a link to this package: move it away and try again")
     done: list[str] = []
-    if link.is_symlink():
-        link.unlink()
-        done.append("removed the link")
-    if aside.exists():
-        if link.exists():
-            raise InstallError(f"{link} is not a link to this package: move it away and try again")
-        aside.rename(link)
-        done.append("restored the bundled handler")
+    try:
+        if link.is_symlink():
+            link.unlink()
+            done.append("removed the link")
+        if aside.exists():
+            aside.rename(link)
+            done.append("restored the bundled handler")
+    except OSError as error:
+        raise _not_writable(handlers, error) from error
     return done or ["nothing to do: not installed"]
+
+
+def _not_writable(handlers: Path, error: OSError) -> InstallError:
+    return InstallError(
+        f"{handlers} could not be changed ({error.strerror}): run this as the user who owns the folder, "
+        "on a file system with symbolic links that is not mounted read-only"
+    )
 
 
 def report(change: Callable[[], list[str]]) -> int:

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from huggingface_api_handler.cli.link import FOLDER, PACKAGE, InstallError, install, is_installed, uninstall
+from huggingface_api_handler.cli.link import (
+    ASIDE,
+    FOLDER,
+    PACKAGE,
+    InstallError,
+    install,
+    is_installed,
+    report,
+    uninstall,
+)
 
 
 @pytest.fixture
@@ -92,16 +101,37 @@ def test_an_upgraded_host_is_told_apart(handlers: Path) -> None:
         uninstall(handlers)
 
 
-def test_a_folder_that_cannot_be_written_is_left_whole(handlers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", ["symlink_to", "rename", "unlink"])
+def test_a_folder_that_cannot_be_written_is_left_whole(
+    handlers: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step: str
+) -> None:
+    if step == "unlink":
+        (handlers / FOLDER).rename(handlers / ASIDE)
+        (handlers / FOLDER).symlink_to(handlers)
     before = snapshot(handlers)
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "symlink_to", refuse)
-    with pytest.raises(InstallError, match="Permission denied"):
-        install(handlers)
+    with monkeypatch.context() as refusing:
+        refusing.setattr(Path, step, refuse)
+        assert report(lambda: install(handlers)) == 1
+    assert f"not done: {handlers} could not be changed (Permission denied): run this as" in capsys.readouterr().err
     assert snapshot(handlers) == before
+
+
+@pytest.mark.parametrize("step", ["rename", "unlink"])
+def test_nor_can_it_be_restored(handlers: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    install(handlers)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr(Path, step, refuse)
+        with pytest.raises(InstallError, match="Read-only file system"):
+            uninstall(handlers)
+    assert uninstall(handlers)[-1] == "restored the bundled handler"
 
 
 def _mindsdb(root: Path) -> Path:

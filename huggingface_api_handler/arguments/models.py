@@ -87,11 +87,6 @@ class ModelSettings:
     token: SecretStr | None = None
 
     @property
-    def system_prompt(self) -> str | None:
-        """The system message, sent before the prompt."""
-        return self.values.get("system_prompt")
-
-    @property
     def providers(self) -> tuple[str, ...]:
         """The providers in order of preference; ``auto`` or a policy is alone."""
         return tuple(self.provider.split(", "))

@@ -55,7 +55,6 @@ _WITH_CHOICES = ("text", "integer", "number", "list")
 _MAX_LISTED = 120
 MAX_FIELDS, MAX_CHOICES, MAX_DESCRIPTION = 64, 200, 1000
 
-EXAMPLE = "'topic text, urgent boolean, mood text in (good, bad)'"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _QUOTED = r"'(?:[^']|'')*'|\"[^\"]*\""
 #: One field of the text, or one choice, up to the comma behind it.

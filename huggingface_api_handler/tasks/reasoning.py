@@ -49,12 +49,10 @@ class Separated:
     Attributes:
         answer: what is meant for the reader; empty if the content was cut before it.
         reasoning: what came before or between; empty if there is none.
-        is_cut: the content ended while the model was reasoning.
     """
 
     answer: str
     reasoning: str = ""
-    is_cut: bool = False
 
 
 def separate(content: str, *, cut: bool = False) -> Separated:
@@ -80,7 +78,7 @@ def separate(content: str, *, cut: bool = False) -> Separated:
         answer.append(content[at : opening.start()])
         if closing is None:
             reasoning.append(content[opening.end() :])
-            return Separated(_joined(answer), _joined(reasoning).strip(), is_cut=True)
+            return Separated(_joined(answer), _joined(reasoning).strip())
         reasoning.append(content[opening.end() : closing.start()])
         at = closing.end()
     if at == 0:
@@ -103,7 +101,7 @@ def _by_channel(content: str) -> Separated:
     before = _SIGN.sub("", content[: content.index("<|channel|>")]).removesuffix("assistant")
     final = [text for name, text in found if name == "final"]
     reasoning = _joined([text for name, text in found if name != "final"])
-    return Separated(_joined([before, *final]), reasoning, is_cut=not final)
+    return Separated(_joined([before, *final]), reasoning)
 
 
 def _is_mentioned(content: str, tag: re.Match[str]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..errors import InvalidInput
 from . import answers
 from .task import Argument, Batching, Example, Input, Kind, Task
 from .vectors import vector_answer
@@ -84,21 +83,6 @@ ZERO_SHOT_CLASSIFICATION = Task(
 )
 
 # --- fill-mask -------------------------------------------------------------------------------
-
-
-def masked(text: str, mask: str | None) -> str:
-    """Return the text with the model's own blank where the reader wrote another model's.
-
-    Raises:
-        InvalidInput: where the text has no blank.
-    """
-    if mask is None or mask in text:
-        return text
-    for other in answers.MASKS:
-        if other in text:
-            return text.replace(other, mask)
-    raise InvalidInput(f"the text has no blank to fill: write {mask} where the word is missing")
-
 
 FILL_MASK = Task(
     name="fill-mask",

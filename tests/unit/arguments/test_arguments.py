@@ -667,7 +667,6 @@ def test_a_template_stands_for_a_column() -> None:
     settings = model(task="chat-completion", prompt_template="{{a}} or {{ b }}?", system_prompt="Be brief.")
     assert settings.columns == {}
     assert settings.prompt_template == "{{a}} or {{ b }}?"
-    assert settings.system_prompt == "Be brief."
     assert settings.arguments().values["system_prompt"] == "Be brief."
 
 

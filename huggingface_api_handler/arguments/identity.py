@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from pydantic import SecretStr
 
-from ..errors import AccountError, HuggingFaceError, ModelError, ServiceError, SettingsError
+from ..errors import AccountError, HuggingFaceError, ModelError, ServiceError
 from ..hub import provider_registry
 from ..net.url_policy import UrlPolicy, is_router, parse_url
 from ..tasks import TASKS, find_task
@@ -152,13 +152,12 @@ def _take_task(reader: Reader) -> Task | None:
     name = _value(reader.take(TASK))
     if name is None:
         return None
-    try:
-        return find_task(name)
-    except SettingsError:
+    task = find_task(name)
+    if task is None:
         near = nearest(name, [one for task in TASKS.values() for one in (task.name, *task.aliases)])
         hint = f"did you mean '{near}'?" if near else f"choose one of {', '.join(TASKS)}"
         reader.fault(f"unknown task {shown(name)}: {hint}")
-        return None
+    return task
 
 
 # --- the Hub's record ------------------------------------------------------------------------

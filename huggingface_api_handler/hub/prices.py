@@ -6,7 +6,6 @@ Nothing here fails: a router that does not answer, or not in this form, has publ
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from urllib.parse import quote
 from ..errors import HuggingFaceError
 from ..net.request import Request
 from ..net.transport import Transport
+from ..tasks.shapes import not_negative
 
 log = logging.getLogger(__name__)
 
@@ -93,17 +93,17 @@ def offers_of(listed: Iterable[Any]) -> Iterable[Offer]:
         prices = pricing if isinstance(pricing, Mapping) else {}
         if entry.get("is_free") is True:
             prices = {"input": 0.0, "output": 0.0}
-        context = _number(entry.get("context_length"))
+        context = not_negative(entry.get("context_length"))
         yield Offer(
             name,
             str(entry.get("status") or LIVE),
-            _number(prices.get("input")),
-            _number(prices.get("output")),
+            not_negative(prices.get("input")),
+            not_negative(prices.get("output")),
             None if context is None else int(context),
             _flag(entry.get("supports_tools")),
             _flag(entry.get("supports_structured_output")),
-            _number(entry.get("first_token_latency_ms")),
-            _number(entry.get("throughput")),
+            not_negative(entry.get("first_token_latency_ms")),
+            not_negative(entry.get("throughput")),
         )
 
 
@@ -133,12 +133,6 @@ def choose(offers: Iterable[Offer], wanted: str, answered_by: str | None = None)
     if wanted == FASTEST:
         return max(live, key=lambda offer: offer.throughput or 0.0)
     return max(live, key=lambda offer: (offer.output, offer.input))
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if math.isfinite(value) and value >= 0 else None
 
 
 def _flag(value: Any) -> bool | None:

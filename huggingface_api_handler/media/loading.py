@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 from ..errors import BlockedFile, InvalidAnswer, InvalidInput, PayloadTooLarge
 from ..net.url_policy import redacted_url
-from ..tasks.media import Media, decode_base64, is_base64, is_data_uri, parse_data_uri
+from ..tasks.media import Media, decode_base64, is_base64, is_data_uri, parse_data_uri, sniff
 from ..tasks.task import Kind
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def identity(cell: Any, kind: Kind, roots: tuple[str, ...] = ()) -> Hashable:
     text = cell.strip()
     if _WEB.match(text):
         return ("url", text)
-    if text[:5].lower() != "data:":
+    if not is_data_uri(text):
         inside = _inside(text, roots)
         if inside is not None:
             with _opened(*inside) as (_, facts):
@@ -209,14 +209,6 @@ def _media(data: bytes, declared: str, kind: Kind, max_bytes: int, where: str) -
 
 def _another(where: str, what: str, kind: Kind) -> InvalidInput:
     return InvalidInput(f"{where} holds {what}, not {_A[kind]}", advice=f"Give {_SUCH_AS[kind]}", divisible=False)
-
-
-def sniff(data: bytes) -> str | None:
-    """Return the media type that the first bytes of ``data`` tell, if they do."""
-    import filetype
-
-    found = filetype.guess_mime(data[:8192])
-    return str(found) if found else None
 
 
 def _unsigned(data: bytes, declared: str, kind: Kind, where: str) -> str:

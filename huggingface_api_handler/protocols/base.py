@@ -15,7 +15,7 @@ from ..errors import HuggingFaceError, InvalidAnswer, SettingsError
 from ..net.error_mapping import failure_within
 from ..tasks.media import Media
 from ..tasks.shapes import whole
-from ..tasks.task import EMPTY, Answer, Arguments, Batching, Row, Task
+from ..tasks.task import EMPTY, Answer, Arguments, Batching, Decoder, Row, Task
 
 
 def miscounted(found: int, rows: int) -> NoReturn:
@@ -147,7 +147,7 @@ class Serving:
     route: str | None = None
     batching: Batching | None = None
     root_fields: bool = False
-    decode: Callable[[Any, Arguments], Answer] | None = None
+    decode: Decoder | None = None
 
 
 @dataclass(frozen=True, slots=True)

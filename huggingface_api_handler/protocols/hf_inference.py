@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from ..errors import SettingsError
 from ..tasks import TASKS
-from ..tasks.answers import as_list
 from ..tasks.task import Task
 from . import pipeline_requests as requests
 from .base import Encoder, Protocol, Rule, Sent, Serving, done, refused, sent
@@ -24,7 +23,7 @@ ROUTER_CHAT = "https://router.huggingface.co/v1/chat/completions"
 BY_PIPELINE = frozenset({"feature-extraction", "sentence-similarity"})
 
 _LABELS = done("the client renames the labels of the answer", "labels")
-_CANDIDATES: dict[str, Rule] = {"candidate_labels": Sent(value=as_list)}
+_CANDIDATES = sent("candidate_labels")
 _LENGTHS: dict[str, Rule] = {"min_output_length": Sent("min_length"), "max_output_length": Sent("max_length")}
 _NEW_TOKENS: dict[str, Rule] = {
     "min_output_length": Sent("min_new_tokens"), "max_output_length": Sent("max_new_tokens"),

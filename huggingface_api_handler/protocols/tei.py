@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from ..tasks.shapes import whole
 from ..tasks.task import Arguments, Row
 from . import toolkit
 from .base import Call, Fields, Probe, Protocol, Server, Serving, done, model_name, sent
@@ -40,12 +40,8 @@ def recognize(probe: Probe) -> Server | None:
         return None
     if "max_client_batch_size" not in about and "max_batch_tokens" not in about:
         return None
-    return Server(PROTOCOL, model=model_name(about.get("model_id")), max_batch_size=_count(about))
-
-
-def _count(about: Mapping[str, Any]) -> int | None:
-    most = about.get("max_client_batch_size")
-    return most if isinstance(most, int) and not isinstance(most, bool) and most > 0 else None
+    most = whole(about.get("max_client_batch_size"))
+    return Server(PROTOCOL, model=model_name(about.get("model_id")), max_batch_size=most if most and most > 0 else None)
 
 
 PROTOCOL = Protocol(

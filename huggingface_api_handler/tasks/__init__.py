@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ..errors import SettingsError
 from . import audio, generation, tabular, text, vision
 from .task import Task
 
@@ -52,19 +50,9 @@ TASKS: Mapping[str, Task] = MappingProxyType({task.name: task for task in _ALL})
 _BY_ANY_NAME: Mapping[str, Task] = {**{alias: task for task in _ALL for alias in task.aliases}, **TASKS}
 
 
-def find_task(name: str) -> Task:
-    """Return the task of that name or alias; case, spaces and underscores do not matter.
-
-    Raises:
-        SettingsError: for a name that no task has, with the nearest one.
-    """
-    asked = "-".join(name.lower().replace("_", " ").replace("-", " ").split())
-    task = _BY_ANY_NAME.get(asked)
-    if task is not None:
-        return task
-    near = difflib.get_close_matches(asked, _BY_ANY_NAME, n=1)
-    meant = f": did you mean '{near[0]}'?" if near else ""
-    raise SettingsError(f"unknown task '{name}'{meant}", advice=f"Known tasks: {', '.join(TASKS)}")
+def find_task(name: str) -> Task | None:
+    """Return the task of that name or alias, if there is one; case, spaces and underscores do not matter."""
+    return _BY_ANY_NAME.get("-".join(name.lower().replace("_", " ").replace("-", " ").split()))
 
 
 __all__ = ["TASKS", "find_task"]

@@ -11,9 +11,9 @@ from typing import Any
 
 from ..errors import SettingsError
 from .shapes import (
-    Decoder,
     carried,
     dumps,
+    exact_number,
     is_number,
     listed,
     mapping,
@@ -24,7 +24,7 @@ from .shapes import (
     unwrapped,
     whole,
 )
-from .task import Answer, Arguments
+from .task import Answer, Arguments, Decoder
 
 _LABELS = "a list of labels with scores"
 
@@ -32,22 +32,13 @@ _LABELS = "a list of labels with scores"
 # --- labels with scores ----------------------------------------------------------------------
 
 
-def as_list(value: Any) -> list[str]:
-    """Return a list of texts that was given as a list or as comma-separated text."""
-    if value is None:
-        return []
-    parts = value.split(",") if isinstance(value, str) else list(value)
-    return [part for part in (str(part).strip() for part in parts) if part]
-
-
 def label_names(args: Arguments) -> dict[str, str]:
     """Return raw label → the user's name for it, from the ``labels`` argument.
 
     ``LABEL_0`` and the first label of the model's config become the first name, and so on.
     """
-    names = as_list(args.values.get("labels"))
     renamed: dict[str, str] = {}
-    for position, name in enumerate(names):
+    for position, name in enumerate(args.values.get("labels") or ()):
         renamed[f"LABEL_{position}"] = name
         raw = args.model.id2label.get(str(position))
         if isinstance(raw, str):
@@ -65,7 +56,7 @@ def _check_labels(found: Sequence[str], renamed: Mapping[str, str], args: Argume
     Raises:
         SettingsError: with the model's labels.
     """
-    names = as_list(args.values.get("labels"))
+    names = args.values.get("labels")
     if not names:
         return
     own = f"the model's labels are {', '.join(found[:20])}{', …' if len(found) > 20 else ''}"
@@ -277,12 +268,7 @@ _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 def _box(value: Any) -> dict[str, float | int]:
     box = mapping(value, "a box with xmin, ymin, xmax, ymax")
-    edges: dict[str, float | int] = {}
-    for name in _EDGES:
-        edge = number(box.get(name), f"the box's {name}")
-        known = whole(box[name])
-        edges[name] = known if known is not None else edge
-    return edges
+    return {name: exact_number(box.get(name), f"the box's {name}") for name in _EDGES}
 
 
 def detections_answer(part: Any, args: Arguments) -> Answer:

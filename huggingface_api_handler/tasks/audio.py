@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import answers, media_answers, samples
 from .generation import PROMPT
-from .task import Batching, Example, Input, Kind, Task
+from .task import Example, Input, Kind, Task
 from .text import LABELS
 
 AUDIO = Input("input_column", Kind.AUDIO, "the audio", aliases=("audio_column", "column"))
@@ -17,7 +17,6 @@ AUTOMATIC_SPEECH_RECOGNITION = Task(
     inputs=(AUDIO,),
     parameters="AutomaticSpeechRecognitionParameters",
     decode=media_answers.transcript_answer,
-    batching=Batching.ONE,
     default_model="openai/whisper-large-v3",
     billed_tokens=("input", "output"),
     example=Example(TONES),
@@ -31,7 +30,6 @@ AUDIO_CLASSIFICATION = Task(
     arguments=(LABELS,),
     parameters="AudioClassificationParameters",
     decode=answers.labels_answer,
-    batching=Batching.ONE,
     default_model="MIT/ast-finetuned-audioset-10-10-0.4593",
     example=Example(TONES),
 )
@@ -42,7 +40,6 @@ AUDIO_TO_AUDIO = Task(
     answer="JSON list of label and blob (a data URI)",
     inputs=(AUDIO,),
     decode=media_answers.parts_answer,
-    batching=Batching.ONE,
     default_model="speechbrain/sepformer-wham",
     example=Example(TONES),
 )
@@ -56,7 +53,6 @@ TEXT_TO_SPEECH = Task(
     inputs=(PROMPT,),
     parameters="TextToSpeechParameters",
     decode=media_answers.media_decoder("audio", described=True),
-    batching=Batching.ONE,
     default_model="hexgrad/Kokoro-82M",
     pipeline_tags=("text-to-audio",),
     example=Example((("Good morning.",), ("The train is late.",))),

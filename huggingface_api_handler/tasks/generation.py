@@ -104,7 +104,6 @@ CHAT_COMPLETION = Task(
     arguments=(LONGEST,),
     parameters="ChatCompletionInput",
     decode=chat.chat_answer,
-    batching=Batching.ONE,
     default_model="meta-llama/Llama-3.1-8B-Instruct",
     pipeline_tags=("text-generation", "image-text-to-text", "conversational"),
     chat=True,

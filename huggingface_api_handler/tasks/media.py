@@ -31,6 +31,17 @@ class Media:
         return f"data:{self.type};base64,{self.base64}"
 
 
+def sniff(data: bytes) -> str | None:
+    """Return the media type that the first bytes of ``data`` show, or ``None``."""
+    import filetype
+
+    try:
+        found = filetype.guess_mime(data[:8192])
+    except Exception:  # a matcher may fail on bytes that are no file of its type
+        return None
+    return str(found) if found else None
+
+
 def encode_base64(data: bytes) -> str:
     """Return bytes as base64, without line breaks."""
     return b64encode(data).decode("ascii")

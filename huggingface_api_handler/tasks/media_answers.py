@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import samples
-from .media import Media, decode_base64, is_data_uri, parse_data_uri
+from .media import Media, decode_base64, is_data_uri, parse_data_uri, sniff
 from .shapes import (
-    Decoder,
     carried,
     dumps,
     is_number,
@@ -23,7 +22,7 @@ from .shapes import (
     unwrapped,
     whole,
 )
-from .task import Answer, Arguments
+from .task import Answer, Arguments, Decoder
 
 #: Where services put what they made.
 _HOLDERS = (
@@ -34,16 +33,6 @@ _INLINE = ("b64_json", "base64", "content", "url", "video_url", "image_url", "au
 _MAX_STEPS = 6
 
 _TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]+\Z")
-
-
-def sniffed(data: bytes) -> str | None:
-    """Return the media type that the bytes themselves show, or ``None``."""
-    import filetype
-
-    try:
-        return filetype.guess_mime(data)  # type: ignore[no-any-return]
-    except Exception:  # a sniffer may stumble over anything that is no file it knows
-        return None
 
 
 def from_text(value: str, kind: str) -> Media | None:
@@ -62,7 +51,7 @@ def from_text(value: str, kind: str) -> Media | None:
         data = decode_base64(value)
     if not data:
         return None
-    seen = sniffed(data) or declared
+    seen = sniff(data) or declared
     return Media(data, seen) if seen and _is_of(seen, kind) else None
 
 
@@ -114,7 +103,7 @@ def _as_sent(answer: Media, kind: str) -> Media:
     if answer.data and _is_of(declared, kind):
         return Media(answer.data, declared)
     # Stores of files often call what lies in them by a type of no meaning: the bytes say what they are.
-    seen = sniffed(answer.data) if answer.data else None
+    seen = sniff(answer.data) if answer.data else None
     if seen is None or not seen.startswith(f"{kind}/"):
         refuse(answer, f"a file of type {kind}")
     return Media(answer.data, seen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .media import Media
 
@@ -13,20 +13,20 @@ from .media import Media
 def png(seed: bytes, size: int = 16) -> Media:
     """Return a small colour picture, another for each seed."""
     red, green, blue, _ = struct.pack(">I", zlib.crc32(seed))
-    rows = b"".join(
-        b"\0" + b"".join(bytes((red, (green + 8 * x) % 256, (blue + 8 * y) % 256)) for x in range(size))
-        for y in range(size)
-    )
-    return Media(_png_file(size, rows, colour=2), "image/png")
+    return _colour_png(size, lambda x, y: (red, (green + 8 * x) % 256, (blue + 8 * y) % 256))
 
 
-def spot(red: int, green: int, blue: int, size: int = 16) -> Media:
+def spot(red: int, green: int, blue: int) -> Media:
     """Return a white picture with a disc of that colour in the middle."""
-    middle, dot = (size - 1) / 2, bytes((red, green, blue))
-    rows = b"".join(
-        b"\0" + b"".join(dot if math.hypot(x - middle, y - middle) < size / 4 else b"\xff" * 3 for x in range(size))
-        for y in range(size)
+    size = 16
+    middle = (size - 1) / 2
+    return _colour_png(
+        size, lambda x, y: (red, green, blue) if math.hypot(x - middle, y - middle) < size / 4 else (255, 255, 255)
     )
+
+
+def _colour_png(size: int, colour_at: Callable[[int, int], tuple[int, int, int]]) -> Media:
+    rows = b"".join(b"\0" + b"".join(bytes(colour_at(x, y)) for x in range(size)) for y in range(size))
     return Media(_png_file(size, rows, colour=2), "image/png")
 
 

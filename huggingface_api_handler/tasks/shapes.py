@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeAlias
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from ..errors import InvalidAnswer, one_line
 from .media import Media
-from .task import Answer, Arguments
-
-#: (one row's part of an answer, arguments) → its answer
-Decoder: TypeAlias = "Callable[[Any, Arguments], Answer]"
 
 #: How deep a structure may be that we hand on; JSON is read and written by recursion.
 MAX_DEPTH = 48
@@ -86,6 +82,17 @@ def number(value: Any, what: str = "a finite number") -> float:
     if not is_number(value):
         refuse(value, what)
     return float(value)
+
+
+def exact_number(value: Any, what: str = "a finite number") -> float | int:
+    """Return a finite number, as ``int`` where it is one that every database holds; else raise ``InvalidAnswer``."""
+    known = whole(value)
+    return number(value, what) if known is None else known
+
+
+def not_negative(value: Any) -> float | None:
+    """Return a finite number from 0 on, or ``None`` if it is none."""
+    return float(value) if is_number(value) and value >= 0 else None
 
 
 def whole(value: Any) -> int | None:

@@ -9,10 +9,10 @@ from typing import Any
 
 from ..errors import InvalidInput
 from .answers import table_answer
-from .shapes import dumps, is_number, number, text, whole
+from .shapes import dumps, exact_number, is_number, text
 from .task import Answer, Arguments, Batching, Example, Input, Kind, Task
 
-_FORMS = "write it as {column: [cells]} or [{column: cell}]"
+_ADVICE = "Write it as {column: [cells]} or [{column: cell}]"
 
 
 # --- tables in cells -------------------------------------------------------------------------
@@ -57,7 +57,7 @@ def canonical_table(cell: Any) -> str:
 
 
 def _no_table(why: str) -> InvalidInput:
-    return InvalidInput(f"the table {why}", advice=_FORMS[0].upper() + _FORMS[1:], divisible=False)
+    return InvalidInput(f"the table {why}", advice=_ADVICE, divisible=False)
 
 
 def _columns(table: Any) -> dict[str, list[str]]:
@@ -92,7 +92,6 @@ TABLE_QUESTION_ANSWERING = Task(
     ),
     parameters="TableQuestionAnsweringParameters",
     decode=table_answer,
-    batching=Batching.ONE,
     default_model="google/tapas-base-finetuned-wtq",
     example=Example(
         (
@@ -110,16 +109,12 @@ def class_answer(value: Any, args: Arguments) -> Answer:
     """A class: an ID or its name."""
     if isinstance(value, bool):
         return Answer(value)
-    if is_number(value):
-        known = whole(value)
-        return Answer(known if known is not None else float(value))
-    return Answer(text(value, "a class"))
+    return Answer(exact_number(value) if is_number(value) else text(value, "a class"))
 
 
 def amount_answer(value: Any, args: Arguments) -> Answer:
     """An estimate: a number."""
-    known = whole(value)
-    return Answer(known if known is not None else number(value))
+    return Answer(exact_number(value))
 
 
 RECORD = Input("input_columns", Kind.RECORD, "the columns to read; default: all columns of the query")

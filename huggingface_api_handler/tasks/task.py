@@ -150,8 +150,8 @@ class Answer:
     tokens: int | None = None
 
 
-def _never(arguments: Arguments) -> bool:
-    return False
+#: (one row's part of an answer, arguments) → its answer
+Decoder: TypeAlias = Callable[[Any, Arguments], Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +184,9 @@ class Task:
     name: str
     answer: str
     inputs: tuple[Input, ...]
-    decode: Callable[[Any, Arguments], Answer]
-    batching: Batching
+    decode: Decoder
     example: Example
+    batching: Batching = Batching.ONE
     explain: str = ""
     aliases: tuple[str, ...] = ()
     arguments: tuple[Argument, ...] = ()
@@ -194,7 +194,7 @@ class Task:
     default_model: str | None = None
     pipeline_tags: tuple[str, ...] = ()
     chat: bool = False
-    samples: Callable[[Arguments], bool] = _never
+    samples: Callable[[Arguments], bool] = lambda _: False
     makes: Kind | None = None
     billed_tokens: tuple[str, ...] = ()
     large: bool = False

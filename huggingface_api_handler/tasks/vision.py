@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import answers, media_answers, samples
 from .generation import LONGEST, PROMPT
-from .task import Arguments, Batching, Example, Input, Kind, Task
+from .task import Arguments, Example, Input, Kind, Task
 from .text import CANDIDATES, LABELS
 
 IMAGE = Input("input_column", Kind.IMAGE, "the image", aliases=("image_column", "column"))
@@ -32,7 +32,6 @@ IMAGE_CLASSIFICATION = Task(
     arguments=(LABELS,),
     parameters="ImageClassificationParameters",
     decode=answers.labels_answer,
-    batching=Batching.ONE,
     default_model="google/vit-base-patch16-224",
     example=Example(PICTURES),
 )
@@ -44,7 +43,6 @@ OBJECT_DETECTION = Task(
     inputs=(IMAGE,),
     parameters="ObjectDetectionParameters",
     decode=answers.detections_answer,
-    batching=Batching.ONE,
     default_model="facebook/detr-resnet-50",
     example=Example(SPOTS),
 )
@@ -57,7 +55,6 @@ ZERO_SHOT_OBJECT_DETECTION = Task(
     arguments=(CANDIDATES,),
     parameters="ZeroShotObjectDetectionParameters",
     decode=answers.detections_answer,
-    batching=Batching.ONE,
     default_model="google/owlv2-base-patch16-ensemble",
     example=Example(SPOTS, {"candidate_labels": ["red ball", "blue ball"]}),
 )
@@ -70,7 +67,6 @@ IMAGE_SEGMENTATION = Task(
     inputs=(IMAGE,),
     parameters="ImageSegmentationParameters",
     decode=media_answers.segments_answer,
-    batching=Batching.ONE,
     default_model="nvidia/segformer-b0-finetuned-ade-512-512",
     example=Example(SPOTS),
 )
@@ -82,7 +78,6 @@ IMAGE_TO_TEXT = Task(
     arguments=(LONGEST,),
     parameters="ImageToTextParameters",
     decode=answers.text_decoder("generated_text"),
-    batching=Batching.ONE,
     default_model="Salesforce/blip-image-captioning-base",
     pipeline_tags=("image-text-to-text",),
     example=Example(PICTURES),
@@ -96,7 +91,6 @@ ZERO_SHOT_IMAGE_CLASSIFICATION = Task(
     arguments=(CANDIDATES,),
     parameters="ZeroShotImageClassificationParameters",
     decode=answers.labels_answer,
-    batching=Batching.ONE,
     default_model="openai/clip-vit-large-patch14-336",
     example=Example(PICTURES, {"candidate_labels": ["cat", "dog"]}),
 )
@@ -109,7 +103,6 @@ VIDEO_CLASSIFICATION = Task(
     arguments=(LABELS,),
     parameters="VideoClassificationParameters",
     decode=answers.labels_answer,
-    batching=Batching.ONE,
     default_model="MCG-NJU/videomae-base-finetuned-kinetics",
     example=Example(FILMS),
 )
@@ -124,7 +117,6 @@ VISUAL_QUESTION_ANSWERING = Task(
     inputs=(IMAGE, ASKED),
     parameters="VisualQuestionAnsweringParameters",
     decode=answers.all_answers,
-    batching=Batching.ONE,
     default_model="dandelin/vilt-b32-finetuned-vqa",
     pipeline_tags=("image-text-to-text",),
     example=Example(tuple((*row, "What colour is it?") for row in PICTURES)),
@@ -137,7 +129,6 @@ DOCUMENT_QUESTION_ANSWERING = Task(
     inputs=(IMAGE, ASKED),
     parameters="DocumentQuestionAnsweringParameters",
     decode=answers.all_answers,
-    batching=Batching.ONE,
     default_model="impira/layoutlm-document-qa",
     pipeline_tags=("visual-question-answering", "image-to-text", "image-text-to-text"),
     example=Example(tuple((*row, "What is the total?") for row in PICTURES)),
@@ -151,7 +142,6 @@ DEPTH_ESTIMATION = Task(
     answer="data URI of the depth image",
     inputs=(IMAGE,),
     decode=media_answers.media_decoder("image", described=False),
-    batching=Batching.ONE,
     default_model="depth-anything/Depth-Anything-V2-Small-hf",
     example=Example(PICTURES),
 )
@@ -163,7 +153,6 @@ IMAGE_TO_IMAGE = Task(
     inputs=(IMAGE, WISH),
     parameters="ImageToImageParameters",
     decode=media_answers.media_decoder("image", described=False),
-    batching=Batching.ONE,
     default_model="black-forest-labs/FLUX.1-Kontext-dev",
     samples=makes_another,
     example=Example(PICTURES, {"prompt": "make it blue"}),
@@ -177,7 +166,6 @@ TEXT_TO_IMAGE = Task(
     inputs=(PROMPT,),
     parameters="TextToImageParameters",
     decode=media_answers.media_decoder("image", described=True),
-    batching=Batching.ONE,
     default_model="black-forest-labs/FLUX.1-dev",
     samples=makes_another,
     example=Example((("a hut by the sea",), ("a red bicycle",))),
@@ -191,7 +179,6 @@ TEXT_TO_VIDEO = Task(
     inputs=(PROMPT,),
     parameters="TextToVideoParameters",
     decode=media_answers.media_decoder("video", described=True),
-    batching=Batching.ONE,
     default_model="Wan-AI/Wan2.1-T2V-1.3B",
     samples=makes_another,
     example=Example((("a boat on a lake",), ("falling leaves",))),
@@ -205,7 +192,6 @@ IMAGE_TO_VIDEO = Task(
     inputs=(IMAGE, WISH),
     parameters="ImageToVideoParameters",
     decode=media_answers.media_decoder("video", described=True),
-    batching=Batching.ONE,
     default_model="Wan-AI/Wan2.1-I2V-14B-720P",
     samples=makes_another,
     example=Example(PICTURES, {"prompt": "slowly turning"}),

@@ -238,7 +238,7 @@ def test_vllm_names_the_best_label_and_the_config_names_the_others() -> None:
     assert vllm_labels(known) == {"value": "POSITIVE", "POSITIVE": 0.75, "NEGATIVE": 0.25}
     assert vllm_labels(Arguments()) == {"value": "POSITIVE", "POSITIVE": 0.75, "LABEL_0": 0.25}
     assert vllm_labels(Arguments(), None) == {"value": "LABEL_1", "LABEL_1": 0.75, "LABEL_0": 0.25}
-    assert vllm_labels(Arguments(values={"labels": "bad, good"})) == {"value": "good", "good": 0.75, "bad": 0.25}
+    assert vllm_labels(Arguments(values={"labels": ["bad", "good"]})) == {"value": "good", "good": 0.75, "bad": 0.25}
 
 
 def test_vllms_rows_are_told_by_their_index() -> None:

@@ -243,11 +243,14 @@ def test_options_travel_beside_inputs_where_they_are_known() -> None:
     assert encode("text-generation", ("a",), options={"use_cache": False}, protocol=TGI).root == {}
 
 
-@pytest.mark.parametrize("labels", ["a, b,c", ["a", "b", "c"], (" a ", "b", "c")])
 @pytest.mark.parametrize("name", [name for name in TASKS if name.startswith("zero-shot")])
-def test_candidate_labels_come_as_a_list(name: str, labels: Any) -> None:
+def test_candidate_labels_come_as_a_list(name: str) -> None:
     row = ("x",) if TASKS[name].inputs[0].kind.value == "text" else (samples.png(b"x"),)
-    assert encode(name, row, values={"candidate_labels": labels}).parameters["candidate_labels"] == ["a", "b", "c"]
+    assert encode(name, row, values={"candidate_labels": ["a", "b", "c"]}).parameters["candidate_labels"] == [
+        "a",
+        "b",
+        "c",
+    ]
 
 
 @pytest.mark.parametrize(("name", "wire"), [

@@ -332,7 +332,7 @@ def test_labels_get_the_names_the_user_gave() -> None:
     (answer,) = read("text-classification", [[DOWN, UP]], 1, args)
     assert (answer.value, answer.explain) == ("good", {"good": 0.9, "bad": 0.1})
     raw = [[label("LABEL_0", 0.3), label("LABEL_1", 0.6), label("LABEL_2", 0.1)]]
-    (answer,) = read("text-classification", raw, 1, Arguments(values={"labels": "bad, good, odd"}))
+    (answer,) = read("text-classification", raw, 1, Arguments(values={"labels": ["bad", "good", "odd"]}))
     assert (answer.value, answer.explain) == ("good", {"good": 0.6, "bad": 0.3, "odd": 0.1})
 
 
@@ -347,13 +347,13 @@ def test_labels_get_the_names_the_user_gave() -> None:
 def test_names_that_do_not_fit_the_models_labels_are_refused_with_them(names: str, raw: list[str], says: str) -> None:
     answered = [label(name, 1 / (2 + place)) for place, name in enumerate(raw)]
     with pytest.raises(SettingsError, match=says):
-        read("text-classification", [answered], 1, Arguments(values={"labels": names}))
+        read("text-classification", [answered], 1, Arguments(values={"labels": names.split(", ")}))
 
 
 def test_names_are_checked_against_no_more_labels_than_the_answer_has_to_show() -> None:
     best = [[label("LABEL_2", 0.9)]]
-    assert values("text-classification", best, 1, Arguments(values={"labels": "x, y, z"})) == ["z"]
-    two = Arguments(values={"labels": "x, y, z"}, parameters={"top_k": 2})
+    assert values("text-classification", best, 1, Arguments(values={"labels": ["x", "y", "z"]})) == ["z"]
+    two = Arguments(values={"labels": ["x", "y", "z"]}, parameters={"top_k": 2})
     assert values("image-classification", [label("LABEL_2", 0.9), label("LABEL_0", 0.1)], 1, two) == ["z"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,7 @@ class Batch:
         in_flight: requests that were under way then at the same service, itself included.
         service: number of the service that it was last sent to.
         tried: numbers of services where it failed, to which it is not sent again before ``due``.
+        failed_at: number of a service → when its items, or more with them, first failed there.
         probed: whether it was split with no other request to learn from.
         error: how its last try failed.
     """
@@ -71,6 +72,7 @@ class Batch:
     in_flight: int = 1
     service: int = 0
     tried: frozenset[int] = frozenset()
+    failed_at: Mapping[int, float] = field(default_factory=dict)
     probed: bool = False
     parent: Parent | None = None
     error: HuggingFaceError | None = None
@@ -92,6 +94,7 @@ class Batch:
             first_sent=self.first_sent,
             started=self.started,
             service=self.service,
+            failed_at=self.failed_at,
             probed=self.probed,
             error=self.error,
         )

@@ -15,7 +15,8 @@ class CircuitBreaker:
     - Half-open: after the pause, one trial request. If it succeeds, the breaker closes; else it opens again.
 
     Source: M. Nygard, "Release It!", 2007. Only failures of the service itself count: overloads, broken connections
-    and timeouts, one of which takes as much time as many of the others and counts as such.
+    and timeouts, one of which takes as much time as many of the others and counts as such. Rows that fail again while
+    others are answered do not count.
     """
 
     #: Requests that count, those without which nothing is decided, and the share of failures that opens.

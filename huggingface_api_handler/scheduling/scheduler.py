@@ -294,9 +294,12 @@ class Scheduler:
         state = service.state
         # A kept connection that the server closed asks for a retry without a pause: no sign of overload.
         closed = isinstance(error, ConnectionFailed) and error.retry_after is not None
+        # Others were answered since these rows failed here for the first time: the rows may be the reason.
+        again = service.last_success > batch.failed_at.get(batch.service, math.inf)
+        batch.failed_at = {batch.service: now, **batch.failed_at}
         if not isinstance(error, OVERLOADS):
             state.breaker.succeeded(batch.started)
-        elif not closed or state.breaker.is_open:
+        elif state.breaker.is_open or not (closed or again):
             state.breaker.failed(batch.started, now, is_timeout=isinstance(error, ServiceTimeout))
         if not error.retryable:
             # The service responds, and is not overloaded.

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from huggingface_api_handler import errors
 from huggingface_api_handler.errors import HuggingFaceError
 from huggingface_api_handler.scheduling.batches import Batch
+from huggingface_api_handler.scheduling.circuit_breaker import CircuitBreaker
 from huggingface_api_handler.scheduling.results import BatchResult, Limits, RowResult
 from huggingface_api_handler.scheduling.scheduler import Scheduler
 from huggingface_api_handler.scheduling.service_state import ServiceState
@@ -252,6 +253,20 @@ def test_a_row_that_breaks_every_service_fails_alone(size: int, more: int) -> No
     _, results, scheduler = play(items(2000), [Unhealthy(fault), Unhealthy(fault)], limits)
     assert [result.item.index for result in results if result.error and result.item] == [77]
     assert scheduler.summary.requests <= alone(2000, limits)[1] + more
+
+
+@pytest.mark.parametrize("size", [1, 8, 32])
+@pytest.mark.parametrize("place", [0, 1, 77])
+def test_a_row_that_breaks_a_service_opens_no_breaker(size: int, place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fault(batch: Batch, now: float) -> HuggingFaceError | None:
+        return busy() if any(item.index == place for item in batch.items) else None
+
+    opened: list[float] = []
+    monkeypatch.setattr(CircuitBreaker, "_open", lambda self, started, now: opened.append(now))
+    both = [Unhealthy(fault), Unhealthy(fault)]
+    _, results, _ = play(items(200), both, Limits(max_batch_size=size), states=[ServiceState(), ServiceState()])
+    assert [result.item.index for result in results if result.error and result.item] == [place]
+    assert opened == []
 
 
 def test_requests_per_minute_counts_the_requests_to_all() -> None:

@@ -25,8 +25,7 @@ demo: $(VENV)/.ready ## start a MindsDB, run a few statements on it, stop it
 	@$(RUN) examples/demo.py $(ARGS)
 
 .PHONY: serve
-serve: $(VENV)/.ready ## run MindsDB and the sandbox until Ctrl-C
-	@mkdir -p $(VENV)/shop && $(RUN) examples/make_shop.py $(VENV)/shop/shop.duckdb >/dev/null
+serve: $(VENV)/.ready $(VENV)/shop/shop.duckdb ## run MindsDB and the sandbox until Ctrl-C
 	@$(RUN) -m huggingface_api_handler.sandbox.serve --folder $(VENV)/shop $(ARGS)
 
 # Measures what runs in the tests' own process, not the workers of MindsDB. It costs half as much time again, and
@@ -113,6 +112,11 @@ clean: ## remove what was built and installed here
 	@if [ -x $(RUN) ] && [ -e $(VENV)/.ready ]; then $(RUN) -m huggingface_api_handler uninstall >/dev/null 2>&1 || true; fi
 	@rm -rf $(VENV) dist build .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# Not built anew for each server: another one may be using the file.
+$(VENV)/shop/shop.duckdb: $(shell find examples -name '*.csv' -o -name '*.png' -o -name '*.wav' -o -name '*.avi') \
+		examples/make_shop.py | $(VENV)/.ready
+	@mkdir -p $(@D) && $(RUN) examples/make_shop.py $@ >/dev/null
 
 # --- how .venv comes to be: each step leaves a stamp, and is taken again when what it rests on has changed ---
 

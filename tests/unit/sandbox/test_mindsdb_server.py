@@ -55,6 +55,35 @@ def _pids(file: Path) -> list[int]:
     return [int(pid) for pid in file.read_text().split()]
 
 
+def test_a_second_server_leaves_the_shop_of_the_first_alone(tmp_path: Path) -> None:
+    shop = tmp_path / "shop" / "shop.duckdb"
+
+    def commands() -> str:
+        """What `make serve` would run, with everything but the shop in place."""
+        ready = f"{tmp_path}/.ready"
+        return subprocess.run(
+            ["make", "--dry-run", "-o", ready, f"VENV={tmp_path}", "serve"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+
+    assert "make_shop.py" in commands()
+    shop.parent.mkdir()
+    shop.touch()
+    assert "make_shop.py" not in commands() and "sandbox.serve" in commands()
+
+
+def test_the_shop_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    from make_shop import build
+
+    shop = tmp_path / "shop.duckdb"
+    shop.write_text("the old one, which a server has open")
+    with shop.open() as opened:
+        assert build(shop) == shop
+        assert opened.read().startswith("the old one")
+    assert shop.stat().st_size > 10_000
+    assert [one.name for one in tmp_path.iterdir()] == [shop.name]
+
+
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
 
 

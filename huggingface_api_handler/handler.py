@@ -160,8 +160,10 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         """Return one of the tables about the model; without ``attribute`` the list of them.
 
         Raises:
-            SettingsError: there is no such table.
+            SettingsError: there is no such table, or the model is not complete.
         """
+        if attribute is None and not self.model_storage.json_get(storage.MODEL):
+            return pd.DataFrame()  # MindsDB shows the model's status and error beside the list
         engine, model, caller = self._opened()
         store = open_store(RUNTIME, cache_settings())
         return describe(Description(model, engine, caller, store, RUNTIME), attribute)
@@ -172,10 +174,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         engine = _engine(record)
         stored = self.model_storage.json_get(storage.MODEL)
         if not stored:
-            raise SettingsError(
-                "this model was not created by this version of the handler",
-                advice="DROP MODEL it and CREATE MODEL it again",
-            )
+            raise storage.not_complete(self.model_storage)
         key = storage.model_key(self.model_storage)
         model = ModelSettings.from_dict(stored["settings"], token=key.token)
         if not key.is_for(_destination(record, model)):

@@ -16,6 +16,7 @@ from mindsdb.interfaces.storage.model_fs import HandlerStorage, ModelStorage
 from sqlalchemy import text
 from sqlalchemy.orm.attributes import flag_modified
 
+from ..arguments.coercion import as_sql
 from ..errors import MASK, SettingsError
 from .keys import remember_key
 from .settings import KEY_ARGUMENTS
@@ -201,6 +202,21 @@ def engine_of(storage: ModelStorage) -> tuple[str, HandlerStorage]:
     if record is None or record.integration_id is None:
         raise LookupError(f"no model {storage.predictor_id}")
     return str(record.name), HandlerStorage(record.integration_id)
+
+
+def not_complete(storage: ModelStorage) -> SettingsError:
+    """Return why a model without stored settings cannot be used."""
+    record = db.session.get(db.Predictor, storage.predictor_id)
+    again = "DROP MODEL it and CREATE MODEL it again"
+    if record is not None and record.status == "error":
+        error = dict(record.data or {}).get("error") or "for an unknown reason"
+        return SettingsError(f"this model could not be created: {error}", advice=again)
+    if record is not None and record.status in ("generating", "training"):
+        return SettingsError(
+            "this model is still being created",
+            advice=f"Try again when SELECT status FROM models WHERE name = {as_sql(str(record.name))} returns complete",
+        )
+    return SettingsError("this model was not created by this version of the handler", advice=again)
 
 
 def project_name(storage: ModelStorage) -> str:

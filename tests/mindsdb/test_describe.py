@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import sqlite3
 import threading
 import time
 import urllib.request
@@ -42,6 +44,35 @@ def watched(world: World, model: str) -> tuple[list[dict[str, Any]], dict[str, A
     asking.join()
     assert not failures, failures
     return seen, world.sql(f"DESCRIBE {model}.runs").records()[0]
+
+
+AGAIN = "DROP MODEL it and CREATE MODEL it again."
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("generating", "this model is still being created. Try again when SELECT status FROM models WHERE name = "
+                       "'half' returns complete."),
+        ("error", f"this model could not be created: the disk is full. {AGAIN}"),
+        ("complete", f"this model was not created by this version of the handler. {AGAIN}"),
+    ],
+)  # fmt: skip
+def test_a_model_that_is_not_complete_is_described_as_such(world: World, status: str, says: str) -> None:
+    world.model("CREATE MODEL half PREDICT a USING engine = 'hf', task = 'fill-mask', column = 'text'")
+    try:
+        with contextlib.closing(sqlite3.connect(f"{world.server.storage}/mindsdb.sqlite3.db", timeout=30)) as base:
+            ((number,),) = base.execute("SELECT id FROM predictor WHERE name = 'half' AND deleted_at IS NULL")
+            base.execute("DELETE FROM json_storage WHERE resource_group = 'predictor' AND resource_id = ?", (number,))
+            data = json.dumps({"error": "the disk is full"} if status == "error" else {})
+            base.execute("UPDATE predictor SET status = ?, data = ? WHERE id = ?", (status, data, number))
+            base.commit()
+        assert world.sql("DESCRIBE half.task").rows == ((f"SettingsError: {says}",),)
+        (shown,) = world.sql("DESCRIBE half").records()
+        assert shown["STATUS"] == status and "handler" not in str(shown)
+        assert shown["ERROR"] == ("the disk is full" if status == "error" else None)
+    finally:
+        world.sql("DROP MODEL half")
 
 
 def test_a_run_is_seen_while_it_runs(world: World) -> None:

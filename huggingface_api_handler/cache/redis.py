@@ -4,75 +4,28 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from .answers import HEADER_SIZE, read_header, scope_id
 from .base import CREDIT, STOP_KEPT_FOR, CircuitBreaker, batched, longest_wait
 from .budgets import BUDGETS_KEPT_FOR, HELD_AHEAD, HELD_FOR, Draw, Grant
 from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
+from .counts import Counts
 from .owners import Owner, Stored
 from .persistent import NEVER, PersistentCache
 from .redis_connection import RedisConnection, as_text
+from .redis_scripts import COUNT_ONCE, HOLD_BUDGET, RESERVE_REQUESTS
 from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, has_ended, this_process, with_state
 
 #: Keys in one command.
 KEYS_AT_ONCE = 1000
 #: How often a claim is tried while others claim at the same moment.
 CLAIM_TRIES = 20
-#: Reserves requests by the clock of the server, which is the same for everybody. Stored is the time of the next
-#: one, in seconds since 1970. In: key; interval, count, credit, the longest wait.
-_RESERVE_REQUESTS = """
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
-local interval, count = tonumber(ARGV[1]), tonumber(ARGV[2])
-local at = tonumber(redis.call('GET', KEYS[1]) or '0')
-if at > now + tonumber(ARGV[4]) then at = 0 end
-at = math.max(at, now - tonumber(ARGV[3]))
-local after = at + interval * count
-redis.call('SET', KEYS[1], string.format('%.6f', after), 'PX', math.ceil((after - now) * 1000) + 60000)
-return string.format('%.6f', at - now)
-"""
-
-#: Holds a part of a budget by the clock of the server. Stored are for each holder what it has spent, what counts as
-#: spent if it ends without a word, what it holds, and when that expires; for the holder '' what those that have ended
-#: spent. In: key; holder, cap, spent, keep, least, most, pending, 1 if the holder has ended, seconds that a part is
-#: held, seconds that the clock may be set back, seconds that the key is kept.
-_HOLD_BUDGET = """
-local told = redis.call('TIME')
-local now = tonumber(told[1]) + tonumber(told[2]) / 1000000
-local n = {}
-for at = 2, 11 do n[at] = tonumber(ARGV[at]) end
-local cap, spent, keep, least, most, pending, closes, held_for = n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9]
-local total, others, ended = spent, 0, 0
-local all = redis.call('HGETALL', KEYS[1])
-for at = 1, #all, 2 do
-  local one, two, three, four = string.match(all[at + 1], '(%S+) (%S+) (%S+) (%S+)')
-  if all[at] == '' then ended = tonumber(one) end
-  if all[at] ~= ARGV[1] then
-    total = total + tonumber(one)
-    local expires = tonumber(four)
-    if now <= expires and expires <= now + held_for + n[10] then
-      others = others + tonumber(three)
-    else
-      total = total + tonumber(two)
-    end
-  end
-end
-local free = cap - total - others
-local amount = math.max(0, math.min(keep, free))
-if keep + least <= free then amount = math.min(keep + most, free) end
-if closes == 1 then
-  if redis.call('HDEL', KEYS[1], ARGV[1]) == 1 then
-    redis.call('HSET', KEYS[1], '', string.format('%.17g 0 0 0', ended + spent))
-  end
-else
-  local own = string.format('%.17g %.17g %.17g %.6f', spent, pending, amount, now + held_for)
-  redis.call('HSET', KEYS[1], ARGV[1], own)
-end
-redis.call('EXPIRE', KEYS[1], n[11])
-return string.format('%.17g %.17g %.17g', amount, total, others)
-"""
+#: Seconds that the IDs of reports are kept.
+REPORTS_KEPT_FOR = 86400
 
 
 class RedisCache(PersistentCache):
@@ -98,6 +51,10 @@ class RedisCache(PersistentCache):
         self._scripts = CircuitBreaker(
             "the rate limit in Redis", consequence="requests_per_minute applies to each worker separately"
         )
+        self._counting = CircuitBreaker(
+            "scripts in Redis", consequence="counts may be added twice where a connection breaks"
+        )
+        self._reports = self._key("reports", uuid.uuid4().hex)
         self._budgets = CircuitBreaker("the budget in Redis", consequence="queries with max_cost_per_day stop")
 
     # Answers
@@ -115,36 +72,58 @@ class RedisCache(PersistentCache):
     def _write_pending(self, *, probe: bool = False) -> bool:
         if not (probe or self._redis.is_writable):
             return False
-        answers, counts = self._pending.take(), self._counts.take()
+        answers, reports = self._pending.take(), self._counts.take_reports()
 
         def write(client: Any) -> bool:
-            now = self._clock()
+            now, once = self._clock(), not self._counting.is_open
             commands: list[tuple[dict[Any, Any], Any]] = [(answers, key) for key in answers]
-            for some in batched(commands + [(counts, name) for name in counts], KEYS_AT_ONCE):
+            if once:
+                commands += [(reports, report) for report in reports]
+            else:
+                commands += [(counts, name) for counts in reports.values() for name in counts]
+            for some in batched(commands, KEYS_AT_ONCE):
                 pipeline = client.pipeline(transaction=False)
                 for waiting, name in some:
                     if waiting is answers:
                         value, expires = answers[name]
                         left = None if expires >= NEVER else max(1, round((expires - now) * 1000))
                         pipeline.set(self._answer(name), value, px=left)
+                    elif waiting is reports:
+                        self._count_once(pipeline, name, reports[name])
                     else:
                         scope, counter = name
-                        pipeline.hincrbyfloat(self._key("usage", scope), counter, counts[name])
-                results = pipeline.execute(raise_on_error=False)
+                        pipeline.hincrbyfloat(self._key("usage", scope), counter, waiting[name])
+                written = self._counts.take_written()
+                if written:  # nobody repeats these any more
+                    pipeline.hdel(self._reports, *written)
                 # What is written does not wait any longer: a count would be added twice.
-                for (waiting, name), result in zip(some, results, strict=True):
-                    if not isinstance(result, Exception):
-                        del waiting[name]
-                for result in results:
+                failed: list[Exception] = []
+                for (waiting, name), result in zip(some, pipeline.execute(raise_on_error=False), strict=False):
                     if isinstance(result, Exception):
-                        raise result
+                        failed.append(result)
+                        continue
+                    del waiting[name]
+                    if waiting is reports:
+                        self._counts.written(name)
+                if failed and once and all(map(_refuses_scripts, failed)):
+                    self._counting.record_failure(failed[0])
+                    return write(client)
+                if failed:
+                    raise failed[0]
             return True
 
-        if not (answers or counts) or self._redis.write(write, probe=probe):
+        if not (answers or reports) or self._redis.write(write, probe=probe):
             return True
         self._pending.give_back(answers)
-        self._counts.give_back(counts)
+        self._counts.give_back_reports(reports)
         return False
+
+    def _count_once(self, pipeline: Any, report: str, counts: Counts) -> None:
+        ((scope, _), *_) = counts
+        added = chain.from_iterable((name, count) for (_, name), count in counts.items())
+        pipeline.eval(
+            COUNT_ONCE, 2, self._reports, self._key("usage", scope), report, REPORTS_KEPT_FOR, *added
+        )  # fmt: skip
 
     # Owners
 
@@ -303,7 +282,7 @@ class RedisCache(PersistentCache):
 
     def reserve_requests(self, rate: str, interval: float, count: int = 1) -> float | None:
         given = (interval, count, CREDIT, longest_wait(interval, count))
-        found = self._redis.run_script(_RESERVE_REQUESTS, self._key("pace", rate), given, self._scripts)
+        found = self._redis.run_script(RESERVE_REQUESTS, self._key("pace", rate), given, self._scripts)
         return None if found is None else found[0]
 
     # Budgets
@@ -313,7 +292,7 @@ class RedisCache(PersistentCache):
             holder, draw.cap, draw.spent, draw.keep, draw.least, draw.most, draw.pending, int(draw.closes),
             HELD_FOR, HELD_AHEAD, int(BUDGETS_KEPT_FOR),
         )  # fmt: skip
-        found = self._redis.run_script(_HOLD_BUDGET, self._key("budget", draw.budget), given, self._budgets)
+        found = self._redis.run_script(HOLD_BUDGET, self._key("budget", draw.budget), given, self._budgets)
         return None if found is None else Grant(*found)
 
     # Claims: the processes of the holders of a scope in one hash, and the keys of each in a value of its own, which
@@ -390,6 +369,11 @@ class RedisCache(PersistentCache):
 
     def _answer(self, key: str) -> str:
         return f"{self._prefix}:answer:{key}"
+
+
+def _refuses_scripts(error: Exception) -> bool:
+    """Return whether Redis runs no scripts, or none of this user."""
+    return str(error).lower().startswith(("unknown command", "noperm", "this user has no permissions"))
 
 
 def _has_ended(process: str) -> bool:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import select
+import socket
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +15,102 @@ import pytest
 from huggingface_api_handler.cache import RedisCache, base
 
 from .conftest import RedisServer, free_port
+
+
+class Cutter:
+    """A way to Redis that breaks after requests of one kind have been carried out, before their responses arrive.
+
+    Attributes:
+        cuts: how many requests are still to lose their response.
+    """
+
+    def __init__(self, port: int, mark: bytes, cuts: int) -> None:
+        self.cuts = cuts
+        self._mark = mark
+        self._to = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client = self._listener.accept()[0]
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._to)) as server, contextlib.suppress(OSError):
+            while True:
+                ready, _, _ = select.select([client, server], [], [])
+                if client in ready:
+                    data = client.recv(1 << 20)
+                    server.sendall(data)
+                    if self._mark in data and self.cuts:
+                        self.cuts -= 1
+                        server.recv(1 << 20)  # it has been carried out
+                        return
+                    if not data:
+                        return
+                else:
+                    client.sendall(server.recv(1 << 20))
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the client of Redis try again at once."""
+    monkeypatch.setattr("redis.retry.sleep", lambda seconds: None)
+
+
+@pytest.mark.usefixtures("impatient")
+class TestBrokenConnection:
+    @pytest.mark.parametrize("cuts", [1, 2, 4, 5, 9])
+    @pytest.mark.parametrize("answers", [0, 1, 1500])
+    def test_counts_are_added_once(self, redis_url: str, tmp_path: Path, cuts: int, answers: int) -> None:
+        port = int(redis_url.rsplit(":", 1)[1].split("/")[0])
+        way = Cutter(port, b"HINCRBYFLOAT", cuts)
+        prefix = f"{tmp_path.name}-{cuts}-{answers}"
+        cache = RedisCache(f"redis://127.0.0.1:{way.port}/0", prefix)
+        direct = RedisCache(redis_url, prefix)
+        for number in range(4):
+            values = {f"{number} {answer}": b"1" for answer in range(answers)}
+            cache.put_many(values, scope="s", counts={"cost": 0.25, "answered": 2})
+            cache.count("t", {"rows": 1})
+            cache._redis.reaching._clock = lambda number=number: time.monotonic() + (number + 1) * 2 * base.PAUSE
+        for _ in range(4):  # what has failed is written with what comes next
+            cache._redis.reaching.record_success()
+            cache._write_pending()
+        assert direct.usage("s") == {"cost": 1.0, "answered": 8.0}
+        assert direct.usage("t") == {"rows": 4.0}
+        assert len(direct.get_many(f"3 {answer}" for answer in range(answers))) == answers
+        cache.close()
+        direct.close()
+        way.close()
+
+    def test_ids_of_reports_do_not_pile_up(self, redis_url: str, tmp_path: Path) -> None:
+        cache = RedisCache(redis_url, tmp_path.name)
+        for _ in range(50):
+            cache.count("s", {"rows": 1})
+        assert cache._redis.read(lambda client: client.hlen(cache._reports)) == 1
+        assert cache.usage("s") == {"rows": 50.0}
+        cache.close()
+
+    def test_a_redis_without_scripts_counts_too(
+        self, redis_server: RedisServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        import redis
+
+        redis.Redis.from_url(redis_server.url).acl_setuser("default", enabled=True, commands=["-eval", "-evalsha"])
+        cache = RedisCache(redis_server.url)
+        with caplog.at_level(logging.WARNING):
+            for _ in range(3):
+                cache.put_many({"a": b"1"}, scope="s", counts={"cost": 0.5})
+        assert cache.usage("s") == {"cost": 1.5}
+        assert cache.get_many(["a"]) == {"a": b"1"}
+        assert ["counts may be added twice" in message for message in caplog.messages] == [True]
+        cache.close()
 
 
 class TestRedis:

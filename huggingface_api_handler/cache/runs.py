@@ -49,6 +49,11 @@ class Run:
     rate: float = 0.0
     cost: float | None = None
 
+    @property
+    def sent_nothing(self) -> bool:
+        """Whether the run has ended without a request: it waited for another one's answers, or was not allowed any."""
+        return self.state in ("done", "stopped", "waited") and not self.done
+
 
 def this_process(pid: int | None) -> tuple[int, str]:
     """Process id and host that a run is recorded under."""

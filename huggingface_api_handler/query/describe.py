@@ -249,7 +249,9 @@ def bill_table(about: Description) -> pd.DataFrame:
     for run in runs:
         billed, why = costs.get(run.run), reason
         state = "unavailable" if reason else "pending" if billed is None else "billed"
-        if state == "pending" and time.time() - run.updated > _BILLED_WITHIN:
+        if state == "pending" and run.sent_nothing:
+            state = "nothing_sent"
+        elif state == "pending" and time.time() - run.updated > _BILLED_WITHIN:
             state, why = "unavailable", "Hugging Face has not listed the run within a day"
         computed = None if run.cost is None else round(run.cost, 9)
         rows.append((run.run, _utc(run.started), computed, None if billed is None else round(billed, 9), state, why))

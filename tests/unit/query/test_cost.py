@@ -40,6 +40,7 @@ from huggingface_api_handler.query.cost import (
     upper_estimate,
 )
 from huggingface_api_handler.query.describe import Description, describe
+from huggingface_api_handler.query.execution import ResultCollector
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.query.usage import dollars
@@ -648,6 +649,18 @@ def test_a_run_that_the_bill_does_not_list_is_not_expected_for_ever(
     monkeypatch.setattr(time, "time", lambda: later)
     (row,) = bench.describe("bill")
     assert (row["state"], row["reason"]) == ("unavailable", "Hugging Face has not listed the run within a day")
+
+
+def test_a_run_that_has_sent_nothing_is_not_pending(sandbox: Sandbox, store: Cache) -> None:
+    bench = Bench(sandbox, store, price={"request": 1.0})
+    bench.run(TEXTS[:3], max_cost=0.5, on_error="null")
+    waited = ResultCollector(CALLER, TASKS["chat-completion"], bench.model.execution, store, 3, [])
+    waited.begin()
+    states = {row["state"] for row in bench.describe("bill")}
+    waited.end("waited")
+    assert states == {"nothing_sent", "pending"}
+    assert {row["state"] for row in bench.describe("bill")} == {"nothing_sent"}
+    assert not sandbox.inference_requests()
 
 
 def test_the_bill_of_an_organization(sandbox: Sandbox, store: Cache) -> None:

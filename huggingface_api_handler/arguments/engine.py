@@ -10,8 +10,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from ..errors import SettingsError
-from ..net.url_policy import is_router
+from ..net.url_policy import ROUTER, is_router
 from .coercion import BadValue, check_token
 from .models import EngineSettings
 from .parsing import ABSENT, Reader
@@ -24,7 +23,6 @@ from .specs import (
     EXECUTION,
     MEDIA_ROOTS,
     PRICE,
-    ROUTER,
 )
 from .task_specs import all_names, model_names
 from .validators import check_base_url
@@ -155,6 +153,3 @@ def _base_url_of(environ: Mapping[str, str], reader: Reader) -> str:
 
 def _given(value: Any) -> Any:
     return None if value is ABSENT else value
-
-
-__all__ = ["SettingsError", "engine_settings", "hub_login", "take_token"]

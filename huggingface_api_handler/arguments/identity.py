@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from ..errors import AccountError, HuggingFaceError, ModelError, ServiceError
 from ..hub import provider_registry
+from ..hub.prices import POLICIES
 from ..net.url_policy import UrlPolicy, is_router, parse_url
 from ..tasks import TASKS, find_task
 from ..tasks.task import ModelFacts, Task
@@ -21,7 +22,6 @@ from .parsing import ABSENT, Reader
 from .price import price_example, price_fault
 from .specs import API_KEY, BASE_URL, ENDPOINT, MODEL_NAME, PRICE, PROVIDER, TASK
 from .validators import (
-    POLICIES,
     check_base_url,
     check_model_id,
     check_served_name,
@@ -72,12 +72,12 @@ def read_identity(reader: Reader, engine: EngineSettings) -> Identity:
     token = take_token(reader)
 
     def endpoint_of(text: str) -> str:
-        check_service(check_url(text, name="endpoint"), name="endpoint", policy=policy)
+        check_service(check_url(text, name="endpoint"), policy)
         return text
 
     def base_url_of(text: str) -> str:
         base_url = check_base_url(text)
-        check_service(base_url, name="base_url", policy=policy)
+        check_service(base_url, policy)
         return base_url
 
     has_endpoint = reader.has(ENDPOINT)

@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import SecretStr
 
 from ..errors import SettingsError
+from ..net.url_policy import ROUTER
 from ..tasks.output_schema import OutputSchema, output_schema
 from ..tasks.task import Arguments, ModelFacts
 from .answers import rendered
-from .specs import ROUTER, Execution
+from .specs import Execution
 
 #: Incremented when the meaning of what ``ModelSettings.to_dict`` returns changes.
 FORMAT = 1

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-#: Where requests go unless an engine or a model says otherwise.
-ROUTER = "https://router.huggingface.co/hf-inference"
+from ..net.url_policy import ROUTER
 
 ENGINE_LEVEL, MODEL_LEVEL, QUERY_LEVEL = "engine", "model", "query"
 #: The statements that take most arguments: CREATE MODEL, and SELECT to override it.

@@ -12,12 +12,12 @@ from typing import Any
 
 from ..errors import SettingsError, one_line
 from ..hub import provider_registry
+from ..hub.prices import POLICIES, ROUTERS_CHOICE
 from ..net.redaction import holds_token, names_secret
-from ..net.url_policy import DEAD_HOST, UrlPolicy, parse_url
+from ..net.url_policy import DEAD_HOST, ROUTER, UrlPolicy, parse_url
 from .coercion import BadValue, as_sql, check_unique, shown
 from .names import nearest
 from .price import check_price
-from .specs import ROUTER
 
 _HUB_HOST = re.compile(r"huggingface\.co|(?:[a-z0-9-]+\.)+huggingface\.(?:co|cloud)")
 _SEGMENT = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
@@ -28,8 +28,6 @@ _PROVIDER = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _ORGANIZATION = re.compile(r"(?=.{1,96}\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VISIBLE = re.compile(r"[!-~]{1,200}")
 _COLUMN_IN_BRACES = re.compile(r"\{\{[^{}]+\}\}")
-#: Ways in which Hugging Face's router itself chooses a provider for a chat.
-POLICIES = ("fastest", "cheapest", "preferred")
 
 
 def check_model_id(name: str) -> str:
@@ -80,7 +78,7 @@ def check_providers(names: list[str]) -> str:
         BadValue: for unknown ones, with the nearest known one.
     """
     folded = check_unique([name.strip().lower() for name in names])
-    known = ("auto", *POLICIES, *sorted(provider_registry.helpers()))
+    known = (*ROUTERS_CHOICE, *sorted(provider_registry.helpers()))
     for name in folded:
         is_own = name in provider_registry.OWN or name in POLICIES
         # Without huggingface_hub's list, the service judges.
@@ -88,7 +86,7 @@ def check_providers(names: list[str]) -> str:
             near = nearest(name, known)
             hint = f"did you mean '{near}'?" if near else f"choose one of {', '.join(known)}"
             raise BadValue(f"{shown(name)} is unknown: {hint}", advised=True)
-        if len(folded) > 1 and name in ("auto", *POLICIES):
+        if len(folded) > 1 and name in ROUTERS_CHOICE:
             raise BadValue(f"'{name}' chooses among all providers: write provider = '{name}' without other names")
     return ", ".join(folded)
 
@@ -128,7 +126,7 @@ def check_base_url(text: str) -> str:
     return text
 
 
-def check_service(text: str, *, name: str, policy: UrlPolicy) -> None:
+def check_service(text: str, policy: UrlPolicy) -> None:
     """Refuse a URL whose host this engine may not reach.
 
     Raises:

@@ -25,8 +25,9 @@ _MAX_BYTES = 1 << 20
 LIVE = "live"
 #: What the router chooses a provider by, if ``provider`` names none.
 CHEAPEST, FASTEST = "cheapest", "fastest"
-#: What ``provider`` may be where the router chooses.
-ROUTERS_CHOICE = ("auto", CHEAPEST, FASTEST, "preferred")
+#: Ways in which the router itself chooses a provider for a chat, and what ``provider`` may be if it does.
+POLICIES = (FASTEST, CHEAPEST, "preferred")
+ROUTERS_CHOICE = ("auto", *POLICIES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ PORTS = {"http": 80, "https": 443}
 DEAD_HOST = "api-inference.huggingface.co"
 #: Where Hugging Face itself serves models. Not the Hub: a request to its API, with a token that
 #: may write, could make or move repositories.
+#: Where requests go unless an engine or a model says otherwise.
+ROUTER = "https://router.huggingface.co/hf-inference"
 _ROUTERS = frozenset({"router.huggingface.co"})
 #: Inference Endpoints. Each belongs to some customer, whose program gets what is sent there.
 _ENDPOINTS = re.compile(r"(?:[a-z0-9-]+\.)+huggingface\.cloud")
@@ -238,7 +240,7 @@ class UrlPolicy:
                 raise _refusal(
                     purpose,
                     f"'{parsed.host}' does not serve models",
-                    "Write https://router.huggingface.co/hf-inference, or leave it out",
+                    f"Write {ROUTER}, or leave it out",
                 )
             raise _refusal(
                 purpose,

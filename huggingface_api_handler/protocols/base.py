@@ -207,14 +207,6 @@ class Learned:
 Learn: TypeAlias = "Callable[[Task, HuggingFaceError, Call, Learned], Learned | None]"
 
 
-def _nothing_learned(task: Task, error: HuggingFaceError, call: Call, known: Learned) -> Learned | None:
-    return None
-
-
-def _unrecognized(shown: Any) -> Server | None:
-    return None
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Protocol:
     """One kind of server.
@@ -236,11 +228,11 @@ class Protocol:
     title: str
     tasks: Mapping[str, Serving]
     others: Protocol | None = None
-    recognize: Callable[[Probe], Server | None] = _unrecognized
+    recognize: Callable[[Probe], Server | None] = lambda _: None
     variant_of: Protocol | None = None
-    by_route: Callable[[str], Server | None] = _unrecognized
+    by_route: Callable[[str], Server | None] = lambda _: None
     routes: tuple[str, ...] = ()
-    learn: Learn = _nothing_learned
+    learn: Learn = lambda *_: None
     nameless: bool = False
 
     def serving(self, task: Task) -> Serving:

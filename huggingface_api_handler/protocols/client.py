@@ -10,51 +10,38 @@ from urllib.parse import urlsplit
 
 from urllib3.filepost import encode_multipart_formdata
 
-from ..errors import EndpointGone, HuggingFaceError, InvalidInput, SettingsError
+from ..errors import EndpointGone, HuggingFaceError, InvalidInput
 from ..hub import facts
 from ..net.event_stream import MEDIA_TYPE as EVENT_STREAM
 from ..net.request import Request, Response, encode_json
 from ..net.transport import Transport
-from ..net.url_policy import DEAD_HOST, parse_url
+from ..net.url_policy import ROUTER, parse_url
 from ..tasks.media import Media
 from ..tasks.task import Task
 from . import hf_inference, hugging_py_face, streams
 from .base import Call
 from .chat import chat_url
-from .hf_inference import ROUTER, model_path
+from .hf_inference import model_path
 
 #: A name that chat servers with a single model accept for it.
 ANY_MODEL = "tgi"
 #: Where Inference Endpoints are served: their proxy responds for one that is scaled to zero.
 ENDPOINTS_DOMAIN = ".endpoints.huggingface.cloud"
 #: Seconds that the proxy responds before the timeout, so that its response arrives.
-_HOLD_MARGIN = 5
+HOLD_MARGIN = 5
+#: Bytes of the JSON with which a server describes itself.
+_MAX_DESCRIPTION = 1 << 20
 #: Statuses of a server that has nothing at a path, or nothing for GET; 200: no JSON.
 _NO_SUCH_THING = frozenset({200, 400, 404, 405, 406, 410, 415, 422, 501})
-#: Providers that are not named to the router.
-_NO_PROVIDER = ("", "auto")
-
-
-def _checked(url: str, argument: str) -> str:
-    try:
-        parsed = parse_url(url)
-    except ValueError as error:
-        raise SettingsError(f"{argument}: {error}", advice=f"{argument} = 'https://…'") from None
-    if parsed.host == DEAD_HOST:
-        raise SettingsError(
-            f"{argument} names {DEAD_HOST}, which no longer serves anybody",
-            advice=f"Leave {argument} out, or write base_url = '{ROUTER}'",
-        )
-    return parsed.url
 
 
 class InferenceAPI:
-    """One model, as one engine may call it. It caches prepared requests only, and all workers share it.
+    """One model, as one engine may call it. All workers share it.
 
     Args:
         transport: sends.
         token: text or ``SecretStr``; ``None`` asks anonymously.
-        base_url: ``…/hf-inference`` of the router, or of a server in its place.
+        base_url: ``…/hf-inference`` of the router, or of a server in its place; not used with an endpoint.
         endpoint: URL of a server with this one model; requests go to it unchanged.
         model: ``org/name``; may be ``None`` with an endpoint.
         bill_to: organisation billed; sent to Hugging Face and the engine's own base URL alone.
@@ -62,8 +49,11 @@ class InferenceAPI:
         session: by which name the requests are on Hugging Face's bill; sent to Hugging Face alone.
         timeout: seconds that a request may take; an endpoint's proxy is asked to hold it while a server starts.
 
+    Attributes:
+        endpoint, model: as given.
+
     Raises:
-        SettingsError: an address or a name that cannot work.
+        SettingsError: a model's name that leads to another path.
     """
 
     def __init__(
@@ -71,7 +61,7 @@ class InferenceAPI:
         transport: Transport,
         *,
         token: Any,
-        base_url: str | None,
+        base_url: str = ROUTER,
         endpoint: str | None,
         model: str | None,
         bill_to: str | None = None,
@@ -82,32 +72,19 @@ class InferenceAPI:
         self._session = session
         self._transport = transport
         self._token = token
-        self._base_url = _checked(base_url or ROUTER, "base_url").rstrip("/").removesuffix("/models")
-        self._endpoint = _checked(endpoint, "endpoint") if endpoint else None
-        self._model = model
+        self._base_url = parse_url(base_url).url.rstrip("/")
+        self.endpoint = parse_url(endpoint).url if endpoint else None
+        self.model = model
         self._provider = provider
         self._bill_to = bill_to
-        self._holds = _holds(self._endpoint, timeout)
-        if self._endpoint is None and not model:
-            raise SettingsError("model_name is missing", advice="Name a model, or an endpoint that serves one")
+        self._holds = _holds(self.endpoint, timeout)
         # An endpoint's name for its model is part of no path: '/repository' and the like are fine.
-        self._path = model_path(model) if model and self._endpoint is None else ""
-        self._routes: dict[str, tuple[str, Mapping[str, str]]] = {}
-
-    @property
-    def endpoint(self) -> str | None:
-        """URL of a server with this one model."""
-        return self._endpoint
-
-    @property
-    def model(self) -> str | None:
-        """The model's name."""
-        return self._model
+        self._path = "" if self.endpoint else model_path(model or "")
 
     @property
     def provider(self) -> str | None:
         """Who shall serve the model; ``None`` at an endpoint."""
-        return None if self._endpoint else self._provider
+        return None if self.endpoint else self._provider
 
     @property
     def wakes(self) -> bool:
@@ -117,7 +94,7 @@ class InferenceAPI:
     @property
     def service(self) -> tuple[str, str | None]:
         """What answers: two clients with the same ``service`` have the same limits."""
-        return self._endpoint or self._base_url, self._model
+        return self.endpoint or self._base_url, self.model
 
     def alone(self, task: Task) -> bool:
         """Return whether every row has its own request here, whatever the task allows."""
@@ -125,11 +102,11 @@ class InferenceAPI:
 
     def url(self, task: Task) -> str:
         """Return the URL of ``task``."""
-        if self._endpoint is not None:
-            return chat_url(self._endpoint) if task.chat else self._endpoint
+        if self.endpoint is not None:
+            return chat_url(self.endpoint) if task.chat else self.endpoint
         return hf_inference.url_of(self._base_url, self._path, task)
 
-    def look(self, url: str, *, timeout: float, max_bytes: int) -> Any:
+    def look(self, url: str, *, timeout: float) -> Any:
         """Return the JSON with which the endpoint's server describes itself at ``url``; ``None`` if there is none.
 
         Raises:
@@ -138,7 +115,7 @@ class InferenceAPI:
         try:
             reply = self._transport.get(
                 url, purpose="service", token=self._token, accept="application/json", headers=self._holds,
-                timeout=timeout, max_bytes=max_bytes,
+                timeout=timeout, max_bytes=_MAX_DESCRIPTION,
             )  # fmt: skip
             return reply.json()
         except HuggingFaceError as error:
@@ -158,29 +135,19 @@ class InferenceAPI:
         Raises:
             HuggingFaceError: the request failed, with the server's reason.
         """
-        return self._transport.send(self.request(task, call, timeout=timeout, url=url, model=model))
+        route = self.url(task)
+        body, content_type = self._body(task, call, model)
+        return self._transport.send(
+            Request(
+                method="POST", url=url or route, token=self._token, headers={**self._billing(route), **self._holds},
+                body=body, content_type=content_type, accept=call.accept, timeout=timeout,
+                max_bytes=task.max_answer_bytes,
+            )
+        )  # fmt: skip
 
     def fetch(self, link: str, *, timeout: float) -> Response:
         """Fetch a link of a response; other servers serve it, so no token is sent."""
         return self._transport.get(link, purpose="link", token=None, timeout=timeout)
-
-    def request(
-        self, task: Task, call: Call, *, timeout: float, url: str | None = None, model: str | None = None
-    ) -> Request:
-        """Return the request that ``ask`` sends."""
-        route, headers = self._route(task)
-        body, content_type = self._body(task, call, model)
-        return Request(
-            method="POST", url=url or route, token=self._token, headers=headers, body=body, content_type=content_type,
-            accept=call.accept, timeout=timeout, max_bytes=task.max_answer_bytes,
-        )  # fmt: skip
-
-    def _route(self, task: Task) -> tuple[str, Mapping[str, str]]:
-        known = self._routes.get(task.name)
-        if known is None:
-            url = self.url(task)
-            known = self._routes[task.name] = url, {**self._billing(url), **self._holds}
-        return known
 
     def _billing(self, url: str) -> dict[str, str]:
         """Return the headers that say who is billed for a request to ``url``, and under which name."""
@@ -221,11 +188,11 @@ class InferenceAPI:
         return encode_json(body), "application/json"
 
     def _chat_model(self, found: str | None) -> str:
-        if self._model is None:
+        if self.model is None:
             return ANY_MODEL if found is None else found
-        if self._endpoint is not None or self._provider in _NO_PROVIDER or ":" in self._model:
-            return self._model
-        return f"{self._model}:{self._provider}"
+        if self.endpoint is not None or self._provider == "auto" or ":" in self.model:
+            return self.model
+        return f"{self.model}:{self._provider}"
 
 
 def _form(fields: Mapping[str, Any], file: Media) -> tuple[bytes, str]:
@@ -247,7 +214,7 @@ def answer_of(response: Response) -> Any:
 
 def _holds(endpoint: str | None, timeout: float | None) -> dict[str, str]:
     """Return the header by which the proxy of a sleeping endpoint holds a request instead of answering 503 at once."""
-    seconds = int(timeout or 0) - _HOLD_MARGIN
+    seconds = int(timeout or 0) - HOLD_MARGIN
     asleep = endpoint is not None and (urlsplit(endpoint).hostname or "").endswith(ENDPOINTS_DOMAIN)
     return {"X-Scale-Up-Timeout": str(seconds)} if asleep and seconds > 0 else {}
 

@@ -37,8 +37,6 @@ LASTS = 600.0
 AGAIN = 5.0
 #: Seconds that the probes may take, all together.
 PATIENCE = 10.0
-#: Bytes of an answer to a probe.
-_MAX_BYTES = 1 << 20
 #: The status of a route that exists and fails; a server that is starting has others.
 _BROKEN = 500
 #: Forms in which a request is tried.
@@ -372,7 +370,7 @@ class Endpoint:
             left = ends - time.monotonic()
             if left <= 0:
                 raise ConnectionFailed("the server did not answer in time")
-            return self._client.look(url, timeout=left, max_bytes=_MAX_BYTES)
+            return self._client.look(url, timeout=left)
 
         endpoint = self._client.endpoint or ""
         told = by_url(endpoint)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from ..errors import SettingsError
+from ..net.url_policy import ROUTER
 from ..tasks import TASKS
 from ..tasks.task import Task
 from . import pipeline_requests as requests
@@ -16,7 +17,6 @@ from .base import Encoder, Protocol, Rule, Sent, Serving, done, refused, sent
 from .chat import CHAT, chat_url
 from .splitting import split_for
 
-ROUTER = "https://router.huggingface.co/hf-inference"
 #: The router's own chat route, which finds a provider for the model.
 ROUTER_CHAT = "https://router.huggingface.co/v1/chat/completions"
 #: Tasks that share models: the route says which of them is wanted.
@@ -104,11 +104,11 @@ _ENCODERS: Mapping[str, Encoder] = {
     "text-ranking": requests.encode_ranking,
     "visual-question-answering": requests.encode_image_question,
     "document-question-answering": requests.encode_image_question,
-    "image-to-image": requests.media_encoder(prompt="prompt", accept="image/png"),
+    "image-to-image": requests.media_encoder(accept="image/png"),
     "text-to-image": requests.text_encoder(accept="image/png"),
     "text-to-speech": requests.text_encoder(accept="*/*"),
     "text-to-video": requests.text_encoder(accept="*/*"),
-    "image-to-video": requests.media_encoder(prompt="prompt", accept="*/*"),
+    "image-to-video": requests.media_encoder(accept="*/*"),
     "tabular-classification": requests.encode_rows,
     "tabular-regression": requests.encode_rows,
 }

@@ -18,7 +18,6 @@ from .base import (
     Server,
     Serving,
     done,
-    model_name,
     refused,
     sent,
 )
@@ -45,11 +44,6 @@ def encode_generation(rows: Sequence[Row], args: Arguments, fields: Fields) -> C
     """One prompt, which the model continues as it is, without its chat template."""
     options = openai.completion(fields.parameters, samples=bool(args.parameters.get("do_sample")))
     return _body(args, Fields(options, fields.root), prompt=rows[0][0], raw=True)
-
-
-def encode_vectors(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
-    """Texts, as a list even for one."""
-    return Call(root={**openai.named(args), "input": [row[0] for row in rows], **fields.root})
 
 
 def _counts(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,7 +86,7 @@ def recognize(probe: Probe) -> Server | None:
     told = probe("/api/version")
     if not isinstance(told, Mapping) or not isinstance(told.get("version"), str):
         return None
-    return Server(PROTOCOL, model=model_name(models[0].get("id")) if len(models) == 1 else None)
+    return Server(PROTOCOL, model=openai.only_model(models))
 
 
 _OPTIONS: Mapping[str, Rule] = sent("frequency_penalty", "seed", "stop", "temperature", "top_p")
@@ -142,7 +136,7 @@ PROTOCOL: Protocol = Protocol(
             Batching.ONE,
         ),
         "feature-extraction": Serving(
-            encode_vectors,
+            openai.encode_input,
             split_vectors,
             {
                 **done("its models give one vector for a text", "pooling"),

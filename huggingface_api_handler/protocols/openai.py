@@ -82,13 +82,11 @@ def encode_transcription(rows: Sequence[Row], args: Arguments, fields: Fields) -
     return Call(root={**named(args), **wanted, **fields.root}, media=rows[0][0], form=True)
 
 
-def _whole_length(truncate: Any) -> int | None:
-    """Return the length to which vLLM cuts a text: -1 is what the model takes."""
-    return -1 if truncate else None
-
-
-#: In vLLM's words: servers that do not know them either cut texts anyway, or refuse the field.
-TRUNCATE: Mapping[str, Rule] = {"truncate": Sent("truncate_prompt_tokens", root=True, value=_whole_length)}
+#: The length to which vLLM cuts a text, -1 being what the model takes. Servers that do not know the field either cut
+#: texts anyway, or refuse it.
+TRUNCATE: Mapping[str, Rule] = {
+    "truncate": Sent("truncate_prompt_tokens", root=True, value=lambda truncate: -1 if truncate else None)
+}
 
 COMPLETION_ARGUMENTS: Mapping[str, Rule] = {
     "max_output_length": Sent("max_tokens", root=True),

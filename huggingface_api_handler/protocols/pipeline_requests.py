@@ -40,14 +40,14 @@ def text_encoder(*, accept: str = "application/json", **defaults: Any) -> Encode
     return lambda rows, args, fields: _call(texts(rows), args, fields, accept=accept, **defaults)
 
 
-def media_encoder(*, prompt: str | None = None, accept: str = "application/json") -> Encoder:
-    """Make the encoder of a task with one medium; ``prompt`` names the field of a second input, a text."""
+def media_encoder(*, accept: str = "application/json") -> Encoder:
+    """Make the encoder of a task with one medium, and maybe a prompt."""
 
     def encode(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
         row = rows[0]
-        said = {prompt: row[1]} if prompt and len(row) > 1 and row[1] is not None else {}
+        prompt = {"prompt": row[1]} if len(row) > 1 and row[1] is not None else {}
         root = {**fields.root, **options(args)}
-        return Call(media=row[0], parameters={**fields.parameters, **said}, root=root, accept=accept)
+        return Call(media=row[0], parameters={**fields.parameters, **prompt}, root=root, accept=accept)
 
     return encode
 

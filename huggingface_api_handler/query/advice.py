@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 from ..arguments import EngineSettings, ModelSettings
 from ..arguments.task_specs import own_specs, parameter_specs
-from ..arguments.validators import POLICIES
 from ..errors import AccountError, HuggingFaceError, ModelError, ModelNotFound, Unauthorized
 from ..hub import facts, provider_registry
 from ..hub.facts import Served
+from ..hub.prices import ROUTERS_CHOICE
 from ..protocols.detect import without_route
 from ..protocols.providers import offers
 from ..tasks import TASKS
@@ -246,7 +246,7 @@ class Adviser:
                 f"The Hub lists it at {listed(able)}, so this may be temporary: run the query again in a few minutes, "
                 f"or check https://huggingface.co/{model}"
             )
-        if asked in ("auto", *POLICIES) and serving.able:
+        if asked in ROUTERS_CHOICE and serving.able:
             return (
                 f"It is served by {listed(serving.able)}: enable one at "
                 "https://huggingface.co/settings/inference-providers, "

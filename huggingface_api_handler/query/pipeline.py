@@ -26,7 +26,7 @@ from ..media import loading
 from ..net.transport import Transport
 from ..protocols.client import InferenceAPI
 from ..protocols.detect import Endpoint
-from ..protocols.providers import provider_api
+from ..protocols.providers.provider_api import client_class
 from ..scheduling.batches import Item
 from ..scheduling.retry import RetryPolicy
 from ..scheduling.worker_pool import Limits, RowResult, Summary, WorkerPool
@@ -272,7 +272,7 @@ class Prediction:
         return collector
 
     def _client(self, transport: Transport, token: str | None, provider: str, session: str) -> InferenceAPI:
-        return provider_api.client(
+        return client_class(self.model.endpoint, provider)(
             transport,
             token=token,
             base_url=self.model.base_url or self.engine.base_url,

@@ -12,7 +12,7 @@ from huggingface_api_handler.hub.facts import Served
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from huggingface_api_handler.protocols.client import InferenceAPI
-from huggingface_api_handler.protocols.providers.provider_api import client
+from huggingface_api_handler.protocols.providers.provider_api import client_class
 
 from .loopback import Heard, Loopback, answer
 
@@ -49,7 +49,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, *served: Served) -> list[str]:
 
 def make(service: Any, provider: str, links: tuple[str, ...] = (), **options: Any) -> InferenceAPI:
     transport = Transport(UrlPolicy((f"{service.url}/hf-inference",), links))
-    return client(
+    return client_class(None, provider)(
         transport, token=TOKEN, base_url=f"{service.url}/hf-inference", endpoint=None, model="org/name",
         provider=provider, **options,
     )  # fmt: skip

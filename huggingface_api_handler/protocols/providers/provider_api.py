@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import quote
 
 from ...errors import (
@@ -27,7 +26,6 @@ from ...hub import provider_registry
 from ...net.error_mapping import failure_within
 from ...net.exception_mapping import may_have_arrived
 from ...net.request import ANSWERED_BY, Request, Response
-from ...net.transport import Transport
 from ...net.url_policy import Purpose
 from ...tasks.media_answers import media_link
 from ...tasks.task import Batching, Task
@@ -38,32 +36,15 @@ from ..usage import Usage
 from . import find_provider, offers, requests
 from .provider import DONE, FAILED, Provider
 
-#: Providers that need nothing of this module.
-_PLAIN = ("hf-inference", "", None)
 #: Seconds between two requests for a job's state, growing from the first to the second.
 _POLL = (0.5, 4.0)
 #: Statuses by which a gateway says that it has passed the request on and got no response.
 _NO_RESPONSE = (504, 524)
 
 
-def client(
-    transport: Transport,
-    *,
-    token: Any,
-    base_url: str | None,
-    endpoint: str | None,
-    model: str | None,
-    bill_to: str | None = None,
-    provider: str | None = None,
-    timeout: float | None = None,
-    session: str | None = None,
-) -> InferenceAPI:
-    """Return the client of a model at its endpoint, at hf-inference or at a provider."""
-    kind = InferenceAPI if endpoint or provider in _PLAIN else ProviderAPI
-    return kind(
-        transport, token=token, base_url=base_url, endpoint=endpoint, model=model, bill_to=bill_to,
-        provider=provider or "auto", timeout=timeout, session=session,
-    )  # fmt: skip
+def client_class(endpoint: str | None, provider: str) -> type[InferenceAPI]:
+    """Return the class of client for a model at its endpoint, at hf-inference or at a provider."""
+    return InferenceAPI if endpoint or provider == "hf-inference" else ProviderAPI
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +77,7 @@ class ProviderAPI(InferenceAPI):
 
     @property
     def service(self) -> tuple[str, str | None]:
-        return f"{self._base_url}#{self._provider}", self._model
+        return f"{self._base_url}#{self._provider}", self.model
 
     def alone(self, task: Task) -> bool:
         # Providers have OpenAI's API, or accept one input in their own.
@@ -113,7 +94,7 @@ class ProviderAPI(InferenceAPI):
         if task.chat:
             return super().ask(task, call, timeout=timeout)
         deadline = self._clock() + timeout
-        offer = offers.choose(str(self._model), self._token, self._provider, task)
+        offer = offers.choose(str(self.model), self._token, self._provider, task)
         left = time_left(deadline, self._clock())  # the Hub may have taken a while
         if offer.provider == "hf-inference":
             return _named(super().ask(task, call, timeout=left), offer.provider)
@@ -122,7 +103,7 @@ class ProviderAPI(InferenceAPI):
         base = f"{self._base_url.removesuffix('/hf-inference')}/{quote(provider.name, safe='')}"
         url = f"{base}/{requests.route(helper, offer)}"
         headers = {**self._billing(url), **requests.headers(helper, left)}
-        body, content_type = requests.body(helper, offer, call, str(self._model), url)
+        body, content_type = requests.body(helper, offer, call, str(self.model), url)
         work = Work(provider, base, url, headers, timeout, deadline, task.max_answer_bytes)
         request = Request(
             method="POST", url=url, token=self._token, accept="*/*", headers=headers, body=body,

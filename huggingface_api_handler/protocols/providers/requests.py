@@ -11,11 +11,10 @@ from ...net.request import encode_json
 from ...tasks.task import Arguments
 from .. import openai
 from ..base import Call
+from ..client import HOLD_MARGIN
 
 #: Maximum seconds for which replicate may hold a request; it then responds with a job.
 _MAX_HOLD = 60
-#: Seconds that it responds before the timeout, so that its response arrives.
-_HOLD_MARGIN = 5
 #: Headers that the transport sets.
 _USUAL = frozenset({"authorization", "user-agent", "content-type", "accept", "x-hf-bill-to"})
 
@@ -30,7 +29,7 @@ def headers(helper: Any, timeout: float) -> dict[str, str]:
     named = helper._prepare_headers({}, "hf_")
     extra = {name: str(value) for name, value in named.items() if name.lower() not in _USUAL and value is not None}
     if extra.get("Prefer") == "wait":
-        extra["Prefer"] = f"wait={max(1, min(_MAX_HOLD, int(timeout) - _HOLD_MARGIN))}"
+        extra["Prefer"] = f"wait={max(1, min(_MAX_HOLD, int(timeout) - HOLD_MARGIN))}"
     return extra
 
 

@@ -20,7 +20,6 @@ import huggingface_api_handler
 from huggingface_api_handler.arguments import (
     ENGINE,
     MODEL,
-    ROUTER,
     EngineSettings,
     Execution,
     ModelSettings,
@@ -34,6 +33,7 @@ from huggingface_api_handler.arguments.names import nearest
 from huggingface_api_handler.arguments.specs import COMMANDS, EXECUTION, FIXED, HOST_CREATE, HOST_QUERY, ArgumentSpec
 from huggingface_api_handler.arguments.task_specs import all_names, own_specs
 from huggingface_api_handler.errors import Forbidden, ServiceTimeout, SettingsError
+from huggingface_api_handler.net.url_policy import ROUTER
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Kind, ModelFacts, Task
 

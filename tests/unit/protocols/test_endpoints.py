@@ -21,7 +21,7 @@ from huggingface_api_handler.net.request import Request
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from huggingface_api_handler.protocols import Protocol, detect, llama_cpp, openai, tei, tgi, toolkit, vllm
-from huggingface_api_handler.protocols.base import Server
+from huggingface_api_handler.protocols.base import Call, Server
 from huggingface_api_handler.protocols.client import InferenceAPI
 from huggingface_api_handler.protocols.detect import Endpoint, Findings, by_url, find, split_route, url_of
 from huggingface_api_handler.query.execution import RequestExecutor
@@ -126,7 +126,7 @@ def test_tasks_that_all_servers_do_alike_ask_nothing(sandbox: Sandbox) -> None:
 def sent_as_one(street: Street, rows: list[tuple[Any, ...]]) -> list[Any]:
     """What rows get that travel in one request."""
     transport = street.runtime.transport(UrlPolicy((), ("127.0.0.1",)))
-    client = InferenceAPI(transport, token=None, base_url=None, endpoint=street.model.endpoint, model=None)
+    client = InferenceAPI(transport, token=None, endpoint=street.model.endpoint, model=None)
     endpoint = Endpoint(client, street.task, Findings(), 10)
     sender = RequestExecutor(street.task, street.model.arguments(), transport, (), endpoint)
     items = [Item(place, str(place), row) for place, row in enumerate(rows)]
@@ -533,10 +533,18 @@ def test_many_lanes_ask_once() -> None:
 def test_a_sleeping_endpoint_is_asked_to_hold_the_request(
     endpoint: str | None, timeout: float, held: str | None
 ) -> None:
-    transport = Transport(UrlPolicy(base_urls=(), allowed_hosts=()))
-    client = InferenceAPI(transport, token=None, base_url=None, endpoint=endpoint, model="org/m", timeout=timeout)
-    _, headers = client._route(TASKS["summarization"])
-    assert headers.get("X-Scale-Up-Timeout") == held
+    sent: list[Any] = []
+
+    class Kept(Transport):
+        def send(self, request: Request) -> Any:
+            sent.append(request.headers.get("X-Scale-Up-Timeout"))
+            raise ConnectionFailed("enough")
+
+    transport = Kept(UrlPolicy(base_urls=(), allowed_hosts=()))
+    client = InferenceAPI(transport, token=None, endpoint=endpoint, model="org/m", timeout=timeout)
+    with pytest.raises(ConnectionFailed):
+        client.ask(TASKS["summarization"], Call("x"), timeout=1)
+    assert sent == [held]
     assert client.wakes == (held is not None)
 
 
@@ -549,7 +557,7 @@ def test_what_no_server_calls_its_own_is_not_named(sandbox: Sandbox) -> None:
             raise ConnectionFailed("enough")
 
     client = InferenceAPI(
-        Kept(UrlPolicy(base_urls=(), allowed_hosts=())), token=None, base_url=None, endpoint="http://host", model=None
+        Kept(UrlPolicy(base_urls=(), allowed_hosts=())), token=None, endpoint="http://host", model=None
     )
     task = TASKS["chat-completion"]
     call = OPENAI.encode(task, [("hi", None)], Arguments())

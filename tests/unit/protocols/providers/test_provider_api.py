@@ -19,13 +19,11 @@ from huggingface_api_handler.errors import (
 from huggingface_api_handler.hub import facts, provider_registry
 from huggingface_api_handler.hub.facts import Served
 from huggingface_api_handler.net.request import Request, Response
-from huggingface_api_handler.net.transport import Transport
-from huggingface_api_handler.net.url_policy import UrlPolicy
 from huggingface_api_handler.protocols import hf_inference
 from huggingface_api_handler.protocols.base import Call
 from huggingface_api_handler.protocols.client import InferenceAPI, answer_of
 from huggingface_api_handler.protocols.providers import offers
-from huggingface_api_handler.protocols.providers.provider_api import ProviderAPI, client
+from huggingface_api_handler.protocols.providers.provider_api import ProviderAPI, client_class
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Arguments, Media
 from tests.unit.loopback import Loopback, answer
@@ -35,13 +33,10 @@ read = hf_inference.PROTOCOL.read
 
 
 def test_who_gets_which_client(service: Service) -> None:
-    for provider in ("hf-inference", "", "hf-inference"):
-        assert type(make(service, provider)) is InferenceAPI
+    assert type(make(service, "hf-inference")) is InferenceAPI
     assert type(make(service, "together")) is ProviderAPI
     assert make(service, "together").service != make(service, "fal-ai").service
-    transport = Transport(UrlPolicy((service.url,)))
-    one = client(transport, token=None, base_url=None, endpoint=service.url, model=None, provider="auto")
-    assert type(one) is InferenceAPI
+    assert client_class(service.url, "auto") is InferenceAPI
 
 
 def test_a_body_that_holds_the_medium(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

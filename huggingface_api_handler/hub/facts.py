@@ -72,15 +72,12 @@ class Served:
 _LABELLED = ("text-classification", "audio-classification", "image-classification", "video-classification")
 
 
-def model_facts(
-    model_id: str, *, token: str | None = None, timeout: float = 10.0, endpoint: str | None = None
-) -> ModelFacts | None:
+def model_facts(model_id: str, *, token: str | None = None, timeout: float = 10.0) -> ModelFacts | None:
     """Return the Hub's record of a model; ``None`` if the Hub cannot be reached.
 
     Args:
         token: the caller's; ``None`` asks anonymously.
         timeout: seconds without a response.
-        endpoint: replaces the Hub's address (``HF_ENDPOINT``).
 
     Raises:
         ModelNotFound: no such model, or a private one that the token may not read.
@@ -89,7 +86,7 @@ def model_facts(
         EndpointGone: the Hub has disabled the model.
         SettingsError: the name is not a valid model ID.
     """
-    info = _asked(lambda api: api.model_info(model_id, timeout=timeout), model_id, token, endpoint)
+    info = _asked(lambda api: api.model_info(model_id, timeout=timeout), model_id, token)
     if info is None:
         return None
     if info.disabled is True:
@@ -98,7 +95,7 @@ def model_facts(
         log.info("the model %s is gated (%s): its owner decides who may use it", model_id, info.gated)
     tag, labels = _text(info.pipeline_tag), _labels(info.config)
     if not labels and tag in _LABELLED:
-        labels = _configured_labels(model_id, token, timeout, endpoint)
+        labels = _configured_labels(model_id, token, timeout)
     return ModelFacts(
         id=_text(info.id) or model_id,
         pipeline_tag=tag,
@@ -108,24 +105,22 @@ def model_facts(
     )
 
 
-def _configured_labels(model_id: str, token: str | None, timeout: float, endpoint: str | None) -> dict[str, str]:
+def _configured_labels(model_id: str, token: str | None, timeout: float) -> dict[str, str]:
     """Return the label order in the model's own config.json, of which the Hub's record is an extract."""
     path = f"/{model_id}/resolve/main/config.json"
     try:
-        return _labels(_asked(lambda api: _get(api, path, token, timeout), model_id, token, endpoint))
+        return _labels(_asked(lambda api: _get(api, path, token, timeout), model_id, token))
     except HuggingFaceError:  # the model has no such file, or it may not be read
         return {}
 
 
-def providers(
-    model_id: str, *, token: str | None = None, timeout: float = 10.0, endpoint: str | None = None
-) -> tuple[Served, ...] | None:
+def providers(model_id: str, *, token: str | None = None, timeout: float = 10.0) -> tuple[Served, ...] | None:
     """Return who serves a model, including unknown providers; ``None`` if the Hub cannot be reached.
 
     Raises:
         HuggingFaceError: as for ``model_facts``.
     """
-    body = _asked(lambda api: _mapping_of(api, model_id, timeout), model_id, token, endpoint)
+    body = _asked(lambda api: _mapping_of(api, model_id, timeout), model_id, token)
     if body is None:
         return None
     mapping = body.get("inferenceProviderMapping")
@@ -147,14 +142,14 @@ def providers(
     )
 
 
-def whoami(token: str, timeout: float = 10.0, *, endpoint: str | None = None) -> Account | None:
+def whoami(token: str, timeout: float = 10.0) -> Account | None:
     """Return the owner of a token; ``None`` if the Hub does not respond: it limits the rate of this call strictly.
 
     Raises:
         Unauthorized: the Hub does not know the token.
     """
     try:
-        body = _asked(lambda api: _get(api, "/api/whoami-v2", token, timeout), None, token, endpoint)
+        body = _asked(lambda api: _get(api, "/api/whoami-v2", token, timeout), None, token)
     except Unauthorized:
         raise
     except HuggingFaceError as error:  # a gateway refuses the call, not the Hub the token
@@ -175,7 +170,7 @@ def whoami(token: str, timeout: float = 10.0, *, endpoint: str | None = None) ->
 
 
 def bill(
-    token: str, since: datetime, *, organization: str | None = None, timeout: float = 10.0, endpoint: str | None = None
+    token: str, since: datetime, *, organization: str | None = None, timeout: float = 10.0
 ) -> dict[str, float] | None:
     """Return session → USD that Hugging Face has billed for it, ``None`` where the Hub cannot be reached.
 
@@ -192,7 +187,7 @@ def bill(
     path = f"/api/{owner}/billing/usage-by-inference-session"
     within = {"startDate": _moment(start), "endDate": _moment(end)}
     try:
-        body = _asked(lambda api: _get(api, path, token, timeout, within), None, token, endpoint)
+        body = _asked(lambda api: _get(api, path, token, timeout, within), None, token)
     except HuggingFaceError as error:
         raise Forbidden(
             f"the token may not read the bill{f' of {organization}' if organization else ''}",
@@ -233,10 +228,10 @@ def is_hub(url: str) -> bool:
     return parsed.scheme == "https" and (parsed.host == _HUB or parsed.host.endswith(f".{_HUB}"))
 
 
-def reachable(timeout: float = 10.0, *, endpoint: str | None = None) -> bool:
+def reachable(timeout: float = 10.0) -> bool:
     """Return whether the Hub responds to a request without a token."""
     try:
-        return _asked(lambda api: _get(api, "/api/tasks", None, timeout), None, None, endpoint) is not None
+        return _asked(lambda api: _get(api, "/api/tasks", None, timeout), None, None) is not None
     except HuggingFaceError:
         return True  # a refusal is a response
 
@@ -244,7 +239,7 @@ def reachable(timeout: float = 10.0, *, endpoint: str | None = None) -> bool:
 # --- requests ----------------------------------------------------------------------------------
 
 
-def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, endpoint: str | None) -> T | None:
+def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None) -> T | None:
     """Run ``ask`` with an API object; errors become those of this package, or ``None`` if the Hub cannot be reached."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
@@ -252,7 +247,7 @@ def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None, end
     unreachable: tuple[type[Exception], ...] = (OfflineModeIsEnabled, OSError, *_transport_errors())
     # ``False`` is "no token"; with ``None`` the machine's own would be sent.
     # Mirrors do not all take '//' for '/'.
-    where = (endpoint or os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
+    where = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
     # The key of a gateway, given with its base_url, is not a token of the Hub: the Hub would learn it, and refuse it.
     if where is None and token and not token.startswith(("hf_", "api_")):
         token = None

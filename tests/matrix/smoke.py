@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import duckdb
 import uvicorn
@@ -227,9 +228,10 @@ class Smoke:
         """Whatever HTTP library huggingface_hub has: its faults are known, and no reason to refuse."""
         with socket.create_server(("127.0.0.1", 0)) as closed:
             nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        assert facts.reachable(10, endpoint=nowhere) is False
-        assert facts.whoami(ENGINE_KEY, 10, endpoint=nowhere) is None
-        assert facts.model_facts("org/name", timeout=10, endpoint=nowhere) is None
+        with mock.patch.dict(os.environ, HF_ENDPOINT=nowhere):
+            assert facts.reachable(10) is False
+            assert facts.whoami(ENGINE_KEY, 10) is None
+            assert facts.model_facts("org/name", timeout=10) is None
 
     def create_model_and_select(self) -> None:
         self.model(

@@ -39,8 +39,9 @@ def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def server() -> Iterator[Loopback]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
     loopback = Loopback()
+    monkeypatch.setenv("HF_ENDPOINT", loopback.url)
     yield loopback
     loopback.close()
 
@@ -58,7 +59,7 @@ def record(**more: Any) -> dict[str, Any]:
 
 
 def ask(server: Loopback, name: str = "org/name", token: str | None = None) -> ModelFacts | None:
-    return model_facts(name, token=token, timeout=5, endpoint=server.url)
+    return model_facts(name, token=token, timeout=5)
 
 
 # --- facts -----------------------------------------------------------------------------------
@@ -157,11 +158,11 @@ def test_only_the_token_that_is_given_travels(server: Loopback) -> None:
     server.speak = answer(record())
     ask(server, token=TOKEN)
     ask(server)
-    providers("org/name", token=TOKEN, timeout=5, endpoint=server.url)
-    providers("org/name", timeout=5, endpoint=server.url)
-    reachable(5, endpoint=server.url)
+    providers("org/name", token=TOKEN, timeout=5)
+    providers("org/name", timeout=5)
+    reachable(5)
     server.speak = answer({"name": "me"})
-    whoami(TOKEN, 5, endpoint=server.url)
+    whoami(TOKEN, 5)
     sent = [heard.headers.get("authorization") for heard in server.heard]
     assert sent == [f"Bearer {TOKEN}", None, f"Bearer {TOKEN}", None, None, f"Bearer {TOKEN}"]
 
@@ -247,7 +248,7 @@ def test_refusals(server: Loopback, speak: Speak, token: str | None, kind: type[
     server.speak = with_id
     for asked in (model_facts, providers):
         with pytest.raises(kind) as refused:
-            asked("org/name", token=token, timeout=5, endpoint=server.url)
+            asked("org/name", token=token, timeout=5)
         assert str(refused.value) == line
         assert TOKEN not in repr(refused.value)
 
@@ -273,7 +274,7 @@ def test_a_name_that_no_model_has(server: Loopback) -> None:
     for name in ("a/b/c", "../x", "org/na me", "org/name?x=1"):
         for asked in (model_facts, providers):
             with pytest.raises(SettingsError, match="is not a valid model ID"):
-                asked(name, timeout=5, endpoint=server.url)
+                asked(name, timeout=5)
     assert server.heard == []
 
 
@@ -301,13 +302,13 @@ def test_the_hub_cannot_say_now(server: Loopback, speak: Speak) -> None:
     assert ask(server) is None
 
 
-def test_the_hub_cannot_be_reached() -> None:
+def test_the_hub_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     with create_server(("127.0.0.1", 0)) as closed:
-        nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    assert model_facts("org/name", timeout=5, endpoint=nowhere) is None
-    assert providers("org/name", timeout=5, endpoint=nowhere) is None
-    assert whoami(TOKEN, 5, endpoint=nowhere) is None
-    assert reachable(5, endpoint=nowhere) is False
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed.getsockname()[1]}")
+    assert model_facts("org/name", timeout=5) is None
+    assert providers("org/name", timeout=5) is None
+    assert whoami(TOKEN, 5) is None
+    assert reachable(5) is False
 
 
 def test_the_hub_cannot_be_reached_through_another_http_library(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,8 +345,8 @@ def test_a_silent_hub_is_not_waited_for(server: Loopback) -> None:
 
     server.speak = silence
     started = time.monotonic()
-    assert model_facts("org/name", timeout=0.2, endpoint=server.url) is None
-    assert whoami(TOKEN, 0.2, endpoint=server.url) is None
+    assert model_facts("org/name", timeout=0.2) is None
+    assert whoami(TOKEN, 0.2) is None
     assert time.monotonic() - started < 1.4
 
 
@@ -377,7 +378,7 @@ def test_who_serves_a_model(server: Loopback) -> None:
             },
         }
     )
-    assert providers("org/name", timeout=5, endpoint=server.url) == (
+    assert providers("org/name", timeout=5) == (
         Served("hf-inference", "summarization", "live", "org/name"),
         Served("brand-new", "conversational", "live", None),
         Served("staging-one", None, "staging", "x"),
@@ -399,7 +400,7 @@ def test_who_serves_a_model(server: Loopback) -> None:
 )
 def test_mappings_of_another_shape(server: Loopback, mapping: Any, served: tuple[Served, ...]) -> None:
     server.speak = answer({"id": "org/name", "inferenceProviderMapping": mapping})
-    assert providers("org/name", timeout=5, endpoint=server.url) == served
+    assert providers("org/name", timeout=5) == served
 
 
 # --- whose token -----------------------------------------------------------------------------
@@ -445,7 +446,7 @@ def who(**access: Any) -> dict[str, Any]:
 )
 def test_whose_token_it_is(server: Loopback, access: dict[str, Any], role: str | None, may_infer: bool | None) -> None:
     server.speak = answer(who(**access))
-    assert whoami(TOKEN, 5, endpoint=server.url) == Account("ana", ("acme",), role, may_infer)
+    assert whoami(TOKEN, 5) == Account("ana", ("acme",), role, may_infer)
     assert server.heard[0].target == "/api/whoami-v2"
 
 
@@ -453,37 +454,37 @@ def test_whose_token_it_is(server: Loopback, access: dict[str, Any], role: str |
 def test_a_token_that_the_hub_does_not_know(server: Loopback, body: Any) -> None:
     server.speak = answer(body, 401)
     with pytest.raises(Unauthorized) as refused:
-        whoami(TOKEN, 5, endpoint=server.url)
+        whoami(TOKEN, 5)
     assert TOKEN not in f"{refused.value!r}{refused.value}{vars(refused.value)}"
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 502, 503])
 def test_anything_else_leaves_the_question_open(server: Loopback, status: int) -> None:
     server.speak = answer({"error": "x"}, status)
-    assert whoami(TOKEN, 5, endpoint=server.url) is None
+    assert whoami(TOKEN, 5) is None
 
 
 @pytest.mark.parametrize("body", [{}, {"name": 5}, [], "text", {"name": ""}])
 def test_an_answer_that_names_nobody(server: Loopback, body: Any) -> None:
     server.speak = answer(body)
-    assert whoami(TOKEN, 5, endpoint=server.url) is None
+    assert whoami(TOKEN, 5) is None
 
 
 @pytest.mark.parametrize("odd", [{"orgs": None}, {"orgs": {}}, {"auth": None}, {"auth": {"accessToken": 5}}])
 def test_an_answer_that_says_little(server: Loopback, odd: dict[str, Any]) -> None:
     server.speak = answer({"name": "ana", **odd})
-    found = whoami(TOKEN, 5, endpoint=server.url)
+    found = whoami(TOKEN, 5)
     assert found is not None
     assert found.name == "ana"
 
 
 def test_reachable(server: Loopback) -> None:
     server.speak = answer({"text-classification": {}})
-    assert reachable(5, endpoint=server.url) is True
+    assert reachable(5) is True
     server.speak = answer({"error": "x"}, 403)
-    assert reachable(5, endpoint=server.url) is True
+    assert reachable(5) is True
     server.speak = answer({"error": "x"}, 503)
-    assert reachable(5, endpoint=server.url) is False
+    assert reachable(5) is False
 
 
 # --- nothing of it is shown ------------------------------------------------------------------
@@ -495,8 +496,8 @@ def test_no_token_is_logged(server: Loopback, caplog: pytest.LogCaptureFixture) 
         server.speak = answer(record(), status)
         for attempt in (
             lambda: ask(server, token=TOKEN),
-            lambda: providers("org/name", token=TOKEN, timeout=5, endpoint=server.url),
-            lambda: whoami(TOKEN, 5, endpoint=server.url),
+            lambda: providers("org/name", token=TOKEN, timeout=5),
+            lambda: whoami(TOKEN, 5),
         ):
             with contextlib.suppress(HuggingFaceError):
                 attempt()

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from ..net.url_policy import ROUTER, is_router
 from .coercion import BadValue, check_token
 from .models import EngineSettings
-from .parsing import ABSENT, Reader
+from .parsing import Reader
 from .specs import (
     ALLOWED_HOSTS,
     API_KEY,
@@ -68,16 +68,14 @@ def engine_settings(
         SettingsError: with every fault.
     """
     reader = Reader(raw)
-    given = {spec.name: reader.take(spec) for spec in ENGINE if spec.name in _EXECUTION_NAMES}
+    given = {spec.name: reader.value(spec) for spec in ENGINE if spec.name in _EXECUTION_NAMES}
     key = take_token(reader)
-    base_url = reader.take(BASE_URL, check_base_url)
-    is_own = base_url not in (ABSENT, None)
+    base_url = reader.value(BASE_URL, check_base_url)
+    is_own = base_url is not None
     if not is_own:
         base_url = _base_url_of(environ, reader)
-    hosts = reader.take(ALLOWED_HOSTS)
-    folders = reader.take(MEDIA_ROOTS)
-    bill_to = reader.take(BILL_TO)
-    price = reader.take(PRICE)
+    hosts, folders = reader.value(ALLOWED_HOSTS), reader.value(MEDIA_ROOTS)
+    bill_to, price = reader.value(BILL_TO), reader.value(PRICE)
     secret, source = _first_token(key, token, environ, configured_token, login, reader)
     if is_own and source != "engine" and not is_router(base_url):
         # The server's token is its administrator's: people who may create engines may not send it anywhere they like.
@@ -92,11 +90,11 @@ def engine_settings(
         token=secret,
         token_source=source,
         base_url=base_url,
-        allowed_hosts=_given(hosts) or (),
-        media_roots=_given(folders) or (),
-        bill_to=_given(bill_to),
-        price=_given(price),
-        execution={name: value for name, value in given.items() if value not in (ABSENT, None)},
+        allowed_hosts=hosts or (),
+        media_roots=folders or (),
+        bill_to=bill_to,
+        price=price,
+        execution={name: value for name, value in given.items() if value is not None},
     )
 
 
@@ -108,7 +106,7 @@ def take_token(reader: Reader) -> SecretStr | None:
             reader.fault(f"{name} is empty: write {name} = 'hf_…', or leave it out")
         if isinstance(value, str) and not value.strip(" *\t\r\n"):
             reader.given[name] = None
-    value = _given(reader.take(API_KEY))
+    value = reader.value(API_KEY)
     return SecretStr(value) if value else None
 
 
@@ -149,7 +147,3 @@ def _base_url_of(environ: Mapping[str, str], reader: Reader) -> str:
     except BadValue as fault:
         reader.fault(f"the environment variable {BASE_URL_VARIABLE} {fault}")
         return ROUTER
-
-
-def _given(value: Any) -> Any:
-    return None if value is ABSENT else value

@@ -18,7 +18,7 @@ from .coercion import BadValue, shown
 from .engine import take_token
 from .models import EngineSettings
 from .names import nearest
-from .parsing import ABSENT, Reader
+from .parsing import Reader
 from .price import price_example, price_fault
 from .specs import API_KEY, BASE_URL, ENDPOINT, MODEL_NAME, PRICE, PROVIDER, TASK
 from .validators import (
@@ -88,8 +88,8 @@ def read_identity(reader: Reader, engine: EngineSettings) -> Identity:
         task=task,
         model=model,
         provider=provider,
-        base_url=_value(reader.take(BASE_URL, base_url_of)),
-        endpoint=_value(reader.take(ENDPOINT, endpoint_of)),
+        base_url=reader.value(BASE_URL, base_url_of),
+        endpoint=reader.value(ENDPOINT, endpoint_of),
         price=_take_price(reader, task, timed=_is_timed(has_endpoint, provider)),
         task_given=reader.has(TASK),
         model_given=reader.has(MODEL_NAME),
@@ -124,10 +124,10 @@ def _note_conflicts(reader: Reader, found: Identity, has_endpoint: bool) -> None
 
 def _take_model(reader: Reader, has_endpoint: bool) -> tuple[str | None, str | None]:
     """Return the model and its provider; ``model_name = 'org/name:provider'`` names both."""
-    provider: str | None = _value(reader.take(PROVIDER))
+    provider: str | None = reader.value(PROVIDER)
     if has_endpoint:
-        return _value(reader.take(MODEL_NAME, check_served_name)), provider
-    model, suffix = _value(reader.take(MODEL_NAME, split_provider)) or (None, None)
+        return reader.value(MODEL_NAME, check_served_name), provider
+    model, suffix = reader.value(MODEL_NAME, split_provider) or (None, None)
     if suffix is not None and provider is not None and suffix != provider:
         reader.fault(f"model_name ends in ':{suffix}' and provider is '{provider}': write only one of them")
     return model, provider or suffix
@@ -135,7 +135,7 @@ def _take_model(reader: Reader, has_endpoint: bool) -> tuple[str | None, str | N
 
 def _take_price(reader: Reader, task: Task | None, *, timed: bool) -> dict[str, float] | None:
     example = PRICE.example if task is None else price_example(task, timed=timed)[0]
-    price: dict[str, float] | None = _value(reader.take(replace(PRICE, example=example)))
+    price: dict[str, float] | None = reader.value(replace(PRICE, example=example))
     return price
 
 
@@ -144,12 +144,8 @@ def _is_timed(has_endpoint: bool, provider: str | None) -> bool:
     return has_endpoint or provider in (None, "hf-inference")
 
 
-def _value(value: Any) -> Any:
-    return None if value is ABSENT else value
-
-
 def _take_task(reader: Reader) -> Task | None:
-    name = _value(reader.take(TASK))
+    name = reader.value(TASK)
     if name is None:
         return None
     task = find_task(name)

@@ -56,25 +56,25 @@ def model_settings(
     reader = Reader(using, host=HOST_CREATE)
     _note_query_only(reader)
     found = read_identity(reader, engine)
-    draft = Draft()
+    draft = Draft("model")
     ask_hub(found, engine, hub)
     find_missing_task(reader, found)
     if found.task is not None:
         note_provider(reader, found)
         note_price(reader, found)
-        read_arguments(reader, found.task, draft, "model", engine.media_roots)
+        read_arguments(reader, found.task, draft, engine.media_roots)
         note_missing(reader, found.task, draft)
         note_answers(reader, draft)
         find_missing_model(reader, found, draft.values)
         ask_hub(found, engine, hub)
-        note_labels(reader, found.facts, draft, "model")
-        note_packing(reader, draft, "model")
+        note_labels(reader, found.facts, draft)
+        note_packing(reader, draft)
         if found.model_given:  # a default model does its task, whatever its tags
             note_mismatch(reader, found)
             if unserved is not None:
                 note_unserved(reader, found, engine, unserved)
     else:
-        read_common(reader, draft, "model")
+        read_common(reader, draft)
     note_unknown(reader, found.task, MODEL)
     reader.finish(found.refusal)
     if found.task is None:  # unreachable: an unknown task is a fault

@@ -103,6 +103,11 @@ class Reader:
             self.fault(f"{names[0]} {fault.with_example(spec)}")
             return ABSENT
 
+    def value(self, spec: ArgumentSpec, check: Callable[[Any], Any] | None = None) -> Any:
+        """Return an argument's value, ``None`` if it is NULL, not given or not valid; see ``take``."""
+        found = self.take(spec, check)
+        return None if found is ABSENT else found
+
     def left(self) -> list[str]:
         """Return the names that nothing has read or refused."""
         return [name for name in self.given if name not in self._read | self._refused]

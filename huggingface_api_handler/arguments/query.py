@@ -48,11 +48,11 @@ def query_settings(
     task = TASKS[model.task]
     _take_commands(reader, task)
     draft = _draft_of(model)
-    read_arguments(reader, task, draft, "query", engine.media_roots)
+    read_arguments(reader, task, draft, engine.media_roots)
     note_missing(reader, task, draft)
     note_answers(reader, draft)
-    note_labels(reader, model.facts, draft, "query")
-    note_packing(reader, draft, "query")
+    note_labels(reader, model.facts, draft)
+    note_packing(reader, draft)
     note_unknown(reader, task, QUERY)
     reader.finish()
     shared, sources = drafted(draft, engine)
@@ -114,6 +114,7 @@ def _draft_of(model: ModelSettings) -> Draft:
     """Return the model's own arguments, for a query to override."""
     execution = asdict(model.execution)
     return Draft(
+        "query",
         columns=dict(model.columns),
         values=dict(model.values),
         parameters=dict(model.parameters),

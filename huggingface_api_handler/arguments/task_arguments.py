@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,8 +45,14 @@ from .validators import check_constant, check_labels, check_output_dir
 
 @dataclass(slots=True)
 class Draft:
-    """The arguments of one or more statements, the later over the earlier; ``sources`` says which gave each."""
+    """The arguments of one or more statements, the later over the earlier.
 
+    Attributes:
+        layer: the statement that is read into it: ``model`` or ``query``.
+        sources: argument → the layer that gave it.
+    """
+
+    layer: str
     columns: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -56,73 +62,70 @@ class Draft:
     output_dir: str | None = None
     sources: dict[str, str] = field(default_factory=dict)
 
+    def put(self, values: dict[str, Any], name: str, value: Any) -> None:
+        """Set an argument in ``values``; ``None`` removes it, ``ABSENT`` leaves what it was."""
+        if value is ABSENT:
+            return
+        if value is None:
+            values.pop(name, None)
+        else:
+            values[name] = value
+        self.note(name, value)
+
+    def note(self, name: str, value: Any) -> None:
+        """Record that the statement gives an argument, or with ``None`` that it removes it."""
+        if value is None:
+            self.sources.pop(name, None)
+        else:
+            self.sources[name] = self.layer
+
 
 # --- reading ---------------------------------------------------------------------------------
 
 
-def read_arguments(reader: Reader, task: Task, draft: Draft, layer: str, roots: tuple[str, ...]) -> None:
+def read_arguments(reader: Reader, task: Task, draft: Draft, roots: tuple[str, ...]) -> None:
     """Read a statement over ``draft``: arguments that it does not name stay, NULL removes them.
 
     Args:
-        layer: ``model`` or ``query``, for ``sources``.
         roots: the engine's ``media_roots``.
     """
-    given = _taken(reader, PARAMETERS, draft, layer)
+    given = _taken(reader, PARAMETERS, draft)
     _lift(reader, task, given)
-    _read_inputs(reader, task, draft, layer)
-    for one in task.arguments:
-        _set(draft.values, one.name, reader.take(argument_spec(task, one)), draft, layer)
+    _read_inputs(reader, task, draft)
+    specs: list[tuple[ArgumentSpec, Callable[[Any], Any] | None]]
+    specs = [(argument_spec(task, one), None) for one in task.arguments]
     if task.chat:
-        text = reader.take(SYSTEM_PROMPT, lambda text: check_constant(text, "put the column into prompt_template"))
-        _set(draft.values, SYSTEM_PROMPT.name, text, draft, layer)
-        _set(draft.values, OUTPUT_SCHEMA.name, reader.take(OUTPUT_SCHEMA, check_schema), draft, layer)
-        _set(draft.values, EXAMPLES.name, reader.take(EXAMPLES, check_examples), draft, layer)
-        for spec in PACKING:
-            _set(draft.values, spec.name, reader.take(spec), draft, layer)
+        specs += [(SYSTEM_PROMPT, _check_system_prompt), (OUTPUT_SCHEMA, check_schema), (EXAMPLES, check_examples)]
+        specs += [(spec, None) for spec in PACKING]
+    for spec, check in specs:
+        draft.put(draft.values, spec.name, reader.take(spec, check))
     if task.makes is not None:
         folder = reader.take(OUTPUT_DIR, lambda text: check_output_dir(text.strip(), roots))
-        old: dict[str, Any] = {} if draft.output_dir is None else {OUTPUT_DIR.name: draft.output_dir}
-        _set(old, OUTPUT_DIR.name, folder, draft, layer)
-        draft.output_dir = old.get(OUTPUT_DIR.name)
-    read_common(reader, draft, layer)
-    _read_parameters(reader, task, draft, layer, given)
+        if folder is not ABSENT:
+            draft.output_dir = folder
+            draft.note(OUTPUT_DIR.name, folder)
+    read_common(reader, draft)
+    _read_parameters(reader, task, draft, given)
 
 
-def read_common(reader: Reader, draft: Draft, layer: str) -> None:
+def _check_system_prompt(text: str) -> str:
+    return check_constant(text, "put the column into prompt_template")
+
+
+def read_common(reader: Reader, draft: Draft) -> None:
     """Read options and ``Execution`` over ``draft``; they are the same for every task."""
-    options = _taken(reader, OPTIONS, draft, layer)
-    draft.options = _without_nulls({**draft.options, **options})
+    options = {**draft.options, **_taken(reader, OPTIONS, draft)}
+    draft.options = {name: value for name, value in options.items() if value is not None}
     for spec in EXECUTION:
-        if layer in spec.levels:
-            _set(draft.execution, spec.name, reader.take(spec), draft, layer)
+        if draft.layer in spec.levels:
+            draft.put(draft.execution, spec.name, reader.take(spec))
 
 
-def _set(values: dict[str, Any], name: str, value: Any, draft: Draft, layer: str) -> None:
-    if value is ABSENT:
-        return
+def _taken(reader: Reader, spec: ArgumentSpec, draft: Draft) -> dict[str, Any]:
+    value = reader.value(spec)
     if value is None:
-        values.pop(name, None)
-    else:
-        values[name] = value
-    _note(draft, name, layer, value)
-
-
-def _note(draft: Draft, name: str, layer: str, value: Any) -> None:
-    if value is None:
-        draft.sources.pop(name, None)
-    else:
-        draft.sources[name] = layer
-
-
-def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _taken(reader: Reader, spec: ArgumentSpec, draft: Draft, layer: str) -> dict[str, Any]:
-    value = reader.take(spec)
-    if value is ABSENT or value is None:
         return {}
-    _note(draft, spec.name, layer, value)
+    draft.note(spec.name, value)
     return dict(value)
 
 
@@ -133,7 +136,7 @@ def _lift(reader: Reader, task: Task, given: dict[str, Any]) -> None:
             reader.given[one.name] = given.pop(one.name)
 
 
-def _read_inputs(reader: Reader, task: Task, draft: Draft, layer: str) -> None:
+def _read_inputs(reader: Reader, task: Task, draft: Draft) -> None:
     """Read columns, constants and the template. Each input has one of them, and a new one replaces the old."""
     template = reader.take(PROMPT_TEMPLATE) if any(one.template for one in task.inputs) else ABSENT
     for one in task.inputs:
@@ -158,7 +161,7 @@ def _read_inputs(reader: Reader, task: Task, draft: Draft, layer: str) -> None:
         if PROMPT_TEMPLATE.name in chosen:
             draft.prompt_template = str(template)
         for name in chosen:
-            _note(draft, name, layer, name)
+            draft.note(name, name)
 
 
 def _take_constant(reader: Reader, task: Task, one: Input) -> Any:
@@ -182,7 +185,7 @@ def _drop(draft: Draft, one: Input, name: str) -> None:
         draft.prompt_template = None
 
 
-def _read_parameters(reader: Reader, task: Task, draft: Draft, layer: str, given: Mapping[str, Any]) -> None:
+def _read_parameters(reader: Reader, task: Task, draft: Draft, given: Mapping[str, Any]) -> None:
     """Read the parameters of the task, inside ``parameters`` and beside it; unknown ones only inside."""
     left = reader.left()
     if not given and not left:  # most queries: huggingface_hub need not be imported
@@ -202,7 +205,7 @@ def _read_parameters(reader: Reader, task: Task, draft: Draft, layer: str, given
             continue
         try:
             draft.parameters[spec.name] = read_value(spec, value)
-            draft.sources[spec.name] = layer
+            draft.sources[spec.name] = draft.layer
         except BadValue as fault:
             reader.fault(f"{spec.name} {fault.with_example(spec)}")
 
@@ -247,10 +250,10 @@ def _exceeds_cap(name: str, value: Any, engine: EngineSettings) -> bool:
     return name in _CAPS and name in engine.execution and value > engine.execution[name]
 
 
-def note_labels(reader: Reader, facts: ModelFacts | None, draft: Draft, layer: str) -> None:
+def note_labels(reader: Reader, facts: ModelFacts | None, draft: Draft) -> None:
     """Record ``labels`` that do not fit the labels of the model, if the Hub's record names those."""
     names = draft.values.get("labels")
-    if not names or draft.sources.get("labels") != layer or facts is None or not facts.id2label:
+    if not names or draft.sources.get("labels") != draft.layer or facts is None or not facts.id2label:
         return
     own = [label for _, label in sorted(facts.id2label.items(), key=lambda item: int(item[0]))]
     try:
@@ -287,11 +290,11 @@ _NOT_PACKED: Mapping[str, str] = {
 }
 
 
-def note_packing(reader: Reader, draft: Draft, layer: str) -> None:
+def note_packing(reader: Reader, draft: Draft) -> None:
     """Record arguments that do not go together with ``rows_per_request``, and an audit without it."""
     if draft.values.get(ROWS_PER_REQUEST.name, 1) == 1:
         for spec in (AUDIT, AUDIT_AGREEMENT):
-            if draft.sources.get(spec.name) == layer and draft.values.get(spec.name):
+            if draft.sources.get(spec.name) == draft.layer and draft.values.get(spec.name):
                 reader.fault(f"{spec.name} has no effect on rows that are sent alone: write rows_per_request = 20")
         return
     for name, why in _NOT_PACKED.items():

@@ -356,7 +356,7 @@ class InvalidAnswer(ServiceError):
 
 
 class LimitReached(HuggingFaceError):
-    """The query met a limit that the user set; running it again goes on where it stopped."""
+    """The query met a limit that the user set; running it again resumes it."""
 
     code = "not_attempted"
     retryable = True

@@ -327,8 +327,8 @@ def _refusal(error: Any, model_id: str | None, with_token: bool) -> HuggingFaceE
 
     status = _status(error)
     facts: dict[str, Any] = {"status": status or None, "request_id": _header(error, "x-request-id") or None}
-    said = _said(error)
-    if status == 401 and (model_id is None or (with_token and _BAD_TOKEN in said.lower())):
+    reason = _reason(error)
+    if status == 401 and (model_id is None or (with_token and _BAD_TOKEN in reason.lower())):
         return Unauthorized(
             "the Hugging Face Hub does not know this token",
             advice=f"Make one at {TOKENS_PAGE} and write api_key = 'hf_…'",
@@ -356,7 +356,7 @@ def _refusal(error: Any, model_id: str | None, with_token: bool) -> HuggingFaceE
         )
     if status == 403:
         return Forbidden(
-            f"the Hub refuses to show the model {model_id}" + (f": {said}" if said else ""),
+            f"the Hub refuses to show the model {model_id}" + (f": {reason}" if reason else ""),
             advice=f"Check the token's permissions at {TOKENS_PAGE}",
             **facts,
         )
@@ -364,14 +364,14 @@ def _refusal(error: Any, model_id: str | None, with_token: bool) -> HuggingFaceE
         return ModelNotFound(f"the Hub no longer has the model {model_id}", advice="Choose another model", **facts)
     if 400 <= status < 500 and status not in (408, 425, 429):
         return ModelNotFound(
-            f"the Hub refuses the request for the model {model_id}" + (f": {said}" if said else ""),
+            f"the Hub refuses the request for the model {model_id}" + (f": {reason}" if reason else ""),
             advice="Check the name",
             **facts,
         )
     return None
 
 
-def _said(error: Any) -> str:
+def _reason(error: Any) -> str:
     """Return the reason of a refusal."""
     words = _header(error, "x-error-message") or str(getattr(error, "server_message", None) or "")
     return one_line(words, 200)

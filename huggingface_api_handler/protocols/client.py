@@ -45,7 +45,7 @@ class InferenceAPI:
         endpoint: URL of a server with this one model; requests go to it unchanged.
         model: ``org/name``; may be ``None`` with an endpoint.
         bill_to: organisation billed; sent to Hugging Face and the engine's own base URL alone.
-        provider: who shall serve a chat (``org/name:provider`` to the router); ``auto``: the router's choice.
+        provider: of a chat (``org/name:provider`` to the router); ``auto``: the router's choice.
         session: by which name the requests are on Hugging Face's bill; sent to Hugging Face alone.
         timeout: seconds that a request may take; an endpoint's proxy is asked to hold it while a server starts.
 
@@ -83,7 +83,7 @@ class InferenceAPI:
 
     @property
     def provider(self) -> str | None:
-        """Who shall serve the model; ``None`` at an endpoint."""
+        """The provider of the model; ``None`` at an endpoint."""
         return None if self.endpoint else self._provider
 
     @property

@@ -136,14 +136,14 @@ def find(endpoint: str, ask: Callable[[str], Any]) -> Server:
                 known[path] = BROKEN
         return known[path]
 
-    told = by_url(endpoint)
-    if told is not None:
-        variants = [one for one in PROTOCOLS if one.variant_of is told.protocol]
+    shown = by_url(endpoint)
+    if shown is not None:
+        variants = [one for one in PROTOCOLS if one.variant_of is shown.protocol]
         variant = next((server for one in variants if (server := one.recognize(probe)) is not None), None)
         if variant is not None:
             return variant
-        itself = told.protocol.recognize(probe)
-        return told if itself is None else replace(told, model=itself.model)
+        itself = shown.protocol.recognize(probe)
+        return shown if itself is None else replace(shown, model=itself.model)
     for protocol in PROTOCOLS:
         found = protocol.recognize(probe)
         if found is not None:
@@ -242,7 +242,7 @@ class Endpoint:
 
     @property
     def provider(self) -> str | None:
-        """Who shall serve the model; ``None`` at an endpoint."""
+        """The provider of the model; ``None`` at an endpoint."""
         return self._client.provider
 
     def server(self, timeout: float | None = None) -> Server:
@@ -310,8 +310,8 @@ class Endpoint:
         if self._findings.learned is not known:
             return True
         variants = [one for one in PROTOCOLS if one.variant_of is protocol]
-        told = (one.learn(self._task, error, call, known) for one in (protocol, *variants))
-        learned = next((one for one in told if one is not None), None) or chat.learn(error, call, args, known)
+        findings = (one.learn(self._task, error, call, known) for one in (protocol, *variants))
+        learned = next((one for one in findings if one is not None), None) or chat.learn(error, call, args, known)
         if learned is not None:
             self._findings.learned = learned
         return learned is not None
@@ -373,13 +373,13 @@ class Endpoint:
             return self._client.look(url, timeout=left)
 
         endpoint = self._client.endpoint or ""
-        told = by_url(endpoint)
-        if told is not None and self._client.model and split_route(endpoint)[1] != "/v1":
-            return told
+        shown = by_url(endpoint)
+        if shown is not None and self._client.model and split_route(endpoint)[1] != "/v1":
+            return shown
         try:
             return find(endpoint, ask)
         except HuggingFaceError:
-            return replace(told or UNKNOWN, has_answered=False)
+            return replace(shown or UNKNOWN, has_answered=False)
 
 
 def _as_learned(call: Call, known: Learned) -> Call:

@@ -83,8 +83,8 @@ def recognize(probe: Probe) -> Server | None:
     models = openai.models_at(probe, "/v1") or []
     if not models or not all(":" in str(one.get("id")) and one.get("owned_by") for one in models):
         return None
-    told = probe("/api/version")
-    if not isinstance(told, Mapping) or not isinstance(told.get("version"), str):
+    about = probe("/api/version")
+    if not isinstance(about, Mapping) or not isinstance(about.get("version"), str):
         return None
     return Server(PROTOCOL, model=openai.only_model(models))
 

@@ -55,8 +55,8 @@ class _Maker:
 
     def _is_denied(self, name: str) -> bool:
         """Return whether the text says that it does not have a property: "no stars"."""
-        told = name.rpartition(".")[2].replace("_", " ")
-        return bool(told) and re.search(rf"\bno {re.escape(told)}\b", self.text, re.I) is not None
+        prop = name.rpartition(".")[2].replace("_", " ")
+        return bool(prop) and re.search(rf"\bno {re.escape(prop)}\b", self.text, re.I) is not None
 
     def _resolved(self, schema: Any) -> Mapping[str, Any]:
         """Return a schema without references, and of alternatives the first that is not null."""
@@ -98,8 +98,8 @@ class _Maker:
             day = date(2025, 1, 1) + timedelta(days=self._chance(name) % 365)
             return f"{day.isoformat()}T09:30:00" if schema["format"] == "date-time" else day.isoformat()
         # Long words say most of what a text is about.
-        told = sorted(words(self.text) or ["nothing"], key=len, reverse=True)[:4]
-        found = told[self._chance(name) % len(told)].ljust(int(schema.get("minLength", 0)), ".")
+        longest = sorted(words(self.text) or ["nothing"], key=len, reverse=True)[:4]
+        found = longest[self._chance(name) % len(longest)].ljust(int(schema.get("minLength", 0)), ".")
         return found[: int(schema.get("maxLength", len(found)))]
 
     def _integer(self, schema: Mapping[str, Any], name: str, depth: int) -> Any:

@@ -46,9 +46,9 @@ def _content(value: Any) -> tuple[str | None, str]:
     if not isinstance(value, list):
         return text(value, "a message's content"), ""
     parts = [mapping(part, "a part of a message") for part in value]
-    said = [text(part["text"]) for part in parts if isinstance(part.get("text"), str)]
+    texts = [text(part["text"]) for part in parts if isinstance(part.get("text"), str)]
     thought = [_content(part["thinking"])[0] for part in parts if part.get("thinking")]
-    return "".join(said), "\n\n".join(filter(None, thought))
+    return "".join(texts), "\n\n".join(filter(None, thought))
 
 
 def _tool_calls(value: Any) -> list[dict[str, Any]]:
@@ -114,9 +114,9 @@ def typed_text(content: str | None, explain: Mapping[str, Any], schema: OutputSc
             advice="Change this row's text, or choose another model",
             divisible=False,
         )
-    said = content or ""
+    content = content or ""
     try:
-        return dumps(schema.validated(one_object(said)))
+        return dumps(schema.validated(one_object(content)))
     except NotValid as fault:
         if explain.get("finish_reason") == "length":
             raise InvalidAnswer(
@@ -130,7 +130,7 @@ def typed_text(content: str | None, explain: Mapping[str, Any], schema: OutputSc
             retryable=True,
             divisible=False,
         )
-        error.misfit = said, str(fault)
+        error.misfit = content, str(fault)
         raise error from fault
 
 
@@ -246,9 +246,9 @@ def chat_answer(answer: Any, args: Arguments) -> Answer:
     if content:
         parts = separate(content, cut=reason == "length")
         content, thought = parts.answer, "\n\n".join(filter(None, [thought, parts.reasoning]))
-    told = "\n\n".join(filter(None, [explain.get("reasoning"), thought]))
-    if told:
-        explain["reasoning"] = told
+    reasoning = "\n\n".join(filter(None, [explain.get("reasoning"), thought]))
+    if reasoning:
+        explain["reasoning"] = reasoning
     if not (content or "").strip() and "tool_calls" not in explain and "refusal" not in explain:
         _refuse_empty(content, explain, found.get("usage"), args)
     if wants_json(args) and content is not None and "tool_calls" not in explain:
@@ -298,8 +298,8 @@ def generation_answer(part: Any, args: Arguments) -> Answer:
         tokens = whole(_usage(found.get("usage")).get("completion_tokens"))
     if tokens is not None:
         explain["tokens"] = tokens
-    said = text(generated, "an object with generated_text", of=found)
-    if not said and not tokens:
+    generated = text(generated, "an object with generated_text", of=found)
+    if not generated and not tokens:
         _nothing()
     least = args.values.get("min_output_length")
     if least is not None and tokens is not None and tokens < least:
@@ -307,4 +307,4 @@ def generation_answer(part: Any, args: Arguments) -> Answer:
             f"min_output_length = {least} has no effect at this server: it ended an output after {tokens} tokens",
             advice="Leave min_output_length out, or use another server",
         )
-    return Answer(said, explain, tokens=tokens)
+    return Answer(generated, explain, tokens=tokens)

@@ -107,8 +107,8 @@ class Field:
     @property
     def meaning(self) -> str:
         """The field in words, for people."""
-        told = self.description or "a field of output_schema"
-        return f"{told}; one of {', '.join(map(str, self.choices))}" if self.choices else told
+        words = self.description or "a field of output_schema"
+        return f"{words}; one of {', '.join(map(str, self.choices))}" if self.choices else words
 
     @property
     def wanted(self) -> str:
@@ -297,39 +297,39 @@ def _of_object(given: Mapping[str, Any]) -> list[Field]:
         raise ValueError(
             'must be an object of fields and their types, not a JSON schema: write {"topic": "text", "paid": "boolean"}'
         )
-    return [_field_of_object(name, told) for name, told in given.items()]
+    return [_field_of_object(name, declared) for name, declared in given.items()]
 
 
-def _field_of_object(name: str, told: Any) -> Field:
-    if isinstance(told, str):
-        return _field(name, told)
-    if not isinstance(told, Mapping) or not isinstance(told.get("type"), str):
+def _field_of_object(name: str, declared: Any) -> Field:
+    if isinstance(declared, str):
+        return _field(name, declared)
+    if not isinstance(declared, Mapping) or not isinstance(declared.get("type"), str):
         raise ValueError(f'has no type for the field {_short(name)}: write {{"{_safe(name)}": "text"}}')
-    unknown = next((key for key in told if key not in ("type", "description", "enum")), None)
+    unknown = next((key for key in declared if key not in ("type", "description", "enum")), None)
     if unknown is not None:
         raise ValueError(
             f"has {_short(unknown)} for the field {_short(name)}, which takes type, description and enum: "
             f'write {{"{_safe(name)}": {{"type": "integer", "enum": [1, 2, 3]}}}}'
         )
-    description, enum = told.get("description"), told.get("enum")
+    description, enum = declared.get("description"), declared.get("enum")
     if description is not None and (not isinstance(description, str) or len(description) > MAX_DESCRIPTION):
         raise ValueError(f"has a description of {_short(name)} that is no text of at most {MAX_DESCRIPTION} characters")
     if enum is not None and (isinstance(enum, str) or not isinstance(enum, Sequence)):
         raise ValueError(f"has an enum of {_short(name)} that is no list")
-    return _field(name, told["type"], enum, description or "")
+    return _field(name, declared["type"], enum, description or "")
 
 
-def _field(name: str, told: str, enum: Sequence[Any] | None = None, description: str = "") -> Field:
+def _field(name: str, declared: str, enum: Sequence[Any] | None = None, description: str = "") -> Field:
     if not _NAME.fullmatch(name):
-        instead, found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_"), _TYPED.fullmatch(told.strip())
+        instead, found = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_"), _TYPED.fullmatch(declared.strip())
         raise ValueError(
             f"has a field {_short(name)}, and the name of a field has letters, digits and _ only, at most 63 of them: "
-            f"{_write(instead, told if found and _type(found[1]) else 'text')}"
+            f"{_write(instead, declared if found and _type(found[1]) else 'text')}"
         )
-    found = _TYPED.fullmatch(told.strip())
+    found = _TYPED.fullmatch(declared.strip())
     kind = _type(found[1]) if found else None
     if found is None or kind is None:
-        raise ValueError(_type_fault(name, told.strip()))
+        raise ValueError(_type_fault(name, declared.strip()))
     listed = [_unquoted(one.strip()) for one in _split(found[2], _CHOICE)] if found[2] is not None else None
     choices = tuple(dict.fromkeys(_choice(name, kind, one) for one in (listed if enum is None else enum) or ()))
     given = listed is not None or enum is not None
@@ -346,27 +346,28 @@ def _type(word: str) -> str | None:
     return kind if kind in _SCHEMAS else None
 
 
-def _type_fault(name: str, told: str) -> str:
+def _type_fault(name: str, declared: str) -> str:
     """Return what is wrong with a type, and what to write: what it most probably means."""
-    found = _WORD.match(told)
-    word, rest = (found[0], told[found.end() :].strip()) if found else ("", told)
+    found = _WORD.match(declared)
+    word, rest = (found[0], declared[found.end() :].strip()) if found else ("", declared)
     kind = _type(word)
     if kind is None and word.lower() == "in":
-        return f"has no type for the field '{name}': {_write(name, f'text {told}')}"
-    if kind is None and _type(name) and _NAME.fullmatch(told) and word not in ("null", "enum"):
-        return f"has the type '{name}' before the name of a field, which comes first: {_write(told, name)}"
+        return f"has no type for the field '{name}': {_write(name, f'text {declared}')}"
+    if kind is None and _type(name) and _NAME.fullmatch(declared) and word not in ("null", "enum"):
+        return f"has the type '{name}' before the name of a field, which comes first: {_write(declared, name)}"
     if kind is None:
         near = next(iter(get_close_matches(word.lower(), [*TYPES, *_SYNONYMS], n=1)), "text")
         meant = f"text in {rest}" if _LISTED.fullmatch(rest) else str(_type(near))
-        return (
-            f"gives the field '{name}' the type {_short(told)}, and types are {', '.join(TYPES)}: {_write(name, meant)}"
-        )
+        types = ", ".join(TYPES)
+        return f"gives the field '{name}' the type {_short(declared)}, and types are {types}: {_write(name, meant)}"
     if rest.startswith(";"):
         meant = f"{word}, {rest[1:].strip()}"
         return f"has ; after the field '{name}', and fields are separated by commas: {_write(name, meant)}"
     meant = _range(rest) if kind == "integer" else _list(rest) if kind in _WITH_CHOICES else ""
     if rest == "[]":
-        return f"gives the field '{name}' the type {_short(told)}, and a list of texts is list: {_write(name, 'list')}"
+        return (
+            f"gives the field '{name}' the type {_short(declared)}, and a list of texts is list: {_write(name, 'list')}"
+        )
     follows = "only in (…), with all allowed values," if kind in _WITH_CHOICES else "nothing"
     return (
         f"has {_short(rest)} after the type of the field '{name}', and {follows} can follow it: "
@@ -389,8 +390,8 @@ def _range(text: str) -> str:
     return f"({', '.join(map(str, range(first, last + 1)))})" if 1 <= last - first <= 20 else ""
 
 
-def _write(name: str, told: str) -> str:
-    shown = f"{_safe(name)} {told if len(told) <= 80 else 'text'}".replace("'", '"')
+def _write(name: str, declared: str) -> str:
+    shown = f"{_safe(name)} {declared if len(declared) <= 80 else 'text'}".replace("'", '"')
     return f"write output_schema = '{shown}'"
 
 

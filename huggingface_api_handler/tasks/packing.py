@@ -86,9 +86,9 @@ def _examples(args: Arguments, schema: OutputSchema | None) -> list[str]:
     pairs = args.values.get("examples")
     if not pairs:
         return []
-    told = [{"message": prompt, "answer": json.loads(answer) if schema else answer} for prompt, answer in pairs]
+    examples = [{"message": prompt, "answer": json.loads(answer) if schema else answer} for prompt, answer in pairs]
     return [
-        "Examples of messages and their answers:\n" + "\n".join(json.dumps(one, ensure_ascii=False) for one in told)
+        "Examples of messages and their answers:\n" + "\n".join(json.dumps(one, ensure_ascii=False) for one in examples)
     ]
 
 

@@ -3,7 +3,7 @@
 Some servers put a model's reasoning in a field of its own; others leave it in the content, in one of these forms:
 
 =========================================  ===================================================================
-form                                       where it is met
+form                                       used by
 =========================================  ===================================================================
 ``<think>…</think>answer``                 most models; other names, square brackets, several blocks
 ``…</think>answer``                        chat templates that write the opening tag themselves
@@ -88,10 +88,10 @@ def separate(content: str, *, cut: bool = False) -> Separated:
 
 def _joined(parts: list[str]) -> str:
     """Join what is left of a text; white space at its end stays."""
-    kept = [part for part in parts if part.strip()]
-    if not kept:
+    texts = [part for part in parts if part.strip()]
+    if not texts:
         return ""
-    return "\n\n".join([*(part.strip() for part in kept[:-1]), kept[-1].lstrip()])
+    return "\n\n".join([*(part.strip() for part in texts[:-1]), texts[-1].lstrip()])
 
 
 def _by_channel(content: str) -> Separated:

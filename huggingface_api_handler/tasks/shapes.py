@@ -38,11 +38,11 @@ def sketch(value: Any) -> str:
 
 def refuse(answer: Any, expected: str) -> NoReturn:
     """Raise ``InvalidAnswer``: the answer is not what was expected."""
-    said = service_text(answer) if isinstance(answer, Mapping) else ""
+    reason = service_text(answer) if isinstance(answer, Mapping) else ""
     inner = f", the first of them {sketch(answer[0])}" if isinstance(answer, list) and answer else ""
-    told = f": {one_line(said)}" if said else ""
+    suffix = f": {one_line(reason)}" if reason else ""
     raise InvalidAnswer(
-        carried(f"the service answered with {sketch(answer)}{inner}, where {expected} was expected{told}"),
+        carried(f"the service answered with {sketch(answer)}{inner}, where {expected} was expected{suffix}"),
         advice="Check that the model does this task",
     )
 
@@ -106,7 +106,7 @@ def text(value: Any, what: str = "a text", *, of: Any = None) -> str:
     """Return a text that UTF-8 can carry, or raise ``InvalidAnswer``.
 
     Args:
-        of: what should have held the text; it is told of where there is none at all.
+        of: the object that should contain the text; the error describes it if the text is missing.
     """
     if not isinstance(value, str):
         refuse(of if value is None and of is not None else value, what)

@@ -87,34 +87,28 @@ def load(
         BlockedAddress, BlockedFile: a URL or a path that may not be opened.
         ServiceError: the URL's server failed in a way that may pass.
     """
-    if isinstance(cell, Media):
-        return _media(cell.data, cell.type, kind, max_bytes, "the cell")
-    if isinstance(cell, (bytes, bytearray, memoryview)):
-        return _media(bytes(cell), "", kind, max_bytes, "the cell")
-    if not isinstance(cell, str):
-        raise _another("the cell", _called(cell), kind)
-    text = cell.strip()
-    if _WEB.match(text):
+    form, value = _form(cell, kind, roots)
+    if form == "bytes":
+        return _media(value.data, value.type, kind, max_bytes, "the cell")
+    if form == "url":
         reply = transport.get(
-            text, purpose="media", accept=f"{kind.value}/*, */*;q=0.5", timeout=timeout, max_bytes=max_bytes
+            value, purpose="media", accept=f"{kind.value}/*, */*;q=0.5", timeout=timeout, max_bytes=max_bytes
         )
-        return _media(reply.content, reply.media_type, kind, max_bytes, f"the URL {redacted_url(text)}")
-    if is_data_uri(text):
-        data, declared = _data_uri(text, max_bytes)
+        return _media(reply.content, reply.media_type, kind, max_bytes, f"the URL {redacted_url(value)}")
+    if form == "data URI":
+        data, declared = _data_uri(value, max_bytes)
         return _media(data, declared, kind, max_bytes, "the data URI")
-    inside = _inside(text, roots)
-    if inside is None:
-        from_text = _base64(text, max_bytes) if len(text) >= SHORTEST_BASE64 else None
-        # Pictures begin with '/' in base64; what does and is none of anything known is rather a path.
-        if from_text is not None and not (text[0] == "/" and sniff(from_text) is None):
-            return _media(from_text, "", kind, max_bytes, "the base64 text")
-        raise _no_path(text, kind, roots)
-    with _opened(*inside) as (descriptor, facts):
-        if facts.st_size > max_bytes:
-            raise _too_large("the file", max_bytes)
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            data = file.read(max_bytes + 1)
-    return _media(data, "", kind, max_bytes, "the file")
+    if form == "file":
+        with _opened(*value) as (descriptor, facts):
+            if facts.st_size > max_bytes:
+                raise _too_large("the file", max_bytes)
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                return _media(file.read(max_bytes + 1), "", kind, max_bytes, "the file")
+    from_text = _base64(value, max_bytes) if len(value) >= SHORTEST_BASE64 else None
+    # Base64 of some images begins with '/'. Text that does, and decodes to no known type, is more likely a path.
+    if from_text is None or (value[0] == "/" and sniff(from_text) is None):
+        raise _no_path(value, kind, roots)
+    return _media(from_text, "", kind, max_bytes, "the base64 text")
 
 
 def identity(cell: Any, kind: Kind, roots: tuple[str, ...] = ()) -> Hashable:
@@ -125,23 +119,37 @@ def identity(cell: Any, kind: Kind, roots: tuple[str, ...] = ()) -> Hashable:
     Raises:
         BlockedFile, InvalidInput: as :func:`load`, for paths and for cells that hold no medium.
     """
+    form, value = _form(cell, kind, roots)
+    if form == "bytes":
+        return ("bytes", _digest(value.data))
+    if form == "url":
+        return ("url", value)
+    if form == "file":
+        with _opened(*value) as (_, facts):
+            return ("file", os.path.join(*value), facts.st_size, facts.st_mtime_ns)
+    if form == "text" and (len(value) < SHORTEST_BASE64 or not is_base64(value)):
+        raise _no_path(value, kind, roots)
+    return ("text", _digest(value.encode("utf-8", "surrogatepass")))
+
+
+def _form(cell: Any, kind: Kind, roots: tuple[str, ...]) -> tuple[str, Any]:
+    """Return the form of a cell and its value: ``bytes`` with ``Media``, ``file`` with (root, path), or a text.
+
+    A text is a ``url``, a ``data URI`` or, as ``text``, base64 or a path that may not be opened.
+    """
     if isinstance(cell, Media):
-        return ("bytes", _digest(cell.data))
+        return "bytes", cell
     if isinstance(cell, (bytes, bytearray, memoryview)):
-        return ("bytes", _digest(bytes(cell)))
+        return "bytes", Media(bytes(cell), "")
     if not isinstance(cell, str):
         raise _another("the cell", _called(cell), kind)
     text = cell.strip()
     if _WEB.match(text):
-        return ("url", text)
-    if not is_data_uri(text):
-        inside = _inside(text, roots)
-        if inside is not None:
-            with _opened(*inside) as (_, facts):
-                return ("file", os.path.join(*inside), facts.st_size, facts.st_mtime_ns)
-        if len(text) < SHORTEST_BASE64 or not is_base64(text):
-            raise _no_path(text, kind, roots)
-    return ("text", _digest(text.encode("utf-8", "surrogatepass")))
+        return "url", text
+    if is_data_uri(text):
+        return "data URI", text
+    inside = _inside(text, roots)
+    return ("text", text) if inside is None else ("file", inside)
 
 
 def write(data_uri: str, key: str, folder: str, roots: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..tasks import samples
 from ..tasks.task import Media
-from .fake_text import FakeModel, likeness, ranked, shares, words
+from .fake_text import FakeModel, candidate_labels, likeness, ranked, shares, words
 from .images import Region, colour_mask, colour_shares, find_regions, read_pixels
 
 
@@ -45,12 +45,7 @@ def classifier(*labels: str) -> FakeModel:
 
 def zero_shot_image(inputs: Any, parameters: Mapping[str, Any]) -> Any:
     """The candidate labels, scored by the bytes."""
-    return ranked(_scores(data_of(inputs), _candidates(parameters)))
-
-
-def _candidates(parameters: Mapping[str, Any]) -> list[str]:
-    labels = parameters.get("candidate_labels") or ["thing"]
-    return [label.strip() for label in labels.split(",")] if isinstance(labels, str) else list(labels)
+    return ranked(_scores(data_of(inputs), candidate_labels(parameters)))
 
 
 def _regions(data: bytes) -> list[Region]:
@@ -86,7 +81,7 @@ def object_detection(inputs: Any, parameters: Mapping[str, Any]) -> Any:
 
 def zero_shot_detection(inputs: Any, parameters: Mapping[str, Any]) -> Any:
     """Each candidate label once: on the region whose name is most like it, else anywhere."""
-    data, labels = data_of(inputs), _candidates(parameters)
+    data, labels = data_of(inputs), candidate_labels(parameters)
     found = _regions(data)
     if not found:
         return _random_boxes(data, labels)

@@ -84,10 +84,15 @@ def text_classification(inputs: Any, parameters: Mapping[str, Any]) -> Any:
     return [_sentiment(inputs, parameters)]
 
 
+def candidate_labels(parameters: Mapping[str, Any]) -> list[str]:
+    """Return the candidate labels of a request, which may be text with commas."""
+    labels = parameters.get("candidate_labels") or ["thing"]
+    return [label.strip() for label in labels.split(",")] if isinstance(labels, str) else list(labels)
+
+
 def zero_shot(inputs: Any, parameters: Mapping[str, Any]) -> Any:
     """Likeness of text and label; one text gets today's shape, a list the former one, as the service does."""
-    labels = parameters.get("candidate_labels") or []
-    labels = [label.strip() for label in labels.split(",")] if isinstance(labels, str) else list(labels)
+    labels = candidate_labels(parameters)
 
     def scores(text: str) -> dict[str, float]:
         weights = {label: 6 * likeness(text, label) for label in labels}
@@ -138,7 +143,7 @@ def _entities(text: Any, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
 token_classification = on_each(_entities)
 
 _FILLINGS = (("good", 0.4), ("new", 0.25), ("great", 0.15), ("small", 0.12), ("big", 0.08))
-_MASK = re.compile(r"\[MASK\]|<mask>")
+MASK = re.compile(r"\[MASK\]|<mask>")
 
 
 def _filled(text: Any, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -146,7 +151,7 @@ def _filled(text: Any, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     choices = [(word, 1 / len(targets)) for word in targets] if targets else list(_FILLINGS)
     limit = parameters.get("top_k")
     return [
-        {"sequence": _MASK.sub(word, str(text), count=1), "score": score, "token": zlib.crc32(word.encode()) % 30000,
+        {"sequence": MASK.sub(word, str(text), count=1), "score": score, "token": zlib.crc32(word.encode()) % 30000,
          "token_str": word}
         for word, score in choices[: limit if isinstance(limit, int) and limit > 0 else 5]
     ]  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..tasks.task import Media
+from .fake_text import MASK
 
 #: Fields of ``inputs`` (or of the body, if it has no ``inputs``) → the only task that has them.
 _FIELDS: tuple[tuple[frozenset[str], str], ...] = (
@@ -30,7 +31,6 @@ _PARAMETERS: Mapping[str, str] = {
     "top_k": "text-classification",
     "function_to_apply": "text-classification",
 }
-_MASK = re.compile(r"\[MASK\]|<mask>")
 
 #: What a request holds → the tasks that such a request may be about, each with what the name of a model for it holds.
 #: The last one without a pattern is the usual task of such requests.
@@ -87,7 +87,7 @@ def guess(model_id: str, document: Mapping[str, Any] | Media, accept: str) -> st
     by_parameter = next((task for name, task in _PARAMETERS.items() if name in named), None)
     if by_parameter is not None:
         return by_parameter
-    if _MASK.search(str(inputs)):
+    if MASK.search(str(inputs)):
         return "fill-mask"
     return "text-to-image" if accept.startswith("image/") else _by_name(model_id, "text")
 

@@ -11,8 +11,10 @@ from typing import Any, NoReturn
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from ..tasks import TASKS
 from ..tasks.task import Media
 from .fake_chat import packed_rows
+from .fake_text import MASK
 from .hub import CHAT
 from .server_kinds import ServerKind
 
@@ -27,12 +29,7 @@ MEDIA_TYPES = (
 )
 
 #: Tasks whose input is a file.
-MEDIA_TASKS = frozenset({
-    "image-classification", "object-detection", "zero-shot-object-detection", "image-segmentation", "image-to-text",
-    "zero-shot-image-classification", "visual-question-answering", "document-question-answering", "depth-estimation",
-    "image-to-image", "video-classification", "automatic-speech-recognition", "audio-classification", "audio-to-audio",
-    "image-to-video",
-})  # fmt: skip
+MEDIA_TASKS = frozenset(name for name, task in TASKS.items() if task.inputs[0].kind.is_media)
 #: Tasks that take a list of texts, and those whose single texts are refused in a list.
 LIST_TASKS = frozenset({
     "text-classification", "token-classification", "zero-shot-classification", "fill-mask", "summarization",
@@ -271,7 +268,7 @@ def _check_labels(task: str, inputs: Any, parameters: Mapping[str, Any], kind: S
 def _check_masked(task: str, inputs: Any, parameters: Mapping[str, Any], kind: ServerKind) -> None:
     _check_inputs(task, inputs, parameters, kind)
     for text in inputs if isinstance(inputs, list) else [inputs]:
-        if "[MASK]" not in text and "<mask>" not in text:
+        if not MASK.search(text):
             _refuse("No mask_token ([MASK]) found on the input")
 
 

@@ -69,8 +69,7 @@ class Provider:
         """
         if isinstance(body.get("polling_url"), str):
             return Job(body["polling_url"], purpose="link")
-        holder = body.get("data") if isinstance(body.get("data"), Mapping) else body
-        urls = holder.get("urls") if isinstance(holder, Mapping) else None
+        urls = (_data(body) or body).get("urls")
         if isinstance(urls, Mapping) and isinstance(urls.get("get"), str):
             return Job(f"{base}{path_of(urls['get'])}")
         return None
@@ -79,14 +78,12 @@ class Provider:
         """Return a job's state in lower case; empty if there is none."""
         if not isinstance(body, Mapping):
             return ""
-        inner = body.get("data") if isinstance(body.get("data"), Mapping) else {}
-        state = body.get("status") or body.get("task_status") or (inner or {}).get("status")
+        state = body.get("status") or body.get("task_status") or _data(body).get("status")
         return state.lower() if isinstance(state, str) else ""
 
     def failure(self, body: Mapping[str, Any], response: Response) -> InvalidInput:
         """Return the error of a failed job, with the provider's reason."""
-        inner = body.get("data") if isinstance(body.get("data"), Mapping) else body
-        reason = (inner or {}).get("error") or body.get("error") or body.get("message") or ""
+        reason = _data(body).get("error") or body.get("error") or body.get("message") or ""
         if isinstance(reason, Mapping):
             reason = reason.get("message") or reason.get("code") or ""
         why = one_line(str(reason), 300)
@@ -105,6 +102,12 @@ class QueueingProvider(Provider):
     def queues(self, url: str) -> bool:
         """Return true."""
         return True
+
+
+def _data(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the object in which some providers wrap a job; an empty one if there is none."""
+    found = body.get("data")
+    return found if isinstance(found, Mapping) else {}
 
 
 def identity(body: Mapping[str, Any]) -> str | None:

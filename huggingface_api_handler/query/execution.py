@@ -38,7 +38,8 @@ from ..protocols.usage import Usage
 from ..scheduling.batches import Item
 from ..scheduling.progress import Progress, duration, left
 from ..scheduling.worker_pool import BatchResult, RowResult, Summary
-from ..tasks.task import Answer, Arguments, Kind, Media, Task
+from ..tasks.media import Media
+from ..tasks.task import Answer, Arguments, Kind, Task
 from . import packing
 from .advice import too_long_advice
 from .cost import PriceList

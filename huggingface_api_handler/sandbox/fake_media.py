@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..tasks import samples
-from ..tasks.task import Media
+from ..tasks.media import Media
 from .fake_text import FakeModel, candidate_labels, likeness, ranked, shares, words
 from .images import Region, colour_mask, colour_shares, find_regions, read_pixels
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..tasks.task import Media
+from ..tasks.media import Media
 from .fake_text import MASK
 
 #: Fields of ``inputs`` (or of the body, if it has no ``inputs``) → the only task that has them.

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..tasks.task import Media
+from ..tasks.media import Media
 from . import fault_responses
 from .chat_faults import STYLES, spoil
 from .faults import Behaviour, Rule, Target

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ..tasks import TASKS
-from ..tasks.task import Media
+from ..tasks.media import Media
 from .fake_chat import packed_rows
 from .fake_text import MASK
 from .hub import CHAT

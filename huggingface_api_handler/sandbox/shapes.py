@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from ..tasks.task import Media
+from ..tasks.media import Media
 from .fake_models import FAKE_MODELS
 from .parsing import ParsedRequest, Refusal
 from .server_kinds import ServerKind

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from .media import Media as Media
+from .media import Media
 
 Scalar: TypeAlias = "str | int | float | bool | None"
 EMPTY: Mapping[str, Any] = MappingProxyType({})

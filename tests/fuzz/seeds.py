@@ -6,7 +6,7 @@ import json
 
 from huggingface_api_handler.protocols import hf_inference
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Media
+from huggingface_api_handler.tasks.media import Media
 
 from ..unit.protocols.test_requests import arguments, fake_answer, rows_of
 from .targets import BODY_TYPES, NAMES, TARGETS, bodies

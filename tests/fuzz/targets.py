@@ -35,7 +35,8 @@ from huggingface_api_handler.query.execution import pack, unpack
 from huggingface_api_handler.query.inputs import collect_inputs, key_maker
 from huggingface_api_handler.query.pipeline import Caller
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Kind, Media, ModelFacts, Task
+from huggingface_api_handler.tasks.media import Media
+from huggingface_api_handler.tasks.task import Kind, ModelFacts, Task
 
 from .draw import Draw
 

@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from huggingface_api_handler.tasks import samples
-from huggingface_api_handler.tasks.task import Kind, Media
+from huggingface_api_handler.tasks.media import Media
+from huggingface_api_handler.tasks.task import Kind
 
 MODEL = "org/name"
 #: What every provider calls the model.

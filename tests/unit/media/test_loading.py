@@ -33,7 +33,8 @@ from huggingface_api_handler.media import loading
 from huggingface_api_handler.media.loading import MAX_BYTES, identity, load, write
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
-from huggingface_api_handler.tasks.task import Kind, Media
+from huggingface_api_handler.tasks.media import Media
+from huggingface_api_handler.tasks.task import Kind
 from tests.unit.loopback import Loopback, answer
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + b"\x00" * 40

@@ -23,7 +23,8 @@ from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
 from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Batching, Kind, Media, Task
+from huggingface_api_handler.tasks.media import Media
+from huggingface_api_handler.tasks.task import Batching, Kind, Task
 
 CALLER = Caller(tenant="0/0", engine="engine-1", model="model-1", name="m", target="y")
 NAMES = list(TASKS)

@@ -19,7 +19,8 @@ from huggingface_api_handler.sandbox import Sandbox, fingerprint
 from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
 from huggingface_api_handler.sandbox.server_kinds import ServerKind
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Arguments, Batching, Kind, Media, ModelFacts
+from huggingface_api_handler.tasks.media import Media
+from huggingface_api_handler.tasks.task import Arguments, Batching, Kind, ModelFacts
 from tests.unit.street import model, predict
 
 

@@ -24,8 +24,9 @@ from huggingface_api_handler.errors import (
 )
 from huggingface_api_handler.protocols import Protocol, hf_inference, tei
 from huggingface_api_handler.tasks import TASKS, samples
+from huggingface_api_handler.tasks.media import Media
 from huggingface_api_handler.tasks.media_answers import media_link
-from huggingface_api_handler.tasks.task import Answer, Arguments, Media, ModelFacts
+from huggingface_api_handler.tasks.task import Answer, Arguments, ModelFacts
 
 PLAIN = Arguments()
 

@@ -24,7 +24,7 @@ from huggingface_api_handler.protocols.client import answer_of
 from huggingface_api_handler.protocols.providers import find_provider
 from huggingface_api_handler.protocols.providers.provider_api import ProviderAPI, Work
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Media
+from huggingface_api_handler.tasks.media import Media
 from tests.unit.loopback import Loopback, answer, raw
 from tests.unit.provider_router import PNG, TOKEN, Service, make, serve
 from tests.unit.street import CALLER, engine, model, predict

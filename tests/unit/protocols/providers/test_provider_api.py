@@ -25,7 +25,8 @@ from huggingface_api_handler.protocols.client import InferenceAPI, answer_of
 from huggingface_api_handler.protocols.providers import offers
 from huggingface_api_handler.protocols.providers.provider_api import ProviderAPI, client_class
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.task import Arguments, Media
+from huggingface_api_handler.tasks.media import Media
+from huggingface_api_handler.tasks.task import Arguments
 from tests.unit.loopback import Loopback, answer
 from tests.unit.provider_router import PNG, TOKEN, Service, make, serve
 

@@ -18,7 +18,7 @@ from huggingface_hub.inference._providers import PROVIDERS
 from huggingface_api_handler.errors import SettingsError
 from huggingface_api_handler.hub import provider_registry
 from huggingface_api_handler.tasks import find_task
-from huggingface_api_handler.tasks.task import Media
+from huggingface_api_handler.tasks.media import Media
 from tests.unit import provider_pairs as known
 from tests.unit.loopback import Heard, Loopback, Speak, answer
 from tests.unit.provider_pairs import ID, MODEL, PAIRS, PAYER, QUESTIONS, REFUSED, ArgumentSpec, Pair, Raw, filled

@@ -111,6 +111,11 @@ def refused(reason: str, *names: str) -> dict[str, Rule]:
     return dict.fromkeys(names, Refused(reason))
 
 
+def no_field(*names: str) -> dict[str, Rule]:
+    """Return rules for arguments that the server has no field for."""
+    return refused("it has no such field", *names)
+
+
 @dataclass(frozen=True, slots=True)
 class Fields:
     """The arguments of a statement as fields of a request."""

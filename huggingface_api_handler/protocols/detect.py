@@ -138,8 +138,9 @@ def find(endpoint: str, ask: Callable[[str], Any]) -> Server:
 
     shown = by_url(endpoint)
     if shown is not None:
-        variants = [one for one in PROTOCOLS if one.variant_of is shown.protocol]
-        variant = next((server for one in variants if (server := one.recognize(probe)) is not None), None)
+        variant = next(
+            (server for one in _variants(shown.protocol) if (server := one.recognize(probe)) is not None), None
+        )
         if variant is not None:
             return variant
         itself = shown.protocol.recognize(probe)
@@ -149,6 +150,10 @@ def find(endpoint: str, ask: Callable[[str], Any]) -> Server:
         if found is not None:
             return found
     return Server(toolkit.PROTOCOL)
+
+
+def _variants(protocol: Protocol) -> list[Protocol]:
+    return [one for one in PROTOCOLS if one.variant_of is protocol]
 
 
 # --- one endpoint ---------------------------------------------------------------------------------
@@ -309,8 +314,7 @@ class Endpoint:
         """Return whether a refusal tells another form of the request, or another thread has learned one meanwhile."""
         if self._findings.learned is not known:
             return True
-        variants = [one for one in PROTOCOLS if one.variant_of is protocol]
-        findings = (one.learn(self._task, error, call, known) for one in (protocol, *variants))
+        findings = (one.learn(self._task, error, call, known) for one in (protocol, *_variants(protocol)))
         learned = next((one for one in findings if one is not None), None) or chat.learn(error, call, args, known)
         if learned is not None:
             self._findings.learned = learned
@@ -321,8 +325,7 @@ class Endpoint:
         protocol, name = server.protocol, self._task.name
         if name not in protocol.tasks or self._findings.learned.protocol is not None:
             return False
-        variants = (one for one in PROTOCOLS if one.variant_of is protocol)
-        return any(one.tasks[name].route != protocol.tasks[name].route for one in variants)
+        return any(one.tasks[name].route != protocol.tasks[name].route for one in _variants(protocol))
 
     def expect_no_schema(self) -> None:
         """Ask for JSON in the next form, if nothing is known yet but that the provider takes no JSON schema."""

@@ -9,9 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import openai
-from .base import Probe, Protocol, Refused, Sent, Server, refused
-
-_NO_FIELD = "it has no such field"
+from .base import Probe, Protocol, Refused, Sent, Server, no_field, refused
 
 
 def _norm(normalize: Any) -> int:
@@ -21,10 +19,7 @@ def _norm(normalize: Any) -> int:
 
 def recognize(probe: Probe) -> Server | None:
     """Return the server if it says that its models are llama.cpp's."""
-    models = openai.models_at(probe, "/v1") or []
-    if not any(one.get("owned_by") == "llamacpp" for one in models):
-        return None
-    return Server(PROTOCOL, "/v1", openai.only_model(models))
+    return openai.recognize_owner(probe, "llamacpp", PROTOCOL)
 
 
 _OPENAI = openai.PROTOCOL.tasks
@@ -39,7 +34,7 @@ PROTOCOL: Protocol = replace(
             arguments={
                 **openai.COMPLETION_ARGUMENTS,
                 "repetition_penalty": Sent("repeat_penalty", root=True),
-                **refused(_NO_FIELD, "best_of", "min_output_length"),
+                **no_field("best_of", "min_output_length"),
                 **refused("it does not cut prompts; shorten the text in a sub-select", "truncate"),
             },
         ),

@@ -18,12 +18,11 @@ from .base import (
     Server,
     Serving,
     done,
+    no_field,
     refused,
     sent,
 )
 from .splitting import split_generations, split_single, split_vectors
-
-_NO_FIELD = "it has no such field"
 
 
 def _body(args: Arguments, fields: Fields, **content: Any) -> Call:
@@ -109,7 +108,7 @@ PROTOCOL: Protocol = Protocol(
                 "response_format": Sent("format", root=True, value=_format),
                 "n": Refused("a row has one answer", accepts=(1,)),
                 "tool_choice": Refused("the model decides whether it calls a tool", accepts=("auto",)),
-                **refused(_NO_FIELD, "logit_bias", "tool_prompt"),
+                **no_field("logit_bias", "tool_prompt"),
             },
             route="/api/chat",
         ),
@@ -122,13 +121,10 @@ PROTOCOL: Protocol = Protocol(
                 **sent("top_k", "typical_p"),
                 "max_new_tokens": Sent("num_predict"),
                 "repetition_penalty": Sent("repeat_penalty"),
-                **done("temperature = 0 unless samples are wanted", "do_sample"),
-                **done("finish_reason and the number of tokens come in any case", "details"),
-                **refused("join the prompt and the answer in SQL with CONCAT", "return_full_text"),
+                **openai.OF_COMPLETIONS,
                 **refused("create a model with the adapter in Ollama, and name it as model_name", "adapter_id"),
-                **refused("write task = 'chat-completion' and response_format", "grammar"),
-                **refused(
-                    _NO_FIELD, "best_of", "decoder_input_details", "min_output_length", "top_n_tokens", "truncate",
+                **no_field(
+                    "best_of", "decoder_input_details", "min_output_length", "top_n_tokens", "truncate",
                     "watermark",
                 ),
             },

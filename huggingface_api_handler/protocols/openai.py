@@ -24,6 +24,7 @@ from .base import (
     Serving,
     done,
     model_name,
+    no_field,
     refused,
     sent,
 )
@@ -88,16 +89,20 @@ TRUNCATE: Mapping[str, Rule] = {
     "truncate": Sent("truncate_prompt_tokens", root=True, value=lambda truncate: -1 if truncate else None)
 }
 
+#: What each server of completions does in the same way.
+OF_COMPLETIONS: Mapping[str, Rule] = {
+    **done("temperature = 0 unless samples are wanted", "do_sample"),
+    **done("finish_reason and the number of tokens come in any case", "details"),
+    **refused("join the prompt and the answer in SQL with CONCAT", "return_full_text"),
+    **refused("write task = 'chat-completion' and response_format", "grammar"),
+}
 COMPLETION_ARGUMENTS: Mapping[str, Rule] = {
     "max_output_length": Sent("max_tokens", root=True),
     "max_new_tokens": Sent("max_tokens", root=True),
     "min_output_length": Sent("min_tokens", root=True),
-    **done("temperature = 0 unless samples are wanted", "do_sample"),
-    **done("finish_reason and the number of tokens come in any case", "details"),
-    **refused("join the prompt and the answer in SQL with CONCAT", "return_full_text"),
-    **refused("it has no such field", "decoder_input_details", "top_n_tokens", "watermark"),
+    **OF_COMPLETIONS,
+    **no_field("decoder_input_details", "top_n_tokens", "watermark"),
     **refused("name the adapter as model_name", "adapter_id"),
-    **refused("write task = 'chat-completion' and response_format", "grammar"),
     "truncate": Sent("truncate_prompt_tokens", root=True),
     **sent(
         "best_of", "frequency_penalty", "repetition_penalty", "seed", "stop", "temperature", "top_k", "top_p",
@@ -121,7 +126,7 @@ CLASSIFICATION_ARGUMENTS: Mapping[str, Rule] = {
 }
 
 TASKS: Mapping[str, Serving] = {
-    "chat-completion": replace(CHAT, arguments={**CHAT.arguments, **refused("it has no such field", "tool_prompt")}),
+    "chat-completion": replace(CHAT, arguments={**CHAT.arguments, **no_field("tool_prompt")}),
     "text-generation": Serving(
         encode_completion, split_generations, COMPLETION_ARGUMENTS, "{v1}/completions", Batching.ONE, True
     ),
@@ -177,6 +182,13 @@ def models_at(probe: Probe, prefix: str) -> list[Mapping[str, Any]] | None:
 def only_model(models: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the model's name if there is one only."""
     return model_name(models[0].get("id")) if len(models) == 1 else None
+
+
+def recognize_owner(probe: Probe, owner: str, protocol: Protocol) -> Server | None:
+    """Return the server if it says that ``owner`` owns its models."""
+    models = models_at(probe, "/v1") or []
+    is_owner = any(one.get("owned_by") == owner for one in models)
+    return Server(protocol, "/v1", only_model(models)) if is_owner else None
 
 
 def recognize(probe: Probe) -> Server | None:

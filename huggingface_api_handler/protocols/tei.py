@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ..tasks.shapes import whole
 from ..tasks.task import Arguments, Row
-from . import toolkit
+from . import openai, toolkit
 from .base import Call, Fields, Probe, Protocol, Server, Serving, done, model_name, sent
 from .splitting import split_numbers, split_pairs_labels, split_ranking, split_vectors, with_function
 
@@ -51,11 +51,7 @@ PROTOCOL = Protocol(
         "text-classification": Serving(
             encode_classification,
             with_function(split_pairs_labels),
-            {
-                **done("the client renames the labels of the answer", "labels"),
-                **done("all labels come, the client cuts the list", "top_k"),
-                **done("the client applies it to the scores that raw_scores asks for", "function_to_apply"),
-            },
+            openai.CLASSIFICATION_ARGUMENTS,
             route="/predict",
             root_fields=True,
         ),

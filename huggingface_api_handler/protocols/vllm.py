@@ -10,7 +10,7 @@ from ..errors import HuggingFaceError, ModelNotFound
 from ..tasks.shapes import listed, number, refuse, whole
 from ..tasks.task import Arguments, Row, Task
 from . import openai
-from .base import Call, Fields, Learned, Probe, Refused, Server, done
+from .base import Call, Fields, Learned, Probe, Server, done, no_field
 from .splitting import by_index, split_labels, with_function
 
 #: Raw scores: ``use_activation``, which older versions call ``activation``.
@@ -55,10 +55,7 @@ def encode_ranking(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call
 
 def recognize(probe: Probe) -> Server | None:
     """Return the server if it says that its models are vLLM's."""
-    models = openai.models_at(probe, "/v1") or []
-    if not any(one.get("owned_by") == "vllm" for one in models):
-        return None
-    return Server(PROTOCOL, "/v1", openai.only_model(models))
+    return openai.recognize_owner(probe, "vllm", PROTOCOL)
 
 
 def learn(task: Task, error: HuggingFaceError, call: Call, known: Learned) -> Learned | None:
@@ -91,7 +88,7 @@ PROTOCOL = replace(
             _OPENAI["text-generation"],
             arguments={
                 **openai.COMPLETION_ARGUMENTS,
-                "typical_p": Refused("it has no such field"),
+                **no_field("typical_p"),
             },
         ),
     },

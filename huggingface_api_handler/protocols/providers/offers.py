@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 from ...errors import ModelNotFound, SettingsError, Unavailable
 from ...hub import facts, provider_registry
@@ -16,7 +15,7 @@ OFFERS_TTL = 600.0
 #: Seconds until the Hub is asked again if it could not respond.
 FAILURE_TTL = 2.0
 
-_known: dict[tuple[str, str], tuple[float, tuple[facts.Served, ...] | None]] = {}
+_known: dict[tuple[str, str | None], tuple[float, tuple[facts.Served, ...] | None]] = {}
 _lock = threading.Lock()
 
 
@@ -25,20 +24,19 @@ def forget_offers() -> None:
     _known.clear()
 
 
-def offers_of(model: str, token: Any) -> tuple[facts.Served, ...]:
+def offers_of(model: str, token: str | None) -> tuple[facts.Served, ...]:
     """Return the offers for a model; one thread asks the Hub, the others wait for its response.
 
     Raises:
         Unavailable: the Hub cannot respond now.
     """
-    secret = str(token.get_secret_value() if hasattr(token, "get_secret_value") else token or "")
     with _lock:
-        until, found = _known.get((model, secret), (0.0, None))
+        until, found = _known.get((model, token), (0.0, None))
         if time.monotonic() >= until:
-            found = facts.providers(model, token=secret or None)
+            found = facts.providers(model, token=token)
             if len(_known) > 256:
                 _known.clear()
-            _known[model, secret] = time.monotonic() + (FAILURE_TTL if found is None else OFFERS_TTL), found
+            _known[model, token] = time.monotonic() + (FAILURE_TTL if found is None else OFFERS_TTL), found
     if found is None:
         raise Unavailable(
             "the Hub cannot say who serves the model", advice="Run the query again, or leave provider out"
@@ -46,7 +44,7 @@ def offers_of(model: str, token: Any) -> tuple[facts.Served, ...]:
     return found
 
 
-def choose(model: str, token: Any, wanted: str, task: Task) -> facts.Served:
+def choose(model: str, token: str | None, wanted: str, task: Task) -> facts.Served:
     """Return the offer to use.
 
     Args:

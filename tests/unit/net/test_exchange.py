@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import ssl
 import threading
 import zlib
 from collections import Counter
@@ -468,7 +469,15 @@ class Step:
             "differing": OK + length + b"Content-Length: 1\r\n\r\n" + body,
             "short": OK + b"Content-Length: 4\r\n\r\n" + body,
             "old": ok(body, b"HTTP/1.0 200 OK\r\n" + JSON),
+            "kept": ok(body, b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + JSON),
             "closing": ok(body, OK + b"Connection: close\r\n"),
+            "trailers": chunked(body)[:-2] + b"Content-Length: 3\r\nConnection: close\r\n\r\n",
+            "extended": chunked(body).replace(b"7\r\n", b'007;a="b"\r\n'),
+            "oversized": chunked(body).replace(b"7\r\n", b"9\r\n"),
+            "undersized": chunked(body).replace(b"7\r\n", b"5\r\n"),
+            "signed": chunked(body).replace(b"7\r\n", b"+7\r\n"),
+            "endless": OK + b"\r\n" + body,
+            "negative": OK + b"Content-Length: -1\r\n\r\n" + body,
             "nothing": b"HTTP/1.1 204 X\r\n\r\n" + UNASKED,
             "unchanged": b"HTTP/1.1 304 X\r\n" + length + b"\r\n" + body,
             "refused": ok(body, b"HTTP/1.1 503 X\r\n" + JSON),
@@ -482,9 +491,12 @@ class Step:
 
 
 FRAMES = [
-    "length", "chunked", "gzip", "both", "twice", "differing", "short", "old", "closing", "nothing", "unchanged",
-    "refused", "switching",
+    "length", "chunked", "gzip", "both", "twice", "differing", "short", "old", "kept", "closing", "trailers",
+    "extended", "oversized", "undersized", "signed", "endless", "negative", "nothing", "unchanged", "refused",
+    "switching",
 ]  # fmt: skip
+#: Frames of which only the end of the connection tells the end.
+UNENDED = ("oversized", "endless", "negative")
 INTERIM = st.lists(st.sampled_from([100, 102, 103, 104, 199]), max_size=4).map(lambda found: interim(*found))
 BEHIND = st.sampled_from([b"", b"", UNASKED, UNASKED[:30], UNASKED * 2, b"\r\n", b"x", interim(103)])
 STEPS = st.builds(
@@ -499,11 +511,17 @@ STEPS = st.builds(
 )
 
 
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
+    return certificate(tmp_path_factory.mktemp("tls"), "127.0.0.1")
+
+
 def played(script: Script, steps: list[Step]) -> None:
     """Send a request for each step. Assert that each gets its own response or an error, and leaves once."""
     for n, step in enumerate(steps):
         try:
-            got = script.post(*step.pieces(n), close=step.cut is not None).json()
+            closes = step.cut is not None or step.frame in UNENDED
+            got = script.post(*step.pieces(n), close=closes).json()
         except HuggingFaceError:
             pass
         else:
@@ -518,6 +536,21 @@ def played(script: Script, steps: list[Step]) -> None:
 def test_no_response_reaches_another_request_and_none_leaves_twice(steps: list[Step]) -> None:
     with Loopback() as server:
         played(Script(server), steps)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(STEPS, min_size=2, max_size=8))
+def test_nor_does_one_within_tls(secured: tuple[ssl.SSLContext, str], steps: list[Step]) -> None:
+    context, trusted = secured
+    with Loopback(context=context) as server:
+        played(Script(server, ca_bundle=trusted), steps)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(STEPS, min_size=2, max_size=8))
+def test_nor_does_one_through_a_proxy(steps: list[Step]) -> None:
+    with Loopback() as proxy:
+        played(Script(proxy, proxy=proxy.url), steps)
 
 
 @pytest.mark.parametrize("frame", FRAMES)

@@ -12,6 +12,8 @@ T = TypeVar("T")
 
 #: Seconds for a connection, and for a response, where the settings name none.
 CONNECT_TIMEOUT, TIMEOUT = 2.0, 3.0
+#: The same for a try while Redis is left alone.
+PROBE_TIMEOUT = 0.25
 #: What MindsDB's own client takes beside the connection's arguments.
 _NOT_OURS = ("script_dir",)
 
@@ -45,9 +47,18 @@ class RedisConnection:
         """Like ``read``, for what changes something.
 
         Args:
-            probe: try it even while Redis is left alone.
+            probe: try it even while Redis is left alone, but without a long wait.
         """
-        return self._run(work, self.reaching, self.writing) if probe or self.is_writable else None
+        if self.is_writable:
+            return self._run(work, self.reaching, self.writing)
+        if not probe:
+            return None
+
+        def try_once(_: Any) -> T:
+            with self._new_client(socket_timeout=PROBE_TIMEOUT, socket_connect_timeout=PROBE_TIMEOUT) as client:
+                return work(client)
+
+        return self._run(try_once, self.reaching, self.writing)
 
     def run_script(
         self, script: str, key: str, arguments: tuple[Any, ...], breaker: CircuitBreaker
@@ -63,7 +74,7 @@ class RedisConnection:
             found = client.register_script(script)([key], arguments)
             return [float(number) for number in as_text(found).split()]
 
-        return None if breaker.is_open else self._run(run, breaker, breaker)
+        return None if breaker.is_open or self.reaching.is_open else self._run(run, breaker, breaker)
 
     def close(self) -> None:
         """Let go of Redis; the next command connects again."""
@@ -91,18 +102,20 @@ class RedisConnection:
         return done
 
     def _connected(self) -> Any:
-        import redis
-
         with self._lock:
             if self._client is None:
-                # Answers are bytes, whatever the host's setting says.
-                given = {"socket_timeout": TIMEOUT, "socket_connect_timeout": CONNECT_TIMEOUT}
-                if isinstance(self._connection, str):
-                    self._client = redis.Redis.from_url(self._connection, **given)
-                else:
-                    own = {name: value for name, value in self._connection.items() if name not in _NOT_OURS}
-                    self._client = redis.Redis(**{**given, **own, "decode_responses": False})
+                self._client = self._new_client()
             return self._client
+
+    def _new_client(self, **limits: float) -> Any:
+        import redis
+
+        given = {"socket_timeout": TIMEOUT, "socket_connect_timeout": CONNECT_TIMEOUT}
+        if isinstance(self._connection, str):
+            return redis.Redis.from_url(self._connection, **{**given, **limits})
+        own = {name: value for name, value in self._connection.items() if name not in _NOT_OURS}
+        # Answers are bytes, whatever the host's setting says.
+        return redis.Redis(**{**given, **own, **limits, "decode_responses": False})
 
 
 def as_text(value: Any) -> str:

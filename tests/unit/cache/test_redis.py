@@ -9,10 +9,12 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from huggingface_api_handler.cache import RedisCache, base
+from huggingface_api_handler.cache import RedisCache, base, redis_connection
+from huggingface_api_handler.cache.redis_connection import PROBE_TIMEOUT, RedisConnection
 
 from .conftest import RedisServer, free_port
 
@@ -147,6 +149,37 @@ class TestRedis:
         cache.run_end("r", done=1, errors=0)
         assert RedisCache(redis_server.url).get_many(["a"]) == {"a": b"1"}
         cache.close()
+
+    def test_one_that_is_silent_is_waited_for_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(redis_connection, "TIMEOUT", 0.05)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            cache = RedisCache({"host": "127.0.0.1", "port": silent.getsockname()[1]})
+            assert cache.get_many(["a"]) == {}
+            cache.put_many({"a": b"1"})
+            assert cache.reserve_requests("rate", 1.0) is None
+            assert cache.runs("s") == []
+            silent.settimeout(0.0)
+            silent.accept()[0].close()
+            with pytest.raises(BlockingIOError):
+                silent.accept()
+            cache.run_end("r", done=1, errors=0)
+            silent.accept()[0].close()
+            with pytest.raises(BlockingIOError):
+                silent.accept()
+
+    def test_the_end_of_a_run_does_not_wait_for_one_that_is_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        limits: list[dict[str, float]] = []
+        new_client = RedisConnection._new_client
+
+        def watched(self: RedisConnection, **given: float) -> Any:
+            limits.append(given)
+            return new_client(self, **given)
+
+        monkeypatch.setattr(RedisConnection, "_new_client", watched)
+        cache = RedisCache({"host": "127.0.0.1", "port": free_port()})
+        cache.put_many({"a": b"1"})
+        cache.run_end("r", done=1, errors=0)
+        assert limits == [{}, {"socket_timeout": PROBE_TIMEOUT, "socket_connect_timeout": PROBE_TIMEOUT}]
 
     def test_settings_as_the_host_has_them(self, redis_url: str, tmp_path: Path) -> None:
         port = int(redis_url.rsplit(":", 1)[1].split("/")[0])

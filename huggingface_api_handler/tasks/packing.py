@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -133,12 +134,18 @@ def unpacked(answer: Answer, ids: Sequence[str], args: Arguments) -> list[Answer
     A row needs one entry with its id. If it has none or several, an entry beside it may hold its answer: a model that
     merges two rows answers both under one id. So the rows next to it in the prompt get ``None`` as well.
 
+    A response that was cut at the token limit answers the rows before the cut, if its entries are in their order: then
+    those that are missing are after the cut.
+
     Args:
         answer: to the request of all rows.
         ids: the rows' ids, in the order of the prompt.
         args: of the model: an answer must fit ``output_schema`` if there is one.
     """
     entries = _entries(answer.value)
+    if not entries and (answer.explain or {}).get("finish_reason") == "length":
+        entries = _entries_before_cut(answer.value, ids)
+        answer = replace(answer, explain={**(answer.explain or {}), "finish_reason": "stop"})  # of these entries
     counts = Counter(name for name, _ in entries)
     bad = {position for position, name in enumerate(ids) if counts[name] != 1}
     bad |= {position + step for position in bad for step in (-1, 1)}
@@ -177,6 +184,27 @@ def _entries(value: Any) -> list[tuple[str, Any]]:
         for one in entries
         if isinstance(one, Mapping) and isinstance(one.get("id"), str) and "answer" in one
     ]
+
+
+#: How a response begins, also in a code fence.
+_BEGINNING = re.compile(r'\s*(?:```(?:json)?\s*)?\{\s*"answers"\s*:\s*\[\s*')
+_BETWEEN = re.compile(r"\s*,\s*")
+_DECODER = json.JSONDecoder()
+
+
+def _entries_before_cut(value: Any, ids: Sequence[str]) -> list[tuple[str, Any]]:
+    """Return the (id, answer) pairs of a response that was cut; none if they are not those of the first rows."""
+    place = _BEGINNING.match(value) if isinstance(value, str) else None
+    entries: list[str] = []
+    while place is not None:
+        try:
+            _, end = _DECODER.raw_decode(value, place.end())
+        except (ValueError, RecursionError):
+            break
+        entries.append(value[place.end() : end])
+        place = _BETWEEN.match(value, end)
+    found = _entries(f'{{"answers": [{", ".join(entries)}]}}')
+    return found if len(found) == len(entries) and [name for name, _ in found] == [*ids[: len(found)]] else []
 
 
 def _shares(answer: Answer, rows: int) -> list[Answer]:

@@ -145,6 +145,41 @@ def test_an_answer_is_text_or_none(value: Any, text: str | None) -> None:
         assert read(found) == ["answer 0", "answer 1", text, "answer 3", "answer 4"]
 
 
+def cut(text: str, reason: str = "length") -> list[str | None]:
+    """The answers of a response that ends after ``text``."""
+    found = unpacked(Answer(text, {"finish_reason": reason}), IDS, Arguments())
+    assert {(one.explain or {})["finish_reason"] for one in found if one} <= {"stop"}  # theirs is whole
+    return [one and str(one.value) for one in found]
+
+
+def test_a_response_cut_at_the_token_limit_answers_the_rows_before_the_cut() -> None:
+    whole = json.dumps({"answers": entries(0, 1, 2, 3, 4)})
+    ends = [whole.index(json.dumps(one)) + len(json.dumps(one)) for one in entries(0, 1, 2, 3, 4)]
+    for end in range(len(whole) - 1):
+        complete = sum(one <= end for one in ends)
+        # The last complete entry may hold the answer of the row after it, too.
+        kept = max(0, complete - 1) if complete < 5 else 5
+        for text in (whole[:end], f"```json\n{whole[:end]}"):
+            assert cut(text) == [f"answer {number}" if number < kept else None for number in range(5)], end
+        assert cut(whole[:end], "stop") == [None] * 5  # nobody knows why it ends there
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        entries(1, 0, 2), entries(1, 2, 3), entries(0, 2, 3), entries(0, 0, 1, 2), [*entries(0, 1), {"id": "zzzzz"}],
+        [*entries(0, 1), 7, *entries(2)], [*entries(0, 1), {"id": "zzzzz", "answer": "x"}],
+    ],
+)  # fmt: skip
+def test_a_cut_response_in_another_order_answers_nobody(found: Any) -> None:
+    assert cut(json.dumps({"answers": found})[:-2] + ', {"id": "') == [None] * 5
+
+
+def test_an_entry_with_two_ids_before_the_cut_answers_nobody() -> None:
+    first = f'{{"id": "x", "answer": "a", "id": "{IDS[0]}", "answer": "b"}}'
+    assert cut(f'{{"answers": [{first}, {json.dumps(entries(1, 2))[1:-1]}, {{"id"') == [None] * 5
+
+
 SCHEMA = read_schema("mood text in (good, bad), stars integer").stored
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -19,7 +20,7 @@ from ..net.transport import Transport
 from ..net.url_policy import TokenOf, UrlPolicy
 from ..protocols.usage import Usage
 from ..scheduling.batches import Item
-from ..scheduling.results import RowResult
+from ..scheduling.results import Limits, RowResult
 from ..tasks import TASKS
 from ..tasks.output_schema import output_schema
 from ..tasks.packing import ENTRY_TOKENS
@@ -40,6 +41,8 @@ MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 64
 MEDIUM_TOKENS = 16_384
 #: Tokens that a repair request adds at most, beside the answer that it quotes.
 REPAIR_TOKENS = 1024
+#: Requests with few rows that each doubling of a query's rows adds, as measured with services of several speeds.
+_TRIALS = 1.5
 #: Arguments that limit the tokens of an answer.
 _OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens", "max_output_length")
 
@@ -264,20 +267,62 @@ class Learned:
             answered / counted["answered"] if answered and counted.get("answered") else None,
         )
 
-    def cost(self, item: Item, price: Price | None, arguments: Arguments, rows_per_request: int) -> float | None:
-        """Return what a row is expected to cost, in USD; ``None`` if its price is not known."""
+    def cost(
+        self, item: Item, price: Price | None, arguments: Arguments, rows_per_request: float, *, shared: float = 0.0
+    ) -> float | None:
+        """Return what a row is expected to cost, in USD; ``None`` if its price is not known.
+
+        Args:
+            shared: characters of a prompt beside its rows, where rows share prompts.
+        """
         if price is None:
             return None
-        limit = output_limit(arguments)
-        output = self.output_tokens
-        if output is None:
-            output = OUTPUT_TOKENS if limit is None else limit
-        size = item.size
-        if self.tokens_per_character is None:  # what has been seen includes the system message
-            size += _constant_size(arguments)
-        tokens = size * (self.tokens_per_character or TOKENS_PER_CHARACTER)
+        limit, entry = output_limit(arguments), ENTRY_TOKENS if shared else 0
+        most = math.inf if limit is None else limit + entry  # that of a shared response grows with its rows
+        output: float = OUTPUT_TOKENS + entry if limit is None else most
+        tokens = item.size * (self.tokens_per_character or TOKENS_PER_CHARACTER)
+        if self.tokens_per_character is None:  # what has been seen includes what is in every prompt
+            constant = shared / rows_per_request if shared else _constant_size(arguments)
+            tokens += constant * TOKENS_PER_CHARACTER + entry
         requests = self.requests or 1 / rows_per_request
-        return price.cost(tokens, output if limit is None else min(output, limit), self.seconds, requests)
+        if self.output_tokens is not None:
+            output = min(self.output_tokens, most)
+        return price.cost(tokens, output, self.seconds, requests)
+
+
+def expected_costs(
+    model: ModelSettings, items: Sequence[Item], prices: PriceList, learned: Learned, most: int
+) -> dict[int, float | None]:
+    """Return what rows that are to be sent will probably cost in USD, by ``Item.index``; ``None``: not known.
+
+    Args:
+        most: rows that a request may have, if they do not share a prompt.
+    """
+    arguments, price = model.arguments(), prices.expected
+    together = packing.Packing.of(model)
+    audit = packing.Audit(together, items) if together is not None and together.audit else None
+    limits, alike, shared = Limits(max_batch_size=most), list(items), 0.0
+    if together is not None and len(items) > 1:
+        limits, alike = together.limits(limits, prices.context_length), together.items(items, None)
+        prompt = packing.prompt_of(alike[:1], arguments)[1]
+        shared = float(len(prompt) - alike[0].size + len(arguments.values.get("system_prompt") or ""))
+    rows = len(alike) / max(1, expected_requests(alike, limits))
+    costs: dict[int, float | None] = {}
+    for item, row in zip(items, alike, strict=True):
+        costs[item.index] = cost = learned.cost(row, price, arguments, rows, shared=shared)
+        if audit is not None and audit.has(item) and cost is not None:
+            costs[item.index] = cost + (learned.cost(item, price, arguments, 1) or 0.0)
+    return costs
+
+
+def expected_requests(items: Sequence[Item], limits: Limits) -> int:
+    """Return how many requests ``items`` will probably take while nothing is known of the service."""
+    groups = Counter(item.group for item in items)
+    requests: float = sum(math.ceil(rows / limits.max_batch_size) for rows in groups.values())
+    requests = max(requests, sum(item.size for item in items) / limits.max_batch_bytes)
+    if not limits.fill_batches:  # short ones show first what a request costs, and what a row
+        requests += _TRIALS * math.log2(len(items) + 1)
+    return min(len(items), math.ceil(requests))
 
 
 def _constant_size(arguments: Arguments) -> int:

@@ -37,7 +37,7 @@ from .advice import Adviser
 from .budget import cost_budget
 from .claims import SendOnce, WaitingRun, waiting_run
 from .conditions import refuse_conditions_on_outputs
-from .cost import Learned, PriceList, note_answers, price_list, token_of, transport_of
+from .cost import Learned, PriceList, expected_costs, note_answers, price_list, token_of, transport_of
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
 from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker, read_columns
 from .metrics import query_metrics
@@ -196,15 +196,9 @@ class Prediction:
         began: float,
     ) -> ResultCollector:
         execution = self.model.execution
-        transport, token = transport_of(self.model, self.engine, self.runtime), token_of(self.model, self.engine)
         run = uuid.uuid4().hex
-        clients = [self._client(transport, token, provider, run) for provider in self.model.providers]
-        patience = min(execution.timeout, execution.deadline or math.inf)
+        transport, clients, endpoints = self._endpoints(task, run)
         services = [(client.service, self.caller.engine) for client in clients]
-        endpoints = [
-            Endpoint(client, task, self.runtime.findings(service), patience)
-            for client, service in zip(clients, services, strict=True)
-        ]
         packing = Packing.of(self.model)
         audit = Audit(packing, missing) if packing is not None and packing.audit else None
         if packing is not None:
@@ -266,10 +260,20 @@ class Prediction:
             raise
         if isinstance(summary.stopped, Stopped):  # some requests may not have returned: their answers come too late
             _end_with(summary.stopped, missing, results, attempts=1)
-        self._advise([results[item.index] for item in missing], token)
+        self._advise([results[item.index] for item in missing], token_of(self.model, self.engine))
         note_answers(prices, results, self.caller, self.store)
         collector.stopped = summary.stopped
         return collector
+
+    def _endpoints(self, task: Task, session: str) -> tuple[Transport, list[InferenceAPI], list[Endpoint]]:
+        """Return what sends the requests of a query, and where to: one for each provider."""
+        transport, token = transport_of(self.model, self.engine, self.runtime), token_of(self.model, self.engine)
+        clients = [self._client(transport, token, provider, session) for provider in self.model.providers]
+        execution = self.model.execution
+        patience = min(execution.timeout, execution.deadline or math.inf)
+        findings = [self.runtime.findings((client.service, self.caller.engine)) for client in clients]
+        endpoints = [Endpoint(client, task, found, patience) for client, found in zip(clients, findings, strict=True)]
+        return transport, clients, endpoints
 
     def _client(self, transport: Transport, token: str | None, provider: str, session: str) -> InferenceAPI:
         return client_class(self.model.endpoint, provider)(
@@ -365,23 +369,21 @@ class Prediction:
         """Return what each row is expected to cost; ``None``: not known."""
         if "request" not in plan:
             return [0.0] * len(plan)
-        price, learned = self._prices().expected, Learned.of(self.store.usage(self.caller.scope))
-        arguments = self.model.arguments()
-        most = 1 if TASKS[self.model.task].batching is Batching.ONE else self.model.execution.max_batch_size
-        packing, items = Packing.of(self.model), inputs.items
-        audit = Audit(packing, items) if packing is not None and packing.audit else None
-        if packing is not None:
-            most, items = packing.rows, packing.items(items, None)
-
-        def cost(item: Item) -> float | None:
-            shared = learned.cost(item, price, arguments, most)
-            alone = learned.cost(item, price, arguments, 1) if audit is not None and audit.has(item) else 0.0
-            return None if shared is None or alone is None else shared + alone
-
+        wanted = {position for position, planned in zip(inputs.row_to_item, plan, strict=True) if planned == "request"}
+        items = [item for position, item in enumerate(inputs.items) if position in wanted]
+        learned = Learned.of(self.store.usage(self.caller.scope))
+        costs = expected_costs(self.model, items, self._prices(), learned, self._most_rows())
         return [
-            cost(items[position]) if planned == "request" else 0.0
+            costs[inputs.items[position].index] if planned == "request" else 0.0
             for position, planned in zip(inputs.row_to_item, plan, strict=True)
         ]
+
+    def _most_rows(self) -> int:
+        """Return how many rows a request may have, as far as that is known without asking an endpoint."""
+        task, most = TASKS[self.model.task], self.model.execution.max_batch_size
+        if task.batching is Batching.ONE:
+            return 1
+        return most if self.model.endpoint else min(one.batch_size(most) for one in self._endpoints(task, "")[2])
 
     def columns(self) -> list[str]:
         """Return the names of the prediction columns; a dry run has them too, so that the same query can be tried."""

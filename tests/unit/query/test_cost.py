@@ -462,6 +462,39 @@ def test_a_dry_run_does_not_guess_a_price(sandbox: Sandbox, store: Cache) -> Non
     assert str(plan["y_cost"].dtype) == "float64"
 
 
+@pytest.mark.parametrize("rows", [1, 2, 5, 20, 100, 400])
+@pytest.mark.parametrize(
+    ("using", "factor"),
+    [
+        ({"task": "text-classification", "price": {"request": 0.001}}, 3.0),
+        ({"task": "text-classification", "price": {"request": 0.001}, "max_batch_size": 4, "max_concurrency": 2}, 3.0),
+        ({"task": "chat-completion", "price": {"request": 0.001}}, 1.01),
+        ({"task": "chat-completion", "price": {"request": 0.001}, "rows_per_request": 20}, 1.01),
+        ({"task": "chat-completion", "price": {"input": 100, "output": 0}, "rows_per_request": 20}, 3.0),
+        (
+            {"task": "chat-completion", "price": {"input": 0, "output": 100}, "rows_per_request": 8, "max_tokens": 8},
+            2.5,
+        ),
+        ({"task": "chat-completion", "price": {"request": 0.001}, "rows_per_request": 8, "audit": 1.0}, 1.01),
+    ],
+)
+def test_a_dry_run_before_any_answer_is_close(
+    sandbox: Sandbox, store: Cache, rows: int, using: dict[str, Any], factor: float
+) -> None:
+    texts = [f"review number {number} of a kettle" for number in range(rows)]
+    bench = Bench(sandbox, store, **using)
+    expected = bench.run(texts, dry_run=True)["y_cost"].sum()
+    bench.run(texts)
+    assert 1 / factor <= expected / bench.usage()["cost"] <= factor, (expected, bench.usage()["cost"])
+
+
+def test_a_row_has_a_request_of_its_own_where_the_provider_takes_no_lists(store: Cache, sandbox: Sandbox) -> None:
+    lists = Bench(sandbox, store, "text-generation", price={"request": 1.0})
+    alone = Bench(sandbox, store, "text-generation", provider="featherless-ai", price={"request": 1.0})
+    assert lists.run(TEXTS, dry_run=True)["y_cost"].sum() < len(TEXTS) / 2
+    assert alone.run(TEXTS, dry_run=True)["y_cost"].tolist() == [1.0] * len(TEXTS)
+
+
 WORDS = ["the", "delivery", "of", "this", "product", "was", "late", "its", "box", "had", "been", "opened", "at", "door"]
 CHINESE = "这个产品的质量非常好我很喜欢但是送货时间太长了客服态度也不错下次还会再买"
 

@@ -24,17 +24,7 @@ from .identity import (
 from .models import EngineSettings, ModelSettings
 from .parsing import Reader
 from .specs import CLEAR_CACHE, HOST_CREATE, HOST_QUERY, MODEL, STOP
-from .task_arguments import (
-    Draft,
-    drafted,
-    note_answers,
-    note_labels,
-    note_missing,
-    note_packing,
-    note_unknown,
-    read_arguments,
-    read_common,
-)
+from .task_arguments import Draft, drafted, note_conflicts, note_unknown, read_arguments, read_common
 
 
 def model_settings(
@@ -63,12 +53,9 @@ def model_settings(
         note_provider(reader, found)
         note_price(reader, found)
         read_arguments(reader, found.task, draft, engine.media_roots)
-        note_missing(reader, found.task, draft)
-        note_answers(reader, draft)
         find_missing_model(reader, found, draft.values)
         ask_hub(found, engine, hub)
-        note_labels(reader, found.facts, draft)
-        note_packing(reader, draft)
+        note_conflicts(reader, found.facts, draft)
         if found.model_given:  # a default model does its task, whatever its tags
             note_mismatch(reader, found)
             if unserved is not None:

@@ -13,16 +13,7 @@ from .coercion import is_true
 from .models import EngineSettings, ModelSettings
 from .parsing import Reader
 from .specs import COMMANDS, FIXED, HOST_QUERY, QUERY
-from .task_arguments import (
-    Draft,
-    drafted,
-    note_answers,
-    note_labels,
-    note_missing,
-    note_packing,
-    note_unknown,
-    read_arguments,
-)  # fmt: skip
+from .task_arguments import Draft, drafted, note_conflicts, note_unknown, read_arguments
 from .task_specs import parameter_specs
 
 
@@ -49,10 +40,7 @@ def query_settings(
     _take_commands(reader, task)
     draft = _draft_of(model)
     read_arguments(reader, task, draft, engine.media_roots)
-    note_missing(reader, task, draft)
-    note_answers(reader, draft)
-    note_labels(reader, model.facts, draft)
-    note_packing(reader, draft)
+    note_conflicts(reader, model.facts, draft)
     note_unknown(reader, task, QUERY)
     reader.finish()
     shared, sources = drafted(draft, engine)

@@ -86,6 +86,8 @@ class Draft:
 def read_arguments(reader: Reader, task: Task, draft: Draft, roots: tuple[str, ...]) -> None:
     """Read a statement over ``draft``: arguments that it does not name stay, NULL removes them.
 
+    What is missing then is recorded as a fault, and so are examples that do not fit.
+
     Args:
         roots: the engine's ``media_roots``.
     """
@@ -106,6 +108,8 @@ def read_arguments(reader: Reader, task: Task, draft: Draft, roots: tuple[str, .
             draft.note(OUTPUT_DIR.name, folder)
     read_common(reader, draft)
     _read_parameters(reader, task, draft, given)
+    _note_missing(reader, task, draft)
+    _note_answers(reader, draft)
 
 
 def _check_system_prompt(text: str) -> str:
@@ -250,7 +254,13 @@ def _exceeds_cap(name: str, value: Any, engine: EngineSettings) -> bool:
     return name in _CAPS and name in engine.execution and value > engine.execution[name]
 
 
-def note_labels(reader: Reader, facts: ModelFacts | None, draft: Draft) -> None:
+def note_conflicts(reader: Reader, facts: ModelFacts | None, draft: Draft) -> None:
+    """Record arguments that do not fit the model, or do not go together."""
+    _note_labels(reader, facts, draft)
+    _note_packing(reader, draft)
+
+
+def _note_labels(reader: Reader, facts: ModelFacts | None, draft: Draft) -> None:
     """Record ``labels`` that do not fit the labels of the model, if the Hub's record names those."""
     names = draft.values.get("labels")
     if not names or draft.sources.get("labels") != draft.layer or facts is None or not facts.id2label:
@@ -266,7 +276,7 @@ def note_labels(reader: Reader, facts: ModelFacts | None, draft: Draft) -> None:
 _OTHER_FORMS = ("response_format", "tools")
 
 
-def note_answers(reader: Reader, draft: Draft) -> None:
+def _note_answers(reader: Reader, draft: Draft) -> None:
     """Record an ``output_schema`` or ``examples`` that do not go with the other arguments."""
     schema = draft.values.get(OUTPUT_SCHEMA.name)
     if schema is not None:
@@ -290,7 +300,7 @@ _NOT_PACKED: Mapping[str, str] = {
 }
 
 
-def note_packing(reader: Reader, draft: Draft) -> None:
+def _note_packing(reader: Reader, draft: Draft) -> None:
     """Record arguments that do not go together with ``rows_per_request``, and an audit without it."""
     if draft.values.get(ROWS_PER_REQUEST.name, 1) == 1:
         for spec in (AUDIT, AUDIT_AGREEMENT):
@@ -308,7 +318,7 @@ def note_packing(reader: Reader, draft: Draft) -> None:
 # --- missing and unknown arguments -----------------------------------------------------------
 
 
-def note_missing(reader: Reader, task: Task, draft: Draft) -> None:
+def _note_missing(reader: Reader, task: Task, draft: Draft) -> None:
     """Record required inputs and arguments that are missing."""
     for one in task.inputs:
         if one.kind is Kind.RECORD or not one.required or _is_fed(one, draft) or _was_tried(reader, task, one):

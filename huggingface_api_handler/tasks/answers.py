@@ -248,7 +248,7 @@ def table_answer(part: Any, args: Arguments) -> Answer:
 
 
 def number_answer(part: Any, args: Arguments) -> Answer:
-    """A likeness → the number itself."""
+    """A similarity → the number itself."""
     return Answer(number(part))
 
 

@@ -1,4 +1,4 @@
-"""Tasks that write text: summaries, translations, continuations, conversations."""
+"""Tasks that generate text: summarization, translation, text generation, chat."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ TRANSLATION = Task(
 
 
 def generation_samples(args: Arguments) -> bool:
-    """Return whether the service draws lots: only where asked to, and with no seed."""
+    """Return whether the service samples: only if an argument requests it, and no seed is given."""
     given = args.parameters
     drawn = given.get("do_sample") or any(given.get(name) for name in ("temperature", "top_p", "typical_p"))
     return bool(drawn) and given.get("seed") is None

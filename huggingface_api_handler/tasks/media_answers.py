@@ -86,8 +86,8 @@ def media_link(answer: Any) -> str | None:
     return core if is_link(core) else None
 
 
-def _sound(answer: Any) -> Media | None:
-    """Return sound that came as a list of samples with their rate."""
+def _audio(answer: Any) -> Media | None:
+    """Return audio that came as a list of samples with their rate."""
     found = answer[0] if isinstance(answer, list) and len(answer) == 1 else answer
     if not isinstance(found, Mapping):
         return None
@@ -102,7 +102,7 @@ def _as_sent(answer: Media, kind: str) -> Media:
     declared = answer.type.partition(";")[0].strip().lower()
     if answer.data and _is_of(declared, kind):
         return Media(answer.data, declared)
-    # Stores of files often call what lies in them by a type of no meaning: the bytes say what they are.
+    # File stores often declare a generic type: the bytes show the real one.
     seen = sniff(answer.data) if answer.data else None
     if seen is None or not seen.startswith(f"{kind}/"):
         refuse(answer, f"a file of type {kind}")
@@ -121,7 +121,7 @@ def found_medium(answer: Any, kind: str) -> Media | None:
     if is_link(core):
         return None
     medium = from_text(core, kind) if isinstance(core, str) else None
-    medium = medium or (_sound(answer) if kind == "audio" else None)
+    medium = medium or (_audio(answer) if kind == "audio" else None)
     if medium is None:
         refuse(answer, f"a file of type {kind}")
     return medium
@@ -158,20 +158,20 @@ def segments_answer(answer: Any, args: Arguments) -> Answer:
         score = None if one.get("score") is None else number(one["score"], "a score")
         found.append({"label": text(one.get("label"), "a label"), "score": score,
                       "mask": _uri(one.get("mask"), "image", "a mask as base64")})  # fmt: skip
-    # Models that cut the whole picture into parts give no scores: their order stays.
+    # Models that cut the whole image into parts give no scores: their order stays.
     found.sort(key=lambda one: -float(one["score"]) if one["score"] is not None else 0.0)
     return Answer(dumps(found), dict(Counter(str(one["label"]) for one in found)))
 
 
 def parts_answer(answer: Any, args: Arguments) -> Answer:
-    """Separated sounds → JSON list of label and ``data:`` URI."""
+    """Separated audio sources → JSON list of label and ``data:`` URI."""
     found = []
-    for raw in listed([answer] if isinstance(answer, Mapping) else answer, "a list of sounds"):
-        one = mapping(raw, "a sound")
+    for raw in listed([answer] if isinstance(answer, Mapping) else answer, "a list of audio sources"):
+        one = mapping(raw, "an audio source")
         found.append({"label": text(one.get("label"), "a label"),
-                      "blob": _uri(one.get("blob"), "audio", "a sound as base64")})  # fmt: skip
+                      "blob": _uri(one.get("blob"), "audio", "audio as base64")})  # fmt: skip
     if not found:
-        refuse(answer, "a list of sounds")
+        refuse(answer, "a list of audio sources")
     return Answer(dumps(found))
 
 

@@ -1,4 +1,4 @@
-"""Small real files, made on the spot: a PNG, a WAV, an AVI; what media tasks are tried out with."""
+"""Small generated files for examples and tests: PNG, WAV and AVI."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .media import Media
 
 
 def png(seed: bytes, size: int = 16) -> Media:
-    """Return a small colour picture, another for each seed."""
+    """Return a small colour image, another for each seed."""
     red, green, blue, _ = struct.pack(">I", zlib.crc32(seed))
     return _colour_png(size, lambda x, y: (red, (green + 8 * x) % 256, (blue + 8 * y) % 256))
 
 
 def spot(red: int, green: int, blue: int) -> Media:
-    """Return a white picture with a disc of that colour in the middle."""
+    """Return a white image with a disc of that colour in the middle."""
     size = 16
     middle = (size - 1) / 2
     return _colour_png(
@@ -31,13 +31,13 @@ def _colour_png(size: int, colour_at: Callable[[int, int], tuple[int, int, int]]
 
 
 def mask(size: int = 16, *, left: bool = True) -> Media:
-    """Return a black-and-white picture, one half of it white."""
+    """Return a black-and-white image, one half of it white."""
     row = b"\xff" * (size // 2) + b"\0" * (size - size // 2)
     return grey_png([row if left else row[::-1]] * size)
 
 
 def grey_png(lines: Sequence[bytes]) -> Media:
-    """Return a picture in greys: a line of it for each of ``lines``, a dot for each byte."""
+    """Return a greyscale image: a line of it for each of ``lines``, a pixel for each byte."""
     return Media(_png_file(len(lines[0]), b"".join(b"\0" + line for line in lines), colour=0), "image/png")
 
 
@@ -52,7 +52,7 @@ def _png_file(width: int, rows: bytes, *, colour: int) -> bytes:
 
 
 def wav(samples: Sequence[float], rate: int = 8000) -> Media:
-    """Return sound, given as numbers from -1 to 1, as 16-bit PCM; ``rate`` in samples a second."""
+    """Return audio, given as numbers from -1 to 1, as 16-bit PCM; ``rate`` in samples a second."""
     frames = struct.pack(f"<{len(samples)}h", *(round(32767 * max(-1.0, min(1.0, one))) for one in samples))
     form = struct.pack("<HHIIHH", 1, 1, rate, 2 * rate, 2, 16)
     body = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(frames)) + frames
@@ -66,16 +66,16 @@ def tone(seed: bytes, seconds: float = 0.05, rate: int = 8000) -> Media:
 
 
 def avi(seed: bytes, frames: int = 3, size: int = 16) -> Media:
-    """Return a short uncompressed film, another for each seed."""
+    """Return a short uncompressed video, another for each seed."""
     red, green, blue, _ = struct.pack(">I", zlib.crc32(seed))
-    pictures = [bytes((blue, green, (red + 40 * position) % 256)) * (size * size) for position in range(frames)]
-    length = len(pictures[0])
+    images = [bytes((blue, green, (red + 40 * position) % 256)) * (size * size) for position in range(frames)]
+    length = len(images[0])
     main = struct.pack("<14I", 100_000, 10 * length, 0, 0x10, frames, 0, 1, length, size, size, 0, 0, 0, 0)
     stream = b"vidsDIB " + struct.pack("<IHHIIIIIIIIHHHH", 0, 0, 0, 0, 1, 10, 0, frames, length, 0, 0, 0, 0, size, size)
-    picture = struct.pack("<IiiHHIIiiII", 40, size, size, 1, 24, 0, length, 0, 0, 0, 0)
-    described = _list(b"strl", _chunk(b"strh", stream) + _chunk(b"strf", picture))
+    header = struct.pack("<IiiHHIIiiII", 40, size, size, 1, 24, 0, length, 0, 0, 0, 0)
+    described = _list(b"strl", _chunk(b"strh", stream) + _chunk(b"strf", header))
     headers = _list(b"hdrl", _chunk(b"avih", main) + described)
-    movie = _list(b"movi", b"".join(_chunk(b"00db", one) for one in pictures))
+    movie = _list(b"movi", b"".join(_chunk(b"00db", one) for one in images))
     body = b"AVI " + headers + movie
     return Media(b"RIFF" + struct.pack("<I", len(body)) + body, "video/x-msvideo")
 

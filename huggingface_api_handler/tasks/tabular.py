@@ -1,4 +1,4 @@
-"""Tasks about tables: questions to one, and the rows of one as what is to be classified or estimated."""
+"""Table tasks: questions about a table, and classification or regression of its rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that read text and say something about it: labels, entities, answers, blanks, vectors, ranks."""
+"""Text tasks: labels, entities, answers, masked words, vectors, ranks."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ FILL_MASK = Task(
     example=Example((("We had a [MASK] time.",), ("This is a [MASK] town.",))),
 )
 
-# --- vectors, likeness, ranks ----------------------------------------------------------------
+# --- vectors, similarity, ranks --------------------------------------------------------------
 
 POOLING = Argument(
     "pooling", "text", "how token vectors are combined into one: mean, cls (the first token) or none",

@@ -1,4 +1,4 @@
-"""Tasks about pictures and films: what is in them, what is asked about them, and making them."""
+"""Image and video tasks: classification, detection, questions and generation."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from .text import CANDIDATES, LABELS
 
 IMAGE = Input("input_column", Kind.IMAGE, "the image", aliases=("image_column", "column"))
 VIDEO = Input("input_column", Kind.VIDEO, "the video", aliases=("column",))
-WISH = Input("prompt_column", Kind.TEXT, "a description of the result", required=False, constant="prompt")
-ASKED = Input("question_column", Kind.TEXT, "the question", constant="question")
+PROMPTED = Input("prompt_column", Kind.TEXT, "a description of the result", required=False, constant="prompt")
+IMAGE_QUESTION = Input("question_column", Kind.TEXT, "the question", constant="question")
 
-PICTURES = ((samples.png(b"one"),), (samples.png(b"two"),))
-SPOTS = ((samples.spot(205, 45, 45),), (samples.spot(45, 90, 170),))
-FILMS = ((samples.avi(b"one"),), (samples.avi(b"two"),))
+IMAGES = ((samples.png(b"one"),), (samples.png(b"two"),))
+DISCS = ((samples.spot(205, 45, 45),), (samples.spot(45, 90, 170),))
+VIDEOS = ((samples.avi(b"one"),), (samples.avi(b"two"),))
 
 
-def makes_another(args: Arguments) -> bool:
-    """Return whether the service draws lots: it does unless a seed is given."""
+def is_sampled(args: Arguments) -> bool:
+    """Return whether the service samples: it does unless a seed is given."""
     return args.parameters.get("seed") is None
 
 
-# --- what is in them -------------------------------------------------------------------------
+# --- classification, detection, captions -----------------------------------------------------
 
 IMAGE_CLASSIFICATION = Task(
     name="image-classification",
@@ -33,7 +33,7 @@ IMAGE_CLASSIFICATION = Task(
     parameters="ImageClassificationParameters",
     decode=answers.labels_answer,
     default_model="google/vit-base-patch16-224",
-    example=Example(PICTURES),
+    example=Example(IMAGES),
 )
 
 OBJECT_DETECTION = Task(
@@ -44,7 +44,7 @@ OBJECT_DETECTION = Task(
     parameters="ObjectDetectionParameters",
     decode=answers.detections_answer,
     default_model="facebook/detr-resnet-50",
-    example=Example(SPOTS),
+    example=Example(DISCS),
 )
 
 ZERO_SHOT_OBJECT_DETECTION = Task(
@@ -56,7 +56,7 @@ ZERO_SHOT_OBJECT_DETECTION = Task(
     parameters="ZeroShotObjectDetectionParameters",
     decode=answers.detections_answer,
     default_model="google/owlv2-base-patch16-ensemble",
-    example=Example(SPOTS, {"candidate_labels": ["red ball", "blue ball"]}),
+    example=Example(DISCS, {"candidate_labels": ["red ball", "blue ball"]}),
 )
 
 IMAGE_SEGMENTATION = Task(
@@ -68,7 +68,7 @@ IMAGE_SEGMENTATION = Task(
     parameters="ImageSegmentationParameters",
     decode=media_answers.segments_answer,
     default_model="nvidia/segformer-b0-finetuned-ade-512-512",
-    example=Example(SPOTS),
+    example=Example(DISCS),
 )
 
 IMAGE_TO_TEXT = Task(
@@ -80,7 +80,7 @@ IMAGE_TO_TEXT = Task(
     decode=answers.text_decoder("generated_text"),
     default_model="Salesforce/blip-image-captioning-base",
     pipeline_tags=("image-text-to-text",),
-    example=Example(PICTURES),
+    example=Example(IMAGES),
 )
 
 ZERO_SHOT_IMAGE_CLASSIFICATION = Task(
@@ -92,7 +92,7 @@ ZERO_SHOT_IMAGE_CLASSIFICATION = Task(
     parameters="ZeroShotImageClassificationParameters",
     decode=answers.labels_answer,
     default_model="openai/clip-vit-large-patch14-336",
-    example=Example(PICTURES, {"candidate_labels": ["cat", "dog"]}),
+    example=Example(IMAGES, {"candidate_labels": ["cat", "dog"]}),
 )
 
 VIDEO_CLASSIFICATION = Task(
@@ -104,37 +104,36 @@ VIDEO_CLASSIFICATION = Task(
     parameters="VideoClassificationParameters",
     decode=answers.labels_answer,
     default_model="MCG-NJU/videomae-base-finetuned-kinetics",
-    example=Example(FILMS),
+    example=Example(VIDEOS),
 )
 
-# --- what is asked about them ----------------------------------------------------------------
-
+# --- questions -------------------------------------------------------------------------------
 
 VISUAL_QUESTION_ANSWERING = Task(
     name="visual-question-answering",
     answer="the answer with the highest score",
     explain="all answers with their scores",
-    inputs=(IMAGE, ASKED),
+    inputs=(IMAGE, IMAGE_QUESTION),
     parameters="VisualQuestionAnsweringParameters",
     decode=answers.all_answers,
     default_model="dandelin/vilt-b32-finetuned-vqa",
     pipeline_tags=("image-text-to-text",),
-    example=Example(tuple((*row, "What colour is it?") for row in PICTURES)),
+    example=Example(tuple((*row, "What colour is it?") for row in IMAGES)),
 )
 
 DOCUMENT_QUESTION_ANSWERING = Task(
     name="document-question-answering",
     answer="the answer with the highest score",
     explain="all answers with their scores",
-    inputs=(IMAGE, ASKED),
+    inputs=(IMAGE, IMAGE_QUESTION),
     parameters="DocumentQuestionAnsweringParameters",
     decode=answers.all_answers,
     default_model="impira/layoutlm-document-qa",
     pipeline_tags=("visual-question-answering", "image-to-text", "image-text-to-text"),
-    example=Example(tuple((*row, "What is the total?") for row in PICTURES)),
+    example=Example(tuple((*row, "What is the total?") for row in IMAGES)),
 )
 
-# --- making them -----------------------------------------------------------------------------
+# --- generation ------------------------------------------------------------------------------
 
 DEPTH_ESTIMATION = Task(
     name="depth-estimation",
@@ -143,19 +142,19 @@ DEPTH_ESTIMATION = Task(
     inputs=(IMAGE,),
     decode=media_answers.media_decoder("image", described=False),
     default_model="depth-anything/Depth-Anything-V2-Small-hf",
-    example=Example(PICTURES),
+    example=Example(IMAGES),
 )
 
 IMAGE_TO_IMAGE = Task(
     name="image-to-image",
     large=True,
     answer="data URI of the new image",
-    inputs=(IMAGE, WISH),
+    inputs=(IMAGE, PROMPTED),
     parameters="ImageToImageParameters",
     decode=media_answers.media_decoder("image", described=False),
     default_model="black-forest-labs/FLUX.1-Kontext-dev",
-    samples=makes_another,
-    example=Example(PICTURES, {"prompt": "make it blue"}),
+    samples=is_sampled,
+    example=Example(IMAGES, {"prompt": "make it blue"}),
 )
 
 TEXT_TO_IMAGE = Task(
@@ -167,7 +166,7 @@ TEXT_TO_IMAGE = Task(
     parameters="TextToImageParameters",
     decode=media_answers.media_decoder("image", described=True),
     default_model="black-forest-labs/FLUX.1-dev",
-    samples=makes_another,
+    samples=is_sampled,
     example=Example((("a hut by the sea",), ("a red bicycle",))),
 )
 
@@ -180,7 +179,7 @@ TEXT_TO_VIDEO = Task(
     parameters="TextToVideoParameters",
     decode=media_answers.media_decoder("video", described=True),
     default_model="Wan-AI/Wan2.1-T2V-1.3B",
-    samples=makes_another,
+    samples=is_sampled,
     example=Example((("a boat on a lake",), ("falling leaves",))),
 )
 
@@ -189,10 +188,10 @@ IMAGE_TO_VIDEO = Task(
     answer="data URI of the video, or a file path if output_dir is set",
     makes=Kind.VIDEO,
     explain="media type and size in bytes",
-    inputs=(IMAGE, WISH),
+    inputs=(IMAGE, PROMPTED),
     parameters="ImageToVideoParameters",
     decode=media_answers.media_decoder("video", described=True),
     default_model="Wan-AI/Wan2.1-I2V-14B-720P",
-    samples=makes_another,
-    example=Example(PICTURES, {"prompt": "slowly turning"}),
+    samples=is_sampled,
+    example=Example(IMAGES, {"prompt": "slowly turning"}),
 )

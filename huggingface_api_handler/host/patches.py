@@ -50,6 +50,7 @@ def apply_patches() -> None:
     _predictions_are_not_cached_by_mindsdb(host_cache.RedisCache)
     _cache_connections_are_shared()
     _errors_of_workers_have_no_traceback()
+    _failed_transactions_are_rolled_back()
     _errors_of_create_have_no_path()
     _tokens_are_masked_in_logs()
     _dead_workers_are_replaced()
@@ -242,6 +243,22 @@ def _errors_of_workers_have_no_traceback() -> None:
             self.message = _fit_for_mysql(str(base_exception))
         elif isinstance(getattr(self, "message", None), str):
             self.message = without_keys(self.message)
+
+
+def _failed_transactions_are_rolled_back() -> None:
+    """Roll back a transaction that has failed in a worker, at the end of its task.
+
+    If a model is dropped while it is created, MindsDB cannot write the model's status. It leaves its database session
+    in that state, in which every later task of the worker fails.
+    """
+
+    @patch(process_cache, "warm_function")
+    def warm_function(original: Any, *arguments: Any, **named: Any) -> Any:
+        try:
+            return original(*arguments, **named)
+        finally:
+            if not db.session.is_active:
+                db.session.rollback()
 
 
 def _errors_of_create_have_no_path() -> None:

@@ -111,8 +111,21 @@ class Cache:
     def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0, cost: float | None = None) -> None:
         """Record the progress of a run, its recent rate and its cost in USD; written once a second at most."""
 
-    def run_end(self, run: str, *, done: int, errors: int, state: str = "done", cost: float | None = None) -> None:
-        """Record that a run has ended; what waits in memory is written, if that is possible by now."""
+    def run_end(
+        self,
+        run: str,
+        *,
+        done: int,
+        errors: int,
+        state: str = "done",
+        cost: float | None = None,
+        audit: tuple[int, int] | None = None,
+    ) -> None:
+        """Record that a run has ended; what waits in memory is written, if that is possible by now.
+
+        Args:
+            audit: rows that were compared, and those of them whose answers agree.
+        """
 
     def runs(self, scope: str | None = None) -> list[Run]:
         """Running and recent runs of ``scope``, or of all scopes, newest first."""

@@ -80,11 +80,20 @@ class PersistentCache(Cache):
         if self._updates.passes(run):
             self._record(run, done, errors, RUNNING, rate, cost)
 
-    def run_end(self, run: str, *, done: int, errors: int, state: str = "done", cost: float | None = None) -> None:
+    def run_end(
+        self,
+        run: str,
+        *,
+        done: int,
+        errors: int,
+        state: str = "done",
+        cost: float | None = None,
+        audit: tuple[int, int] | None = None,
+    ) -> None:
         self._updates.end(run)
         if self._pending or self._counts:
             self._write_pending(probe=True)
-        self._record(run, done, errors, state, cost=cost)
+        self._record(run, done, errors, state, cost=cost, audit=audit)
 
     def _read_answers(self, keys: list[str]) -> Mapping[str, bytes]:
         """The sealed values of those of ``keys`` that are there and have not expired."""
@@ -107,7 +116,14 @@ class PersistentCache(Cache):
         raise NotImplementedError
 
     def _record(
-        self, run: str, done: int, errors: int, state: str, rate: float = 0.0, cost: float | None = None
+        self,
+        run: str,
+        done: int,
+        errors: int,
+        state: str,
+        rate: float = 0.0,
+        cost: float | None = None,
+        audit: tuple[int, int] | None = None,
     ) -> None:
         raise NotImplementedError
 

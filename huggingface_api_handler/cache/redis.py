@@ -233,13 +233,22 @@ class RedisCache(PersistentCache):
         self._redis.write(write)
 
     def _record(
-        self, run: str, done: int, errors: int, state: str, rate: float = 0.0, cost: float | None = None
+        self,
+        run: str,
+        done: int,
+        errors: int,
+        state: str,
+        rate: float = 0.0,
+        cost: float | None = None,
+        audit: tuple[int, int] | None = None,
     ) -> None:
         fields: dict[str, Any] = {
             "done": done, "errors": errors, "state": state, "updated": repr(self._clock()), "rate": repr(rate),
         }  # fmt: skip
         if cost is not None:
             fields["cost"] = repr(cost)
+        if audit is not None:
+            fields["audited"], fields["agreed"] = audit
         self._redis.write(lambda client: client.hset(self._key("run", run), mapping=fields))
 
     def runs(self, scope: str | None = None) -> list[Run]:
@@ -399,6 +408,8 @@ def _read_run(name: str, fields: Mapping[Any, Any]) -> Run | None:
             host=told["host"],
             rate=float(told.get("rate", 0.0)),
             cost=float(told["cost"]) if "cost" in told else None,
+            audited=int(told.get("audited", 0)),
+            agreed=int(told.get("agreed", 0)),
         )
     except (KeyError, ValueError):
         return None

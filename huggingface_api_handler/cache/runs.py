@@ -32,6 +32,7 @@ class Run:
         pid, host: the process that does, or did, it.
         rate: recent inputs a second, as the process last recorded it; 0: it has not.
         cost: USD; ``None``: not known.
+        audited, agreed: rows that an audit compared, and those of them whose answers agree; known once it has ended.
     """
 
     run: str
@@ -48,6 +49,8 @@ class Run:
     host: str = ""
     rate: float = 0.0
     cost: float | None = None
+    audited: int = 0
+    agreed: int = 0
 
     @property
     def sent_nothing(self) -> bool:

@@ -32,6 +32,7 @@ TABLES = {
         " started REAL, updated REAL, state TEXT, pid INTEGER, host TEXT, rate REAL NOT NULL DEFAULT 0,"
         " cost REAL) WITHOUT ROWID"
     ),
+    "audits": "(run TEXT PRIMARY KEY, audited INTEGER NOT NULL, agreed INTEGER NOT NULL) WITHOUT ROWID",
     "facts": "(name TEXT PRIMARY KEY, value TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID",
     "paces": "(pace TEXT PRIMARY KEY, turn REAL NOT NULL) WITHOUT ROWID",
     "owners": "(scope TEXT PRIMARY KEY, tenant TEXT, engine TEXT, project TEXT, model TEXT) WITHOUT ROWID",
@@ -253,22 +254,38 @@ class SqliteCache(PersistentCache):
                 " (SELECT run FROM runs WHERE scope = ? ORDER BY started DESC LIMIT -1 OFFSET ?)",
                 (scope, RUNS_KEPT),
             )
+            connection.execute("DELETE FROM audits WHERE run NOT IN (SELECT run FROM runs)")
 
         self.file.write(write)
 
     def _record(
-        self, run: str, done: int, errors: int, state: str, rate: float = 0.0, cost: float | None = None
+        self,
+        run: str,
+        done: int,
+        errors: int,
+        state: str,
+        rate: float = 0.0,
+        cost: float | None = None,
+        audit: tuple[int, int] | None = None,
     ) -> None:
         own = (done, errors, state, self._clock(), rate, cost, run)
-        self.file.write(
-            lambda connection: connection.execute(
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
                 "UPDATE runs SET done = ?, errors = ?, state = ?, updated = ?, rate = ?, cost = ? WHERE run = ?", own
             )
-        )
+            if audit is not None:
+                connection.execute("INSERT OR REPLACE INTO audits VALUES (?, ?, ?)", (run, *audit))
+
+        self.file.write(write)
 
     def runs(self, scope: str | None = None) -> list[Run]:
         now = self._clock()
-        found = self._select("SELECT * FROM runs WHERE ?1 IS NULL OR scope = ?1 ORDER BY started DESC, run", scope)
+        found = self._select(
+            "SELECT runs.*, ifnull(audited, 0), ifnull(agreed, 0) FROM runs LEFT JOIN audits USING (run)"
+            " WHERE ?1 IS NULL OR scope = ?1 ORDER BY started DESC, run",
+            scope,
+        )
         return [with_state(Run(*row), now) for row in found]
 
     # Stops

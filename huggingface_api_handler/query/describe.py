@@ -180,7 +180,7 @@ def _utc(seconds: float) -> str:
 
 
 def runs_table(about: Description) -> pd.DataFrame:
-    """Running and recent predictions, newest first: progress, rate, time left, cost in USD."""
+    """Running and recent predictions, newest first: progress, time left, cost in USD, audit."""
     now = time.time()
     rows: list[tuple[Any, ...]] = []
     for run in about.store.runs(about.caller.scope):
@@ -196,6 +196,8 @@ def runs_table(about: Description) -> pd.DataFrame:
                 round(view.rate, 2),
                 None if view.left is None else round(view.left, 1),
                 None if run.cost is None else round(run.cost, 9),
+                run.audited,
+                run.agreed,
             )
         )
     columns = (
@@ -208,9 +210,15 @@ def runs_table(about: Description) -> pd.DataFrame:
         "inputs_per_second",
         "eta_seconds",
         "cost",
+        "audited",
+        "agreed",
     )
     # Over MySQL a column comes as numbers only where it has a type of numbers.
-    kinds = {**dict.fromkeys(columns[2:5], "int64"), **dict.fromkeys(columns[5:7], "float64")}
+    kinds = {
+        **dict.fromkeys(columns[2:5], "int64"),
+        **dict.fromkeys(columns[5:7], "float64"),
+        **dict.fromkeys(columns[9:], "int64"),
+    }
     return _table(columns, rows).astype(kinds)
 
 

@@ -375,4 +375,5 @@ class ResultCollector:
     def end(self, state: str) -> None:
         """Note that the run has ended, and how."""
         self._usage.add(self._added())
-        self.store.run_end(self.run, done=self.done, errors=self.errors, state=state, cost=self.cost)
+        audit = None if self.audit is None else (self.audit.audited, self.audit.agreed)
+        self.store.run_end(self.run, done=self.done, errors=self.errors, state=state, cost=self.cost, audit=audit)

@@ -115,6 +115,17 @@ class TestRuns:
         assert second.started <= second.updated <= keeping.clock.now
         cache.close()
 
+    def test_the_audit_of_a_run_is_known_once_it_has_ended(self, keeping: Backend) -> None:
+        cache = keeping.open()
+        for run, audit in (("r1", (40, 38)), ("r2", None), ("r3", (0, 0))):
+            cache.run_start(run, "scope", model="m", task="t", rows=10)
+            cache.run_end(run, done=10, errors=0, audit=audit)
+        cache.run_start("r4", "scope", model="m", task="t", rows=10)
+        assert {run.run: (run.audited, run.agreed) for run in cache.runs("scope")} == {
+            "r1": (40, 38), "r2": (0, 0), "r3": (0, 0), "r4": (0, 0),
+        }  # fmt: skip
+        cache.close()
+
     def test_a_run_is_not_written_at_every_answer(self, keeping: Backend) -> None:
         cache = keeping.open()
         cache.run_start("r", "scope", model="m", task="t", rows=100)

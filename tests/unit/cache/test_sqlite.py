@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.cache import SqliteCache
+from huggingface_api_handler.cache.runs import RUNS_KEPT_FOR
 
 from .conftest import MULTI, Clock
 
@@ -130,9 +131,32 @@ class TestSqlite:
         with contextlib.closing(SqliteCache(path)) as cache:
             assert cache.get_many(["paid"]) == {"paid": b"for"}
             cache.run_start("r2", "s", model="m", task="t", rows=1)
-            cache.run_end("r2", done=1, errors=0, cost=0.5)
+            cache.run_end("r2", done=1, errors=0, cost=0.5, audit=(1, 1))
+            assert {run.run: (run.audited, run.agreed) for run in cache.runs("s")} == {"r1": (0, 0), "r2": (1, 1)}
             assert {(run.run, run.rate, run.cost) for run in cache.runs("s")} == {("r1", 0.0, None), ("r2", 0.0, 0.5)}
         assert list(tmp_path.glob("*.aside*")) == []
+
+    def test_a_file_without_audits_gains_them(self, tmp_path: Path) -> None:
+        path = tmp_path / "answers.sqlite"
+        with contextlib.closing(SqliteCache(path)) as cache:
+            cache.run_start("r1", "s", model="m", task="t", rows=1)
+        with contextlib.closing(sqlite3.connect(path)) as old:
+            old.execute("DROP TABLE audits")
+        with contextlib.closing(SqliteCache(path)) as cache:
+            assert [(run.run, run.audited) for run in cache.runs()] == [("r1", 0)]
+            cache.run_end("r1", done=1, errors=0, audit=(1, 0))
+            assert [(run.audited, run.agreed) for run in cache.runs()] == [(1, 0)]
+
+    def test_audits_go_with_their_runs(self, tmp_path: Path) -> None:
+        path = tmp_path / "answers.sqlite"
+        now = [1e9]
+        with contextlib.closing(SqliteCache(path, clock=lambda: now[0])) as cache:
+            cache.run_start("r1", "s", model="m", task="t", rows=1)
+            cache.run_end("r1", done=1, errors=0, audit=(1, 0))
+            now[0] += RUNS_KEPT_FOR + 1
+            cache.run_start("r2", "s", model="m", task="t", rows=1)
+        with contextlib.closing(sqlite3.connect(path)) as file:
+            assert file.execute("SELECT count(*) FROM audits").fetchone() == (0,)
 
     def test_one_of_those_that_open_it_at_the_same_time_upgrades_it(self, tmp_path: Path) -> None:
         path = tmp_path / "answers.sqlite"

@@ -298,9 +298,11 @@ def test_a_running_run_is_described_by_its_pace_of_late(store: Cache) -> None:
     assert (row["state"], row["inputs"], row["done"], row["errors"]) == ("running", 1000, 100, 3)
     assert row["inputs_per_second"] == 450.0
     assert 0 < row["eta_seconds"] <= 2.0
-    store.run_end("r", done=1000, errors=3)
+    assert (row["audited"], row["agreed"]) == (0, 0)
+    store.run_end("r", done=1000, errors=3, audit=(50, 49))
     row = describe.describe(about, "runs").to_dict("records")[0]
     assert (row["state"], row["done"], row["eta_seconds"]) == ("done", 1000, None)
+    assert (row["audited"], row["agreed"]) == (50, 49)
 
 
 def test_rows_that_were_never_sent_are_not_done(store: Cache) -> None:

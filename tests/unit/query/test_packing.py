@@ -458,6 +458,8 @@ def test_an_audit_counts_rows_and_shows_the_answer_of_the_row_alone(
     audited = int(query.usage["audited"])
     assert 20 <= audited <= 60
     assert query.usage["agreed"] == audited
+    (run,) = query.store.runs()
+    assert (run.audited, run.agreed) == (audited, audited)
     assert query.usage.get("audit_stops", 0) == 0
     assert query.requests == query.usage["requests"] == 10 + audited
     alone = [json.loads(cell) for cell in found["y_explain"]]

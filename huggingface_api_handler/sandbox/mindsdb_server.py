@@ -15,6 +15,7 @@ MindsDB is started as a process, never imported.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -366,7 +367,9 @@ class MindsDBServer:
             time.sleep(0.2)
 
     def _is_ready(self) -> bool:
-        with contextlib.suppress(OSError), _DIRECT.open(f"{self.url}/api/util/ping", timeout=5):
+        # While nothing listens, a request from the very port that it is sent to reaches itself and is its own response.
+        ignored = contextlib.suppress(OSError, http.client.HTTPException)
+        with ignored, _DIRECT.open(f"{self.url}/api/util/ping", timeout=5):
             return answers_at(self.mysql_port)
         return False
 

@@ -40,12 +40,19 @@ def choices_of(answer: Mapping[str, Any]) -> list[Any]:
 
 
 def _content(value: Any) -> tuple[str | None, str]:
-    """Return (content, reasoning) of a message: text, or a list of parts; ``None``: there is no content."""
+    """Return (content, reasoning) of a message: text, a list of parts, or JSON that the service has parsed.
+
+    ``None``: there is no content.
+    """
+    if isinstance(value, Mapping):
+        if "type" not in value:
+            return dumps(plain(value)), ""
+        value = [value]
     if value is None:
         return None, ""
     if not isinstance(value, list):
         return text(value, "a message's content"), ""
-    parts = [mapping(part, "a part of a message") for part in value]
+    parts = [{"text": part} if isinstance(part, str) else mapping(part, "a part of a message") for part in value]
     texts = [text(part["text"]) for part in parts if isinstance(part.get("text"), str)]
     thought = [_content(part["thinking"])[0] for part in parts if part.get("thinking")]
     return "".join(texts), "\n\n".join(filter(None, thought))
@@ -78,7 +85,12 @@ def wants_json(args: Arguments) -> bool:
     return isinstance(wanted, Mapping) and str(wanted.get("type", "")).startswith("json")
 
 
-def json_text(content: str, finish_reason: str | None) -> str:
+def is_cut(explain: Mapping[str, Any]) -> bool:
+    """Return whether an answer ended at the limit of tokens."""
+    return _CUT.search(explain.get("finish_reason", "")) is not None
+
+
+def json_text(content: str, *, cut: bool) -> str:
     """Return content as JSON text, without a code fence around it.
 
     Raises:
@@ -88,11 +100,10 @@ def json_text(content: str, finish_reason: str | None) -> str:
     try:
         return dumps(plain(json.loads(fenced.group(1) if fenced else content, parse_constant=_no_constant)))
     except (ValueError, RecursionError) as error:
-        raise _no_json(finish_reason) from error
+        raise _no_json(cut=cut) from error
 
 
-def _no_json(finish_reason: str | None) -> InvalidAnswer:
-    cut = finish_reason == "length"
+def _no_json(*, cut: bool) -> InvalidAnswer:
     return InvalidAnswer(
         "response_format asks for JSON, but the content is "
         + ("JSON that was cut at the token limit" if cut else "no valid JSON"),
@@ -108,17 +119,11 @@ def typed_text(content: str | None, explain: Mapping[str, Any], schema: OutputSc
     Raises:
         InvalidAnswer: with ``misfit``, if another answer may fit.
     """
-    if "refusal" in explain:
-        raise InvalidAnswer(
-            f"the model refused to answer: {one_line(explain['refusal'], 200)}",
-            advice="Change this row's text, or choose another model",
-            divisible=False,
-        )
     content = content or ""
     try:
         return dumps(schema.validated(one_object(content)))
     except NotValid as fault:
-        if explain.get("finish_reason") == "length":
+        if is_cut(explain):
             raise InvalidAnswer(
                 "the answer was cut at the token limit, so it does not fit output_schema",
                 advice="Raise max_tokens",
@@ -166,8 +171,8 @@ def _no_constant(name: str) -> Any:
 _FAILED = re.compile(r"error|fail|insufficient|overload|unavailable|timed?[ _-]?out|abort|cancel|system_resource", re.I)
 #: Reasons to end that name a filter: OpenAI's, and Gemini's in capitals.
 _FILTERED = re.compile(r"filter|safety|prohibited|blocklist|recitation|spii|moderat|guardrail|sensitive", re.I)
-#: Finish reasons of an answer that is complete.
-_STOPPED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
+#: Reasons to end that name the limit of tokens: OpenAI's, Gemini's, Anthropic's.
+_CUT = re.compile(r"length|max_(output_)?tokens|context_window_exceeded", re.I)
 
 
 def _refuse_failed(choice: Mapping[str, Any], content: str | None) -> None:
@@ -205,25 +210,32 @@ def _nothing(wanted: str = "") -> NoReturn:
     )
 
 
-def _spent() -> InvalidAnswer:
-    return InvalidAnswer(
-        "the token limit was used up by the model's reasoning, before its answer",
-        advice="Raise max_tokens, or tell the model to reason less",
+def _refuse_refusal(choice: Mapping[str, Any], message: Mapping[str, Any], content: str | None) -> None:
+    """Raise for a model that refuses: in a field of its own, in a part of the content, or as its reason to end."""
+    parts = message["content"] if isinstance(message.get("content"), list) else []
+    told = [message.get("refusal"), *(part.get("refusal") for part in parts if isinstance(part, Mapping))]
+    said = next((one for one in told if isinstance(one, str) and one.strip()), "")
+    if not said and choice.get("finish_reason") != "refusal":
+        return
+    said = said or content or ""
+    raise InvalidAnswer(
+        f"the model refused to answer{f': {one_line(carried(said), 200)}' if said.strip() else ''}",
+        advice="Change this row's text, or choose another model",
         divisible=False,
     )
 
 
-def _refuse_empty(content: str | None, explain: Mapping[str, Any], usage: Any, args: Arguments) -> None:
-    """Raise for a completion without an answer, unless the service says nothing of why there is none."""
-    reason = explain.get("finish_reason")
-    if reason == "length":
+def _refuse_empty(explain: Mapping[str, Any], args: Arguments) -> NoReturn:
+    """Raise for a completion without an answer."""
+    if is_cut(explain):
         if wants_json(args) and "reasoning" not in explain:
-            raise _no_json(reason)
-        details = usage.get("completion_tokens_details") if isinstance(usage, Mapping) else None
-        if content is not None or "reasoning" in explain or (isinstance(details, Mapping) and details):
-            raise _spent()
-    elif reason in _STOPPED or "reasoning" in explain or (content is not None and content):
-        _nothing(", and response_format asks for JSON" if wants_json(args) else "")
+            raise _no_json(cut=True)
+        raise InvalidAnswer(
+            "the token limit was used up before the answer, for example by the model's reasoning",
+            advice="Raise max_tokens, or tell the model to reason less",
+            divisible=False,
+        )
+    _nothing(", and response_format asks for JSON" if wants_json(args) else "")
 
 
 def chat_answer(answer: Any, args: Arguments) -> Answer:
@@ -231,28 +243,30 @@ def chat_answer(answer: Any, args: Arguments) -> Answer:
     found = mapping(one_element(answer, "one completion"), "a chat completion")
     if "choices" not in found and isinstance(found.get("result"), Mapping):  # a gateway's envelope
         found = found["result"]
-    bare = next((found[name] for name in ("generated_text", "response") if isinstance(found.get(name), str)), None)
+    bare = next(
+        (found[name] for name in ("generated_text", "response") if isinstance(found.get(name), (str, Mapping))), None
+    )
     if "choices" not in found and bare is not None:  # servers of the former task, and Cloudflare's
         found = {**found, "choices": [{"message": {"content": bare}}]}
     _refuse_blocked(found)
     choice = mapping(choices_of(found)[0], "a choice")
     message = choice.get("message")
-    if message is None and isinstance(choice.get("text"), str):
-        message = {"content": choice["text"]}
-    content, thought = _content(message.get("content")) if isinstance(message, Mapping) else (None, "")
+    if message is None:  # Gemini's without content has none
+        message = {"content": choice.get("text")}
+    content, thought = _content(mapping(message, "a message").get("content"))
     _refuse_failed(choice, content)
-    explain = _explained(found, choice, mapping(message, "a message"))
-    reason = explain.get("finish_reason")
+    _refuse_refusal(choice, message, content)
+    explain = _explained(found, choice, message)
     if content:
-        parts = separate(content, cut=reason == "length")
+        parts = separate(content, cut=is_cut(explain))
         content, thought = parts.answer, "\n\n".join(filter(None, [thought, parts.reasoning]))
     reasoning = "\n\n".join(filter(None, [explain.get("reasoning"), thought]))
     if reasoning:
         explain["reasoning"] = reasoning
-    if not (content or "").strip() and "tool_calls" not in explain and "refusal" not in explain:
-        _refuse_empty(content, explain, found.get("usage"), args)
+    if not (content or "").strip() and "tool_calls" not in explain:
+        _refuse_empty(explain, args)
     if wants_json(args) and content is not None and "tool_calls" not in explain:
-        content = json_text(content, reason)
+        content = json_text(content, cut=is_cut(explain))
     schema = output_schema(args)
     if schema is not None:
         content = typed_text(content, explain, schema)
@@ -268,8 +282,8 @@ def _explained(found: Mapping[str, Any], choice: Mapping[str, Any], message: Map
         explain["usage"] = usage
     if message.get("tool_calls"):
         explain["tool_calls"] = _tool_calls(message["tool_calls"])
-    if isinstance(message.get("refusal"), str):
-        explain["refusal"] = carried(message["refusal"])
+    elif isinstance(message.get("function_call"), Mapping):  # OpenAI's former name
+        explain["tool_calls"] = _tool_calls({"function": message["function_call"]})
     reasoning = next(filter(None, map(message.get, ("reasoning_content", "reasoning", "thinking"))), None)
     if isinstance(reasoning, str) and reasoning.strip():
         explain["reasoning"] = carried(reasoning.strip())

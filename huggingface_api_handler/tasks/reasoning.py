@@ -5,9 +5,12 @@ Some servers put a model's reasoning in a field of its own; others leave it in t
 =========================================  ===================================================================
 form                                       used by
 =========================================  ===================================================================
-``<think>…</think>answer``                 most models; other names, square brackets, several blocks
+``<think>…</think>answer``                 most models; other names and brackets, several blocks
 ``…</think>answer``                        chat templates that write the opening tag themselves
+``<think>…</think><answer>…</answer>``     Hunyuan, Ernie, GLM: the answer has tags too, each on its own line
 ``<|channel|>analysis<|message|>…``        gpt-oss: a message a channel, of which ``final`` is the answer
+``<|channel>thought…<channel|>answer``     Gemma
+``Here is my thought process: …``          Granite, Apriel: a sentence or a tag begins the answer
 =========================================  ===================================================================
 
 Text that only mentions a tag stays as it is: a tag counts at the start of the content or of a line, a closing tag
@@ -18,25 +21,49 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
-_NAME = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|seed:think)"
-#: Tags in one of several brackets; group ``name`` is what a closing tag has to repeat.
+#: The words for it, with the prefix that a model's maker may put before them.
+_NAME = (
+    r"(?:(?:\w+[:_])?(?:think(?:ing)?|thoughts?|reason(?:ing)?|scratchpad|monologue|思考|反思|推理|推敲)"
+    r"|reflection|analysis)"
+)
+#: Tags in one of several brackets; group ``name`` is what a closing tag should repeat.
 _OPEN = re.compile(
-    rf"(?:<(?P<angle>{_NAME})>|\[(?P<square>{_NAME})\]|◁(?P<arrow>{_NAME})▷|<\|begin_of_(?P<word>thought)\|>)", re.I
+    rf"<(?P<angle>{_NAME})(?:\s\w+=[^<>]*)?>|\[(?P<square>{_NAME})\]|◁(?P<arrow>{_NAME})▷"
+    rf"|<\|(?:begin_of_|START_)?(?P<pipe>{_NAME})\|>|<\|channel>(?P<channel>{_NAME})\s",
+    re.I,
 )
 _CLOSE = re.compile(
-    rf"(?:</(?P<angle>{_NAME})>|\[/(?P<square>{_NAME})\]|◁/(?P<arrow>{_NAME})▷|<\|end_of_(?P<word>thought)\|>)", re.I
+    rf"</(?P<angle>{_NAME})>|\[/(?P<square>{_NAME})\]|◁/(?P<arrow>{_NAME})▷"
+    rf"|<\|(?:end_of_|END_|/)(?P<pipe>{_NAME})\|>|<(?P<channel>channel)\|>",
+    re.I,
 )
 _CHANNEL = re.compile(
     r"<\|channel\|>\s*(\w+)(?:[^<]|<\|constrain\|>)*<\|message\|>(.*?)(?=<\|(?:end|return|call|start|channel)\|>|\Z)",
     re.S,
 )
+#: The beginning of a content whose first sign the chat template wrote.
+_HEADLESS_CHANNEL = re.compile(r"\A\s*(?:analysis|commentary|final)\b[^<]{0,100}<\|message\|>")
 #: The same without its signs, as servers write it that drop special tokens.
-_BARE_CHANNELS = re.compile(r"\Aanalysis(.*?)assistantfinal(.*)\Z", re.S)
+_BARE_CHANNELS = re.compile(r"\A(?:assistant)?(?:analysis|commentary)(?=[^a-z]|.*assistantfinal)(.*?)(?:assistantfinal(.*)|\Z)", re.S)
 _SIGN = re.compile(r"<\|(?:start|end|return|call|channel|message|constrain)\|>")
-#: A tag beside one of these is mentioned.
-_QUOTES = "`'\"“”‘’(«»"
-
+#: Sentences before the reasoning and before the answer.
+_SENTENCES = re.compile(
+    r"\A\s*(?:Here(?:'s| is) my thought process|Here are my reasoning steps):?"
+    r"(.*?)(?:Here(?:'s| is) my response:|\[BEGIN FINAL RESPONSE\]|\Z)(.*?)(?:\[END FINAL RESPONSE\]\s*)?\Z",
+    re.S,
+)
+#: What stands around an answer, after the reasoning.
+_AROUND_ANSWER = re.compile(
+    r"\A\s*(?:<(answer|response|output)>\n|<\|(?:begin_of|start)_(solution|response)\|>)"
+    r"(.*?)(?:\s*(?:</\1>|<\|end_(?:of_)?\2\|>)\s*)?\Z",
+    re.S | re.I,
+)
+#: A tag between two of these is mentioned.
+_QUOTES = "`'\"“”‘’()«»"
+#: Tags that are looked at for one block: the time that hostile content takes stays short.
+_TAGS = 64
 
 #: Between two tags, these only join the mentions of them.
 _JOINS = frozenset({"and", "or", "to", "&", "/", ",", "...", "…"})
@@ -61,17 +88,30 @@ def separate(content: str, *, cut: bool = False) -> Separated:
     Args:
         cut: the message ended at the token limit.
     """
+    if _HEADLESS_CHANNEL.match(content):
+        content = f"<|channel|>{content}"
     if "<|channel|>" in content:
         return _by_channel(content)
-    bare = _BARE_CHANNELS.match(content)
-    if bare is not None:
-        return Separated(bare[2].strip(), bare[1].strip())
+    named = _SENTENCES.match(content) or _BARE_CHANNELS.match(content)
+    if named is not None:
+        return _by_words(content, named, cut)
+    return _by_tags(content, cut)
+
+
+def _by_words(content: str, found: re.Match[str], cut: bool) -> Separated:
+    """Take reasoning and answer from between the words that begin them."""
+    reasoning, answer = found[1].strip(), (found[2] or "").strip()
+    if answer:
+        return Separated(answer, reasoning)
+    return Separated("", reasoning) if cut else Separated(content)
+
+
+def _by_tags(content: str, cut: bool) -> Separated:
     answer: list[str] = []
     reasoning: list[str] = []
     at = 0
-    headless = _headless_end(content)
-    if headless is not None:
-        reasoning.append(content[: headless.start()])
+    while (headless := _headless_end(content, at)) is not None:
+        reasoning.append(content[at : headless.start()])
         at = headless.end()
     while (block := _next_block(content, at, leads=not any(one.strip() for one in answer), cut=cut)) is not None:
         opening, closing = block
@@ -80,10 +120,23 @@ def separate(content: str, *, cut: bool = False) -> Separated:
             reasoning.append(content[opening.end() :])
             return Separated(_joined(answer), _joined(reasoning).strip())
         reasoning.append(content[opening.end() : closing.start()])
-        at = closing.end()
+        at = _after_strays(content, closing.end())
     if at == 0:
         return Separated(content)
-    return Separated(_joined([*answer, content[at:]]), _joined(reasoning).strip())
+    return Separated(_unwrapped(_joined([*answer, content[at:]])), _joined(reasoning).strip())
+
+
+def _after_strays(content: str, at: int) -> int:
+    """Return where a text goes on after closing tags that stand alone."""
+    while (closing := _CLOSE.search(content, at)) is not None and not content[at : closing.start()].strip():
+        at = closing.end()
+    return at
+
+
+def _unwrapped(answer: str) -> str:
+    """Return an answer without the tags around it."""
+    found = _AROUND_ANSWER.match(answer)
+    return found[3].strip() if found is not None else answer
 
 
 def _joined(parts: list[str]) -> str:
@@ -105,18 +158,18 @@ def _by_channel(content: str) -> Separated:
 
 
 def _is_mentioned(content: str, tag: re.Match[str]) -> bool:
-    beside = content[max(tag.start() - 1, 0) : tag.start()] + content[tag.end() : tag.end() + 1]
-    return any(sign in _QUOTES for sign in beside)
+    before, after = content[max(tag.start() - 1, 0) : tag.start()], content[tag.end() : tag.end() + 1]
+    return all(sign and sign in _QUOTES for sign in (before, after))
 
 
-def _headless_end(content: str) -> re.Match[str] | None:
+def _headless_end(content: str, at: int) -> re.Match[str] | None:
     """Return the closing tag of a block whose opening tag the chat template wrote, if there is such a block."""
-    closing = _CLOSE.search(content)
+    closing = _CLOSE.search(content, at)
     if closing is None or _is_mentioned(content, closing):
         return None
-    if any(not _is_mentioned(content, one) for one in _OPEN.finditer(content, 0, closing.start())):
+    if any(not _is_mentioned(content, one) for one in _OPEN.finditer(content, at, closing.start())):
         return None
-    head, tail = content[: closing.start()], content[closing.end() :]
+    head, tail = content[at : closing.start()], content[closing.end() :]
     if not head.strip() or head.rstrip(" \t").endswith("\n"):
         return closing
     ends_its_line = not head[-1].isspace() or tail.lstrip(" \t").startswith(("\n", "\r"))
@@ -125,12 +178,12 @@ def _headless_end(content: str) -> re.Match[str] | None:
 
 def _next_block(content: str, at: int, *, leads: bool, cut: bool) -> tuple[re.Match[str], re.Match[str] | None] | None:
     """Return the tags of the next block; without a closing tag, if the content was cut inside it."""
-    for opening in _OPEN.finditer(content, at):
+    for opening in islice(_OPEN.finditer(content, at), _TAGS):
         head = content[at : opening.start()]
         is_first = leads and not head.strip()
         if _is_mentioned(content, opening) or not (is_first or head.rstrip(" \t").endswith("\n")):
             continue
-        closing = next((one for one in _CLOSE.finditer(content, opening.end()) if _is_pair(opening, one)), None)
+        closing = _closing(content, opening)
         if closing is None:
             # A word at the beginning of a sentence has a space behind it.
             if is_first and (cut or not content.startswith(" ", opening.end())):
@@ -140,5 +193,23 @@ def _next_block(content: str, at: int, *, leads: bool, cut: bool) -> tuple[re.Ma
     return None
 
 
-def _is_pair(opening: re.Match[str], closing: re.Match[str]) -> bool:
-    return {name.lower() for name in opening.groups() if name} == {name.lower() for name in closing.groups() if name}
+def _closing(content: str, opening: re.Match[str]) -> re.Match[str] | None:
+    """Return the tag that closes a block: the most similar to its opening tag, beyond the blocks inside it."""
+    found: dict[int, re.Match[str]] = {}
+    number = 0
+    for closing in islice(_CLOSE.finditer(content, opening.end()), _TAGS):
+        if _is_mentioned(content, closing):
+            continue
+        is_alike = closing.lastgroup == opening.lastgroup
+        is_same = is_alike and _name(closing) == _name(opening)
+        if is_same:
+            inside = islice(_OPEN.finditer(content, opening.end(), closing.start()), _TAGS)
+            if sum(_name(one) == _name(opening) for one in inside) <= number:
+                return closing
+            number += 1
+        found.setdefault(is_alike + is_same, closing)
+    return found.get(2) or found.get(1) or found.get(0)
+
+
+def _name(tag: re.Match[str]) -> str:
+    return str(tag[str(tag.lastgroup)]).lower()

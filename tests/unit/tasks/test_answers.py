@@ -134,13 +134,15 @@ SHAPES: list[tuple[str, int, Any, list[Any]]] = [
     # chat
     ("chat-completion", 1, {"id": "", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hey"},
                                                    "finish_reason": "stop"}]}, ["hey"]),
-    ("chat-completion", 1, {"object": "text_completion", "choices": [{"message": {"content": ""}}]}, [""]),
+    ("chat-completion", 1, {"object": "text_completion", "choices": [{"message": {"content": "hey"}}]}, ["hey"]),
+    ("chat-completion", 1, {"choices": [{"message": {"content": {"a": 1}}}]}, ['{"a": 1}']),  # parsed by the service
+    ("chat-completion", 1, {"choices": [{"message": {"content": {"type": "text", "text": "hey"}}}]}, ["hey"]),
+    ("chat-completion", 1, {"choices": [{"message": {"content": ["he", "y"]}}]}, ["hey"]),
     ("chat-completion", 1, {"choices": [{"message": {"content": "hey", "reasoning": "hm"}}]}, ["hey"]),
     ("chat-completion", 1, {"choices": [{"message": {"content": "<think>hm</think>\n\nhey"}}]}, ["hey"]),
     ("chat-completion", 1, {"choices": [{"message": {"content": " say <b>hey</b>\n"}}]}, [" say <b>hey</b>\n"]),
     ("chat-completion", 1, {"choices": [{"message": {"content": [{"type": "text", "text": "a"},
                                                                  {"type": "text", "text": "b"}]}}]}, ["ab"]),
-    ("chat-completion", 1, {"choices": [{"message": {"content": None}, "finish_reason": "length"}]}, [None]),
     ("chat-completion", 1, {"generated_text": "ok", "conversation": {}, "warnings": ["w"]}, ["ok"]),
     # vectors of one text
     ("feature-extraction", 1, [1.0, 2.0], ["[1.0, 2.0]"]),
@@ -472,15 +474,42 @@ def test_what_is_no_json_is_refused_where_json_was_asked_for(content: str) -> No
     (None, "SAFETY", InvalidInput, False),
     ("<think>\nLet me consider. The user wants", "length", InvalidAnswer, False),
     ("", "length", InvalidAnswer, False),
+    (None, "length", InvalidAnswer, False),
+    (None, "MAX_TOKENS", InvalidAnswer, False),
+    (None, "model_length", InvalidAnswer, False),
+    ("<think>\nLet me", "max_tokens", InvalidAnswer, False),
+    ("", None, InvalidAnswer, True),
+    (None, None, InvalidAnswer, True),
+    (None, "tool_calls", InvalidAnswer, True),
+    (None, "STOP", InvalidAnswer, True),
+    (None, "MALFORMED_FUNCTION_CALL", InvalidAnswer, True),
+    ("", "refusal", InvalidAnswer, False),
+    ("I cannot", "refusal", InvalidAnswer, False),
+    ([{"type": "refusal", "refusal": "I cannot"}], "stop", InvalidAnswer, False),
 ])  # fmt: skip
 def test_a_completion_that_is_not_worth_keeping_is_an_error(
-    content: Any, reason: str, kind: type[HuggingFaceError], retryable: bool
+    content: Any, reason: str | None, kind: type[HuggingFaceError], retryable: bool
 ) -> None:
     with pytest.raises(kind) as caught:
         read("chat-completion", chat(content, reason=reason))
     assert caught.value.retryable is retryable
-    if reason == "length":
+    if reason is not None and ("length" in reason or reason.lower() == "max_tokens"):
         assert "max_tokens" in str(caught.value)
+
+
+def test_a_refusal_is_told_in_the_models_own_words() -> None:
+    for answer in (chat(None, refusal="I can't help."), chat([{"type": "refusal", "refusal": "I can't help."}])):
+        with pytest.raises(InvalidAnswer, match=r"refused to answer: I can't help\.") as caught:
+            read("chat-completion", answer)
+        assert not caught.value.retryable
+    assert values("chat-completion", chat("Paris", refusal=None)) == ["Paris"]
+    assert values("chat-completion", chat("Paris", refusal="")) == ["Paris"]
+
+
+def test_a_function_call_of_the_former_form_is_a_tool_call() -> None:
+    (answer,) = read("chat-completion", chat(None, function_call={"name": "f", "arguments": "{}"}))
+    assert answer.explain is not None
+    assert [one["function"]["name"] for one in answer.explain["tool_calls"]] == ["f"]
 
 
 def test_a_choice_may_hold_an_error_or_no_message() -> None:

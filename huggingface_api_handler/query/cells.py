@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ def is_missing(cell: Any) -> bool:
         return False
     if isinstance(cell, float):
         return math.isnan(cell)
+    if isinstance(cell, Decimal):
+        return cell.is_nan()  # pandas compares, which a signalling NaN does not allow
     missing = pd.isna(cell)  # of a container it gives an array
     return isinstance(missing, (bool, np.bool_)) and bool(missing)
 
@@ -51,11 +54,9 @@ def as_text(cell: Any) -> str | None:
     if isinstance(cell, (bytes, bytearray, memoryview)):
         return as_text(_decoded(bytes(cell)))
     value = plain(cell)
-    return as_text(value if isinstance(value, str) else _json_or_scalar(value))
-
-
-def _json_or_scalar(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False)
+    return as_text(value) if value is None or isinstance(value, (str, float)) else str(value)
 
 
 def _number_text(number: float) -> str:
@@ -116,8 +117,22 @@ def unquoted(name: str) -> str:
 
 def column_cells(frame: pd.DataFrame, position: int) -> list[Any]:
     """Return one column's cells as Python objects, in row order."""
-    cells: list[Any] = frame.iloc[:, position].tolist()
+    column = frame.iloc[:, position]
+    cells: list[Any] = column.tolist()
+    if str(column.dtype).lower() in _SHORT_FLOATS:
+        cells = [_as_written(cell) for cell in cells]
     return cells
+
+
+#: Data types of columns whose numbers have fewer digits than Python's.
+_SHORT_FLOATS = frozenset({"float32", "float[pyarrow]"})
+
+
+def _as_written(cell: Any) -> Any:
+    """Return a number of 32 bits or less with the digits it was written with: 0.1, not 0.10000000149011612."""
+    if is_missing(cell):
+        return cell
+    return float(str(cell if isinstance(cell, np.floating) else np.float32(cell)))
 
 
 def as_texts(cells: Sequence[Any]) -> list[str | InvalidInput | None]:
@@ -131,9 +146,13 @@ def as_texts(cells: Sequence[Any]) -> list[str | InvalidInput | None]:
             texts.append(as_text(cell))
         except InvalidInput as error:
             texts.append(error)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        except UNREADABLE as error:
             texts.append(unreadable(cell, error))
     return texts
+
+
+#: What reading a cell raises that cannot be read.
+UNREADABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 def unreadable(cell: Any, cause: BaseException) -> InvalidInput:
@@ -148,31 +167,41 @@ def unreadable(cell: Any, cause: BaseException) -> InvalidInput:
 
 
 def plain(cell: Any, depth: int = DEEPEST) -> Any:
-    """Return a cell as JSON-ready Python objects: arrays of any library become lists.
+    """Return a cell as JSON-ready Python objects: arrays and collections of any library become lists.
 
     Raises:
         InvalidInput: it is nested deeper than ``depth``.
+        TypeError: it is an object without a text of its own.
     """
     if isinstance(cell, (str, bool, int)) and type(cell) in _JSON_SCALARS:
         return cell
     if is_missing(cell):
         return None
+    if isinstance(cell, str):
+        return str(cell)
+    if isinstance(cell, (np.float16, np.float32)):
+        return plain(_as_written(cell))
     if isinstance(cell, float):
         return float(cell) if math.isfinite(cell) else str(cell)
     if isinstance(cell, (bytes, bytearray, memoryview)):
         return bytes(cell).decode("utf-8", "backslashreplace")
-    if isinstance(cell, (Mapping, list, tuple, set, frozenset)):
-        return _plain_container(cell, depth)
-    if isinstance(cell, (np.datetime64, np.timedelta64)):
+    if isinstance(cell, np.datetime64):
         return str(cell)  # as Python objects some of them are bare numbers
-    if isinstance(cell, (np.ndarray, pd.Series, pd.Index, pd.api.extensions.ExtensionArray)) and np.ndim(cell):
-        return _plain_container(list(cell), depth)
-    if hasattr(cell, "tolist"):  # numpy's scalars, and arrays of other libraries
+    if isinstance(cell, np.timedelta64):
+        return str(pd.Timedelta(cell))  # in days, hours, …, like a cell that is one
+    if isinstance(cell, pd.DataFrame):
+        return plain(cell.to_dict("list"), depth)
+    if isinstance(cell, (np.generic, np.ndarray)) and cell.ndim == 0:
         value = cell.tolist()
         return str(cell) if value is cell else plain(value, depth)
     if hasattr(cell, "to_pylist"):  # Arrow
-        return _plain_container(cell.to_pylist(), depth)
-    return str(cell)
+        return plain(cell.to_pylist(), depth)
+    if isinstance(cell, Collection):
+        return _plain_container(cell, depth)
+    text = str(cell)
+    if isinstance(cell, Iterator) or text == object.__repr__(cell):
+        raise TypeError("its text says where it is, not what it is")
+    return text
 
 
 _JSON_SCALARS = (str, bool, int)

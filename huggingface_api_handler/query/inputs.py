@@ -315,7 +315,7 @@ def _or_error(read: Callable[..., Any], *arguments: Any) -> Any:
         return read(*arguments)
     except HuggingFaceError as error:
         return error
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+    except cell_values.UNREADABLE as error:
         return cell_values.unreadable(arguments[0], error)
 
 

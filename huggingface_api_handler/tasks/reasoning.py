@@ -46,7 +46,9 @@ _CHANNEL = re.compile(
 #: The beginning of a content whose first sign the chat template wrote.
 _HEADLESS_CHANNEL = re.compile(r"\A\s*(?:analysis|commentary|final)\b[^<]{0,100}<\|message\|>")
 #: The same without its signs, as servers write it that drop special tokens.
-_BARE_CHANNELS = re.compile(r"\A(?:assistant)?(?:analysis|commentary)(?=[^a-z]|.*assistantfinal)(.*?)(?:assistantfinal(.*)|\Z)", re.S)
+_BARE_CHANNELS = re.compile(
+    r"\A(?:assistant)?(?:analysis|commentary)(?=[^a-z]|.*assistantfinal)(.*?)(?:assistantfinal(.*)|\Z)", re.S
+)
 _SIGN = re.compile(r"<\|(?:start|end|return|call|channel|message|constrain)\|>")
 #: Sentences before the reasoning and before the answer.
 _SENTENCES = re.compile(

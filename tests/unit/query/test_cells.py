@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import collections
 import datetime
 import decimal
 import json
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huggingface_api_handler.errors import InvalidInput, SettingsError
-from huggingface_api_handler.query.cells import as_text, as_texts, find_column, is_missing, plain
+from huggingface_api_handler.query.cells import as_text, as_texts, column_cells, find_column, is_missing, plain
 
 
 @pytest.mark.parametrize(
@@ -29,11 +31,35 @@ from huggingface_api_handler.query.cells import as_text, as_texts, find_column, 
         np.float32("nan"),
         np.datetime64("NaT", "ns"),
         decimal.Decimal("NaN"),
+        decimal.Decimal("sNaN"),
     ],
 )
 def test_missing_in_every_make(cell: Any) -> None:
     assert is_missing(cell)
     assert as_text(cell) is None
+
+
+@pytest.mark.parametrize("dtype", ["float32", "Float32"])
+def test_numbers_of_32_bits_have_the_digits_that_they_were_written_with(dtype: str) -> None:
+    """DuckDB's FLOAT and PostgreSQL's real: as Python's numbers they would have digits that nobody wrote."""
+    frame = pd.DataFrame({"price": pd.Series([0.1, 19.99, 3, None], dtype=dtype)})
+    assert as_texts(column_cells(frame, 0)) == ["0.1", "19.99", "3", None]
+    assert as_text(np.array([0.1, 19.99], dtype="float32")) == "[0.1, 19.99]"
+    assert as_text(np.float32(0.1)) == "0.1"
+    assert plain({"price": np.float16(0.1)}) == {"price": 0.1}
+
+
+@pytest.mark.parametrize("cell", [np.array(None, dtype=object), np.array(np.nan), np.ma.masked])
+def test_an_array_of_nothing_is_missing(cell: Any) -> None:
+    assert as_texts([cell]) == [None]
+
+
+@pytest.mark.parametrize("cell", [object(), iter([1]), (one for one in [1]), [object()], {"a": iter([1])}])
+def test_a_cell_that_has_no_text_fails_its_own_row(cell: Any) -> None:
+    """What Python says of such a cell is where it is in memory: another text in each run."""
+    first, second = as_texts([cell, "good"])
+    assert isinstance(first, InvalidInput)
+    assert second == "good"
 
 
 @pytest.mark.parametrize("cell", ["", "  ", "\n\t", b"", b"  "])
@@ -47,7 +73,10 @@ def test_empty_text_counts_as_missing(cell: Any) -> None:
         ("a", "a"), (" a ", " a "), (0, "0"), (1.5, "1.5"), (2.0, "2"),
         (-0.0, "0"), (1e300, "1e+300"), (True, "True"), (b"caf\xc3\xa9", "café"),
         (decimal.Decimal("1.10"), "1.10"), (datetime.date(2026, 1, 2), "2026-01-02"), ({"a": "é"}, '{"a": "é"}'),
-        ([1, 2], "[1, 2]"), (np.int64(3), "3"), ("🙂", "🙂"),
+        ([1, 2], "[1, 2]"), (np.int64(3), "3"), ("🙂", "🙂"), (range(3), "[0, 1, 2]"), ({1: 2}.keys(), "[1]"),
+        (collections.deque([1, 2]), "[1, 2]"), (array.array("i", [1, 2]), "[1, 2]"),
+        (pd.DataFrame({"a": [1, 2]}), '{"a": [1, 2]}'), (np.array(5), "5"), (np.array(" "), None),
+        ([np.timedelta64(86_400, "s")], '["1 days 00:00:00"]'),
     ],
 )  # fmt: skip
 def test_text_of_a_cell(cell: Any, text: str) -> None:

@@ -30,7 +30,8 @@ _HTML = re.compile(
 _REQUEST_ID = ("x-request-id", "x-amzn-trace-id", "x-amz-cf-id")
 #: Fields of a JSON body that hold a reason, most telling first.
 _REASON_FIELDS = (
-    "error", "message", "title", "detail", "details", "error_description", "msg", "reason", "errors",
+    "error", "message", "errorMessage", "error_message", "title", "detail", "details", "error_description", "msg",
+    "exception", "reason", "errors",
     "invalid_fields", "warnings", "base_resp", "status_msg", "metadata", "raw",
 )  # fmt: skip
 

@@ -56,7 +56,8 @@ def failure_within(
 ) -> HuggingFaceError | None:
     """Return the error in the JSON of a response of status 200, if there is one.
 
-    ``{"error": …}`` or ``{"errors": …}`` that says something, ``{"object": "error"}``, ``{"detail": …}`` alone,
+    ``{"error": …}`` or ``{"errors": …}`` that says something, ``{"object": "error"}``, an object that holds nothing
+    but a message and its circumstances, such as ``{"detail": …}`` or ``{"success": false, "code": 7, "msg": …}``,
     MiniMax's ``{"base_resp": {"status_code": 1008, "status_msg": …}}``, or a list of nothing else.
     """
     parts = body if isinstance(body, list) else [body]
@@ -68,8 +69,23 @@ def failure_within(
     return _error(case, case.advice, reason_in(parts[0], secret), status, request_id(headers, secret), wait)
 
 
+#: Fields that hold the message of an error, and those that may stand beside it: no answer has these alone.
+_MESSAGES = frozenset({"detail", "message", "msg", "errorMessage", "error_message", "exception", "title"})
+_CIRCUMSTANCES = _MESSAGES | frozenset(
+    {
+        "code", "error", "error_code", "error_type", "errorType", "errors", "id", "instance", "object", "param", "path",
+        "reason", "request_id", "requestId", "stackTrace", "stack_trace", "status", "status_code", "statusCode",
+        "success", "timestamp", "trace_id", "traceback", "type",
+    }
+)  # fmt: skip
+
+
 def _says_error(body: dict[str, Any]) -> bool:
-    if body.get("error") or body.get("errors") or body.get("object") == "error" or list(body) == ["detail"]:
+    if body.get("error") or body.get("errors") or body.get("object") == "error":
+        return True
+    if body.keys() <= _CIRCUMSTANCES and any(
+        body.get(name) and isinstance(body[name], (str, list)) for name in _MESSAGES
+    ):
         return True
     told = body.get("base_resp")
     return isinstance(told, dict) and told.get("status_code") not in (0, None) and not body.get("choices")
@@ -87,7 +103,7 @@ def unfetched(status: int, headers: Mapping[str, str], url: str) -> HuggingFaceE
 
 
 def _case(status: int, reason: str, body: Any, authorised: bool) -> Case:
-    code = str(field_of(body, "code") or "")
+    code = f"{field_of(body, 'code') or ''} {field_of(body, 'type') or ''}"
     for statuses, pattern, case in BY_REASON:
         if status in statuses and (pattern.search(reason) or pattern.search(code)):
             return case
@@ -107,8 +123,9 @@ def _case(status: int, reason: str, body: Any, authorised: bool) -> Case:
 
 def _hidden_case(reason: str, body: dict[str, Any]) -> Case:
     inner = body["error"] if isinstance(body.get("error"), dict) else body
-    for value in (inner.get("code"), inner.get("status"), inner.get("status_code"), body.get("http_status_code")):
-        if re.fullmatch(r"[45][0-9][0-9]", str(value)):
+    codes = (inner.get("code"), inner.get("status"), inner.get("status_code"), inner.get("statusCode"))
+    for value in (*codes, body.get("http_status_code"), body.get("error")):
+        if isinstance(value, (int, str)) and re.fullmatch(r"[45][0-9][0-9]", str(value)):
             return _case(int(str(value)), reason, body, True)
     if field_of(body, "estimated_time") is not None:
         return status_cases.STARTING
@@ -122,7 +139,7 @@ def _hidden_case(reason: str, body: dict[str, Any]) -> Case:
 def _error(
     case: Case, advice: str | None, reason: str, status: int, request: str | None, wait: float | None
 ) -> HuggingFaceError:
-    argument = None
+    argument = case.argument
     if case.error is InvalidInput and advice == status_cases.INPUT.advice:
         argument = _argument_in(reason)
         advice = f"Check the argument {argument}, then this row's values" if argument else advice

@@ -39,6 +39,7 @@ class Case:
         retryable, divisible: instead of those of the class.
         concerns_content: see :class:`..errors.HuggingFaceError`.
         is_too_long: see there.
+        argument: that it is about.
     """
 
     error: type[HuggingFaceError]
@@ -49,6 +50,7 @@ class Case:
     divisible: bool | None = None
     concerns_content: bool = False
     is_too_long: bool = False
+    argument: str | None = None
 
 
 PAUSED = Case(
@@ -148,6 +150,18 @@ BAD_PARAMETER = Case(
     "the model does not accept one of the parameters",
     "Remove the parameter that the message names from USING",
 )
+NO_IMAGES = Case(
+    ModelNotFound,
+    "the model does not accept images",
+    "Create the model with the model_name of one that does, or without image_column",
+)
+BROKEN_FORM = Case(
+    InvalidAnswer,
+    "the model's answer did not have the form that was asked for",
+    "Run the query again; if it fails again, describe the wanted form in the prompt, or choose another model",
+    retryable=True,
+    divisible=False,
+)
 OUT_OF_MEMORY = Case(
     InvalidInput,
     "the server ran out of memory on this request",
@@ -164,6 +178,12 @@ TOO_LONG = Case(
     "the input is longer than the model accepts",
     "Shorten the input, or choose a model that accepts longer ones",
     is_too_long=True,
+)
+TOO_MUCH_OUTPUT = Case(
+    InvalidInput,
+    "the input and the output that was asked for are together longer than the model accepts",
+    "Lower max_tokens (text-generation: max_new_tokens), or shorten the input",
+    argument="max_tokens",
 )
 GAPS = Case(
     InvalidInput,
@@ -209,12 +229,13 @@ HIDDEN = Case(Unavailable, "the service responded with an error", NOT_READY, div
 _TOO_LONG = (
     r"size of tensor a \(\d+\) must match|sequence length|must have less than \d+ tokens|context (length|window)"
     r"|too many (input )?tokens|index out of range in self|max_new_tokens` must be <=|reduce the length"
-    r"|(prompt|input)s? (is|are) too long|longer than the maximum|maximum (number of )?tokens"
+    r"|length \d+ exceeds|(prompt|input)s? (is|are) too long|longer than the maximum|maximum (number of )?tokens"
 )
 #: The same by llama.cpp, which has answered with status 500 as well.
 _CONTEXT_SIZE = r"exceeds? the available context size|larger than the max context size|tokens\) is too large to process"
 _CONTENT_POLICY = (
     r"content[ _-]?(management )?(policy|filter|moderation)|moderation|responsible.?ai|flagged (as|for|by)"
+    r"|content exists risk|considered high risk|不安全|敏感"
     r"|safety (system|filter|policy|guidelines?)|violat\w+ (of )?((our|the|its|their|usage|content|community|safety) )*"
     r"(polic|guideline|terms)"
     r"|(inappropriate|prohibited|disallowed|sensitive|unsafe|harmful|nsfw) (content|input|prompt)"
@@ -222,8 +243,31 @@ _CONTENT_POLICY = (
 _FIREWALL = r"\bblocked\b|firewall|\bwaf\b|attention required|request rejected|^error code: 10\d\d$"
 _UNKNOWN_MODEL = (
     r"(invalid|unknown|unrecogni[sz]ed) model( name| id)?\b|no such model|not a valid model\b"
-    r"|model_not_(found|supported)"
+    r"|model_(not_(found|supported|available)|decommissioned)"
+    r"|\bmodel [`'\"]?[\w./:@-]{1,120}[`'\"]? has been (decommissioned|deprecated|retired)"
     r"|\bmodel([ :]{1,2}[`'\"]?[\w./:@-]{1,120}[`'\"]?)?,? (does not exist|(is |was |could )?not (be )?found)"
+)
+#: The output that was asked for counts as well: vLLM's words, text-generation-inference's, OpenAI's.
+_TOO_MUCH_OUTPUT = (
+    r"max_(completion_)?tokens\b.{0,40} is too large: .{0,80}context length|\+ `max_new_tokens` must be <="
+    r"|\d+ in the messages, \d+ in the completion"
+)
+_NO_IMAGES = (
+    r"(image|multi-?modal|vision)s?( input| data)?s? (is|are) not supported|at most 0 image|image_url is only supported"
+    r"|not (support|accept) (image|multi-?modal|vision)|not a (multi-?modal|vision)|support image input"
+)
+_OTHER_TASK = (
+    r"not supported for task|does not support (the )?(embeddings?|chat( completions?)?|completions?|rerank\w*|"
+    r"classif\w+|transcriptions?)\b"
+)
+#: Of the account, in a status that would concern the request, the access or the moment.
+_NO_CREDITS = (
+    r"insufficient[ _](quota|balance|credits?|funds)|balance is too low|not enough (balance|credits?)"
+    r"|key limit exceeded|(exceeded|out of|depleted) (your )?([\w-]+ ){0,2}credits"
+)
+_KEY_REFUSED = (
+    r"token seems invalid|authorization header|\b(invalid|incorrect|expired) (api[ _-]?key|(api )?token)\b"
+    r"|\bapi[ _-]?key (is )?(not valid|invalid|expired|incorrect)"
 )
 _MODEL_REQUIRED = (
     r"(^|[.\s\"'`])model[`'\"]?: (field required|missing)|must (provide|specify) (a|the) model\b"
@@ -238,26 +282,33 @@ BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], Case], ...] = tuple(
         ((400, 403, 404, 503), r"endpoint is paused|is paused, ask", PAUSED),
         ((400, 404, 422), r"not supported by (any )?provider|no (inference )?provider", NO_PROVIDER),
         ((400, 404, 422), r"not a chat model", NO_CHAT),
-        ((400, 404, 422), r"not supported for task", OTHER_TASK),
-        ((400,), r"token seems invalid|invalid (api )?token|authorization header", TOKEN),
+        ((400, 404, 422, 501), _OTHER_TASK, OTHER_TASK),
+        ((400, 404, 415, 422, 500, 501), _NO_IMAGES, NO_IMAGES),
+        ((400,), _KEY_REFUSED, TOKEN),
+        ((400, 403, 429), _NO_CREDITS, OUT_OF_CREDITS),
         ((400, 403, 422, 451), _CONTENT_POLICY, CONTENT_POLICY),
         ((403,), r"gated|access to (this )?model|restricted|awaiting a review", GATED),
         ((403,), r"permission|on behalf of|not allowed to bill|authentication method", PERMISSION),
         ((403, 405, 406), _FIREWALL, FIREWALL),
         ((400, 422), _MODEL_REQUIRED, MODEL_REQUIRED),
-        ((400, 404, 422), _UNKNOWN_MODEL, UNKNOWN_MODEL),
+        ((400, 404, 410, 422), _UNKNOWN_MODEL, UNKNOWN_MODEL),
         ((400, 422), r"model_kwargs|unexpected keyword argument|unknown (parameter|field)", BAD_PARAMETER),
         ((400, 500), r"out of memory", OUT_OF_MEMORY),
         ((400, 415), r"content[- ]type", CONTENT_TYPE),
         ((400, 413, 422), r"batch size \d+ ?>|maximum allowed batch|max_client_batch_size", BATCH),
         ((400, 422), r"mel input features", AUDIO),
-        ((400, 413, 422), _TOO_LONG, TOO_LONG),
+        (
+            (400,),
+            r"failed to generate json|json_validate_failed|failed to call a function|tool_use_failed",
+            BROKEN_FORM,
+        ),
+        ((400, 413, 422), _TOO_MUCH_OUTPUT, TOO_MUCH_OUTPUT),
+        ((400, 413, 422, 500), _TOO_LONG, TOO_LONG),
         ((400, 500), _CONTEXT_SIZE, TOO_LONG),
         ((500,), r"does not support logits", UNSUPPORTED),
         ((400, 422), r"contains nan|missing values encoded|could not convert string to float", GAPS),
         ((500, 502, 503), r"currently loading|is loading|scal(ed|ing)|starting|initiali[sz]ing|cold start", STARTING),
         ((500, 503), r"too many requests|rate limit|model is overloaded", OVERLOADED),
-        ((429,), r"insufficient_quota", OUT_OF_CREDITS),
     )
 )
 
@@ -265,9 +316,15 @@ BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], Case], ...] = tuple(
 BY_ARGUMENT: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (argument, re.compile(pattern, re.I))
     for argument, pattern in (
-        ("system_prompt", r"roles must alternate|system (role|message|prompt)|role .{0,3}system|only user and assist"),
+        (
+            "system_prompt",
+            r"roles must alternate|(system|developer) (role|message|prompt|instruction)|role .{0,3}system"
+            r"|only user and assist",
+        ),
         ("response_format", r"response_format|json_schema|json_object|json mode"),
         ("max_tokens", r"\bmax_(completion_)?tokens\b"),
+        ("tools", r"\btool (choice|call|use)"),
+        ("n in parameters", r"\bn ?(=|must be|is)"),
         ("enable_thinking in parameters", r"\benable_thinking\b"),
         ("stream in parameters", r"\bstream(ing)?\b"),
         *(
@@ -276,9 +333,10 @@ BY_ARGUMENT: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
                 "temperature", "top_p", "top_k", "stop", "seed", "tools", "tool_choice", "logprobs",
                 "presence_penalty", "frequency_penalty", "repetition_penalty", "max_new_tokens", "do_sample",
                 "return_full_text", "min_length", "max_length", "normalize", "truncate", "dimensions",
-                "candidate_labels", "labels", "function_to_apply", "raw_scores", "return_timestamps", "model",
+                "candidate_labels", "labels", "function_to_apply", "raw_scores", "return_timestamps",
             )
         ),
+        ("model_name", r"\bmodel\b"),
     )
 )  # fmt: skip
 

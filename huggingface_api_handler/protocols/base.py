@@ -197,6 +197,7 @@ class Learned:
         protocol: the protocol that it speaks, a variant of the one that was tried.
         json_form: how its chats are asked for JSON, see ``chat.with_response_format``.
         knows_no_system: its model has no system messages: what they say is put before the first message.
+        counts_reasoning: it calls the limit of a chat ``max_completion_tokens``, since reasoning counts.
     """
 
     mask_token: str | None = None
@@ -206,6 +207,7 @@ class Learned:
     protocol: Protocol | None = None
     json_form: str = "schema"
     knows_no_system: bool = False
+    counts_reasoning: bool = False
 
 
 #: (task, refusal, the refused request, what was known) → what is known now; ``None``: it tells nothing new.

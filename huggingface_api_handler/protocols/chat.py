@@ -88,7 +88,13 @@ CHAT = Serving(encode_chat, split_choice, ARGUMENTS, root_fields=True)
 #: Fireworks and others, any object, the prompt alone.
 NEXT_FORM: Mapping[str, str] = {"schema": "object with schema", "object with schema": "object", "object": "prompt"}
 #: As chat templates refuse it, those of Gemma 1 and 2 among them.
-_NO_SYSTEM = re.compile(r"system role|role.{0,20}system|system message.{0,20}not supported", re.I)
+_NO_SYSTEM = re.compile(
+    r"(system|developer) (role|message|prompt|instruction)|role.{0,20}system|roles must alternate|only user and assist",
+    re.I,
+)
+#: OpenAI's name for the limit of tokens of models that reason, which refuse ``max_tokens``.
+_OTHER_LIMIT = "max_completion_tokens"
+_USE_OTHER_LIMIT = re.compile(rf"\buse [`'\"]?{_OTHER_LIMIT}", re.I)
 _ABOUT_FORM = re.compile(r"response_?format|json|structured|guided|grammar|samplers|\bschema|\bformat\b", re.I)
 
 
@@ -113,12 +119,21 @@ def with_response_format(args: Arguments, form: str) -> Arguments:
 
 
 def learn(error: HuggingFaceError, call: Call, args: Arguments, known: Learned) -> Learned | None:
-    """Return that a server has no system messages, or does not take the form in which it was asked for JSON.
+    """Return that a server has no system messages, has another name for the limit of tokens, or does not take the form
+    in which it was asked for JSON.
 
-    ``None`` if its refusal says neither.
+    ``None`` if its refusal says none of it.
     """
+    if error.retryable:
+        return None
     if _NO_SYSTEM.search(error.message) and _has_system(call) and not known.knows_no_system:
         return replace(known, knows_no_system=True)
+    if (
+        _USE_OTHER_LIMIT.search(error.message)
+        and call.root.get("max_tokens") is not None
+        and not known.counts_reasoning
+    ):
+        return replace(known, counts_reasoning=True)
     following = NEXT_FORM.get(known.json_form)
     if following is None or answer_schema(args) is None or error.status not in (400, 415, 422, 501):
         return None
@@ -148,10 +163,16 @@ def _has_system(call: Call) -> bool:
     return isinstance(found, list) and bool(found) and found[0].get("role") == "system"
 
 
-def without_system(call: Call) -> Call:
+def as_learned(call: Call, known: Learned) -> Call:
+    """Return a request in the form that the server's refusals have asked for."""
+    if known.counts_reasoning and call.root.get("max_tokens") is not None:
+        root = {_OTHER_LIMIT if name == "max_tokens" else name: value for name, value in call.root.items()}
+        call = replace(call, root=root)
+    return _without_system(call) if known.knows_no_system and _has_system(call) else call
+
+
+def _without_system(call: Call) -> Call:
     """Return a request in which the first message says what its system message said."""
-    if not _has_system(call):
-        return call
     system, first, *others = call.root["messages"]
     content = first["content"]
     if isinstance(content, str):

@@ -389,8 +389,7 @@ def _as_learned(call: Call, known: Learned) -> Call:
     """Return the content of a request in the form that the server's refusals have asked for."""
     if call.media is not None and call.media.type in known.text_forms and not call.form:
         return replace(call, inputs=call.media.base64, media=None)
-    if known.knows_no_system:
-        return chat.without_system(call)
+    call = chat.as_learned(call, known)
     texts = call.root.get("input")
     if known.takes_no_lists and isinstance(texts, list) and len(texts) == 1:
         return replace(call, root={**call.root, "input": texts[0]})

@@ -158,7 +158,7 @@ UNREADABLE = (TypeError, ValueError, OverflowError, RecursionError)
 def unreadable(cell: Any, cause: BaseException) -> InvalidInput:
     """Return the error of a cell of an unsupported type."""
     error = InvalidInput(
-        f"the cell holds a {type(cell).__name__} that cannot be read",
+        f"the cell cannot be read: its type is {type(cell).__name__}",
         advice="Cast the column to text in a sub-select: CAST(… AS VARCHAR)",
         divisible=False,
     )

@@ -23,6 +23,7 @@ SAME_REQUESTS, SAME_ROWS = 20, 3
 
 #: What differs between two errors with the same words: ids, long numbers, times.
 _VARIABLE = re.compile(r"\b(?=[0-9a-f-]*[0-9])[0-9a-f][0-9a-f-]{7,}\b|\d{2}:\d{2}:\d{2}\S*", re.I)
+_NUMBER = re.compile(r"\d+")
 
 
 class Fault(Enum):
@@ -118,7 +119,9 @@ class SameRefusals:
 
     def count(self, error: HuggingFaceError, rows: int) -> tuple[int, int]:
         """Count a failed request of ``rows`` rows; return the requests and the single rows with the same words."""
-        words = (error.code, error.status, _VARIABLE.sub("#", error.message))
+        # Of an argument, "12 in the input + 4096 asked for" is the same refusal for each row.
+        differs = _NUMBER if error.argument else _VARIABLE
+        words = (error.code, error.status, differs.sub("#", error.message))
         self._requests[words] += 1
         self._rows[words] += rows == 1
         return self._requests[words], self._rows[words]

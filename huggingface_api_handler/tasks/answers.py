@@ -20,6 +20,7 @@ from .shapes import (
     number,
     one_element,
     refuse,
+    refuse_empty,
     text,
     unwrapped,
     whole,
@@ -51,12 +52,17 @@ _USUAL_TOP_K = 5
 
 
 def _check_labels(found: Sequence[str], renamed: Mapping[str, str], args: Arguments) -> None:
-    """Refuse ``labels`` that do not fit the labels of an answer, which are the model's own.
+    """Refuse ``labels`` that do not fit the labels of an answer, which are the model's own, or ``candidate_labels``.
 
     Raises:
         SettingsError: with the model's labels.
     """
-    names = args.values.get("labels")
+    names, candidates = args.values.get("labels"), args.values.get("candidate_labels")
+    if candidates and not {label.strip().casefold() for label in found} <= {one.casefold() for one in candidates}:
+        raise SettingsError(
+            f"candidate_labels has no effect at this server: it answers with {', '.join(found[:20])}",
+            advice="Choose a model that does this task, or write another task",
+        )
     if not names:
         return
     own = f"the model's labels are {', '.join(found[:20])}{', …' if len(found) > 20 else ''}"
@@ -96,7 +102,10 @@ def _scored(part: Any) -> list[tuple[str, float]]:
 def label_of(value: Any) -> str:
     if whole(value) is not None:  # class ids of models without names
         return str(value)
-    return text(value, "a label")
+    label = text(value, "a label")
+    if not label:
+        refuse(value, "a label")
+    return label
 
 
 def labels_answer(part: Any, args: Arguments) -> Answer:
@@ -181,12 +190,15 @@ def _all_blanks(bests: Sequence[tuple[str, float, Any]], args: Arguments) -> tup
 
 
 def text_decoder(*names: str) -> Decoder:
-    """Make the decoder of an object that holds one text under one of ``names``."""
+    """Make the decoder of an object that holds one text, which is not empty, under one of ``names``."""
 
     def decode(part: Any, args: Arguments) -> Answer:
         found = mapping(one_element(part, "one text"), f"an object with {names[0]}")
         value = next((found[name] for name in names if isinstance(found.get(name), str)), None)
-        return Answer(text(value, f"an object with {names[0]}", of=found))
+        said = text(value, f"an object with {names[0]}", of=found)
+        if not said.strip():
+            refuse_empty()
+        return Answer(said)
 
     return decode
 

@@ -19,6 +19,7 @@ from .shapes import (
     one_element,
     plain,
     refuse,
+    refuse_empty,
     text,
     whole,
 )
@@ -201,15 +202,6 @@ def _refuse_blocked(found: Mapping[str, Any]) -> None:
         )
 
 
-def _nothing(wanted: str = "") -> NoReturn:
-    raise InvalidAnswer(
-        f"the service sent an empty answer{wanted}",
-        advice="Run the query again; if it stays empty, change the prompt or choose another model",
-        retryable=True,
-        divisible=False,
-    )
-
-
 def _refuse_refusal(choice: Mapping[str, Any], message: Mapping[str, Any], content: str | None) -> None:
     """Raise for a model that refuses: in a field of its own, in a part of the content, or as its reason to end."""
     parts = message["content"] if isinstance(message.get("content"), list) else []
@@ -235,7 +227,7 @@ def _refuse_empty(explain: Mapping[str, Any], args: Arguments) -> NoReturn:
             advice="Raise max_tokens, or tell the model to reason less",
             divisible=False,
         )
-    _nothing(", and response_format asks for JSON" if wants_json(args) else "")
+    refuse_empty(", and response_format asks for JSON" if wants_json(args) else "")
 
 
 def chat_answer(answer: Any, args: Arguments) -> Answer:
@@ -314,7 +306,7 @@ def generation_answer(part: Any, args: Arguments) -> Answer:
         explain["tokens"] = tokens
     generated = text(generated, "an object with generated_text", of=found)
     if not generated and not tokens:
-        _nothing()
+        refuse_empty()
     least = args.values.get("min_output_length")
     if least is not None and tokens is not None and tokens < least:
         raise SettingsError(

@@ -47,6 +47,16 @@ def refuse(answer: Any, expected: str) -> NoReturn:
     )
 
 
+def refuse_empty(wanted: str = "") -> NoReturn:
+    """Raise ``InvalidAnswer``, retryable: the answer is there, and empty."""
+    raise InvalidAnswer(
+        f"the service sent an empty answer{wanted}",
+        advice="Run the query again; if it stays empty, change the input or choose another model",
+        retryable=True,
+        divisible=False,
+    )
+
+
 def service_text(value: Any, depth: int = 4) -> str:
     """Return what a service says in an error object, in whichever of its many shapes; empty if nothing."""
     if isinstance(value, str):

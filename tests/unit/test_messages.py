@@ -600,6 +600,63 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         "text-classification, model org/name, row 2). Run the query again later. To go past rows that fail, "
         "and see which, write USING on_error = 'null'.",
     ),
+    "a refusal of the model": (
+        Query(chat("I cannot help.", "refusal"), CHAT, {"text": [BAD]}, using={"max_retries": 0}),
+        "the model refused to answer: I cannot help. (task chat-completion, model org/name, row 1). Change this "
+        "row's text, or choose another model. To go past rows that fail, and see which, write USING on_error = "
+        "'null'.",
+    ),
+    "reasoning up to the token limit": (
+        Query(chat("<think>Let me", "length"), CHAT, {"text": [BAD]}, using={"max_retries": 0}),
+        "the token limit was used up before the answer, for example by the model's reasoning (task "
+        "chat-completion, model org/name, row 1). Raise max_tokens, or tell the model to reason less. To go past "
+        "rows that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "an empty content": (
+        Query(chat("", "stop"), CHAT, {"text": [BAD]}, using={"max_retries": 0}),
+        "the service sent an empty answer (task chat-completion, model org/name, row 1). Run the query again; if "
+        "it stays empty, change the input or choose another model. To go past rows that fail, and see which, write"
+        " USING on_error = 'null'.",
+    ),
+    "an output that is too long": (
+        Query(
+            said(422, "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 12 `inputs` tokens"),
+            WRITE,
+            {"text": [BAD]},
+        ),
+        'the input and the output that was asked for are together longer than the model accepts: "`inputs` tokens '
+        '+ `max_new_tokens` must be <= 4096. Given: 12 `inputs` tokens" (task text-generation, model org/name, row'
+        " 1, HTTP 422). Lower max_tokens (text-generation: max_new_tokens), or shorten the input. To go past rows "
+        "that fail, and see which, write USING on_error = 'null'.",
+    ),
+    "a model without images": (
+        Query(said(400, "org/name is not a multimodal model"), CHAT, {"text": [BAD]}),
+        'the model does not accept images: "org/name is not a multimodal model" (task chat-completion, model '
+        "org/name, HTTP 400). Create the model with the model_name of one that does, or without image_column.",
+    ),
+    "an answer that the service found malformed": (
+        Query(
+            said(400, "Failed to generate JSON. Please adjust your prompt."),
+            CHAT,
+            {"text": [BAD]},
+            using={"max_retries": 0},
+        ),
+        "the model's answer did not have the form that was asked for: \"Failed to generate JSON. Please adjust your"
+        ' prompt." (task chat-completion, model org/name, row 1, HTTP 400). Run the query again; if it fails '
+        "again, describe the wanted form in the prompt, or choose another model. To go past rows that fail, and "
+        "see which, write USING on_error = 'null'.",
+    ),
+    "candidates that a server does not look at": (
+        Query(GOOD, {**TEXT, "task": "zero-shot-classification", "candidate_labels": "food, billing"}),
+        "candidate_labels has no effect at this server: it answers with POSITIVE (task zero-shot-classification, "
+        "model org/name). Choose a model that does this task, or write another task.",
+    ),
+    "a cell that has no text": (
+        Query(GOOD, cells={"text": ["a good one", object()]}),
+        "the cell cannot be read: its type is object (task text-classification, model org/name, row 2, column "
+        "text). Cast the column to text in a sub-select: CAST(… AS VARCHAR). To go past rows that fail, and see "
+        "which, write USING on_error = 'null'.",
+    ),
     "an answer with the token in it": (
         Query(answer({"echo": TOKEN})),
         "the service's response contains the token that was sent to it (task text-classification, model org/name, "

@@ -390,6 +390,13 @@ def test_nobody_waits_for_what_does_not_pass() -> None:
         ({"error": ["a", "b"]}, Unavailable),
         ({"error": {"code": 200, "message": "odd"}}, Unavailable),
         ({"error": True}, Unavailable),
+        ({"error": 429}, RateLimited),
+        ({"message": "upstream failed", "code": 503}, Unavailable),
+        ({"message": "model overloaded", "code": 40001, "success": False}, RateLimited),
+        ({"success": False, "message": "Quota exceeded", "request_id": "r"}, OutOfCredits),
+        ({"code": 401, "msg": "no"}, Unauthorized),
+        ({"errorMessage": "Task timed out after 3 s", "errorType": "Timeout"}, Unavailable),
+        ({"detail": [{"loc": ["body", "x"], "msg": "field required"}], "status": 422}, InvalidInput),
     ],
 )
 def test_hidden_errors(body: Any, kind: type[HuggingFaceError]) -> None:
@@ -399,7 +406,9 @@ def test_hidden_errors(body: Any, kind: type[HuggingFaceError]) -> None:
 
 @pytest.mark.parametrize(
     "body", [None, 1, "error", [], {}, {"error": None}, {"error": ""}, {"error": []}, {"error": False}, [[1.0]],
-             [{"label": "error"}], [{"error": "x"}, {"label": "y"}], [{"error": "x"}, 1], {"generated_text": "error"}]
+             [{"label": "error"}], [{"error": "x"}, {"label": "y"}], [{"error": "x"}, 1], {"generated_text": "error"},
+             {"message": {"role": "assistant", "content": "hi"}}, {"status": "IN_QUEUE", "request_id": "r"},
+             {"code": 0, "message": "ok", "data": []}, {"text": "hi", "message": "ok"}, {"id": "1", "object": "list"}]
 )  # fmt: skip
 def test_answers_that_hide_none(body: Any) -> None:
     assert failure_within(200, {}, body) is None

@@ -12,6 +12,7 @@ from huggingface_api_handler.errors import (
     BY_CODE,
     Forbidden,
     HuggingFaceError,
+    InvalidAnswer,
     InvalidInput,
     ModelNotFound,
     OutOfCredits,
@@ -98,6 +99,10 @@ def test_a_firewalls_text_may_concern_the_rows_content(body: bytes) -> None:
         {"error": {"message": "Input flagged by moderation"}},
         {"message": "Content policy violation detected"},
         {"detail": "NSFW content detected"},
+        {"error": {"message": "Content Exists Risk", "code": "invalid_request_error"}},
+        {"error": {"message": "The request was rejected because it was considered high risk"}},
+        {"error": {"message": "The request was rejected", "type": "content_filter"}},
+        {"error": {"code": "1301", "message": "系统检测到输入或生成内容可能包含不安全或敏感内容"}},
     ],
 )  # fmt: skip
 def test_a_moderations_refusal_is_one_rows_error(status: int, body: Any) -> None:
@@ -135,6 +140,9 @@ def test_what_an_error_concerns_stays_with_it() -> None:
         (404, {"error": {"message": "no", "code": "model_not_found"}, "detail": "Unknown model: x"}),
         (422, {"error": "Model Not Found"}),
         (404, b"Not Found"),
+        (400, {"error": {"message": "Unable to access non-serverless model x/y", "code": "model_not_available"}}),
+        (400, {"error": {"message": "The model `gemma-7b-it` is decommissioned", "code": "model_decommissioned"}}),
+        (410, {"error": "model llama-2 has been deprecated"}),
     ],
 )  # fmt: skip
 def test_a_wrong_model_name_names_the_argument(status: int, body: Any) -> None:
@@ -158,12 +166,70 @@ def test_a_missing_model_name_is_no_rows_error(body: Any) -> None:
     assert "model_name" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (400, {"error": {"message": "x/y is not a multimodal model"}}, "image_column"),
+        (400, {"error": {"message": "At most 0 image(s) may be provided in one request."}}, "image_column"),
+        (404, {"error": {"message": "No endpoints found that support image input", "code": 404}}, "image_column"),
+        (500, {"error": {"message": "image input is not supported - hint: you may need the mmproj"}}, "image_column"),
+        (501, {"error": {"message": "This server does not support embeddings. Start it with `--embeddings`"}}, "task"),
+        (400, {"error": {"message": "The model does not support Embeddings API"}}, "task"),
+    ],
+)  # fmt: skip
+def test_what_the_model_does_not_do_is_no_rows_error(status: int, body: Any, says: str) -> None:
+    error = of(status, body)
+    assert type(error) is ModelNotFound
+    assert says in str(error.advice)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (422, {"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 12 "
+                        "`inputs` tokens and 8000 `max_new_tokens`", "error_type": "validation"}),
+        (400, {"message": "'max_tokens' or 'max_completion_tokens' is too large: 100000. This model's maximum context "
+                          "length is 4096 tokens and your request has 20 input tokens (100000 > 4096 - 20)."}),
+        (400, {"error": {"message": "This model's maximum context length is 4096 tokens. However, you requested 5012 "
+                                    "tokens (12 in the messages, 5000 in the completion)."}}),
+    ],
+)  # fmt: skip
+def test_an_output_that_is_too_long_is_no_fault_of_the_text_alone(status: int, body: Any) -> None:
+    error = of(status, body)
+    assert (type(error), error.argument) == (InvalidInput, "max_tokens")
+    assert str(error.advice).startswith("Lower max_tokens")
+
+
+@pytest.mark.parametrize("code", ["json_validate_failed", "tool_use_failed"])
+def test_an_answer_that_the_service_found_malformed_may_be_well_formed_next_time(code: str) -> None:
+    error = of(400, {"error": {"message": "Failed to generate. See 'failed_generation' for more.", "code": code}})
+    assert type(error) is InvalidAnswer
+    assert error.retryable
+
+
 def test_an_input_called_like_a_model_stays_a_rows_error() -> None:
     for text in ("field required: inputs", "Model input has 3 columns, 'age' was not found", "the model failed on NaN"):
         assert type(of(400, {"error": text})) is InvalidInput
 
 
 # --- whose account --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "kind"),
+    [
+        (400, "API key not valid. Please pass a valid API key.", Unauthorized),
+        (400, "Incorrect API key provided", Unauthorized),
+        (400, "Your credit balance is too low to access the API.", OutOfCredits),
+        (403, "insufficient balance", OutOfCredits),
+        (403, "Key limit exceeded (monthly limit).", OutOfCredits),
+        (429, "You have exceeded your monthly included credits", OutOfCredits),
+        (400, "invalid key 'foo' in parameters", InvalidInput),
+        (400, "the balance column is missing", InvalidInput),
+    ],
+)
+def test_an_account_may_be_refused_with_another_status(status: int, said: str, kind: type[HuggingFaceError]) -> None:
+    assert type(of(status, {"error": {"message": said}})) is kind
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, Unauthorized), (402, OutOfCredits), (403, Forbidden)])

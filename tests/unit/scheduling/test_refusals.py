@@ -206,6 +206,17 @@ class TestSettings:
         _, results, _ = play(items(100), service, Limits(max_batch_size=1))
         assert codes(results) == {"invalid_input": 100}
 
+    def test_numbers_of_the_rows_do_not_make_words_about_an_argument_differ(self) -> None:
+        def refused(batch: Batch, now: float) -> HuggingFaceError:
+            tokens = len(str(batch.items[0].index))
+            return errors.InvalidInput(f"{tokens} tokens + max_tokens 9999 > 4096", argument="max_tokens", status=422)
+
+        service = Service(0.05, fault=refused)
+        _, results, scheduler = play(items(400), service, Limits(max_batch_size=1))
+        assert len(service.sizes) <= 40
+        assert "Check max_tokens" in str(scheduler.summary.stopped)
+        assert codes(results)["not_attempted"] > 300
+
     def test_one_good_row_among_the_first_and_all_are_sent(self) -> None:
         service = Service(0.05, fault=lambda batch, now: None if batch.items[0].index == 2 else TOO_MANY_TOKENS)
         _, results, _ = play(items(100), service, Limits(max_batch_size=1))

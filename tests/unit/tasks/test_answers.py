@@ -254,6 +254,10 @@ REFUSED: list[tuple[str, int, Any]] = [
     ("summarization", 2, [{"summary_text": "a"}]),
     ("summarization", 1, [{"summary_text": "a"}, {"summary_text": "b"}]),
     ("summarization", 1, {"summary_text": None}),
+    ("summarization", 1, {"summary_text": ""}),
+    ("translation", 2, [{"translation_text": "a"}, {"translation_text": " "}]),
+    ("image-to-text", 1, [{"generated_text": ""}]),
+    ("text-classification", 1, [{"label": "", "score": 0.5}]),
     ("text-generation", 1, [{"generated_text": "a"}, {"generated_text": "b"}]),
     ("text-generation", 2, {"choices": [{"index": 0, "text": "a"}, {"index": 0, "text": "b"}]}),
     ("text-generation", 2, {"choices": [{"text": "a"}, {"text": "b"}]}),
@@ -534,6 +538,15 @@ def test_one_tool_call_may_come_without_a_list() -> None:
     assert answer.value is None
     assert answer.explain is not None
     assert [one["function"]["name"] for one in answer.explain["tool_calls"]] == ["f"]
+
+
+def test_labels_that_are_none_of_the_candidates_are_told() -> None:
+    """A server that classifies texts in its own way does not look at the candidates."""
+    args = Arguments(values={"candidate_labels": ["food", "Billing"]})
+    with pytest.raises(SettingsError, match="candidate_labels has no effect at this server: it answers with UP, DOWN"):
+        read("zero-shot-classification", [[UP, DOWN]], 1, args)
+    (answer,) = read("zero-shot-classification", {"labels": ["billing", "food"], "scores": [0.9, 0.1]}, 1, args)
+    assert answer.value == "billing"
 
 
 def test_an_empty_continuation_is_asked_for_again() -> None:

@@ -1,6 +1,6 @@
-"""Another engine at work in a process of MindsDB, with or without our patches; a script of its own.
+"""Another engine at work in a process of MindsDB, with or without our patches.
 
-    python beside.py STORAGE with|without
+    python -m tests.mindsdb.beside with|without
 
 Prints one JSON object: what its statements return, what is logged, cached and asked of MindsDB's database.
 """
@@ -8,41 +8,31 @@ Prints one JSON object: what its statements return, what is logged, cached and a
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from .one_process import finish, sql, start, state_of
+
 #: What differs between two runs of the very same code.
 _VARIES = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.,]\d+|0x[0-9a-f]+|(?<=process_id': )\d+|handlers/echo_\w+")
 
 
-def main(storage: str, patched: str) -> None:
-    os.environ.update(MINDSDB_STORAGE_DIR=storage, MINDSDB_COMMUNITY_HANDLERS="false", SENTRY_IO_DISABLED="true")
+def main(patched: str) -> None:
+    start()
     from mindsdb.interfaces.storage import db
-    from mindsdb.utilities.config import Config
-
-    Config()
-    db.init()
-    from mindsdb.api.executor.command_executor import ExecuteCommands
-    from mindsdb.api.executor.controllers.session_controller import SessionController
-    from mindsdb.integrations.libs.process_cache import process_cache
-    from mindsdb.migrations import migrate
     from mindsdb.utilities import log as host_log
     from mindsdb.utilities.cache import FileCache
     from mindsdb.utilities.ml_task_queue import base, utils
     from mindsdb.utilities.ml_task_queue.producer import MLTaskProducer
-    from mindsdb_sql_parser import parse_sql
     from sqlalchemy import event
 
-    migrate.migrate_to_head()
     if patched == "with":
         from mindsdb.integrations.handlers.huggingface_api_handler.host import patches, task_queue
 
@@ -66,36 +56,26 @@ def main(storage: str, patched: str) -> None:
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.getLogger("mindsdb").addHandler(handler)
 
-    def sql(statement: str) -> Any:
-        session = SessionController()
-        session.database = "mindsdb"
+    def told(statement: str) -> Any:
         try:
-            answer = ExecuteCommands(session).execute_command(parse_sql(statement))
+            return [[str(cell) for cell in row] for row in sql(statement)]
         except Exception as error:
             logging.getLogger("mindsdb.test").exception("refused:")
             return _VARIES.sub("…", str(error))
-        return [] if answer.data is None else answer.data.to_df().astype(str).values.tolist()
 
-    def ready(name: str) -> Any:
-        until = time.monotonic() + 120
-        while (state := sql(f"SELECT status, error FROM models WHERE name = '{name}'"))[0][0] == "generating":
-            assert time.monotonic() < until
-            time.sleep(0.1)
-        return json.loads(_VARIES.sub("…", json.dumps(state)))
-
-    found["engine"] = sql("CREATE ML_ENGINE e FROM echo USING api_key = 'another engine''s key', host = 'h'")
+    found["engine"] = told("CREATE ML_ENGINE e FROM echo USING api_key = 'another engine''s key', host = 'h'")
     found["stored"] = [str(one.data) for one in db.session.query(db.Integration).filter_by(engine="echo")]
-    found["model"] = sql("CREATE MODEL m PREDICT a USING engine = 'e', api_key = 'plain'")[0][:12]
-    ready("m")
-    sql("CREATE MODEL bad PREDICT a USING engine = 'e', fail = true")
-    found["bad model"] = ready("bad")
-    tables = Path(storage) / "tables.duckdb"
+    found["model"] = told("CREATE MODEL m PREDICT a USING engine = 'e', api_key = 'plain'")[0][:12]
+    state_of("m", told)
+    told("CREATE MODEL bad PREDICT a USING engine = 'e', fail = true")
+    found["bad model"] = [[_VARIES.sub("…", part) for part in state_of("bad", told)]]
+    tables = Path(os.environ["MINDSDB_STORAGE_DIR"]) / "tables.duckdb"
     with duckdb.connect(str(tables)) as connection:
         connection.execute("CREATE TABLE r AS SELECT 'one' AS text UNION ALL SELECT 'two'")
     sql(f'CREATE DATABASE duck WITH ENGINE = \'duckdb\', PARAMETERS = {{"database": "{tables}", "read_only": true}}')
     join = "SELECT m.a FROM duck.r AS r JOIN m WHERE r.text"
-    found["rows"] = [sql(f"{join} = '{text}'") for text in ("one", "one", "two")]
-    found["error"] = sql("SELECT a FROM m WHERE text = 'fail'")
+    found["rows"] = [told(f"{join} = '{text}'") for text in ("one", "one", "two")]
+    found["error"] = told("SELECT a FROM m WHERE text = 'fail'")
     found["log"] = "".join(line for line in lines if "echo" in line or "Bearer" in line)
     found["cache"] = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
@@ -124,9 +104,7 @@ def main(storage: str, patched: str) -> None:
         thread.join()
     found["waited together"] = sorted(passed)
     found["connections"] = len({id(one.db) for one in producers})
-    print("\n" + json.dumps(found))
-    sys.stdout.flush()
-    process_cache.shutdown(wait=True)
+    finish(found)
 
 
 if __name__ == "__main__":

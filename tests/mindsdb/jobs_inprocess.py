@@ -1,6 +1,6 @@
-"""Jobs run when the test says so, in this very process; a script of its own, as MindsDB reads its folders once.
+"""Jobs run when the test says so, not when MindsDB's scheduler does.
 
-    python jobs_inprocess.py STORAGE SANDBOX_URL HUB_URL
+    python -m tests.mindsdb.jobs_inprocess HUB_URL
 
 Reads the CREATE JOB statements of the recipes from standard input, as JSON: name → statement. Prints one JSON object:
 the tables that the jobs fill after each step, and the errors in the history of each job.
@@ -9,45 +9,23 @@ the tables that the jobs fill after each step, and the errors in the history of 
 from __future__ import annotations
 
 import json
-import os
 import sys
-import time
 import urllib.request
 from typing import Any
 
+from .one_process import finish, sql, start, state_of
 
-def main(storage: str, base_url: str, hub_url: str) -> None:
-    os.environ.update(
-        MINDSDB_STORAGE_DIR=storage,
-        MINDSDB_COMMUNITY_HANDLERS="false",
-        SENTRY_IO_DISABLED="true",
-        HUGGINGFACE_API_BASE_URL=base_url,
-        HF_ENDPOINT=hub_url,
-    )
+
+def main(hub_url: str) -> None:
+    start()
+    from mindsdb.interfaces.jobs.jobs_controller import JobsExecutor
     from mindsdb.interfaces.storage import db
-    from mindsdb.utilities.config import Config
     from mindsdb.utilities.constants import DEFAULT_COMPANY_ID, DEFAULT_USER_ID
 
-    Config()
-    db.init()
-    from mindsdb.api.executor.command_executor import ExecuteCommands
-    from mindsdb.api.executor.controllers.session_controller import SessionController
-    from mindsdb.integrations.libs.process_cache import process_cache
-    from mindsdb.interfaces.jobs.jobs_controller import JobsExecutor
-    from mindsdb.migrations import migrate
-    from mindsdb_sql_parser import parse_sql
-
-    migrate.migrate_to_head()
     # The server adds the database of files when it starts.
     owner = {"company_id": DEFAULT_COMPANY_ID, "user_id": DEFAULT_USER_ID}
     db.session.add(db.Integration(name="files", data={}, engine="files", **owner))
     db.session.commit()
-
-    def sql(statement: str) -> list[tuple[Any, ...]]:
-        session = SessionController()
-        session.database = "mindsdb"
-        answer = ExecuteCommands(session).execute_command(parse_sql(statement))
-        return [] if answer.data is None else list(answer.data.to_df().itertuples(index=False, name=None))
 
     def run(job: str) -> str | None:
         """Run a job as MindsDB's scheduler does; return the error that its history shows."""
@@ -73,10 +51,7 @@ def main(storage: str, base_url: str, hub_url: str) -> None:
         "CREATE MODEL mood_of_new PREDICT mood USING engine = 'hf_api_engine', task = 'text-classification', "
         "input_column = 'review', max_batch_size = 1"
     )
-    until = time.monotonic() + 120
-    while sql("SELECT status FROM models WHERE name = 'mood_of_new'") != [("complete",)]:
-        assert time.monotonic() < until, sql("SELECT status, error FROM models")
-        time.sleep(0.2)
+    assert state_of("mood_of_new")[0] == "complete"
     sql("CREATE TABLE files.inbox (SELECT 1 AS id, 'I love row 1' AS review)")
     sql("CREATE TABLE files.inbox_moods (SELECT 1 AS id, 'POSITIVE' AS mood)")
     sql("CREATE TABLE files.inbox_log (SELECT 0 AS id, 'none' AS mood, 'none' AS error)")
@@ -92,8 +67,7 @@ def main(storage: str, base_url: str, hub_url: str) -> None:
         refuse(*rules)
         for job, name in tables.items():
             found[f"{job} {step}"] = [run(job), table(name)]
-    print("\n" + json.dumps(found))
-    process_cache.shutdown(wait=True)
+    finish(found)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A pool's worker at work, whose parent is killed; a script of its own, as MindsDB is imported.
+"""A pool's worker at work, whose parent is killed.
 
-    python orphan.py STORAGE FILE
+    python -m tests.mindsdb.orphan FILE
 
 Prints the worker's process id; the worker writes to FILE how it ended.
 """
@@ -29,6 +29,5 @@ def work(file: str) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.update(MINDSDB_STORAGE_DIR=sys.argv[1], MINDSDB_COMMUNITY_HANDLERS="false", SENTRY_IO_DISABLED="true")
     with ProcessPoolExecutor(1) as pool:
-        pool.submit(work, sys.argv[2]).result()
+        pool.submit(work, sys.argv[1]).result()

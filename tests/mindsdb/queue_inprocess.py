@@ -1,6 +1,6 @@
-"""Tasks in MindsDB's queue, with a consumer that does as the test says; a script of its own, as MindsDB is imported.
+"""Tasks in MindsDB's queue, with a consumer that does as the script says.
 
-    python queue_inprocess.py STORAGE REDIS_HOST REDIS_PORT REDIS_DB
+    python -m tests.mindsdb.queue_inprocess
 
 Prints one JSON object: what came of each task, and how often it was put into the queue.
 """
@@ -18,16 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 
-def main(storage: str, host: str, port: str, number: str) -> None:
-    os.environ.update(
-        MINDSDB_STORAGE_DIR=storage,
-        MINDSDB_COMMUNITY_HANDLERS="false",
-        SENTRY_IO_DISABLED="true",
-        MINDSDB_ML_QUEUE_TYPE="redis",
-        MINDSDB_ML_QUEUE_HOST=host,
-        MINDSDB_ML_QUEUE_PORT=port,
-        MINDSDB_ML_QUEUE_DB=number,
-    )
+def main() -> None:
     from mindsdb.integrations.handlers.huggingface_api_handler.host import keys as host_keys
     from mindsdb.integrations.handlers.huggingface_api_handler.host import patches, queue_notes
     from mindsdb.integrations.handlers.huggingface_api_handler.host import task_queue as host_queue
@@ -52,7 +43,8 @@ def main(storage: str, host: str, port: str, number: str) -> None:
     ours, another = SimpleNamespace(name="huggingface_api"), SimpleNamespace(name="another")
     ask_ours, ask_again, ask_another = (BaseMLEngineExec("e", 1, one).base_ml_executor for one in (ours, ours, another))
     producer = ask_ours
-    caches = [RedisCache("predict", {"host": host, "port": int(port), "db": at}) for at in (1, 1, 2)]
+    at = {"host": os.environ["MINDSDB_ML_QUEUE_HOST"], "port": int(os.environ["MINDSDB_ML_QUEUE_PORT"])}
+    caches = [RedisCache("predict", {**at, "db": number}) for number in (1, 1, 2)]
     found["connections shared"] = ask_again.db is ask_ours.db and caches[0].client is caches[1].client
     found["connections mixed up"] = caches[0].client is caches[2].client or ask_another.db is ask_ours.db
     db, cache = producer.db, producer.cache
@@ -164,4 +156,4 @@ def main(storage: str, host: str, port: str, number: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from huggingface_api_handler.sandbox import Sandbox
+from huggingface_api_handler.sandbox.mindsdb_server import service_environment
 
 from .expected import REVIEWS, TWIN_REVIEWS, mood
-
-SCRIPT = Path(__file__).with_name("inprocess.py")
+from .one_process import environment, found_by
 
 
 @pytest.fixture
 def run_without(installed: None, sandbox: Sandbox, duck: Path, tmp_path: Path) -> Any:
-    def run(*left_out: str) -> dict[str, Any]:
-        command = [sys.executable, str(SCRIPT), str(tmp_path), sandbox.url, sandbox.hub_url, str(duck), *left_out]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
-        found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-        return found
+    def run(*left_out: str) -> Any:
+        environ = environment(tmp_path, **service_environment(sandbox.url, sandbox.hub_url))
+        return found_by("inprocess", environ, str(duck), *left_out)
 
     return run
 

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from huggingface_api_handler.sandbox import SandboxProcess
+from huggingface_api_handler.sandbox.mindsdb_server import service_environment
 
+from .one_process import environment, found_by
 from .test_docs import TEXTS, docs
 
 JOBS = ("score_inbox", "score_latest", "score_nightly")
 
 
 @pytest.fixture(scope="module")
-def found(installed: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def found(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Any:
     written = [one for block in docs.blocks(TEXTS["docs/recipes.md"]) for one in block.statements]
     statements = {name: next(one for one in written if one.startswith(f"CREATE JOB {name} ")) for name in JOBS}
     with SandboxProcess() as sandbox:
-        script = Path(__file__).with_name("jobs_inprocess.py")
-        storage = str(tmp_path_factory.mktemp("jobs"))
-        done = subprocess.run(
-            [sys.executable, str(script), storage, sandbox.url, sandbox.hub_url],
-            input=json.dumps(statements), capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    read: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return read
+        environ = environment(tmp_path_factory.mktemp("jobs"), **service_environment(sandbox.url, sandbox.hub_url))
+        return found_by("jobs_inprocess", environ, sandbox.hub_url, given=json.dumps(statements))
 
 
 @pytest.mark.parametrize("job", ["score_inbox", "score_nightly"])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +11,8 @@ import pytest
 
 from huggingface_api_handler.cli.link import handlers_folder
 
-HERE = Path(__file__).parent
+from .one_process import environment, found_by
+
 FAULT = "Bearer authentication is not enabled, Bearer 12345 and api_org_1 hf_inference neither; token: none"
 
 
@@ -22,15 +20,12 @@ FAULT = "Bearer authentication is not enabled, Bearer 12345 and api_org_1 hf_inf
 def runs(installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, Any]]]:
     """What is found with our patches, and without."""
     link = handlers_folder() / f"echo_{uuid.uuid4().hex}_handler"
-    link.symlink_to(HERE / "echo_handler", target_is_directory=True)
+    link.symlink_to(Path(__file__).parent / "echo_handler", target_is_directory=True)
     try:
-        found = {}
-        for patched in ("without", "with"):
-            command = [sys.executable, str(HERE / "beside.py"), str(tmp_path_factory.mktemp(patched)), patched]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-            assert done.returncode == 0, done.stderr[-3000:]
-            found[patched] = json.loads(done.stdout.strip().splitlines()[-1])
-        yield found
+        yield {
+            patched: found_by("beside", environment(tmp_path_factory.mktemp(patched)), patched)
+            for patched in ("without", "with")
+        }
     finally:
         link.unlink()
 

@@ -30,6 +30,7 @@ from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLErr
 
 from .conftest import cannot_run, postgres_with_reviews
 from .expected import REVIEWS, TWIN_REVIEWS, mood
+from .one_process import environment, found_by, queue_environment
 from .scrape import totals_of, usage_of
 
 HOST, PORT = os.environ.get("REDIS_HOST", "127.0.0.1"), int(os.environ.get("REDIS_PORT", "6379"))
@@ -38,14 +39,20 @@ HOST, PORT = os.environ.get("REDIS_HOST", "127.0.0.1"), int(os.environ.get("REDI
 @pytest.fixture(scope="module")
 def queue() -> Iterator[int]:
     """A database of this Redis that nobody else uses, emptied at the end."""
-    number = 8 + uuid.uuid4().int % 8
-    client = redis.Redis(HOST, PORT, db=number)
-    with contextlib.closing(client):
+    with _database(uuid.uuid4().int) as (_, number):
+        yield number
+
+
+@contextlib.contextmanager
+def _database(queue: int, step: int = 0) -> Iterator[tuple[Any, int]]:
+    """A client of one of the databases 8 to 15, ``step`` after ``queue``'s, and its number; emptied at the end."""
+    number = 8 + (queue + step) % 8
+    with contextlib.closing(redis.Redis(HOST, PORT, db=number)) as client:
         try:
             client.flushdb()
         except redis.exceptions.RedisError as error:
             cannot_run(f"NOT TESTED: Redis does not answer at {HOST}:{PORT}: start it, or set REDIS_HOST ({error})")
-        yield number
+        yield client, number
         client.flushdb()
 
 
@@ -152,18 +159,10 @@ def test_clients_that_come_and_go_leave_nothing_open(server: MindsDBServer) -> N
 
 
 @pytest.fixture(scope="module")
-def tasks(installed: None, queue: int, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def tasks(installed: None, queue: int, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What becomes of tasks in a queue of their own, with a consumer that does as the script says."""
-    storage, script = tmp_path_factory.mktemp("tasks"), Path(__file__).with_name("queue_inprocess.py")
-    number = (queue - 8 + 1) % 8 + 8
-    with contextlib.closing(redis.Redis(HOST, PORT, db=number)) as client:
-        client.flushdb()
-        command = [sys.executable, str(script), str(storage), HOST, str(PORT), str(number)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
-        client.flushdb()
-    assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    with _database(queue, 1) as (_, number):
+        return found_by("queue_inprocess", queue_environment(tmp_path_factory.mktemp("tasks"), HOST, PORT, number))
 
 
 def test_two_tasks_of_one_moment_have_two_names(tasks: dict[str, Any]) -> None:
@@ -220,10 +219,11 @@ def test_a_task_that_cannot_be_done_says_why(tasks: dict[str, Any]) -> None:
 
 
 def test_a_worker_whose_parent_is_killed_ends_in_good_order(installed: None, tmp_path: Path) -> None:
-    script, told = Path(__file__).with_name("orphan.py"), tmp_path / "told"
+    told = tmp_path / "told"
     parent = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path), str(told)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
+        [sys.executable, "-m", "tests.mindsdb.orphan", str(told)], cwd=Path(__file__).parents[2],
+        env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     assert parent.stdout is not None
     worker = int(parent.stdout.readline())
     parent.kill()
@@ -236,23 +236,12 @@ def test_a_worker_whose_parent_is_killed_ends_in_good_order(installed: None, tmp
 def test_a_consumer_ends_when_it_is_told_to_and_the_doctor_knows_it(
     installed: None, queue: int, tmp_path: Path
 ) -> None:
-    number = str((queue - 8 + 2) % 8 + 8)
-    environ = {
-        **os.environ,
-        "MINDSDB_STORAGE_DIR": str(tmp_path),
-        "MINDSDB_COMMUNITY_HANDLERS": "false",
-        "SENTRY_IO_DISABLED": "true",
-        "MINDSDB_ML_QUEUE_TYPE": "redis",
-        "MINDSDB_ML_QUEUE_HOST": HOST,
-        "MINDSDB_ML_QUEUE_PORT": str(PORT),
-        "MINDSDB_ML_QUEUE_DB": number,
-    }
     command = [sys.executable, "-m", "huggingface_api_handler", "consumer", "--tasks", "2"]
-    with contextlib.closing(redis.Redis(HOST, PORT, db=int(number))) as client:
-        client.flushdb()
+    with _database(queue, 2) as (client, number):
+        environ = queue_environment(tmp_path, HOST, PORT, number)
         consumer = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            _until(lambda: any(one["cmd"] == "xreadgroup" and one["db"] == number for one in client.client_list()))
+            _until(lambda: any(one["cmd"] == "xreadgroup" and one["db"] == str(number) for one in client.client_list()))
             script = "from huggingface_api_handler.cli.doctor_queue import check_queue as c; print(*c(), sep='\\n')"
             told = subprocess.run(
                 [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=60, check=True
@@ -269,31 +258,20 @@ def test_a_consumer_ends_when_it_is_told_to_and_the_doctor_knows_it(
         finally:
             consumer.kill()
             consumer.wait()
-            client.flushdb()
 
 
 def test_a_consumer_that_refuses_to_start_says_so_in_the_queue(installed: None, queue: int, tmp_path: Path) -> None:
-    number = (queue - 8 + 3) % 8 + 8
-    environ = {
-        **os.environ,
-        "MINDSDB_STORAGE_DIR": str(tmp_path),
-        "MINDSDB_ML_QUEUE_TYPE": "redis",
-        "MINDSDB_ML_QUEUE_HOST": HOST,
-        "MINDSDB_ML_QUEUE_PORT": str(PORT),
-        "MINDSDB_ML_QUEUE_DB": str(number),
-    }
     # The link leads to another copy than the one that is run.
     script = (
         "import pathlib, sys; from huggingface_api_handler.cli import link, main; "
         f"link.PACKAGE = pathlib.Path({str(tmp_path)!r}); sys.exit(main.main(['consumer']))"
     )
-    with contextlib.closing(redis.Redis(HOST, PORT, db=number)) as client:
-        client.flushdb()
+    with _database(queue, 3) as (client, number):
         done = subprocess.run(
-            [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=120, check=False
-        )
+            [sys.executable, "-c", script], env=queue_environment(tmp_path, HOST, PORT, number), capture_output=True,
+            text=True, timeout=120, check=False,
+        )  # fmt: skip
         noted = refusals(client)
-        client.flushdb()
     assert done.returncode == 1
     assert "not started: MindsDB finds another handler of this name" in done.stderr
     assert "MindsDB finds another handler of this name" in noted[socket.gethostname()]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from huggingface_api_handler.sandbox.mindsdb_server import SQLError, Table
 
 from .conftest import World
+from .one_process import environment, found_by, run_script
 
 ENGINE_KEY = "hf_" + "engineKey" * 4
 MODEL_KEY = "hf_" + "modelKey" * 4
@@ -220,20 +219,13 @@ def test_a_statement_with_broken_quotes_leaves_no_key_in_the_log(
 
 def test_a_key_is_never_in_the_clear_in_a_file_and_survives_a_kill(installed: None, tmp_path: Path) -> None:
     """MindsDB commits an engine's record seconds before the handler's worker has started."""
-    script = Path(__file__).with_name("keys_inprocess.py")
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(script), str(tmp_path), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-
-    killed = run("create", ENGINE_KEY)
+    environ = environment(tmp_path)
+    killed = run_script("keys_inprocess", environ, "create", ENGINE_KEY)
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
     assert killed.stdout.split() == []
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert "mindsdb.sqlite3.db" in [file.name for file in files]
     assert [file.name for file in files if ENGINE_KEY.encode() in file.read_bytes()] == []
-    found = run("read")
-    assert found.returncode == 0, found.stderr[-3000:]
-    assert json.loads(found.stdout.splitlines()[-1]) == [
+    assert found_by("keys_inprocess", environ, "read") == [
         {"api_key": "******", "bill_to": "acme"}, {"bill_to": "acme"}, ENGINE_KEY
     ]  # fmt: skip

@@ -189,7 +189,7 @@ class Transport:
         }
         if content_type:
             headers["Content-Type"] = content_type
-        if token and self.policy.may_carry_token(parsed.url):
+        if token and self.policy.may_carry_token(parsed):
             headers["Authorization"] = f"Bearer {token}"
         _check_headers(headers)
         if request.purpose == "service":
@@ -237,7 +237,7 @@ class Transport:
     ) -> WireRequest:
         wire = WireRequest()
         wire.pool = pool = self._adapter.pool(parsed, request.purpose)
-        addresses = () if pool.proxy is not None else self.policy.resolve(parsed, purpose=request.purpose).addresses
+        addresses = () if pool.proxy is not None else self.policy.resolve(parsed, purpose=request.purpose)
         wire.exchange = Exchange(deadline, addresses, request.begins_paid_work)
         wire.method, wire.url, wire.body = request.method, parsed.url, request.body
         forwarded = pool.proxy is not None and parsed.scheme == "http"

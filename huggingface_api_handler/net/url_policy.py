@@ -74,17 +74,6 @@ class ParsedUrl:
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedUrl(ParsedUrl):
-    """A URL that may be requested, and the checked addresses of its host."""
-
-    addresses: tuple[str, ...] = ()
-
-    @property
-    def address(self) -> str:
-        return self.addresses[0]
-
-
 def parse_url(url: str) -> ParsedUrl:
     """Read ``url``. Raises ``ValueError`` naming the rule it breaks."""
     if not isinstance(url, str):
@@ -254,42 +243,33 @@ class UrlPolicy:
             raise self._not_public(parsed, purpose)
         return parsed
 
-    def check(self, url: str, *, purpose: Purpose) -> ResolvedUrl:
-        """Check ``url``, and return it with the addresses of its host.
+    def resolve(self, parsed: ParsedUrl, *, purpose: Purpose) -> tuple[str, ...]:
+        """Return the addresses of the host of a URL that :meth:`parse` returned, checked.
 
         Raises:
             SettingsError: for a service. BlockedAddress: for media and links.
             ConnectionFailed: a service's host has no address now. InvalidInput: nor does a medium's.
         """
-        return self.resolve(self.parse(url, purpose=purpose), purpose=purpose)
-
-    def resolve(self, parsed: ParsedUrl, *, purpose: Purpose) -> ResolvedUrl:
-        """Check the addresses of a URL that :meth:`parse` returned; see :meth:`check`."""
         private = self._is_allowed(parsed, purpose)
         key = (parsed.host, parsed.port, private)
         known = self._known.get(key)
         now = self.clock()
         if known is not None and now < known[0]:
-            addresses = known[1]
-        else:
-            addresses = self._addresses(parsed, purpose, private)
-            if len(self._known) >= MAX_LOOKUPS:
-                self._known.clear()
-            self._known[key] = (now + LOOKUP_TTL, addresses)
-        return ResolvedUrl(parsed.url, parsed.scheme, parsed.host, parsed.port, addresses)
+            return known[1]
+        addresses = self._addresses(parsed, purpose, private)
+        if len(self._known) >= MAX_LOOKUPS:
+            self._known.clear()
+        self._known[key] = (now + LOOKUP_TTL, addresses)
+        return addresses
 
-    def may_carry_token(self, url: str) -> bool:
-        """Whether a request to ``url`` may carry the token.
+    def may_carry_token(self, parsed: ParsedUrl) -> bool:
+        """Whether a request to ``parsed`` may carry the token.
 
         Hugging Face's router by https, the engine's own origins, and what its owner allowed: by
         http only where the entry names the port. A model's own token may go wherever the model
         may; the server's only to the first two.
         """
-        try:
-            parsed = parse_url(url)
-        except ValueError:
-            return False
-        if _is_router(parsed) or parsed.origin in self._bases:
+        if self._is_primary(parsed):
             return True
         if self.token_of == "model":
             return self._is_service(parsed)
@@ -300,18 +280,15 @@ class UrlPolicy:
 
     def is_unlisted_endpoint(self, url: str) -> bool:
         """Whether ``url`` is allowed, but is some customer's endpoint that the engine's owner has not listed."""
-        try:
-            parsed = parse_url(url)
-        except ValueError:
-            return False
-        return _is_endpoint(parsed) and not self._is_allowed(parsed, "service")
+        parsed = _parsed(url)
+        return parsed is not None and _is_endpoint(parsed) and not self._is_allowed(parsed, "service")
 
     def is_primary(self, url: str) -> bool:
         """Whether ``url`` is at Hugging Face's router or the engine's base URL (not merely allowed)."""
-        try:
-            parsed = parse_url(url)
-        except ValueError:
-            return False
+        parsed = _parsed(url)
+        return parsed is not None and self._is_primary(parsed)
+
+    def _is_primary(self, parsed: ParsedUrl) -> bool:
         return _is_router(parsed) or parsed.origin in self._bases
 
     def is_hugging_face(self, parsed: ParsedUrl) -> bool:
@@ -370,10 +347,15 @@ def _is_endpoint(parsed: ParsedUrl) -> bool:
 
 def is_router(url: str) -> bool:
     """Whether ``url`` is at Hugging Face's own router."""
+    parsed = _parsed(url)
+    return parsed is not None and _is_router(parsed)
+
+
+def _parsed(url: str) -> ParsedUrl | None:
     try:
-        return _is_router(parse_url(url))
+        return parse_url(url)
     except ValueError:
-        return False
+        return None
 
 
 def redacted_url(url: object) -> str:

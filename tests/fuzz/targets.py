@@ -32,8 +32,7 @@ from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy, parse_url, redacted_url
 from huggingface_api_handler.protocols import PROTOCOLS, Protocol, hf_inference
 from huggingface_api_handler.query.execution import pack, unpack
-from huggingface_api_handler.query.inputs import collect_inputs, key_maker
-from huggingface_api_handler.query.pipeline import Caller
+from huggingface_api_handler.query.inputs import Caller, collect_inputs, key_maker
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.media import Media
 from huggingface_api_handler.tasks.task import Kind, ModelFacts, Task
@@ -109,11 +108,12 @@ def urls(draw: Draw) -> None:
         except HuggingFaceError:
             continue
         assert parse_url(place.url) == place
+        policy.may_carry_token(place)
         try:
             assert is_public(place.host) or place.host in ("127.0.0.1", "10.0.0.1")
         except ValueError:
             pass  # a name
-    policy.may_carry_token(url)
+    policy.is_primary(url)
 
 
 def templates(draw: Draw) -> None:
@@ -208,8 +208,8 @@ def kept(draw: Draw) -> None:
         ModelSettings.from_dict(value)
 
 
-ResolvedUrl = Callable[[Draw], None]
-TARGETS: tuple[ResolvedUrl, ...] = (
+Target = Callable[[Draw], None]
+TARGETS: tuple[Target, ...] = (
     engine_arguments, model_arguments, query_arguments, urls, templates, cells, answers, bodies, refusals, kept,
     answers, cells,
 )  # fmt: skip

@@ -25,7 +25,7 @@ from huggingface_api_handler.protocols.providers import provider_api
 from huggingface_api_handler.protocols.providers.offers import forget_offers
 from huggingface_api_handler.query.runtime import Runtime
 from tests.unit.loopback import Heard, Loopback, Speak, answer
-from tests.unit.net.test_url_policy import INSIDE
+from tests.unit.net.test_url_policy import INSIDE, check
 from tests.unit.street import LABELS, PNG, PUBLIC, TOKEN, Wire, engine, model, predict, watch
 
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -179,11 +179,11 @@ def test_this_machines_own_public_address_is_not_reached(battery: Battery) -> No
     policy = UrlPolicy(own=lambda address: address.endswith(PUBLIC) or "5db8:d822" in address)
     for url in urls:
         with pytest.raises(BlockedAddress, match="has no public address"):
-            policy.check(url, purpose="media")
-        assert UrlPolicy(own=lambda address: False).check(url, purpose="media").addresses
+            check(policy, url, purpose="media")
+        assert check(UrlPolicy(own=lambda address: False), url, purpose="media")
     # Its owner may open it, as any other.
     opened = UrlPolicy(allowed_hosts=("self.example", PUBLIC), own=lambda address: True)
-    assert [opened.check(url, purpose="media").address for url in urls[:2]] == [PUBLIC, PUBLIC]
+    assert [check(opened, url, purpose="media")[0] for url in urls[:2]] == [PUBLIC, PUBLIC]
 
 
 def test_the_system_is_asked_which_addresses_are_its_own(battery: Battery) -> None:
@@ -378,7 +378,7 @@ def test_the_resolver_is_asked_once_and_for_nothing_that_is_refused_by_its_spell
     for spelling in SPELLINGS:
         url = spelling.replace("{p}", "1")
         with pytest.raises(HuggingFaceError):
-            UrlPolicy().check(url, purpose="media")
+            check(UrlPolicy(), url, purpose="media")
     looked_up = set(battery.wire.names)
     assert looked_up <= {
         "localhost", "localhost.localdomain", "ip6-localhost", "127.0.0.1.nip.example", "xn--localhost"

@@ -33,6 +33,7 @@ from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.tasks import TASKS
 from tests.unit.loopback import Loopback, Speak, answer, raw
+from tests.unit.net.test_url_policy import carries
 from tests.unit.query.test_pipeline import Bench
 from tests.unit.street import CALLER, LABELS, PNG, PUBLIC, TOKEN, Wire, engine, model, predict, watch
 
@@ -368,7 +369,7 @@ def test_no_model_speaks_to_the_hubs_own_api(url: str) -> None:
     for name in ("endpoint", "base_url"):
         with pytest.raises(SettingsError):
             model(engine(None), task="chat-completion", input_column="t", parameters={"name": "x"}, **{name: url})
-    assert not UrlPolicy((engine(None).base_url,)).may_carry_token(url)
+    assert not carries(UrlPolicy((engine(None).base_url,)), url)
 
 
 def test_the_servers_own_token_goes_to_no_address_of_an_engine(wire: Wire) -> None:

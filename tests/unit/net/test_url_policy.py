@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from huggingface_api_handler.errors import BlockedAddress, ConnectionFailed, InvalidInput, SettingsError
 from huggingface_api_handler.net.addresses import is_public
-from huggingface_api_handler.net.url_policy import LOOKUP_TTL, ResolvedUrl, UrlPolicy, parse_url, redacted_url
+from huggingface_api_handler.net.url_policy import (
+    LOOKUP_TTL,
+    ParsedUrl,
+    Purpose,
+    UrlPolicy,
+    parse_url,
+    redacted_url,
+)
 
 PUBLIC = "93.184.216.34"
 ROUTER = "https://router.huggingface.co/hf-inference"
@@ -57,19 +64,32 @@ class Anything(Names):
         return self.known.get(host, [PUBLIC])
 
 
+def check(policy: UrlPolicy, url: str, *, purpose: Purpose) -> tuple[str, ...]:
+    """The addresses to which a request to ``url`` would go."""
+    return policy.resolve(policy.parse(url, purpose=purpose), purpose=purpose)
+
+
+def carries(policy: UrlPolicy, url: str) -> bool:
+    """Whether a request to ``url`` would carry the token."""
+    try:
+        return policy.may_carry_token(parse_url(url))
+    except ValueError:
+        return False
+
+
 @pytest.mark.parametrize("address", INSIDE)
 def test_addresses_that_are_not_everybodys(address: str) -> None:
     assert not is_public(address)
     policy = UrlPolicy(resolver=Names(evil_example=[address]))
     with pytest.raises(BlockedAddress):
-        policy.check("https://evil.example/cat.png", purpose="media")
+        check(policy, "https://evil.example/cat.png", purpose="media")
 
 
 @pytest.mark.parametrize("address", OUTSIDE)
 def test_public_addresses(address: str) -> None:
     assert is_public(address)
     policy = UrlPolicy(resolver=Names(good_example=[address]))
-    assert policy.check("https://good.example/cat.png", purpose="media").address == address
+    assert check(policy, "https://good.example/cat.png", purpose="media")[0] == address
 
 
 @given(st.ip_addresses(v=4))
@@ -89,7 +109,7 @@ def test_no_ipv6_is_public_that_python_calls_private(address: ipaddress.IPv6Addr
 def test_one_bad_address_among_good_ones_is_enough() -> None:
     policy = UrlPolicy(resolver=Names(two_example=[PUBLIC, "10.0.0.1"]))
     with pytest.raises(BlockedAddress):
-        policy.check("https://two.example/", purpose="media")
+        check(policy, "https://two.example/", purpose="media")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +138,7 @@ def test_one_bad_address_among_good_ones_is_enough() -> None:
 def test_spellings_that_are_refused(url: str) -> None:
     names = Anything()
     with pytest.raises(BlockedAddress):
-        UrlPolicy(resolver=names).check(url, purpose="media")
+        check(UrlPolicy(resolver=names), url, purpose="media")
     assert names.asked == []
 
 
@@ -150,13 +170,15 @@ def test_spellings_that_are_made_one(url: str, expected: str) -> None:
 def test_whatever_is_written_is_checked_or_refused(text: str) -> None:
     for url in (text, f"http://{text}", f"https://{text}/x", f"http://good.example{text}"):
         try:
-            target = UrlPolicy(resolver=Anything()).check(url, purpose="media")
+            policy = UrlPolicy(resolver=Anything())
+            target = policy.parse(url, purpose="media")
+            addresses = policy.resolve(target, purpose="media")
         except BlockedAddress:
             continue
         assert target.url.isascii()
         assert target.url.isprintable()
         assert " " not in target.url
-        assert all(is_public(address) for address in target.addresses)
+        assert all(is_public(address) for address in addresses)
         # Other parsers see the same host.
         prepared = requests.Request("GET", target.url).prepare()
         assert str(urllib3.util.parse_url(str(prepared.url)).host).strip("[]") == target.host
@@ -177,8 +199,8 @@ def test_whatever_is_written_is_checked_or_refused(text: str) -> None:
 )
 def test_hugging_face_may_be_asked_and_gets_the_token(url: str) -> None:
     policy = UrlPolicy((ROUTER,), resolver=Anything())
-    assert policy.check(url, purpose="service").address == PUBLIC
-    assert policy.may_carry_token(url)
+    assert check(policy, url, purpose="service")[0] == PUBLIC
+    assert carries(policy, url)
     assert policy.is_primary(url)
 
 
@@ -195,8 +217,8 @@ def test_hugging_face_may_be_asked_and_gets_the_token(url: str) -> None:
 def test_what_only_looks_like_hugging_face(url: str) -> None:
     policy = UrlPolicy((ROUTER,), resolver=Anything())
     with pytest.raises(SettingsError):
-        policy.check(url, purpose="service")
-    assert not policy.may_carry_token(url)
+        check(policy, url, purpose="service")
+    assert not carries(policy, url)
     assert not policy.is_primary(url)
 
 
@@ -212,8 +234,8 @@ def test_an_endpoint_of_some_customer_may_be_asked_and_gets_only_the_models_own_
         (UrlPolicy((ROUTER,), (f"x{host}",), resolver=Anything()), False),
         (UrlPolicy((url,), resolver=Anything()), True),
     ):
-        assert policy.check(url, purpose="service").address == PUBLIC
-        assert policy.may_carry_token(url) is gets
+        assert check(policy, url, purpose="service")[0] == PUBLIC
+        assert carries(policy, url) is gets
     assert not UrlPolicy((ROUTER,)).is_primary(url)
 
 
@@ -232,45 +254,47 @@ def test_an_endpoint_of_some_customer_may_be_asked_and_gets_only_the_models_own_
 def test_whose_token_goes_where(url: str, engine: bool, model: bool, server: bool) -> None:
     hosts = ("named.example", "10.0.0.5:8080")
     policy = [UrlPolicy(("http://base.example:81/x",), hosts, of) for of in ("engine", "model", "server")]  # type: ignore[arg-type]
-    assert [one.may_carry_token(url) for one in policy] == [engine, model, server]
+    assert [carries(one, url) for one in policy] == [engine, model, server]
 
 
 def test_rows_do_not_reach_a_base_url() -> None:
     policy = UrlPolicy(("http://127.0.0.1:9000/hf",))
     with pytest.raises(BlockedAddress):
-        policy.check("http://127.0.0.1:9000/metrics", purpose="media")
-    assert policy.check("http://127.0.0.1:9000/made.png", purpose="link").address == "127.0.0.1"
+        check(policy, "http://127.0.0.1:9000/metrics", purpose="media")
+    assert check(policy, "http://127.0.0.1:9000/made.png", purpose="link")[0] == "127.0.0.1"
 
 
 def test_a_base_url_is_its_origin_and_no_more() -> None:
     names = Names(gateway_example=["10.1.2.3"], gateway=["10.1.2.3"])
     policy = UrlPolicy(("http://gateway.example:8080/hf", "https://gateway/x"), resolver=names)
-    assert policy.check("http://gateway.example:8080/other", purpose="service").address == "10.1.2.3"
-    assert policy.check("https://gateway/", purpose="service").addresses == ("10.1.2.3",)
+    assert check(policy, "http://gateway.example:8080/other", purpose="service")[0] == "10.1.2.3"
+    assert check(policy, "https://gateway/", purpose="service") == ("10.1.2.3",)
     for url in ("https://gateway.example:8080/", "http://gateway.example/", "http://gateway.example:8081/"):
-        assert not policy.may_carry_token(url)
+        assert not carries(policy, url)
         with pytest.raises(SettingsError):
-            policy.check(url, purpose="service")
+            check(policy, url, purpose="service")
 
 
 def test_an_entry_opens_exactly_that() -> None:
     names = Anything(tgi_example=["10.0.0.7"], files_example=["192.168.0.9"])
     policy = UrlPolicy((), ("tgi.example:8080", "files.example", "10.9.9.9:80", "[fd00::5]:80", "::1"), resolver=names)
-    assert policy.check("http://tgi.example:8080/", purpose="service").address == "10.0.0.7"
-    assert policy.check("http://files.example/a.png", purpose="media").address == "192.168.0.9"
-    assert policy.check("https://files.example:444/a.png", purpose="media").address == "192.168.0.9"
-    assert policy.check("http://10.9.9.9/", purpose="service").address == "10.9.9.9"
-    assert policy.check("http://[fd00::5]/", purpose="service").address == "fd00::5"
-    assert policy.check("http://[::1]:9/", purpose="media").address == "::1"
+    assert check(policy, "http://tgi.example:8080/", purpose="service")[0] == "10.0.0.7"
+    assert check(policy, "http://files.example/a.png", purpose="media")[0] == "192.168.0.9"
+    assert check(policy, "https://files.example:444/a.png", purpose="media")[0] == "192.168.0.9"
+    assert check(policy, "http://10.9.9.9/", purpose="service")[0] == "10.9.9.9"
+    assert check(policy, "http://[fd00::5]/", purpose="service")[0] == "fd00::5"
+    assert check(policy, "http://[::1]:9/", purpose="media")[0] == "::1"
     assert not policy.is_primary("http://files.example/")
     for url in ("http://tgi.example/", "http://10.9.9.9:81/", "http://sub.files.example/", "http://[fd00::6]/"):
         with pytest.raises(SettingsError):
-            policy.check(url, purpose="service")
+            check(policy, url, purpose="service")
     with pytest.raises(BlockedAddress):
-        policy.check("http://tgi.example:8081/a.png", purpose="media")
+        check(policy, "http://tgi.example:8081/a.png", purpose="media")
     # A name that leads to an allowed address is not the allowed address.
     with pytest.raises(BlockedAddress):
-        UrlPolicy((), ("10.9.9.9",), resolver=Names(x_example=["10.9.9.9"])).check("http://x.example/", purpose="media")
+        check(
+            UrlPolicy((), ("10.9.9.9",), resolver=Names(x_example=["10.9.9.9"])), "http://x.example/", purpose="media"
+        )
 
 
 @pytest.mark.parametrize(
@@ -280,18 +304,18 @@ def test_a_name_never_opens_metadata(address: str) -> None:
     policy = UrlPolicy(("http://own.example/",), ("files.example",), resolver=Anything(own_example=[address],
     files_example=[address]))  # fmt: skip
     with pytest.raises(SettingsError):
-        policy.check("http://own.example/", purpose="service")
+        check(policy, "http://own.example/", purpose="service")
     with pytest.raises(BlockedAddress):
-        policy.check("http://files.example/", purpose="media")
+        check(policy, "http://files.example/", purpose="media")
 
 
 def test_a_literal_entry_opens_itself() -> None:
     policy = UrlPolicy((), ("127.0.0.1:8080",))
-    assert policy.check("http://127.0.0.1:8080/", purpose="media").address == "127.0.0.1"
+    assert check(policy, "http://127.0.0.1:8080/", purpose="media")[0] == "127.0.0.1"
     with pytest.raises(BlockedAddress):
-        policy.check("http://127.0.0.1:8081/", purpose="media")
+        check(policy, "http://127.0.0.1:8081/", purpose="media")
     with pytest.raises(BlockedAddress):
-        policy.check("http://localhost:8080/", purpose="media")
+        check(policy, "http://localhost:8080/", purpose="media")
 
 
 @pytest.mark.parametrize(
@@ -316,7 +340,7 @@ def test_a_refusal_does_not_map_the_inside() -> None:
     for address in ("10.11.12.13", "127.0.0.1", "169.254.169.254"):
         policy = UrlPolicy(resolver=Names(intranet_example=[address]))
         with pytest.raises(BlockedAddress) as caught:
-            policy.check("http://intranet.example/secret?token=abc", purpose="media")
+            check(policy, "http://intranet.example/secret?token=abc", purpose="media")
         text = str(caught.value)
         assert address not in text
         assert "abc" not in text
@@ -326,12 +350,12 @@ def test_a_refusal_does_not_map_the_inside() -> None:
 
 def test_advice_names_the_argument() -> None:
     with pytest.raises(SettingsError, match=r"allowed_hosts = \['tgi.example:8080'\]"):
-        UrlPolicy((ROUTER,)).check("http://tgi.example:8080/generate", purpose="service")
+        check(UrlPolicy((ROUTER,)), "http://tgi.example:8080/generate", purpose="service")
 
 
 def test_passwords_in_urls_are_not_repeated() -> None:
     with pytest.raises(BlockedAddress) as caught:
-        UrlPolicy().check("https://user:hunter2@good.example/a?sig=s3cret", purpose="media")
+        check(UrlPolicy(), "https://user:hunter2@good.example/a?sig=s3cret", purpose="media")
     assert "hunter2" not in str(caught.value)
     assert "s3cret" not in str(caught.value)
     assert redacted_url("https://user:hunter2@good.example/a?sig=s3cret#x") == "https://good.example/a"
@@ -340,10 +364,10 @@ def test_passwords_in_urls_are_not_repeated() -> None:
 def test_names_without_an_address() -> None:
     policy = UrlPolicy((ROUTER,), resolver=Names())
     with pytest.raises(ConnectionFailed) as service:
-        policy.check(ROUTER, purpose="service")
+        check(policy, ROUTER, purpose="service")
     assert service.value.retryable
     with pytest.raises(InvalidInput):
-        policy.check("https://nobody.example/", purpose="media")
+        check(policy, "https://nobody.example/", purpose="media")
 
 
 # --- looking up -----------------------------------------------------------------------------------
@@ -354,10 +378,10 @@ def test_a_name_is_looked_up_once_for_a_while() -> None:
     names = Anything()
     policy = UrlPolicy((ROUTER,), resolver=names, clock=lambda: now[0])
     for path in range(1000):
-        policy.check(f"{ROUTER}/models/m{path}", purpose="service")
+        check(policy, f"{ROUTER}/models/m{path}", purpose="service")
     assert len(names.asked) == 1
     now[0] = LOOKUP_TTL + 1
-    policy.check(ROUTER, purpose="service")
+    check(policy, ROUTER, purpose="service")
     assert len(names.asked) == 2
 
 
@@ -365,19 +389,19 @@ def test_what_was_public_once_is_checked_again() -> None:
     now = [0.0]
     names = Names(flip_example=[PUBLIC])
     policy = UrlPolicy(resolver=names, clock=lambda: now[0])
-    policy.check("https://flip.example/", purpose="media")
+    check(policy, "https://flip.example/", purpose="media")
     names.known["flip.example"] = ["127.0.0.1"]
-    assert policy.check("https://flip.example/", purpose="media").address == PUBLIC
+    assert check(policy, "https://flip.example/", purpose="media")[0] == PUBLIC
     now[0] = LOOKUP_TTL + 1
     with pytest.raises(BlockedAddress):
-        policy.check("https://flip.example/", purpose="media")
+        check(policy, "https://flip.example/", purpose="media")
 
 
 def test_an_allowed_port_does_not_open_the_others_by_the_cache() -> None:
     policy = UrlPolicy((), ("files.example:8080",), resolver=Names(files_example=["10.0.0.1"]))
-    policy.check("http://files.example:8080/", purpose="media")
+    check(policy, "http://files.example:8080/", purpose="media")
     with pytest.raises(BlockedAddress):
-        policy.check("http://files.example/", purpose="media")
+        check(policy, "http://files.example/", purpose="media")
 
 
 def test_policies_of_the_same_rules_are_equal_and_hashable() -> None:
@@ -385,8 +409,8 @@ def test_policies_of_the_same_rules_are_equal_and_hashable() -> None:
 
 
 def test_target_is_whole() -> None:
-    target = UrlPolicy(resolver=Names(good_example=[PUBLIC, "1.1.1.1"])).check(
-        "http://good.example:81/x", purpose="link"
-    )
-    assert target == ResolvedUrl("http://good.example:81/x", "http", "good.example", 81, (PUBLIC, "1.1.1.1"))
+    policy = UrlPolicy(resolver=Names(good_example=[PUBLIC, "1.1.1.1"]))
+    target = policy.parse("http://good.example:81/x", purpose="link")
+    assert target == ParsedUrl("http://good.example:81/x", "http", "good.example", 81)
+    assert policy.resolve(target, purpose="link") == (PUBLIC, "1.1.1.1")
     assert target.authority == "good.example:81"

@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,28 @@ def _is_ours(session: Any, project: str, model: str) -> bool:
     """Return whether a model of a project belongs to this engine; takes two database statements."""
     found = session.datahub.get(project).project.get_model(model)
     return found is not None and found["metadata"]["engine"] == ENGINE
+
+
+def patch_tasks(owner: Any) -> Callable[[Callable[..., Any]], None]:
+    """Replace ``owner.apply_async``, which starts a task, for this engine; a task that is a command runs here.
+
+    The decorated function gets the original and its arguments.
+    """
+
+    def replace(start: Callable[..., Any]) -> None:
+        @patch(owner, "apply_async")
+        def apply_async(
+            original: Any, self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any = None
+        ) -> Any:
+            task = (task_type, model_id, payload, dataframe)
+            engine = payload["handler_meta"]["engine"]
+            _note_model(task_type, model_id, engine)
+            if engine != ENGINE:
+                return original(self, *task)
+            done = run_here(*task)
+            return start(original, self, *task) if done is None else done
+
+    return replace
 
 
 # --- keys ------------------------------------------------------------------------------------
@@ -164,7 +186,7 @@ def _unquoted_keys_are_refused() -> None:
 _our_models: set[int] = set()
 
 
-def note_model(task_type: Any, model_id: int, engine: str) -> None:
+def _note_model(task_type: Any, model_id: int, engine: str) -> None:
     """Note whether a model belongs to this engine when a prediction is requested; IDs are reused after DROP."""
     if task_type == ML_TASK_TYPE.PREDICT:
         (_our_models.add if engine == ENGINE else _our_models.discard)(model_id)
@@ -308,16 +330,8 @@ def _dead_workers_are_replaced() -> None:
     example for its memory, makes the engine unusable until the server is restarted.
     """
 
-    @patch(process_cache.ProcessCache, "apply_async")
-    def apply_async(
-        original: Any, self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any = None
-    ) -> Any:
-        engine = payload["handler_meta"]["engine"]
-        note_model(task_type, model_id, engine)
-        if engine != ENGINE:
-            return original(self, task_type, model_id, payload, dataframe)
-        if (done := run_here(task_type, model_id, payload, dataframe)) is not None:
-            return done
+    @patch_tasks(process_cache.ProcessCache)
+    def apply_async(original: Any, self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any) -> Any:
         entry = self.cache.get(ENGINE)
         if entry is not None:
             with self._lock:

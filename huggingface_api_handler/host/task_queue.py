@@ -28,10 +28,9 @@ from mindsdb.utilities.ml_task_queue.task import Task
 from mindsdb.utilities.ml_task_queue.utils import RedisKey, from_bytes
 
 from ..errors import Unavailable
-from .commands import run_here
 from .consumer import PatchConsumer
 from .keys import sealed
-from .patches import note_model
+from .patches import patch_tasks
 from .patching import patch
 from .queue_notes import refusals
 from .settings import ENGINE
@@ -126,16 +125,8 @@ def _queue_connections_are_shared() -> None:
 def _lost_tasks_are_repeated() -> None:
     """Return tasks that are tracked to their end, and patch the consumers that take them."""
 
-    @patch(host_producer.MLTaskProducer, "apply_async")
-    def apply_async(
-        original: Any, self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any = None
-    ) -> Any:
-        engine = payload["handler_meta"]["engine"]
-        note_model(task_type, model_id, engine)
-        if engine != ENGINE:
-            return original(self, task_type, model_id, payload, dataframe)
-        if (done := run_here(task_type, model_id, payload, dataframe)) is not None:
-            return done
+    @patch_tasks(host_producer.MLTaskProducer)
+    def apply_async(original: Any, self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any) -> Any:
         payload = {**sealed(payload), "huggingface_api": PatchConsumer()}
 
         def submit() -> tuple[Task, Any]:

@@ -21,11 +21,10 @@ from ..errors import (
     ServiceTimeout,
 )
 from .batches import Batch, Item
-from .results import BatchResult
 
 
 class RequestBudget:
-    """``max_requests``: checked before a request is sent, and updated when it has returned.
+    """``max_requests``: a request counts when it is sent, whatever comes of it.
 
     Args:
         max_requests: requests that may be sent, retries included; ``None``: no such limit.
@@ -50,19 +49,9 @@ class RequestBudget:
             advice="Run the query again, or raise max_requests",
         )
 
-    def reserve(self, batch: Batch) -> None:
-        """Reserve what the request of ``batch`` costs; it is about to be sent."""
-        self.left -= 1
-
-    def settle(self, batch: Batch, sent: BatchResult | None, more: int = 0) -> None:
-        """Replace what was reserved for ``batch`` by what it cost; ``sent`` is ``None`` if it failed.
-
-        A request counts whatever comes of it, so there is nothing to give back.
-
-        Args:
-            more: requests that were made beside the one that was reserved.
-        """
-        self.left -= more
+    def spend(self, requests: int = 1) -> None:
+        """Count requests that are sent, or have been sent beside one that was counted."""
+        self.left -= requests
 
 
 #: (items of one request) → the most USD that the request may cost. More items never cost less.

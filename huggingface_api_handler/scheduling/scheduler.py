@@ -164,7 +164,7 @@ class Scheduler:
     def _sent(self, batch: Batch, service: Service, now: float) -> None:
         state, summary = service.state, self.summary
         batch.service = service.number
-        self._budget.reserve(batch)
+        self._budget.spend()
         if self._costs is not None:
             self._costs.reserve(batch, now)
         state.rate.sent(now)
@@ -191,7 +191,7 @@ class Scheduler:
             error = InvalidAnswer(f"{size} inputs were sent and {len(answers)} answers came back")
             error.cost, error.usage = sent.cost, sent
             return self.failed(batch, error, now)
-        self._returned(batch, sent, now, sent.requests, sent.cost)
+        self._returned(batch, now, sent.requests, sent.cost)
         if sent.max_batch_size is not None:
             self._most = min(self._most, sent.max_batch_size)
         seconds = now - batch.started
@@ -223,7 +223,7 @@ class Scheduler:
 
     def failed(self, batch: Batch, error: HuggingFaceError, now: float) -> list[RowResult]:
         """Report that the request of ``batch`` ended in ``error``."""
-        self._returned(batch, None, now, error.requests, cost_of_failure(error))
+        self._returned(batch, now, error.requests, cost_of_failure(error))
         if error.usage is not None:
             self.summary.account(batch.items, error.usage, error.cost)
             self._unanswered.charge(batch.items, error.cost, len(batch))
@@ -235,7 +235,7 @@ class Scheduler:
 
     def crashed(self, batch: Batch, exception: BaseException, now: float) -> list[RowResult]:
         """Report that sending ``batch`` raised an exception that is no error of a service. The run ends."""
-        self._returned(batch, None, now)
+        self._returned(batch, now)
         self._services.of(batch).state.breaker.failed(batch.started, now)
         self.stop(exception)
         return self._finish(self._fail(batch, not_attempted(exception), now), now)
@@ -249,16 +249,14 @@ class Scheduler:
         """Return the results of what waits, if nothing more may be sent."""
         return self._finish([], now)
 
-    def _returned(
-        self, batch: Batch, sent: BatchResult | None, now: float, requests: int = 1, cost: float | None = None
-    ) -> None:
+    def _returned(self, batch: Batch, now: float, requests: int = 1, cost: float | None = None) -> None:
         self._in_flight.remove(batch)
         self._services.of(batch).returned(now)
         more = requests - 1
         self.summary.requests += more
         self.summary.retries += more
         batch.attempts += more
-        self._budget.settle(batch, sent, more)
+        self._budget.spend(more)
         if self._costs is not None:
             self._costs.settle(batch, cost)
 

@@ -37,7 +37,8 @@ def street(service: Service, **using: Any) -> Iterator[Callable[[Sequence[str]],
 
     from huggingface_api_handler.arguments import engine_settings, model_settings
     from huggingface_api_handler.cache import SqliteCache
-    from huggingface_api_handler.query.pipeline import Caller, Prediction
+    from huggingface_api_handler.query.inputs import Caller
+    from huggingface_api_handler.query.pipeline import Prediction
     from huggingface_api_handler.query.runtime import Runtime
 
     engine = engine_settings({"base_url": service.url, "api_key": TOKEN}, environ={})

@@ -88,7 +88,7 @@ def measure(rows: int, system: str = "", count: int = ROWS) -> dict[str, float]:
     """Return what ``count`` reviews take with ``rows`` in each request."""
     model: Any = Sorter(system)
     nothing: Any = None
-    execute = RequestExecutor(TASKS["chat-completion"], Arguments(), nothing, (), model)
+    execute = RequestExecutor(TASKS["chat-completion"], Arguments(), nothing, (), model, (None, None))
     limits = Limits(
         max_batch_size=rows, requests_per_minute=PER_MINUTE, max_batch_bytes=MAX_CHARACTERS, fill_batches=True
     )

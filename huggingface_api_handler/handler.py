@@ -32,8 +32,8 @@ from .query.advice import unserved
 from .query.commands import run_command
 from .query.cost import price_list
 from .query.describe import Description, describe
-from .query.inputs import read_columns
-from .query.pipeline import Caller, Prediction
+from .query.inputs import Caller, read_columns
+from .query.pipeline import Prediction
 from .query.runtime import RUNTIME
 from .query.store import open_store, tenant_of
 from .query.typed_columns import check_names

@@ -9,7 +9,8 @@ import pandas as pd
 from ..cache import Cache, NoCache
 from ..cache.runs import RUNNING
 from ..errors import SettingsError, Unavailable
-from .pipeline import Caller, Prediction
+from .inputs import Caller
+from .pipeline import Prediction
 from .store import answers_deleted, stops_told
 
 

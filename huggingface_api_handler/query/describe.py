@@ -23,7 +23,7 @@ from ..scheduling.results import quantile
 from ..tasks import TASKS, samples
 from ..tasks.task import Input, Kind, Task
 from .cost import own_price, price_list, token_of
-from .pipeline import Caller
+from .inputs import Caller
 from .run_view import view_of
 from .runtime import Runtime
 from .statements import quoted, sql_name

@@ -11,7 +11,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -37,7 +37,7 @@ from ..protocols.detect import Answered, Endpoint
 from ..protocols.usage import Usage
 from ..scheduling.batches import Item
 from ..scheduling.progress import Progress, duration, left
-from ..scheduling.worker_pool import BatchResult, RowResult, Summary
+from ..scheduling.results import BatchResult, RowResult, Summary
 from ..tasks.media import Media
 from ..tasks.task import Answer, Arguments, Kind, Task
 from . import packing
@@ -82,41 +82,32 @@ def _refused(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
+@dataclass(eq=False)
 class RequestExecutor:
     """Sends one request for some items: loads media, sends, reads the answers.
 
     Args:
+        roots: folders that media may be read from.
+        columns: for each input of the task, the column that it is read from, for messages.
         names_provider: whether errors say which provider they come from.
         misfits: key of an item → its answer that did not fit, which its next request quotes; shared by the
             executors of a query.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        arguments: Arguments,
-        transport: Transport,
-        roots: tuple[str, ...],
-        endpoint: Endpoint,
-        columns: Sequence[str | None] = (),
-        *,
-        prices: PriceList | None = None,
-        names_provider: bool = False,
-        misfits: dict[str, tuple[str, str]] | None = None,
-        audit: Audit | None = None,
-    ) -> None:
-        self.prices = prices or PriceList()
-        self.task = task
-        self._names = names_provider
-        self.arguments = arguments
-        self.transport = transport
-        self.roots = roots
-        self.endpoint = endpoint
-        self._audit = audit
-        self._columns = [*columns, *[None] * (len(task.inputs) - len(columns))]
-        self._media = [one.kind for one in task.inputs]
+    task: Task
+    arguments: Arguments
+    transport: Transport
+    roots: tuple[str, ...]
+    endpoint: Endpoint
+    columns: Sequence[str | None]
+    prices: PriceList = field(default_factory=PriceList)
+    names_provider: bool = False
+    misfits: dict[str, tuple[str, str]] = field(default_factory=dict)
+    audit: Audit | None = None
+
+    def __post_init__(self) -> None:
+        self._media = [one.kind for one in self.task.inputs]
         self._has_media = any(kind.is_media for kind in self._media)
-        self._misfits = {} if misfits is None else misfits
 
     def __call__(self, items: Sequence[Item], timeout: float) -> BatchResult:
         with MEMORY.request():
@@ -130,7 +121,7 @@ class RequestExecutor:
                     error.cost = 0.0
                 if isinstance(error, InvalidAnswer) and error.misfit is not None and len(items) == 1:
                     self._note_misfit(items[0], error)
-                if self._names and isinstance(error, (AccountError, ModelError, ServiceError)):
+                if self.names_provider and isinstance(error, (AccountError, ModelError, ServiceError)):
                     error.message = f"{self.endpoint.provider}: {error.message}"
                 if not error.is_too_long:
                     raise
@@ -153,7 +144,7 @@ class RequestExecutor:
             compute_seconds=found.response.compute_seconds,
             tokens=sum(counted) if counted else None,
             requests=found.requests,
-            max_batch_size=1 if self._audit is not None and self._audit.failed else None,
+            max_batch_size=1 if self.audit is not None and self.audit.failed else None,
             **self._used(found.usage),
         )
 
@@ -180,22 +171,22 @@ class RequestExecutor:
                 error.cost = 0.0  # the service has not been sent anything
                 raise
         arguments = self.arguments
-        if self._misfits and len(items) == 1:
-            arguments = replace(arguments, misfit=self._misfits.get(items[0].key))
+        if self.misfits and len(items) == 1:
+            arguments = replace(arguments, misfit=self.misfits.get(items[0].key))
         found = self.endpoint.ask(rows, arguments, time_left(ends, time.monotonic()))
         return found.answers, found
 
     def _note_misfit(self, item: Item, error: InvalidAnswer) -> None:
         """Keep an item's answer that does not fit for its next request, which quotes it; the second one is final."""
-        if self._misfits.pop(item.key, None) is not None:
+        if self.misfits.pop(item.key, None) is not None:
             error.retryable = False
         elif error.misfit is not None:
-            self._misfits[item.key] = error.misfit
+            self.misfits[item.key] = error.misfit
 
     def _loaded(self, row: tuple[Any, ...], timeout: float) -> tuple[Any, ...]:
         loaded = tuple(
             self._medium(value, kind, column, timeout) if kind.is_media and value is not None else value
-            for value, kind, column in zip(row, self._media, self._columns, strict=True)
+            for value, kind, column in zip(row, self._media, self.columns, strict=True)
         )
         try:
             MEMORY.acquire(sum(len(one.data) for one in loaded if isinstance(one, Media)), timeout)

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ..arguments import ModelSettings
 from ..errors import HuggingFaceError
 from ..scheduling.batches import Item
-from ..scheduling.worker_pool import BatchResult
+from ..scheduling.results import BatchResult
 from .inputs import Caller
 from .usage import ERROR
 

@@ -28,8 +28,9 @@ from ..protocols.client import InferenceAPI
 from ..protocols.detect import Endpoint
 from ..protocols.providers.provider_api import client_class
 from ..scheduling.batches import Item
+from ..scheduling.results import Limits, RowResult, Summary
 from ..scheduling.retry import RetryPolicy
-from ..scheduling.worker_pool import Limits, RowResult, Summary, WorkerPool
+from ..scheduling.worker_pool import WorkerPool
 from ..tasks import TASKS
 from ..tasks.output_schema import OutputSchema
 from ..tasks.task import Batching, Task
@@ -326,19 +327,8 @@ class Prediction:
         if answered and self._keeps:
             kept = f"{answered} of {len(inputs.items)} answers are kept: the same query again pays only for the rest"
             advice = f"{advice}. {kept}" if advice else kept
-        raise type(error)(
-            error.message,
-            advice=advice or None,
-            task=self.model.task,
-            model=self.model.model,
-            status=error.status,
-            request_id=error.request_id,
-            row=error.row if error.row is not None else (None if error.fatal else row),
-            column=error.column,
-            attempts=error.attempts,
-            retry_after=error.retry_after,
-            retryable=error.retryable,
-        ) from error
+        facts = {"task": self.model.task, "model": self.model.model, "row": None if error.fatal else row}
+        raise error.advising(advice or None).with_facts(**facts) from error
 
     # The result
 
@@ -491,6 +481,3 @@ def _dtype(values: Sequence[Any]) -> Any:
     if kinds == {bool} and None not in values:
         return "bool"
     return object
-
-
-__all__ = ["Caller", "Prediction"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..net.transport import Transport
     from ..net.url_policy import UrlPolicy
     from ..protocols.detect import Findings
-    from ..scheduling.worker_pool import ServiceState
+    from ..scheduling.service_state import ServiceState
     from .metrics import MetricFiles
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Runtime:
 
         All have the same lock, since a query may use several services.
         """
-        from ..scheduling.worker_pool import ServiceState
+        from ..scheduling.service_state import ServiceState
 
         lock = self._share("lock of services", threading.Lock)
         return self._share(("service state", service), lambda: ServiceState(lock))

@@ -7,34 +7,19 @@ import random as _random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from ..cache.budgets import Draw, Grant
 from ..errors import HuggingFaceError
 from .batches import Batch, Item
 from .budget import CostBudget
-from .results import BatchResult, Limits, RowResult, Summary, quantile
+from .results import BatchResult, Limits, RowResult, Summary
 from .retry import RetryPolicy
 from .scheduler import Scheduler
 from .service_state import ServiceState
 from .token_bucket import Reservation
 
 log = logging.getLogger(__name__)
-
-__all__ = [
-    "WorkerPool",
-    "Item",
-    "ServiceState",
-    "Limits",
-    "RetryPolicy",
-    "RowResult",
-    "BatchResult",
-    "Draw",
-    "CostBudget",
-    "Grant",
-    "Summary",
-    "quantile",
-]
 
 Send = Callable[[Sequence[Item], float], BatchResult]
 Deliver = Callable[[list[RowResult]], None]
@@ -47,6 +32,11 @@ Hold = Callable[[Draw], "Grant | None"]
 REPORT_EVERY = 1.0
 
 
+def _ignore(summary: Summary) -> None:
+    """Do nothing with the counts of a run."""
+
+
+@dataclass(eq=False)
 class WorkerPool:
     """Gets an answer for every item: how many at once, when, and again.
 
@@ -64,26 +54,16 @@ class WorkerPool:
         hold: makes a draw on the budget of the day, which all workers share; ``None``: it failed.
     """
 
-    def __init__(
-        self,
-        limits: Limits | None = None,
-        *,
-        states: Sequence[ServiceState] = (),
-        retry: RetryPolicy | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] | None = None,
-        random: Callable[[], float] = _random.random,
-        reserve: Reserve | None = None,
-        hold: Hold | None = None,
-    ) -> None:
-        self.limits = limits or Limits()
-        self.states = states or (ServiceState(),)
-        self._retry = retry
-        self._clock = clock
-        self._sleep = sleep
-        self._random = random
-        self._reserve = reserve
-        self._hold = hold
+    limits: Limits = field(default_factory=Limits)
+    states: Sequence[ServiceState] = field(default_factory=lambda: (ServiceState(),))
+    retry: RetryPolicy | None = None
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] | None = None
+    random: Callable[[], float] = _random.random
+    reserve: Reserve | None = None
+    hold: Hold | None = None
+
+    def __post_init__(self) -> None:
         self._runs: set[_Run] = set()
 
     def stop(self, cause: HuggingFaceError, grace: float) -> None:
@@ -103,7 +83,7 @@ class WorkerPool:
         *,
         stop_on_error: bool = False,
         began: float | None = None,
-        finished: Finished | None = None,
+        finished: Finished = _ignore,
         report: Report | None = None,
         costs: CostBudget | None = None,
     ) -> Summary:
@@ -135,34 +115,19 @@ class WorkerPool:
                 items,
                 self.limits,
                 *self.states,
-                now=self._clock() if began is None else began,
+                now=self.clock() if began is None else began,
                 stop_on_error=stop_on_error,
-                retry=self._retry,
-                random=self._random,
-                shared=self._reserve is not None,
+                retry=self.retry,
+                random=self.random,
+                shared=self.reserve is not None,
                 costs=costs,
             )
-        sends = [send] if callable(send) else send
-        run = _Run(
-            scheduler,
-            sends,
-            deliver,
-            self._clock,
-            self._sleep,
-            self._reserve,
-            report=report,
-            hold=self._hold,
-            costs=costs,
-        )
+        run = _Run(self, scheduler, [send] if callable(send) else send, deliver, report, costs)
         self._runs.add(run)
         try:
-            return run.wait(finished or _ignore)
+            return run.wait(finished)
         finally:
             self._runs.discard(run)
-
-
-def _ignore(summary: Summary) -> None:
-    """Do nothing with the counts of a run."""
 
 
 class _Run:
@@ -174,26 +139,19 @@ class _Run:
 
     def __init__(
         self,
+        pool: WorkerPool,
         scheduler: Scheduler,
         sends: Sequence[Send],
         deliver: Deliver,
-        clock: Callable[[], float],
-        sleep: Callable[[float], None] | None,
-        reserve: Reserve | None,
-        *,
         report: Report | None,
-        hold: Hold | None,
         costs: CostBudget | None,
     ) -> None:
+        self._pool = pool
         self._scheduler = scheduler
-        self._report = report
-        self._reserve = reserve
-        self._hold = hold
-        self._costs = costs
         self._sends = sends
         self._deliver = deliver
-        self._clock = clock
-        self._sleep = sleep
+        self._report = report
+        self._costs = costs
         self._lock = scheduler.lock
         self._woken = threading.Condition(self._lock)
         self._ended = threading.Event()
@@ -218,7 +176,7 @@ class _Run:
     def _give_up(self, cause: BaseException) -> None:
         with self._lock:
             self._scheduler.stop(cause)
-            rest = self._scheduler.sweep(self._clock())
+            rest = self._scheduler.sweep(self._pool.clock())
             self._woken.notify_all()
         self._hand_over(rest)
 
@@ -271,19 +229,19 @@ class _Run:
     def _report_costs(self, *, closes: bool = False) -> None:
         if self._costs is not None:
             with self._lock:
-                draws = self._costs.report(self._clock(), closes=closes)
+                draws = self._costs.report(self._pool.clock(), closes=closes)
             self._make_draws(self._costs, draws)
 
     def _make_draws(self, costs: CostBudget, draws: Sequence[Draw]) -> None:
         """Make draws. That may take a while, so it holds no lock."""
         grants: list[Grant | None] = [None] * len(draws)
         try:
-            if self._hold is not None:
-                grants = [self._hold(draw) for draw in draws]
+            if self._pool.hold is not None:
+                grants = [self._pool.hold(draw) for draw in draws]
         finally:
             with self._lock:
                 for draw, grant in zip(draws, grants, strict=True):
-                    costs.granted(draw, grant, self._clock())
+                    costs.granted(draw, grant, self._pool.clock())
 
     def _start_worker(self) -> None:
         name = f"huggingface-worker-{len(self._workers)}"
@@ -325,7 +283,7 @@ class _Run:
         while True:
             first: Reservation | Draw | None = None
             with self._lock:
-                now = self._clock()
+                now = self._pool.clock()
                 results = scheduler.sweep(now)
                 if not results:
                     if scheduler.done or self._aborted:
@@ -349,11 +307,11 @@ class _Run:
         """Make a reservation. That may take a while, so it holds no lock."""
         wait = None
         try:
-            if self._reserve is not None:
-                wait = self._reserve(reservation.gap, reservation.count)
+            if self._pool.reserve is not None:
+                wait = self._pool.reserve(reservation.gap, reservation.count)
         finally:
             with self._lock:
-                self._scheduler.reserved(reservation, wait, self._clock())
+                self._scheduler.reserved(reservation, wait, self._pool.clock())
 
     def _wake_next(self) -> None:
         """See that another worker looks for work, if there may be some."""
@@ -371,10 +329,10 @@ class _Run:
         if is_timer:
             self._has_timer = True
         try:
-            if is_timer and self._sleep is not None:
+            if is_timer and self._pool.sleep is not None:
                 self._lock.release()
                 try:
-                    self._sleep(seconds)
+                    self._pool.sleep(seconds)
                 finally:
                     self._lock.acquire()
             else:
@@ -385,7 +343,7 @@ class _Run:
                 self._has_timer = False
 
     def _carry_out(self, batch: Batch) -> list[RowResult]:
-        scheduler, clock = self._scheduler, self._clock
+        scheduler, clock = self._scheduler, self._pool.clock
         try:
             sent = self._sends[batch.service](batch.items, scheduler.timeout(batch.started))
         except HuggingFaceError as error:

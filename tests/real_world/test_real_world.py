@@ -35,7 +35,8 @@ import pytest
 from huggingface_api_handler.arguments import engine_settings, model_settings, query_settings
 from huggingface_api_handler.cache import SqliteCache
 from huggingface_api_handler.errors import HuggingFaceError
-from huggingface_api_handler.query.pipeline import Caller, Prediction
+from huggingface_api_handler.query.inputs import Caller
+from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks.task import ModelFacts

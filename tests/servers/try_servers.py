@@ -33,7 +33,8 @@ sys.path.insert(0, str(ROOT))
 from huggingface_api_handler.arguments import engine_settings, model_settings  # noqa: E402
 from huggingface_api_handler.cache import NoCache  # noqa: E402
 from huggingface_api_handler.errors import HuggingFaceError  # noqa: E402
-from huggingface_api_handler.query.pipeline import Caller, Prediction  # noqa: E402
+from huggingface_api_handler.query.inputs import Caller  # noqa: E402
+from huggingface_api_handler.query.pipeline import Prediction  # noqa: E402
 from huggingface_api_handler.query.runtime import Runtime  # noqa: E402
 
 #: On Linux, PyPI's is a build of several GB for GPUs: PIP_EXTRA_INDEX_URL may name where a smaller one is.

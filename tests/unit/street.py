@@ -13,7 +13,8 @@ import pytest
 from huggingface_api_handler.arguments import EngineSettings, ModelSettings, engine_settings, model_settings
 from huggingface_api_handler.cache import Cache, NoCache
 from huggingface_api_handler.net.sockets import DeadlineSocket
-from huggingface_api_handler.query.pipeline import Caller, Prediction
+from huggingface_api_handler.query.inputs import Caller
+from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.scheduling.retry import RetryPolicy
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from huggingface_api_handler.cache import Cache
-from huggingface_api_handler.scheduling.results import RowResult
-from huggingface_api_handler.scheduling.worker_pool import BatchResult, Item, Limits, WorkerPool
+from huggingface_api_handler.scheduling.batches import Item
+from huggingface_api_handler.scheduling.results import BatchResult, Limits, RowResult
+from huggingface_api_handler.scheduling.worker_pool import WorkerPool
 
 from .conftest import MULTI, Backend, open_cache, unreachable
 

@@ -25,7 +25,8 @@ from huggingface_api_handler.protocols.base import Call, Server
 from huggingface_api_handler.protocols.client import InferenceAPI
 from huggingface_api_handler.protocols.detect import Endpoint, Findings, by_url, find, split_route, url_of
 from huggingface_api_handler.query.execution import RequestExecutor
-from huggingface_api_handler.query.pipeline import Caller, Prediction
+from huggingface_api_handler.query.inputs import Caller
+from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.scheduling.batches import Item
@@ -128,7 +129,8 @@ def sent_as_one(street: Street, rows: list[tuple[Any, ...]]) -> list[Any]:
     transport = street.runtime.transport(UrlPolicy((), ("127.0.0.1",)))
     client = InferenceAPI(transport, token=None, endpoint=street.model.endpoint, model=None)
     endpoint = Endpoint(client, street.task, Findings(), 10)
-    sender = RequestExecutor(street.task, street.model.arguments(), transport, (), endpoint)
+    columns = [None] * len(street.task.inputs)
+    sender = RequestExecutor(street.task, street.model.arguments(), transport, (), endpoint, columns)
     items = [Item(place, str(place), row) for place, row in enumerate(rows)]
     return [answer.value for answer in sender(items, 10).answers]
 

@@ -19,13 +19,14 @@ from huggingface_api_handler.errors import DeadlineExceeded, InvalidInput, Setti
 from huggingface_api_handler.query import describe
 from huggingface_api_handler.query.describe import Description
 from huggingface_api_handler.query.execution import TELL_EVERY, ResultCollector
-from huggingface_api_handler.query.pipeline import Caller, Prediction
+from huggingface_api_handler.query.inputs import Caller
+from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.scheduling.batches import Item
 from huggingface_api_handler.scheduling.progress import Progress, duration, left
+from huggingface_api_handler.scheduling.results import RowResult
 from huggingface_api_handler.scheduling.retry import RetryPolicy
-from huggingface_api_handler.scheduling.worker_pool import RowResult
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Kind
 

@@ -15,7 +15,8 @@ import pytest
 from huggingface_api_handler.arguments import engine_settings, model_settings, query_settings
 from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
 from huggingface_api_handler.hub.facts import Served
-from huggingface_api_handler.query.pipeline import Caller, Prediction
+from huggingface_api_handler.query.inputs import Caller
+from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.scheduling.retry import RetryPolicy

@@ -32,8 +32,8 @@ from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.query.usage import COUNTERS, ERROR, LATENCY
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.scheduling.batches import Item
+from huggingface_api_handler.scheduling.results import BatchResult
 from huggingface_api_handler.scheduling.retry import RetryPolicy
-from huggingface_api_handler.scheduling.worker_pool import BatchResult
 
 from ..street import TOKEN, engine_settings, model_settings
 

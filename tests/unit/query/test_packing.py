@@ -25,9 +25,9 @@ from huggingface_api_handler.protocols.detect import Answered
 from huggingface_api_handler.protocols.usage import usage_of
 from huggingface_api_handler.query.cost import MILLION, Price, PriceList, upper_estimate
 from huggingface_api_handler.query.execution import RequestExecutor
-from huggingface_api_handler.query.inputs import key_maker
+from huggingface_api_handler.query.inputs import Caller, key_maker
 from huggingface_api_handler.query.packing import LEAST_AUDITED, MAX_CHARACTERS, Audit, Packing, agree
-from huggingface_api_handler.query.pipeline import Caller, Prediction
+from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.sandbox.chat_faults import STYLES, spoil
@@ -85,7 +85,7 @@ class Served(Service):
         super().__init__(fixed, each)
         endpoint: Any = model
         nothing: Any = None
-        self.execute = RequestExecutor(CHAT, arguments or Arguments(), nothing, (), endpoint)
+        self.execute = RequestExecutor(CHAT, arguments or Arguments(), nothing, (), endpoint, (None, None))
 
     def ask(self, batch: Batch, now: float) -> tuple[float, BatchResult | HuggingFaceError]:
         ends, _ = super().ask(batch, now)
@@ -388,7 +388,7 @@ def test_the_upper_estimate_of_a_shared_prompt_covers_it() -> None:
     model = Model()
     items = [Item(index, f"k{index}", ('"\\\n\x01' * index, None)) for index in range(1, 20)]
     arguments = Arguments({"output_schema": read_schema(FIELDS).stored}, {"max_tokens": 30})
-    found = RequestExecutor(CHAT, arguments, None, (), model)(items, 60)  # type: ignore[arg-type]
+    found = RequestExecutor(CHAT, arguments, None, (), model, (None, None))(items, 60)  # type: ignore[arg-type]
     price = Price(input=MILLION, output=0)
     assert found.input_tokens and found.output_tokens
     assert (upper_estimate(items, arguments, price, task=CHAT, timeout=60) or 0) >= found.input_tokens

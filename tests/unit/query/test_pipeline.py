@@ -17,7 +17,8 @@ from huggingface_api_handler.cache import Cache, NoCache
 from huggingface_api_handler.errors import BudgetExceeded, InvalidInput, OutOfCredits, SettingsError
 from huggingface_api_handler.protocols.detect import Endpoint
 from huggingface_api_handler.query import pipeline
-from huggingface_api_handler.query.pipeline import Caller, Prediction
+from huggingface_api_handler.query.inputs import Caller
+from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS

@@ -13,7 +13,7 @@ import pytest
 
 from huggingface_api_handler.cache import Cache, SqliteCache
 from huggingface_api_handler.query.describe import Description, describe
-from huggingface_api_handler.query.pipeline import Caller
+from huggingface_api_handler.query.inputs import Caller
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.query.store import tenant_of
 from tests.unit.loopback import Loopback, answer

@@ -15,15 +15,11 @@ from hypothesis import strategies as st
 from huggingface_api_handler import errors
 from huggingface_api_handler.cache.budgets import Draw, Grant
 from huggingface_api_handler.scheduling import worker_pool
+from huggingface_api_handler.scheduling.batches import Item
 from huggingface_api_handler.scheduling.budget import CostBudget, DailyBudget
-from huggingface_api_handler.scheduling.worker_pool import (
-    BatchResult,
-    Item,
-    Limits,
-    RowResult,
-    ServiceState,
-    WorkerPool,
-)
+from huggingface_api_handler.scheduling.results import BatchResult, Limits, RowResult
+from huggingface_api_handler.scheduling.service_state import ServiceState
+from huggingface_api_handler.scheduling.worker_pool import WorkerPool
 from tests.unit.virtual import doubled, items
 
 

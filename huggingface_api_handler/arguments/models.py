@@ -12,7 +12,7 @@ from ..errors import SettingsError
 from ..net.url_policy import ROUTER
 from ..tasks.output_schema import OutputSchema, output_schema
 from ..tasks.task import Arguments, ModelFacts
-from .answers import rendered
+from .examples import rendered
 from .specs import Execution
 
 #: Incremented when the meaning of what ``ModelSettings.to_dict`` returns changes.

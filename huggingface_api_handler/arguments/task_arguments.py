@@ -9,11 +9,12 @@ from typing import Any
 from ..errors import one_line
 from ..tasks import TASKS
 from ..tasks.task import Input, Kind, ModelFacts, Task
-from .answers import check_examples, check_schema, rendered
 from .coercion import BadValue, as_sql, read_value
+from .examples import check_examples, rendered
 from .models import EngineSettings
 from .names import nearest
 from .parsing import ABSENT, Reader
+from .schema import check_schema
 from .specs import (
     AUDIT,
     AUDIT_AGREEMENT,

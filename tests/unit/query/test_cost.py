@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huggingface_api_handler.arguments import engine_settings, model_settings, query_settings
+from huggingface_api_handler.arguments.schema import read_schema
 from huggingface_api_handler.arguments.template import Prompt, parse_template
 from huggingface_api_handler.cache import Cache, NoCache, RedisCache, SqliteCache
 from huggingface_api_handler.hub.facts import is_hub
@@ -49,7 +50,6 @@ from huggingface_api_handler.sandbox.fake_chat import count_tokens, usage
 from huggingface_api_handler.scheduling.batches import Item
 from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.output_schema import read_schema
 from huggingface_api_handler.tasks.task import Arguments
 
 from ..cache.conftest import RedisServer

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.arguments import ModelSettings, engine_settings, model_settings, query_settings
+from huggingface_api_handler.arguments.schema import read_schema
 from huggingface_api_handler.arguments.template import Prompt, parse_template
 from huggingface_api_handler.cache import Cache, NoCache
 from huggingface_api_handler.errors import HuggingFaceError, InvalidInput
@@ -35,7 +36,6 @@ from huggingface_api_handler.sandbox.fake_chat import chat_completion, packed_ro
 from huggingface_api_handler.scheduling.batches import Batch, Item
 from huggingface_api_handler.scheduling.results import BatchResult, Limits, RowResult
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.output_schema import read_schema
 from huggingface_api_handler.tasks.packing import ENTRY_TOKENS
 from huggingface_api_handler.tasks.task import Arguments, Row
 

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.arguments import ModelSettings, query_settings
+from huggingface_api_handler.arguments.schema import read_schema
 from huggingface_api_handler.cache import Cache
 from huggingface_api_handler.errors import SettingsError
 from huggingface_api_handler.protocols import ollama, openai, tgi, vllm
@@ -24,7 +25,6 @@ from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.query.typed_columns import check_names
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.tasks import TASKS
-from huggingface_api_handler.tasks.output_schema import read_schema
 from huggingface_api_handler.tasks.task import Arguments
 from tests.unit.loopback import Heard, Loopback, answer
 from tests.unit.street import PNG, engine, model, predict

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from huggingface_api_handler.tasks.output_schema import read_schema
+from huggingface_api_handler.arguments.schema import read_schema
 from huggingface_api_handler.tasks.packing import packed_arguments, packed_prompt, row_ids, unpacked
 from huggingface_api_handler.tasks.task import Answer, Arguments
 

@@ -1,4 +1,4 @@
-"""What the answers of a language model are like: ``output_schema`` and ``examples``."""
+"""The argument ``examples``: inputs of a language model with good answers."""
 
 from __future__ import annotations
 
@@ -6,26 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..tasks.output_schema import NotValid, OutputSchema, read_schema, restored
+from ..tasks.output_schema import NotValid, OutputSchema, restored
 from .coercion import BadValue, shown
 from .template import parse_template
 
 MAX_EXAMPLES = 50
 _EXAMPLE = "{'input': 'Where is my parcel?', 'output': …}"
-
-
-def check_schema(given: str | Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``output_schema`` as it is stored: field → type, and what else is known of it.
-
-    Raises:
-        BadValue: with what is wrong.
-    """
-    if isinstance(given, str) and given.lstrip().startswith(("{", "[")):
-        raise BadValue(f"contains invalid JSON, {shown(given)}")
-    try:
-        return read_schema(given).stored
-    except ValueError as fault:
-        raise BadValue(str(fault)) from None
 
 
 def check_examples(examples: list[Any]) -> list[dict[str, Any]]:

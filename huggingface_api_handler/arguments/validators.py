@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from ..errors import SettingsError, one_line
 from ..hub import provider_registry
@@ -27,6 +28,8 @@ _WITH_PROVIDER = re.compile(rf"((?:{_SEGMENT}/)?{_SEGMENT}):([A-Za-z0-9-]+)")
 _PROVIDER = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 _ORGANIZATION = re.compile(r"(?=.{1,96}\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VISIBLE = re.compile(r"[!-~]{1,200}")
+#: Fields of a URL's query that hold a secret, beside those with a telling name: Google's, Azure's, those of signatures.
+_SECRETS_OF_URLS = ("key", "code", "sig", "signature")
 _COLUMN_IN_BRACES = re.compile(r"\{\{[^{}]+\}\}")
 
 
@@ -106,6 +109,13 @@ def check_url(text: str, *, name: str) -> str:
     if parsed.host == DEAD_HOST:
         rest = f"write base_url = '{ROUTER}', or remove it" if name == "base_url" else "remove it"
         raise BadValue(f"names {DEAD_HOST}, which Hugging Face has shut down: {rest}", advised=True)
+    for field, _ in parse_qsl(urlsplit(text).query, keep_blank_values=True):
+        if names_secret(field) or _folded(field) in _SECRETS_OF_URLS:
+            raise BadValue(
+                f"must not hold a secret, {shown(field)}, since it is stored and shown as it is: write a token "
+                "in api_key of CREATE ML_ENGINE or CREATE MODEL, which is sent as a header",
+                advised=True,
+            )
     if parsed.scheme == "http" and _HUB_HOST.fullmatch(parsed.host):
         raise BadValue(f"must begin with https:// for a host of Hugging Face: write {name} = 'https://{parsed.host}…'")
     return text
@@ -117,9 +127,9 @@ def check_base_url(text: str) -> str:
     Raises:
         BadValue: as ``check_url``, and if it has a query or ends in ``/models``.
     """
-    text = check_url(text, name="base_url").rstrip("/")
     if "?" in text:
         raise BadValue("must not have a query (?…), because paths are appended to it: remove the query", advised=True)
+    text = check_url(text, name="base_url").rstrip("/")
     if text.endswith("/models"):
         shorter = text.removesuffix("/models")
         raise BadValue(f"must end before /models, which is appended to it: write base_url = '{shorter}'")
@@ -203,7 +213,7 @@ _REACHING: Mapping[str, tuple[str, ...]] = {
     ),
     "bill_to at CREATE ML_ENGINE": (
         "billto", "xhfbillto", "organization", "organizationid", "organisation", "organisationid", "org", "orgid",
-        "account", "accountid", "tenant", "tenantid",
+        "account", "accountid", "tenant", "tenantid", "project", "projectid",
     ),
 }  # fmt: skip
 _INSTEAD = {name: instead for instead, names in _REACHING.items() for name in names}
@@ -227,8 +237,10 @@ def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
 def _check_reach(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         folded = _folded(name)
-        if folded in _INSTEAD:
-            raise BadValue(f"must not hold {shown(name)}: write {_INSTEAD[folded]}")
+        # Whole, or at the end of a longer name, as in OpenAI-Organization.
+        reaching = next((one for one in _INSTEAD if folded == one or (len(one) > 6 and folded.endswith(one))), None)
+        if reaching is not None:
+            raise BadValue(f"must not hold {shown(name)}: write {_INSTEAD[reaching]}")
         if folded in _WRAPPERS and isinstance(value, Mapping):
             _check_reach(value)
 

@@ -112,6 +112,26 @@ def test_names_of_secrets_are_refused(verb: Callable[..., Any], where: str, fiel
     assert "write a token in api_key of CREATE ML_ENGINE or CREATE MODEL" in said
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "api_key=dear", "API-Key=dear", "api%5Fkey=dear", "a=b&access_token=dear", "token=", "subscription-key=dear",
+        "key=dear", "code=dear", "sv=1&sig=dear",
+    ],
+)  # fmt: skip
+def test_a_secret_in_the_query_of_an_endpoint_is_refused(query: str) -> None:
+    at = f"https://x.endpoints.huggingface.cloud/v1?{query}"
+    said = refusal(created, {"endpoint": at, "task": "chat-completion"})
+    assert said.startswith("endpoint must not hold a secret, '")
+    assert "write a token in api_key of CREATE ML_ENGINE or CREATE MODEL" in said
+    assert "dear" not in said
+
+
+def test_other_fields_of_a_query_are_taken() -> None:
+    at = "https://x.endpoints.huggingface.cloud/v1?api-version=2026-01-01&keyword=a&max_tokens=5&deployment=x"
+    assert created(endpoint=at, model_name=None).endpoint == at
+
+
 @pytest.mark.parametrize("where", ["parameters", "options"])
 @pytest.mark.parametrize("verb", [created, queried])
 @pytest.mark.parametrize(
@@ -121,6 +141,8 @@ def test_names_of_secrets_are_refused(verb: Callable[..., Any], where: str, fiel
         ({"models": ["a"]}, "model_name"), ({"provider": {"order": ["a"]}}, "provider"),
         ({"endpoint_url": "x"}, "endpoint"), ({"base_url": "x"}, "base_url"),
         ({"bill_to": "acme"}, "bill_to"), ({"X-HF-Bill-To": "acme"}, "bill_to"), ({"organization": "acme"}, "bill_to"),
+        ({"extra_headers": {"OpenAI-Organization": "acme"}}, "bill_to"), ({"OpenAI-Project": "x"}, "bill_to"),
+        ({"cf_account_id": "x"}, "bill_to"), ({"azure_deployment": "x"}, "model_name"),
         ({"extra_body": {"model": "dear/model"}}, "model_name"), ({"parameters": {"model": None}}, "model_name"),
     ],
 )  # fmt: skip

@@ -44,7 +44,8 @@ _SCHEME = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+://")
 _DATA_URI = "It reads data:image/png;base64,… with the medium's bytes behind the comma"
 #: Names that servers know, for those that the signature library gives.
 _SAME = {"image/apng": "image/png", "audio/mp4": "audio/m4a"}
-#: Containers of video that may hold audio alone: WMA is ASF like WMV, MKA is Matroska.
+#: Containers of video that may hold audio alone: WMA is ASF like WMV, MKA is Matroska. The types of others as sound
+#: have no names that servers know.
 _AUDIO_IN = {
     "video/webm": "audio/webm", "video/mp4": "audio/m4a", "video/ogg": "audio/ogg", "video/3gpp": "audio/3gpp",
     "video/quicktime": "audio/m4a", "video/x-ms-wmv": "audio/x-ms-wma", "video/x-matroska": "audio/x-matroska",
@@ -208,7 +209,7 @@ def _media(data: bytes, declared: str, kind: Kind, max_bytes: int, where: str) -
         found = _unsigned(data, declared, kind, where)
     found = _SAME.get(found, found)
     if kind is Kind.AUDIO:
-        found = _AUDIO_IN.get(found, found)
+        found = _AUDIO_IN.get(found, UNKNOWN if found.startswith("video/") else found)
     fits = found.startswith(f"{kind.value}/") or found == UNKNOWN or (kind is Kind.VIDEO and found == "image/gif")
     if not fits:
         raise _another(where, found, kind)

@@ -49,6 +49,8 @@ MP4 = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + b"\x00" * 40
 M4A = b"\x00\x00\x00\x18ftypM4A \x00\x00\x02\x00isomiso2" + b"\x00" * 40
 WEBM = b"\x1aE\xdf\xa3" + b"\x00" * 20 + b"B\x82\x84webm" + b"\x00" * 40
 ASF = bytes.fromhex("3026B2758E66CF11A6D900AA0062CE6C") + b"\x00" * 60
+AVI = b"RIFF\x24\0\0\0AVI LIST" + b"\0" * 40
+FLV = b"FLV\x01\x04\0\0\0\x09" + b"\0" * 40
 MKV = b"\x1aE\xdf\xa3" + b"\x00" * 20 + b"B\x82\x88matroska" + b"\x00" * 40
 MOV = b"\x00\x00\x00\x14ftypqt  " + b"\x00" * 40
 PDF = b"%PDF-1.7" + b"\x00" * 40
@@ -97,6 +99,8 @@ def root(tmp_path: Path) -> Path:
         (ASF, Kind.AUDIO, "audio/x-ms-wma"), (ASF, Kind.VIDEO, "video/x-ms-wmv"),
         (MKV, Kind.AUDIO, "audio/x-matroska"), (MKV, Kind.VIDEO, "video/x-matroska"),
         (MOV, Kind.AUDIO, "audio/m4a"), (MOV, Kind.VIDEO, "video/quicktime"),
+        (AVI, Kind.AUDIO, "application/octet-stream"), (AVI, Kind.VIDEO, "video/x-msvideo"),
+        (FLV, Kind.AUDIO, "application/octet-stream"), (FLV, Kind.VIDEO, "video/x-flv"),
         (GIF, Kind.VIDEO, "image/gif"), (ODD, Kind.IMAGE, "application/octet-stream"),
     ],
 )  # fmt: skip

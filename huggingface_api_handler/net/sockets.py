@@ -6,6 +6,7 @@ header lines, so the deadline of the whole request is checked there, however slo
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -109,7 +110,11 @@ class DeadlineTLSSocket(ssl.SSLSocket):
 
     def send(self, data: Any, flags: int = 0) -> int:
         self.settimeout(seconds_left(self.deadline))
-        return super().send(data, flags)
+        try:
+            return super().send(data, flags)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+            # As without TLS: a server may refuse a long body before it has read it, and its response can be read.
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
 
 
 def connect_to(addresses: Iterable[str], port: int, deadline: float) -> DeadlineSocket:

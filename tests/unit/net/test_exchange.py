@@ -19,7 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.cache.sqlite import SqliteCache
-from huggingface_api_handler.errors import ConnectionFailed, HuggingFaceError, InvalidAnswer, Unavailable
+from huggingface_api_handler.errors import (
+    ConnectionFailed,
+    HuggingFaceError,
+    InvalidAnswer,
+    PayloadTooLarge,
+    Unavailable,
+)
 from huggingface_api_handler.net import connection_pool
 from huggingface_api_handler.net.error_body import REASON_BYTES
 from huggingface_api_handler.net.framing import MAX_INTERIM
@@ -113,6 +119,11 @@ def script() -> Iterator[Script]:
         yield Script(server)
 
 
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
+    return certificate(tmp_path_factory.mktemp("tls"), "127.0.0.1")
+
+
 # --- interim responses ----------------------------------------------------------------------------
 
 
@@ -203,6 +214,31 @@ def test_within_tls_as_well(tmp_path: Path) -> None:
         assert script.post(ok(b"[5]") + UNASKED * 500).json() == [5]
         assert script.post(ok(b"[6]")).json() == [6]
         assert server.connections == 5
+
+
+def test_a_refusal_before_a_long_body_has_left_is_read_within_tls(
+    secured: tuple[ssl.SSLContext, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = ssl.SSLSocket.send
+
+    def send_and_fail(self: ssl.SSLSocket, data: Any, flags: int = 0) -> int:
+        sent = send(self, data, flags)
+        if sent == len(data) and len(data) > 1 and bytes(data[-2:]) == b'y"':
+            raise ssl.SSLEOFError("EOF occurred in violation of protocol")
+        return sent
+
+    context, trusted = secured
+    with Loopback(answer({"error": "too large"}, 413), context) as server:
+        monkeypatch.setattr(ssl.SSLSocket, "send", send_and_fail)
+        with pytest.raises(PayloadTooLarge):
+            Transport(UrlPolicy((server.url,)), ca_bundle=trusted).post(
+                server.url, json="x" * 200_000 + "y", timeout=10
+            )
+        server.speak = raw()
+        with pytest.raises(ConnectionFailed, match="the connection broke"):
+            Transport(UrlPolicy((server.url,)), ca_bundle=trusted).post(
+                server.url, json="x" * 200_000 + "y", timeout=10
+            )
 
 
 def test_through_a_proxy_as_well() -> None:
@@ -509,11 +545,6 @@ STEPS = st.builds(
     late=BEHIND,
     close=st.booleans(),
 )
-
-
-@pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
-    return certificate(tmp_path_factory.mktemp("tls"), "127.0.0.1")
 
 
 def played(script: Script, steps: list[Step]) -> None:

@@ -291,7 +291,7 @@ class RedisCache(PersistentCache):
 
     def reserve_requests(self, rate: str, interval: float, count: int = 1) -> float | None:
         given = (interval, count, CREDIT, longest_wait(interval, count))
-        found = self._redis.run_script(RESERVE_REQUESTS, self._key("pace", rate), given, self._scripts)
+        found = self._redis.run_script(RESERVE_REQUESTS, [self._key("pace", rate)], given, self._scripts)
         return None if found is None else found[0]
 
     # Budgets
@@ -301,7 +301,8 @@ class RedisCache(PersistentCache):
             holder, draw.cap, draw.spent, draw.keep, draw.least, draw.most, draw.pending, int(draw.closes),
             HELD_FOR, HELD_AHEAD, int(BUDGETS_KEPT_FOR),
         )  # fmt: skip
-        found = self._redis.run_script(HOLD_BUDGET, self._key("budget", draw.budget), given, self._budgets)
+        keys = [self._key("budget", draw.budget), f"{self._prefix}:budgets"]
+        found = self._redis.run_script(HOLD_BUDGET, keys, given, self._budgets)
         return None if found is None else Grant(*found)
 
     # Claims: the processes of the holders of a scope in one hash, and the keys of each in a value of its own, which

@@ -61,7 +61,7 @@ class RedisConnection:
         return self._run(try_once, self.reaching, self.writing)
 
     def run_script(
-        self, script: str, key: str, arguments: tuple[Any, ...], breaker: CircuitBreaker
+        self, script: str, keys: list[str], arguments: tuple[Any, ...], breaker: CircuitBreaker
     ) -> list[float] | None:
         """Return the numbers that a script returns; ``None`` if Redis cannot be reached or refuses.
 
@@ -71,7 +71,7 @@ class RedisConnection:
 
         def run(client: Any) -> list[float]:
             # Its hash is sent, and the script itself only to a server that does not know it.
-            found = client.register_script(script)([key], arguments)
+            found = client.register_script(script)(keys, arguments)
             return [float(number) for number in as_text(found).split()]
 
         return None if breaker.is_open or self.reaching.is_open else self._run(run, breaker, breaker)

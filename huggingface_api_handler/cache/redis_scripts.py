@@ -18,8 +18,9 @@ return string.format('%.6f', at - now)
 
 #: Holds a part of a budget by the clock of the server. Stored are for each holder what it has spent, what counts as
 #: spent if it ends without a word, what it holds, and when that expires; for the holder '' what those that have ended
-#: spent. In: key; holder, cap, spent, keep, least, most, pending, 1 if the holder has ended, seconds that a part is
-#: held, seconds that the clock may be set back, seconds that the key is kept.
+#: spent. The key does not expire, since a Redis whose memory is full may evict what expires: the script deletes old
+#: ones. In: key, that of the times at which budgets were used; holder, cap, spent, keep, least, most, pending, 1 if the
+#: holder has ended, seconds that a part is held, seconds that the clock may be set back, seconds that a budget is kept.
 HOLD_BUDGET = """
 local told = redis.call('TIME')
 local now = tonumber(told[1]) + tonumber(told[2]) / 1000000
@@ -52,7 +53,11 @@ else
   local own = string.format('%.17g %.17g %.17g %.6f', spent, pending, amount, now + held_for)
   redis.call('HSET', KEYS[1], ARGV[1], own)
 end
-redis.call('EXPIRE', KEYS[1], n[11])
+redis.call('ZADD', KEYS[2], now, KEYS[1])
+for _, old in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - n[11])) do
+  redis.call('DEL', old)
+  redis.call('ZREM', KEYS[2], old)
+end
 return string.format('%.17g %.17g %.17g', amount, total, others)
 """
 

@@ -80,6 +80,16 @@ def _check_cache(cache: Any) -> Iterator[Finding]:
                 'correct "cache": {"connection": …} in MindsDB\'s configuration',
             )
             return
+        policy = ""
+        with contextlib.suppress(redis.RedisError):  # a hosted Redis may refuse this
+            policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy", ""))
+    if policy.startswith("allkeys"):
+        yield Finding(
+            "warning",
+            "shared spending",
+            f"with maxmemory-policy {policy} a full Redis forgets what queries with max_cost_per_day have spent",
+            "set maxmemory-policy volatile-lru: then only answers are evicted, least recently used first",
+        )
     yield Finding("ok", "shared answers", "answers, counters and requests_per_minute are shared through Redis")
 
 

@@ -119,6 +119,8 @@ class Backend:
             if left >= 0:
                 # A time to live that is over deletes the key at once.
                 self.connection.pexpire(key, left - round(seconds * 1000))
+        for key in self.connection.zrange(f"{self.prefix}:budgets", 0, -1):
+            self.connection.zincrby(f"{self.prefix}:budgets", -seconds, key)
         for key in self.connection.scan_iter(f"{self.prefix}:budget:*"):
             for holder, state in self.connection.hgetall(key).items():
                 *numbers, expires = state.decode().split()

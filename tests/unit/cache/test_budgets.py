@@ -98,6 +98,19 @@ class TestHolding:
         held.hold_budget("one", Draw("new", 10, spent=5))
         assert held.hold_budget("two", Draw("old", 10)) == (0, 0, 0)
 
+    def test_a_redis_that_evicts_what_expires_evicts_no_budget(self, held: Cache, keeping: Backend) -> None:
+        held.hold_budget("one", Draw("day", 10, most=5))
+        held.put_many({"a": b"1"}, ttl=60)
+        if keeping.connection is not None:
+            names = [name.decode() for name in keeping.connection.keys(f"{keeping.prefix}:*")]
+            kept = {name: keeping.connection.ttl(name) for name in names}
+            assert {name for name, left in kept.items() if left == -1 and ":budget" in name} == {
+                f"{keeping.prefix}:budget:day", f"{keeping.prefix}:budgets"
+            }  # fmt: skip
+            keeping.advance(budgets.BUDGETS_KEPT_FOR + 1)
+            held.hold_budget("one", Draw("new", 10))
+            assert not keeping.connection.exists(f"{keeping.prefix}:budget:day")
+
     def test_without_a_cache_nothing_is_held(self, cache: Cache, backend: Backend) -> None:
         assert (cache.hold_budget("one", Draw("b", 1, most=1)) is None) == (not backend.keeps)
 

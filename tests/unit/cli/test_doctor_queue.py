@@ -152,6 +152,11 @@ def test_the_cache_is_looked_at(client: Any) -> None:
     good = SimpleNamespace(type="redis", connection={name: at[name] for name in ("host", "port", "db")})
     (finding,) = doctor_queue._check_cache(good)
     assert finding.level == "ok"
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    warning, finding = doctor_queue._check_cache(good)
+    client.config_set("maxmemory-policy", "noeviction")
+    assert (warning.level, warning.subject, finding.level) == ("warning", "shared spending", "ok")
+    assert "max_cost_per_day" in warning.found
     (finding,) = doctor_queue._check_cache(SimpleNamespace(type="redis", connection={"host": "127.0.0.1", "port": 1}))
     assert finding.level == "problem"
     (finding,) = doctor_queue._check_cache(SimpleNamespace(type="local", connection={}))

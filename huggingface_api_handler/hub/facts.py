@@ -7,6 +7,7 @@ whether to continue without its response.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -220,12 +221,17 @@ def is_hub(url: str) -> bool:
     """Return whether ``url`` is at Hugging Face: at its own hosts, or where ``HF_ENDPOINT`` says that the Hub is."""
     try:
         parsed = parse_url(url)
-        own = os.environ.get("HF_ENDPOINT")
-        if own and parsed.origin == parse_url(own).origin:
-            return True
     except ValueError:
         return False
+    with contextlib.suppress(ValueError):
+        if parsed.origin == parse_url(_configured_hub() or "").origin:
+            return True
     return parsed.scheme == "https" and (parsed.host == _HUB or parsed.host.endswith(f".{_HUB}"))
+
+
+def _configured_hub() -> str | None:
+    """Return the address in ``HF_ENDPOINT`` without a slash at its end: mirrors do not all take '//' for '/'."""
+    return os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or None
 
 
 def reachable(timeout: float = 10.0) -> bool:
@@ -246,8 +252,7 @@ def _asked(ask: Callable[[Any], T], model_id: str | None, token: str | None) -> 
 
     unreachable: tuple[type[Exception], ...] = (OfflineModeIsEnabled, OSError, *_transport_errors())
     # ``False`` is "no token"; with ``None`` the machine's own would be sent.
-    # Mirrors do not all take '//' for '/'.
-    where = os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
+    where = _configured_hub()
     # The key of a gateway, given with its base_url, is not a token of the Hub: the Hub would learn it, and refuse it.
     if where is None and token and not token.startswith(("hf_", "api_")):
         token = None

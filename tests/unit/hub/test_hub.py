@@ -144,10 +144,10 @@ def test_a_renamed_model_is_followed(server: Loopback) -> None:
     assert ask(server, "old/name") == ModelFacts(id="new/name", pipeline_tag="summarization")
 
 
-@pytest.mark.parametrize("end", ["", "/"])
-def test_hf_endpoint_is_honoured(server: Loopback, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+@pytest.mark.parametrize("written", ["{}", "{}/", "{}//", " {} ", "{}/ \n"])
+def test_hf_endpoint_is_honoured(server: Loopback, monkeypatch: pytest.MonkeyPatch, written: str) -> None:
     server.speak = answer(record())
-    monkeypatch.setenv("HF_ENDPOINT", server.url + end)
+    monkeypatch.setenv("HF_ENDPOINT", written.format(server.url))
     assert model_facts("org/name", timeout=5) == ModelFacts(id="org/name")
 
 

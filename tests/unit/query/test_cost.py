@@ -726,6 +726,8 @@ def test_only_hugging_face_is_told_the_session(sandbox: Sandbox, store: Cache, m
         ("https://mirror.example:8443/hf-inference", "https://mirror.example", False),
         ("https://gateway.example/v1", "https://mirror.example", False),
         ("https://gateway.example/v1", "no url", False),
+        ("https://router.huggingface.co/v1", "no url", True),
+        ("https://mirror.example/v1", " https://mirror.example/ ", True),
     ],
 )
 def test_what_is_at_hugging_face(url: str, hub: str | None, is_at: bool, monkeypatch: pytest.MonkeyPatch) -> None:

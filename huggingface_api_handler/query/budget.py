@@ -12,22 +12,29 @@ from ..cache import Cache, NoCache
 from ..cache.budgets import HELD_FOR
 from ..errors import SettingsError
 from ..scheduling.batches import Item
-from ..scheduling.budget import CostBudget, DailyBudget
+from ..scheduling.budget import CostBudget, SharedBudget
 from ..tasks import TASKS
 from ..tasks.task import Task
 from .cost import Price, upper_estimate
 from .inputs import Caller
 from .statements import retrain
+from .stopping import Statement
 
 
 def cost_budget(
-    model: ModelSettings, engine: EngineSettings, caller: Caller, price: Price | None, store: Cache
+    model: ModelSettings,
+    engine: EngineSettings,
+    caller: Caller,
+    price: Price | None,
+    store: Cache,
+    statement: Statement | None = None,
 ) -> CostBudget | None:
     """Return what one query of a model may spend; ``None``: it has no limit of cost.
 
     Args:
         price: the highest that requests may be billed by; ``None``: it is not known.
         store: where all workers count what they spend.
+        statement: of which the query may be a partition. Its partitions share ``max_cost`` if the store keeps anything.
 
     Raises:
         SettingsError: the cost cannot be limited, since nobody knows the price or the store keeps nothing.
@@ -47,9 +54,15 @@ def cost_budget(
                 "in place of max_cost_per_day",
             )
         name = lru_cache(maxsize=2)(caller.budget)
-        daily = DailyBudget(execution.max_cost_per_day, lambda now: name(_today()), HELD_FOR)
-    of_engine = execution.max_cost is not None and execution.max_cost == engine.execution.get("max_cost")
-    return CostBudget(_at_most(model, task, price), execution.max_cost, daily, of_engine=of_engine)
+        daily = SharedBudget(execution.max_cost_per_day, lambda now: name(_today()), HELD_FOR)
+    max_cost = execution.max_cost
+    partitions: SharedBudget | None = None
+    of_engine = max_cost is not None and max_cost == engine.execution.get("max_cost")
+    if max_cost is not None and statement is not None and statement.names and not isinstance(store, NoCache):
+        budget = caller.fact("budget", statement.names[0])
+        partitions = SharedBudget(max_cost, lambda now: budget, HELD_FOR)
+        max_cost = None
+    return CostBudget(_at_most(model, task, price), max_cost, daily, statement=partitions, of_engine=of_engine)
 
 
 def _unknown_price(model: ModelSettings, engine: EngineSettings, caller: Caller) -> SettingsError:

@@ -214,7 +214,7 @@ class Prediction:
             RequestExecutor(task, arguments, transport, roots, endpoint, columns, **shared) for endpoint in endpoints
         ]
         rate = self.caller.rate(clients[0].service)
-        costs = cost_budget(self.model, self.engine, self.caller, prices.highest, self.store)
+        costs = cost_budget(self.model, self.engine, self.caller, prices.highest, self.store, self.statement)
         collector = ResultCollector(
             self.caller, task, execution, self.store, len(missing), results, usage=usage, run=run, audit=audit
         )

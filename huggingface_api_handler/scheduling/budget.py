@@ -84,15 +84,16 @@ class _Account:
     expires: float = -math.inf
 
 
-class DailyBudget:
-    """``max_cost_per_day``: a budget that the runs of all workers share, by parts of it that each run holds.
+class SharedBudget:
+    """A budget that the runs of all workers share, by parts of it that each run holds.
 
-    A run draws on the budget in advance, so that it need not ask for each request. Whoever runs the scheduler makes
-    the draws, since that may take a while, and reports to ``granted`` what came of them.
+    It is that of a day (``max_cost_per_day``), or of a statement whose partitions are runs (``max_cost``). A run draws
+    on the budget in advance, so that it need not ask for each request. Whoever runs the scheduler makes the draws,
+    since that may take a while, and reports to ``granted`` what came of them.
 
     Args:
-        cap: USD per day.
-        name: (time by the run's clock) → name of the day's budget.
+        cap: USD.
+        name: (time by the run's clock) → name of the budget; each day has another.
         valid: seconds for which a part is held after a draw.
     """
 
@@ -215,6 +216,7 @@ class CostBudget:
         at_most: the most USD that a request for some items may cost.
         max_cost: USD for the run.
         daily: the budget of the day, if there is one.
+        statement: the budget of the statement of which the run is a partition, in place of ``max_cost``.
         of_engine: whether ``max_cost`` is the engine's, for messages.
 
     Attributes:
@@ -226,17 +228,21 @@ class CostBudget:
         self,
         at_most: UpperEstimate,
         max_cost: float | None = None,
-        daily: DailyBudget | None = None,
+        daily: SharedBudget | None = None,
         *,
+        statement: SharedBudget | None = None,
         of_engine: bool = False,
     ) -> None:
         self.daily = daily
+        self.shared = tuple(budget for budget in (statement, daily) if budget is not None)
         self.spent = 0.0
         self.refusal: BudgetExceeded | None = None
         self._at_most = at_most
         self._of_engine = " of the engine" if of_engine else ""
         self._limit = math.inf if max_cost is None else max_cost
-        self._reserved: dict[Batch, tuple[float, _Account | None]] = {}
+        self._reserved: dict[Batch, tuple[float, list[_Account]]] = {}
+        #: Draws that are being made.
+        self._drawn: dict[Draw, SharedBudget] = {}
         #: What the requests that have returned might have cost at most.
         self._expected = 0.0
 
@@ -258,10 +264,14 @@ class CostBudget:
     def rows_that_fit(self, items: Sequence[Item], now: float) -> int:
         """Return how many of ``items``, from the first, may be sent in one request now; 0: see ``wait``."""
         rows = self._fitting(items, self._free)
-        if not rows or self.daily is None:
-            return rows
-        within = self._fitting(items[:rows], self.daily.free(now))
-        return within if within == rows or self.daily.is_scarce else 0
+        for budget in self.shared:
+            rows = self._within(budget, items[:rows], now)
+        return rows
+
+    def _within(self, budget: SharedBudget, items: Sequence[Item], now: float) -> int:
+        """Return how many of ``items`` a budget pays for; 0: it is to be drawn on."""
+        rows = self._fitting(items, budget.free(now)) if items else 0
+        return rows if rows == len(items) or budget.is_scarce else 0
 
     def wait(self, items: Sequence[Item], now: float) -> Draw | float:
         """Return what must happen before any of ``items`` may be sent.
@@ -275,43 +285,53 @@ class CostBudget:
             if in_flight:
                 return math.inf
             self.refusal = self._too_expensive(least)
-        elif self.daily is not None:
-            step = self.daily.draw(least, self._at_most(items), now, in_flight, self._pending)
-            if step is not None:
-                return step
-            self.refusal = self._day_is_spent(self.daily, least)
+            return now
+        items = items[: self._fitting(items, self._free)]
+        for budget in self.shared:
+            if self._within(budget, items, now):
+                continue
+            step = budget.draw(least, self._at_most(items), now, in_flight, self._pending)
+            if isinstance(step, Draw):
+                self._drawn[step] = budget
+            elif step is None:
+                self.refusal = self._is_spent(budget, least)
+            return now if step is None else step
         return now
 
     def reserve(self, batch: Batch, now: float) -> None:
         """Reserve what the request of ``batch`` may cost at most; it is about to be sent."""
         amount = self._at_most(batch.items)
-        account = None if self.daily is None else self.daily.account(now)
-        self._reserved[batch] = amount, account
-        if account is not None:
+        accounts = [budget.account(now) for budget in self.shared]
+        self._reserved[batch] = amount, accounts
+        for account in accounts:
             account.reserved += amount
 
     def settle(self, batch: Batch, cost: float | None) -> None:
         """Replace what was reserved for ``batch`` by what it cost; ``None``: that is not known, and may be the most."""
-        amount, account = self._reserved.pop(batch)
+        amount, accounts = self._reserved.pop(batch)
         cost = amount if cost is None else cost
         self.spent += cost
         self._expected += amount
-        if account is not None:
+        for account in accounts:
             account.reserved -= amount
             account.spent += cost
             account.held -= cost
 
     def report(self, now: float, *, closes: bool = False) -> list[Draw]:
-        """Return the draws that keep the budget of the day up to date; see ``DailyBudget.report``.
+        """Return the draws that keep shared budgets up to date; see ``SharedBudget.report``.
 
         All are to be made, and then reported to ``granted``.
         """
-        return [] if self.daily is None else self.daily.report(now, self._pending, closes=closes)
+        draws: list[Draw] = []
+        for budget in self.shared:
+            made = budget.report(now, self._pending, closes=closes)
+            self._drawn.update(dict.fromkeys(made, budget))
+            draws += made
+        return draws
 
     def granted(self, draw: Draw, grant: Grant | None, now: float) -> None:
-        """Take what became of a draw; see ``DailyBudget.granted``."""
-        if self.daily is not None:
-            self.daily.granted(draw, grant, now)
+        """Take what became of a draw; see ``SharedBudget.granted``."""
+        self._drawn.pop(draw).granted(draw, grant, now)
 
     def _fitting(self, items: Sequence[Item], free: float) -> int:
         if self._at_most(items) <= free:
@@ -329,23 +349,23 @@ class CostBudget:
         advice = f"Raise max_cost{self._of_engine} to at least {_rounded_up(least)}"
         return BudgetExceeded(message, advice=advice, retryable=False)
 
-    def _day_is_spent(self, daily: DailyBudget, least: float) -> BudgetExceeded:
-        last = daily.last
+    def _is_spent(self, budget: SharedBudget, least: float) -> BudgetExceeded:
+        of_day, last = budget is self.daily, budget.last
+        limit = f"{'max_cost_per_day' if of_day else 'max_cost'} = {budget.cap:g}"
         if last is None:
             return BudgetExceeded(
-                f"the cache in which all workers count max_cost_per_day = {daily.cap:g} cannot be used",
+                f"the cache in which all {'workers' if of_day else 'partitions'} count {limit} cannot be used",
                 advice="Run the query again when MindsDB's cache works; the log names the error",
             )
+        spent = f"the {'engine' if of_day else 'query'} has spent {dollars(last.spent)} of {limit}"
+        spent += " today" if of_day else self._of_engine
         held = f" and requests in progress may cost {dollars(last.others)}" if last.others else ""
-        message = (
-            f"the engine has spent {dollars(last.spent)} of max_cost_per_day = {daily.cap:g} today{held}, and the "
-            f"next request may cost up to {dollars(least)}"
-        )
-        if least > daily.cap:
-            advice = f"Raise max_cost_per_day of the engine to at least {_rounded_up(least)}"
-            return BudgetExceeded(message, advice=advice, retryable=False)
-        advice = "Run the query again after midnight UTC for the rest, or raise max_cost_per_day of the engine"
-        return BudgetExceeded(message, advice=advice)
+        message = f"{spent}{held}, and the next request may cost up to {dollars(least)}"
+        of = "max_cost_per_day of the engine" if of_day else f"max_cost{self._of_engine}"
+        if least > budget.cap:
+            return BudgetExceeded(message, advice=f"Raise {of} to at least {_rounded_up(least)}", retryable=False)
+        again = f"Run the query again {'after midnight UTC ' if of_day else ''}for the rest"
+        return BudgetExceeded(message, advice=f"{again}, or raise {of}")
 
 
 class UnansweredCosts:

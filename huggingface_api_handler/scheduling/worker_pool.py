@@ -222,7 +222,7 @@ class _Run:
 
     def _wait_for(self, event: threading.Event) -> None:
         """Wait for ``event``; meanwhile report what is spent, which keeps what is held."""
-        is_shared = self._costs is not None and self._costs.daily is not None
+        is_shared = self._costs is not None and bool(self._costs.shared)
         while not event.wait(REPORT_EVERY if is_shared else None):
             self._report_costs()
 

@@ -16,6 +16,7 @@ from huggingface_api_handler.net.sockets import DeadlineSocket
 from huggingface_api_handler.query.inputs import Caller
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
+from huggingface_api_handler.query.stopping import Statement
 from huggingface_api_handler.scheduling.retry import RetryPolicy
 
 from .loopback import Loopback
@@ -47,6 +48,7 @@ def predict(
     store: Cache | None = None,
     caller: Caller = CALLER,
     runtime: Runtime | None = None,
+    statement: Statement | None = None,
     **execution: Any,
 ) -> pd.DataFrame:
     """Predict a frame with an error of its own for each row, and short waits."""
@@ -54,7 +56,10 @@ def predict(
     retry = RetryPolicy(of.execution.max_retries, base=0.01, cap=0.02)
     shared = runtime or Runtime()
     try:
-        prediction = Prediction(replace(of, media_roots=at.media_roots), at, caller, shared, store or NoCache(), retry)
+        prediction = Prediction(
+            replace(of, media_roots=at.media_roots), at, caller, shared, store or NoCache(), retry,
+            statement or Statement(),
+        )  # fmt: skip
         return prediction.run(pd.DataFrame(dict(cells), dtype=object))
     finally:
         if runtime is None:

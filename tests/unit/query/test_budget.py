@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from huggingface_api_handler.cache import SqliteCache
+from huggingface_api_handler.cache import Cache, SqliteCache
 from huggingface_api_handler.query import budget
+from huggingface_api_handler.query.stopping import Statement
 from tests.unit.loopback import Heard, Loopback, answer
 from tests.unit.street import CALLER, LABELS, engine, model, predict
 
@@ -79,6 +81,43 @@ def test_each_day_has_a_budget(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, d
             monkeypatch.setattr(budget, "_today", lambda today=today: today)
             predict(at, model(at, **TEXT), ROWS, store=store)
         assert len(server.heard) == requests
+    store.close()
+
+
+@pytest.mark.parametrize(("per_day", "sent"), [(None, 5), (0.03, 3), (0.08, 5)])
+def test_partitions_of_a_statement_share_its_max_cost(store: Cache, per_day: float | None, sent: int) -> None:
+    """One after the other and at the same time; another statement has a limit of its own."""
+    with Loopback(answer(LABELS)) as server:
+        at = engine(server, price=REQUEST, **({} if per_day is None else {"max_cost_per_day": per_day}))
+        of = model(at, **TEXT)
+
+        def run(statement: str, part: int) -> None:
+            cells = {"text": [f"{statement} {part} {row}" for row in range(2)]}
+            named = Statement((f"{statement} 2026-01-01", statement))
+            predict(at, of, cells, store=store, statement=named, max_cost=0.05)
+
+        run("statement 7", 0)
+        parts = [threading.Thread(target=run, args=("statement 7", part)) for part in range(1, 5)]
+        for part in parts:
+            part.start()
+        for part in parts:
+            part.join()
+        assert len(server.heard) == sent
+        run("statement 8", 0)
+        assert len(server.heard) == (sent if per_day == 0.03 else sent + 2)
+
+
+def test_a_partition_says_what_all_have_spent(tmp_path: Any) -> None:
+    store = SqliteCache(tmp_path / "answers.sqlite")
+    with Loopback(answer(LABELS)) as server:
+        at = engine(server, price=REQUEST)
+        for part in range(2):
+            cells = {"text": [f"{part} {row}" for row in range(3)]}
+            found = predict(at, model(at, **TEXT), cells, store=store, statement=Statement(("a", "b")), max_cost=0.04)
+    assert list(found["y_error"])[1:] == [
+        "the query has spent $0.040 of max_cost = 0.04, and the next request may cost up to $0.010. Run the query "
+        "again for the rest, or raise max_cost."
+    ] * 2  # fmt: skip
     store.close()
 
 

@@ -15,7 +15,7 @@ from huggingface_api_handler import errors
 from huggingface_api_handler.cache.budgets import Draw, Grant
 from huggingface_api_handler.errors import HuggingFaceError
 from huggingface_api_handler.scheduling.batches import Batch, Item
-from huggingface_api_handler.scheduling.budget import ROUNDING, CostBudget, DailyBudget, cost_of_failure, dollars
+from huggingface_api_handler.scheduling.budget import ROUNDING, CostBudget, SharedBudget, cost_of_failure, dollars
 from huggingface_api_handler.scheduling.results import BatchResult, Limits
 from huggingface_api_handler.scheduling.scheduler import Scheduler
 from huggingface_api_handler.scheduling.service_state import ServiceState
@@ -199,7 +199,7 @@ class Store:
                 spent += used
                 others += held if expires > now else 0.0
                 spent += pending if expires <= now else 0.0
-        free = self.cap - spent - others
+        free = draw.cap - spent - others
         amount = draw.granted(free)
         held = 0.0 if draw.closes else amount
         pending = 0.0 if draw.closes else draw.pending
@@ -217,8 +217,9 @@ def day_of(now: float) -> str:
     return f"day {math.floor(now / 86400)}"
 
 
-def shared(store: Store, max_cost: float | None = None) -> CostBudget:
-    return CostBudget(at_most, max_cost, DailyBudget(store.cap, day_of, store.valid))
+def shared(store: Store, max_cost: float | None = None, of_statement: float | None = None) -> CostBudget:
+    statement = None if of_statement is None else SharedBudget(of_statement, lambda now: "statement", store.valid)
+    return CostBudget(at_most, max_cost, SharedBudget(store.cap, day_of, store.valid), statement=statement)
 
 
 class TestMaxCostPerDay:
@@ -293,7 +294,7 @@ class TestMaxCostPerDay:
         assert seconds < 60.0
 
     def test_the_first_requests_of_a_killed_worker_count_in_full(self) -> None:
-        costs = CostBudget(at_most, None, DailyBudget(100.0, lambda now: "today", 45.0))
+        costs = CostBudget(at_most, None, SharedBudget(100.0, lambda now: "today", 45.0))
         scheduler = Scheduler(items(2), Limits(max_batch_size=1), ServiceState(), now=0.0, costs=costs)
         draw = scheduler.take(0.0)
         assert isinstance(draw, Draw)
@@ -309,7 +310,7 @@ class TestMaxCostPerDay:
             items(5), Billing(), costs=shared(store), hold=lambda draw, now: store.hold(1, draw, now)
         )
         assert codes(results) == {"budget_exceeded": 5}
-        assert seconds == pytest.approx(DailyBudget.PATIENCE, abs=2.0)
+        assert seconds == pytest.approx(SharedBudget.PATIENCE, abs=2.0)
         assert "requests in progress may cost $1.10" in str(results[0].error)
 
     def test_two_that_hold_too_little_for_a_request_do_not_wait_for_each_other(self) -> None:
@@ -384,10 +385,10 @@ FAULTS = st.sampled_from(
 class Worker:
     """One run of several, played by hand: it may die at any time."""
 
-    def __init__(self, number: int, count: int, limits: Limits, store: Store, max_cost: float | None, now: float):
+    def __init__(self, number: int, count: int, limits: Limits, store: Store, costs: CostBudget, now: float):
         self.number = number
         self.store = store
-        self.costs = shared(store, max_cost)
+        self.costs = costs
         self.scheduler = Scheduler(
             items(count), limits, ServiceState(), now=now, costs=self.costs, random=random.Random(number).random
         )
@@ -436,6 +437,7 @@ def _faults(given: list[Any]) -> Iterator[Any]:
     faults=st.lists(FAULTS, max_size=60),
     cap=st.floats(0.0, 6.0).map(lambda cap: cap + 0.001),
     max_cost=st.none() | st.floats(0.01, 3.0),
+    of_statement=st.none() | st.floats(0.01, 6.0),
     deaths=st.lists(st.integers(1, 80), max_size=2),
     seed=st.integers(0, 99),
 )
@@ -444,6 +446,7 @@ def test_spending_never_exceeds_a_limit(
     faults: list[Any],
     cap: float,
     max_cost: float | None,
+    of_statement: float | None,
     deaths: list[int],
     seed: int,
 ) -> None:
@@ -455,7 +458,7 @@ def test_spending_never_exceeds_a_limit(
     store = Store(cap)
     limits = [Limits(max_batch_size=size, max_concurrency=workers, max_retries=2) for _, size, workers in runs]
     workers = [
-        Worker(number, count, limit, store, max_cost, 0.0)
+        Worker(number, count, limit, store, shared(store, max_cost, of_statement), 0.0)
         for number, ((count, _, _), limit) in enumerate(zip(runs, limits, strict=True))
     ]
     coming = _faults(faults)
@@ -473,7 +476,8 @@ def test_spending_never_exceeds_a_limit(
         worker = order.choice(living)
         if step in deaths and len(living) > 1:
             living.remove(worker)
-            reported = store.holders.get(("day 0", worker.number), (0.0,))[0]
+            budgets = ["day 0"] if of_statement is None else ["day 0", "statement"]
+            reported = min(store.holders.get((budget, worker.number), (0.0,))[0] for budget in budgets)
             unknown += worker.costs.reserved + worker.costs.spent - reported
             continue
         if order.random() < 0.5:
@@ -507,7 +511,8 @@ def test_spending_never_exceeds_a_limit(
             worker.results += scheduler.crashed(batch, fault, now)
         else:
             worker.results += scheduler.answered(batch, known, now)
-        assert sum(billed) + sum(one.costs.reserved for one in living) <= cap + unknown + 1e-9
+        total = sum(billed) + sum(one.costs.reserved for one in living)
+        assert total <= min(cap, of_statement or cap) + unknown + 1e-9
         assert max_cost is None or worker.costs.spent + worker.costs.reserved <= max_cost + 1e-9
         assert billed[worker.number] <= worker.costs.spent + 1e-9
     assert not living
@@ -526,7 +531,7 @@ def test_dollars(amount: float, text: str) -> None:
 
 def test_a_draw_that_requests_in_progress_have_prevented_is_made_again_after_them() -> None:
     """Most requests cost far less than they may: what is left at the end is not what was left while they ran."""
-    day = DailyBudget(6.0, lambda now: "today", 45.0)
+    day = SharedBudget(6.0, lambda now: "today", 45.0)
 
     def drawn(now: float, *, in_flight: bool = False) -> Draw | float | None:
         return day.draw(1.7, 1.7, now, in_flight, 0.0)

@@ -16,7 +16,7 @@ from huggingface_api_handler import errors
 from huggingface_api_handler.cache.budgets import Draw, Grant
 from huggingface_api_handler.scheduling import worker_pool
 from huggingface_api_handler.scheduling.batches import Item
-from huggingface_api_handler.scheduling.budget import CostBudget, DailyBudget
+from huggingface_api_handler.scheduling.budget import CostBudget, SharedBudget
 from huggingface_api_handler.scheduling.results import BatchResult, Limits, RowResult
 from huggingface_api_handler.scheduling.service_state import ServiceState
 from huggingface_api_handler.scheduling.worker_pool import WorkerPool
@@ -289,7 +289,7 @@ def test_what_requests_left_behind_may_cost_stays_held(monkeypatch: pytest.Monke
         assert release.wait(30)
         return BatchResult(doubled(some), cost=0.75)
 
-    costs = CostBudget(lambda some: 1.0 * len(some), None, DailyBudget(100.0, lambda now: "today", 45.0))
+    costs = CostBudget(lambda some: 1.0 * len(some), None, SharedBudget(100.0, lambda now: "today", 45.0))
     pool = WorkerPool(Limits(max_batch_size=1, max_concurrency=1), hold=hold)
     collector = ResultCollector()
     stopped_at(pool, 1, 0.0, collector, send, costs=costs)
@@ -441,7 +441,7 @@ class Ledger:
         return Grant(amount, draw.spent, 0.0)
 
     def budget(self) -> CostBudget:
-        return CostBudget(lambda some: len(some) * 0.1, None, DailyBudget(self.cap, lambda now: "today", 45.0))
+        return CostBudget(lambda some: len(some) * 0.1, None, SharedBudget(self.cap, lambda now: "today", 45.0))
 
 
 def test_the_budget_of_a_day_holds_for_many_workers() -> None:

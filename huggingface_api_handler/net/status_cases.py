@@ -241,6 +241,10 @@ _CONTENT_POLICY = (
     r"|(inappropriate|prohibited|disallowed|sensitive|unsafe|harmful|nsfw) (content|input|prompt)"
 )
 _FIREWALL = r"\bblocked\b|firewall|\bwaf\b|attention required|request rejected|^error code: 10\d\d$"
+_BAD_PARAMETER = (
+    r"model_kwargs|unexpected keyword argument|unknown (parameter|field)|unexpected fields? in the request"
+    r"|extra inputs are not permitted|matryoshka"
+)
 _UNKNOWN_MODEL = (
     r"(invalid|unknown|unrecogni[sz]ed) model( name| id)?\b|no such model|not a valid model\b"
     r"|model_(not_(found|supported|available)|decommissioned)"
@@ -292,7 +296,7 @@ BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], Case], ...] = tuple(
         ((403, 405, 406), _FIREWALL, FIREWALL),
         ((400, 422), _MODEL_REQUIRED, MODEL_REQUIRED),
         ((400, 404, 410, 422), _UNKNOWN_MODEL, UNKNOWN_MODEL),
-        ((400, 422), r"model_kwargs|unexpected keyword argument|unknown (parameter|field)", BAD_PARAMETER),
+        ((400, 422), _BAD_PARAMETER, BAD_PARAMETER),
         ((400, 500), r"out of memory", OUT_OF_MEMORY),
         ((400, 415), r"content[- ]type", CONTENT_TYPE),
         ((400, 413, 422), r"batch size \d+ ?>|maximum allowed batch|max_client_batch_size", BATCH),

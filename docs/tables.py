@@ -27,9 +27,11 @@ from huggingface_api_handler.tasks.task import Batching, Task
 
 ROOT = Path(__file__).resolve().parent.parent
 MATRIX = ROOT / "tests" / "matrix" / "results.json"
+SERVERS = ROOT / "tests" / "servers" / "results.json"
 BENCH = ROOT / "benchmarks" / "results.json"
 PAGES = (
     "docs/arguments.md",
+    "docs/endpoints.md",
     "docs/errors.md",
     "docs/language-models.md",
     "docs/measurements.md",
@@ -191,6 +193,20 @@ def matrix() -> str:
     return made + ("\n" + "".join(notes) if notes else "")
 
 
+def servers() -> str:
+    """The results of `make servers`: one row for the arguments of a task of which a server made the same."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for told in json.loads(SERVERS.read_text(encoding="utf-8")).values():
+        package, version = next(iter(told["versions"].items()))
+        for case in told["cases"]:
+            key = (f"{package} {version}", f"`{case['task']}`", case["result"])
+            rows.setdefault(key, []).append(case["arguments"])
+    return table(
+        ("server", "task", "arguments", "result"),
+        ([server, task, "; ".join(cases), result] for (server, task, result), cases in rows.items()),
+    )
+
+
 def rows_per_request() -> str:
     """What several rows in one request save, by `make bench`."""
     found = json.loads(BENCH.read_text(encoding="utf-8"))["cases"]["rows-per-request"]
@@ -214,7 +230,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     made.__name__: made
     for made in (
         tasks, task_arguments, engine_arguments, model_arguments, query_commands, providers, tasks_of_providers,
-        error_codes, metrics, matrix, rows_per_request,
+        error_codes, metrics, matrix, rows_per_request, servers,
     )
 }  # fmt: skip
 

@@ -36,23 +36,34 @@ CHAT_TEMPLATE = (
 )
 
 
-def tokenizer(special: dict[str, str], frame: tuple[str, str] | None) -> Any:
-    """Return a tokenizer of words and single characters."""
+def tokenizer(special: dict[str, str], frame: tuple[str, str]) -> Any:
+    """Return a tokenizer of words and single characters, which puts a text between two tokens."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     letters = [chr(code) for code in range(33, 127)]
-    pieces = [*special.values(), *WORDS, "user", "assistant", "system", *letters, *(f"##{one}" for one in letters)]
+    pieces = [*special.values(), *WORDS, *letters, *(f"##{one}" for one in letters)]
     vocabulary = {piece: place for place, piece in enumerate(dict.fromkeys(pieces))}
     made = Tokenizer(models.WordPiece(vocabulary, unk_token=special["unk_token"], max_input_chars_per_word=40))
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    if frame:
-        first, last = frame
-        ids = [(name, vocabulary[name]) for name in frame]
-        made.post_processor = processors.TemplateProcessing(
-            single=f"{first} $A {last}", pair=f"{first} $A {last} $B:1 {last}:1", special_tokens=ids
-        )
+    first, last = frame
+    ids = [(name, vocabulary[name]) for name in frame]
+    made.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}", pair=f"{first} $A {last} $B:1 {last}:1", special_tokens=ids
+    )
     return PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=128, **special)
+
+
+def byte_tokenizer(special: dict[str, str]) -> Any:
+    """Return a tokenizer whose tokens are bytes, as language models have them."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = [*special.values(), *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    made = Tokenizer(models.BPE({piece: place for place, piece in enumerate(pieces)}, []))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=512, **special)
 
 
 def chat_model(folder: Path) -> None:
@@ -60,13 +71,15 @@ def chat_model(folder: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(1)
-    words = tokenizer({"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}, None)
+    words = byte_tokenizer({"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"})
     words.chat_template = CHAT_TEMPLATE
     config = LlamaConfig(
         vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=2, max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=3,
     )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    model.generation_config.do_sample = True  # as most chat models have it; else a server ignores temperature
+    model.save_pretrained(folder)
     words.save_pretrained(folder)
 
 

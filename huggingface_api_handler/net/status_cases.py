@@ -202,9 +202,6 @@ INPUT = Case(
     "the service rejected the input",
     "Check this row's values, and the arguments of the model (DESCRIBE <model>.args)",
 )
-UNSUPPORTED = Case(
-    Unavailable, "the service does not support this", "Check task, model_name and endpoint", retryable=False
-)
 OVERLOADED = Case(RateLimited, "the service limits the rate of requests")
 BUSY = Case(Unavailable, "the service failed")
 GATEWAY = Case(
@@ -262,7 +259,7 @@ _NO_IMAGES = (
 )
 _OTHER_TASK = (
     r"not supported for task|does not support (the )?(embeddings?|chat( completions?)?|completions?|rerank\w*|"
-    r"classif\w+|transcriptions?)\b"
+    r"classif\w+|transcriptions?|logits computation)\b"
 )
 #: Of the account, in a status that would concern the request, the access or the moment.
 _NO_CREDITS = (
@@ -286,7 +283,7 @@ BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], Case], ...] = tuple(
         ((400, 403, 404, 503), r"endpoint is paused|is paused, ask", PAUSED),
         ((400, 404, 422), r"not supported by (any )?provider|no (inference )?provider", NO_PROVIDER),
         ((400, 404, 422), r"not a chat model", NO_CHAT),
-        ((400, 404, 422, 501), _OTHER_TASK, OTHER_TASK),
+        ((400, 404, 422, 500, 501), _OTHER_TASK, OTHER_TASK),
         ((400, 404, 415, 422, 500, 501), _NO_IMAGES, NO_IMAGES),
         ((400,), _KEY_REFUSED, TOKEN),
         ((400, 403, 429), _NO_CREDITS, OUT_OF_CREDITS),
@@ -309,7 +306,6 @@ BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], Case], ...] = tuple(
         ((400, 413, 422), _TOO_MUCH_OUTPUT, TOO_MUCH_OUTPUT),
         ((400, 413, 422, 500), _TOO_LONG, TOO_LONG),
         ((400, 500), _CONTEXT_SIZE, TOO_LONG),
-        ((500,), r"does not support logits", UNSUPPORTED),
         ((400, 422), r"contains nan|missing values encoded|could not convert string to float", GAPS),
         ((500, 502, 503), r"currently loading|is loading|scal(ed|ing)|starting|initiali[sz]ing|cold start", STARTING),
         ((500, 503), r"too many requests|rate limit|model is overloaded", OVERLOADED),
@@ -389,7 +385,7 @@ BY_STATUS: dict[int, Case] = {
     ),
     498: Case(RateLimited, "the service has no capacity at the moment"),
     499: Case(Unavailable, "the request was cancelled on its way to the model", NOT_READY),
-    501: UNSUPPORTED,
+    501: Case(Unavailable, "the service does not support this", "Check task, model_name and endpoint", retryable=False),
     504: GATEWAY,
     511: Case(ConnectionFailed, "the network requires a login", "Check the server's network", retryable=False),
     524: GATEWAY,

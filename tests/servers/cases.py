@@ -290,7 +290,7 @@ _OF_LLAMA = (
         {"decoder_input_details": True}, {"adapter_id": "x"}, {"grammar": {"type": "json", "value": {}}},
         {"best_of": 2}, {"min_output_length": 5}, {"truncate": 2},
     ),
-    Case(LLAMA_CHAT, _VECTORS, LINES, {}, error("unavailable"), shown="a server for chats"),
+    Case(LLAMA_CHAT, _VECTORS, LINES, {}, error("model_not_found"), shown="a server for chats"),
     Case(LLAMA_VECTORS, _VECTORS, TEXTS, {}, DIRECT),
     *_each(LLAMA_VECTORS, _VECTORS, LINES, DIRECT, {"normalize": True}, {"normalize": False}, {"dimensions": 64}),
     *_each(
@@ -298,7 +298,7 @@ _OF_LLAMA = (
         {"truncation_direction": "left"},
     ),
     Case(LLAMA_VECTORS, _VECTORS, LONG, {}, TOO_LONG, shown="a text above the model's length"),
-    Case(LLAMA_VECTORS, _CHAT, LINES, {}, error("unavailable"), shown="a server for embeddings"),
+    Case(LLAMA_VECTORS, _CHAT, LINES, {}, error("model_not_found"), shown="a server for embeddings"),
     Case(LLAMA_RANKS, _RANKS, RANKED, {}, SCORES),
     Case(LLAMA_RANKS, _RANKS, RANKED, {"raw_scores": True}, SCORES),
     *_each(LLAMA_RANKS, _RANKS, RANKED, REFUSED, {"raw_scores": False}, {"truncate": True}),

@@ -203,20 +203,25 @@ def check_bill_to(text: str) -> str:
 
 #: Fields that decide what is asked, where and for whose account, without signs and capitals, and what to write instead.
 #: ``user`` is none of them: it tells the service whose content it is, and changes neither model nor account.
-_REACHING: Mapping[str, tuple[str, ...]] = {
-    "model_name at CREATE MODEL": (
-        "model", "modelid", "modelname", "models", "fallbacks", "deployment", "deploymentid",
-    ),
-    "provider at CREATE MODEL": ("provider", "providers", "customllmprovider", "route"),
-    "endpoint or base_url at CREATE MODEL": (
-        "endpoint", "endpointurl", "baseurl", "apibase", "apiurl", "serverurl", "proxy", "proxies",
-    ),
-    "bill_to at CREATE ML_ENGINE": (
-        "billto", "xhfbillto", "organization", "organizationid", "organisation", "organisationid", "org", "orgid",
-        "account", "accountid", "tenant", "tenantid", "project", "projectid",
-    ),
-}  # fmt: skip
-_INSTEAD = {name: instead for instead, names in _REACHING.items() for name in names}
+_REACHING: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (instead, re.compile(pattern))
+    for instead, pattern in (
+        (
+            "model_name at CREATE MODEL",
+            r"(?!waitformodel)[a-z]*models?(ids?|names?|list|slug|uri|path)?|[a-z]*(deployment|fallback)[a-z]*",
+        ),
+        ("provider at CREATE MODEL", r"[a-z]*providers?|route"),
+        (
+            "endpoint or base_url at CREATE MODEL",
+            r"[a-z]*(endpoint|apibase|(base|api|server|proxy|webhook|callback|endpoint)url)"
+            r"|prox(y|ies)|webhooks?|callbacks?",
+        ),
+        (
+            "bill_to at CREATE ML_ENGINE",
+            r"(x?hf)?billto|[a-z]*(organi[sz]ation|account|tenant|project|workspace)(ids?|name)?|org(id)?",
+        ),
+    )
+)
 #: Objects whose fields a gateway may lay beside the others.
 _WRAPPERS = frozenset({"parameters", "options", "extrabody", "extraquery", "extraheaders", "headers", "litellmparams"})
 #: In a JSON schema, the names below these are the user's own.
@@ -237,10 +242,9 @@ def check_fields(fields: dict[str, Any]) -> dict[str, Any]:
 def _check_reach(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         folded = _folded(name)
-        # Whole, or at the end of a longer name, as in OpenAI-Organization.
-        reaching = next((one for one in _INSTEAD if folded == one or (len(one) > 6 and folded.endswith(one))), None)
-        if reaching is not None:
-            raise BadValue(f"must not hold {shown(name)}: write {_INSTEAD[reaching]}")
+        instead = next((instead for instead, pattern in _REACHING if pattern.fullmatch(folded)), None)
+        if instead is not None:
+            raise BadValue(f"must not hold {shown(name)}: write {instead}")
         if folded in _WRAPPERS and isinstance(value, Mapping):
             _check_reach(value)
 

@@ -1,4 +1,4 @@
-"""Server-sent events (``text/event-stream``): what a server that streams sends, read after its end."""
+"""Streams: server-sent events (``text/event-stream``) or lines of JSON, read after their end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 from dataclasses import dataclass
 
 MEDIA_TYPE = "text/event-stream"
+
+#: How events begin, and lines of JSON: servers call them JSON or text as well.
+_EVENTS = re.compile(rb"\s*(?:data|event|id|retry)?:")
+_JSON_LINES = re.compile(rb"\s*\{[^\n]*\}\s*\n\s*\{")
 
 _LINE_END = re.compile("\r\n|\n|\r")
 
@@ -23,8 +27,18 @@ class Event:
     name: str = "message"
 
 
+def is_stream(media_type: str, content: bytes) -> bool:
+    """Whether a body is a stream: by its media type, or by its beginning, which JSON does not have."""
+    return media_type == MEDIA_TYPE or bool(_EVENTS.match(content) or _JSON_LINES.match(content))
+
+
 def parse_events(content: bytes) -> list[Event]:
-    """Return the events of a stream, in their order; the last one also if the stream breaks off within it."""
+    """Return the events of a stream, in their order; the last one also if the stream breaks off within it.
+
+    A line of JSON is an event too.
+    """
+    if _JSON_LINES.match(content):
+        return [Event(line) for line in content.decode("utf-8-sig", "replace").splitlines() if line.strip()]
     events: list[Event] = []
     name = ""
     data: list[str] = []

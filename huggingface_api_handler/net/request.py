@@ -10,8 +10,7 @@ from typing import Any, Literal
 
 from ..errors import InvalidAnswer, InvalidInput
 from . import error_body
-from .event_stream import MEDIA_TYPE as EVENT_STREAM
-from .event_stream import Event, parse_events
+from .event_stream import Event, is_stream, parse_events
 from .memory_limit import MEMORY
 from .url_policy import Purpose
 
@@ -80,9 +79,9 @@ class Response:
         Raises:
             InvalidAnswer: it is none, or was cut off (retryable), or would fill the memory, or is a stream.
         """
-        if self.media_type == EVENT_STREAM and self.events():
+        if self.events():
             raise InvalidAnswer(
-                "the service streams its response (text/event-stream) instead of sending it as JSON",
+                "the service streams its response instead of sending it as JSON",
                 advice="Remove stream from parameters; if it is not there, turn streaming off at the server",
                 status=self.status,
                 request_id=self.request_id,
@@ -115,7 +114,7 @@ class Response:
 
     def events(self) -> list[Event]:
         """Return the server-sent events of a stream; empty if the response is none."""
-        return parse_events(self.content) if self.media_type == EVENT_STREAM else []
+        return parse_events(self.content) if self.is_json and is_stream(self.media_type, self.content) else []
 
     @property
     def is_json(self) -> bool:

@@ -124,6 +124,21 @@ class Fields:
     root: dict[str, Any] = field(default_factory=dict)
 
 
+def beside(own: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request's own fields, which hold the row's input, and those of the statement.
+
+    Raises:
+        SettingsError: one of the statement's would replace an own one, in every row.
+    """
+    name = next((name for name in fields if name in own), None)
+    if name is not None:
+        raise SettingsError(
+            f"parameters must not hold '{name}': each row's own input is sent in this field",
+            advice=f"Leave {name} out, and name the column of the input in CREATE MODEL",
+        )
+    return {**own, **fields}
+
+
 Encoder: TypeAlias = "Callable[[Sequence[Row], Arguments, Fields], Call]"
 #: (answer, number of rows, arguments) → the part of each row
 Split: TypeAlias = "Callable[[Any, int, Arguments], Sequence[Any]]"

@@ -12,7 +12,6 @@ from urllib3.filepost import encode_multipart_formdata
 
 from ..errors import EndpointGone, HuggingFaceError, InvalidInput
 from ..hub import facts
-from ..net.event_stream import MEDIA_TYPE as EVENT_STREAM
 from ..net.request import Request, Response, encode_json
 from ..net.transport import Transport
 from ..net.url_policy import ROUTER, parse_url
@@ -207,8 +206,9 @@ def _form(fields: Mapping[str, Any], file: Media) -> tuple[bytes, str]:
 
 def answer_of(response: Response) -> Any:
     """Return the body as JSON, or as ``Media`` if its media type says so; a stream is assembled."""
-    if response.media_type == EVENT_STREAM and response.events():
-        return streams.assembled(response.events())
+    events = response.events()
+    if events:
+        return streams.assembled(events)
     return response.json() if response.is_json else Media(response.content, response.media_type)
 
 

@@ -17,6 +17,7 @@ from .base import (
     Sent,
     Server,
     Serving,
+    beside,
     done,
     no_field,
     refused,
@@ -28,7 +29,7 @@ from .splitting import split_generations, split_single, split_vectors
 def _body(args: Arguments, fields: Fields, **content: Any) -> Call:
     """Return a request with its options together; Ollama streams by default."""
     options = {"options": fields.parameters} if fields.parameters else {}
-    return Call(root={**openai.named(args), **content, **fields.root, **options, "stream": False})
+    return Call(root={**beside({**openai.named(args), **content}, fields.root), **options, "stream": False})
 
 
 def encode_chat(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:

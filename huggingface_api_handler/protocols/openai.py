@@ -22,6 +22,7 @@ from .base import (
     Sent,
     Server,
     Serving,
+    beside,
     done,
     model_name,
     no_field,
@@ -54,23 +55,24 @@ def completion(fields: Mapping[str, Any], *, samples: bool) -> dict[str, Any]:
 def encode_completion(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
     """One prompt → the body of a completion."""
     root = completion(fields.root, samples=bool(args.parameters.get("do_sample")))
-    return Call(root={**named(args), "prompt": rows[0][0], **root})
+    return Call(root=beside({**named(args), "prompt": rows[0][0]}, root))
 
 
 def encode_input(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
     """Texts, as a list even for one."""
-    return Call(root={**named(args), "input": [row[0] for row in rows], **fields.root})
+    return Call(root=beside({**named(args), "input": [row[0] for row in rows]}, fields.root))
 
 
 def encode_ranking(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
     """One query with its documents, in the form of Cohere and Jina."""
-    return Call(root={**named(args), "query": rows[0][0], "documents": [row[1] for row in rows], **fields.root})
+    own = {**named(args), "query": rows[0][0], "documents": [row[1] for row in rows]}
+    return Call(root=beside(own, fields.root))
 
 
 def encode_classification(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
     """Texts, with a request for the model's own scores if a function is to be applied to them."""
     raw = {"raw_scores": True} if args.parameters.get("function_to_apply") else {}
-    return Call(root={**named(args), "input": [row[0] for row in rows], **fields.root, **raw})
+    return Call(root={**beside({**named(args), "input": [row[0] for row in rows]}, fields.root), **raw})
 
 
 def encode_transcription(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:

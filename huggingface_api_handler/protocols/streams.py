@@ -1,4 +1,4 @@
-"""Streams: servers that respond with events (``text/event-stream``), although no request asks for them.
+"""Streams: servers that respond with events or lines of JSON, although no request asks for them.
 
 A stream that is complete is put together to the answer that the same server sends at once. One that breaks off is no
 answer.
@@ -81,17 +81,32 @@ def _add(choice: dict[str, Any], chunk: Mapping[str, Any]) -> None:
             choice[name] = chunk[name]
     if isinstance(chunk.get("text"), str):
         choice["text"] = choice.get("text", "") + chunk["text"]
-    delta = chunk.get("delta") or chunk.get("message")
+    if isinstance(chunk.get("message"), Mapping) and not chunk.get("delta"):  # the whole of it, at the end
+        choice["message"] = {**choice.get("message", {}), **chunk["message"]}
+    delta = chunk.get("delta")
     if not isinstance(delta, Mapping):
         return
     message = choice.setdefault("message", {"role": "assistant", "content": None})
     for name in _TEXTS:
-        if isinstance(delta.get(name), str):
-            message[name] = (message.get(name) or "") + delta[name]
+        if isinstance(delta.get(name), (str, list)):
+            message[name] = _joined(message.get(name), delta[name])
     calls = delta.get("tool_calls")
     for call in calls if isinstance(calls, list) else []:
         if isinstance(call, Mapping):
             _add_call(message.setdefault("tool_calls", []), call)
+
+
+def _joined(known: Any, piece: str | list[Any]) -> str | list[Any]:
+    """Put the pieces of a text together, or of a list of parts, in which a text is a part."""
+    if not known:
+        return piece
+    if isinstance(known, str) and isinstance(piece, str):
+        return known + piece
+    return [*_as_parts(known), *_as_parts(piece)]
+
+
+def _as_parts(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [{"type": "text", "text": value}]
 
 
 def _add_call(calls: list[dict[str, Any]], chunk: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ..tasks.shapes import whole
 from ..tasks.task import Arguments, Row
 from . import openai, toolkit
-from .base import Call, Fields, Probe, Protocol, Server, Serving, done, model_name, sent
+from .base import Call, Fields, Probe, Protocol, Server, Serving, beside, done, model_name, sent
 from .splitting import split_numbers, split_pairs_labels, split_ranking, split_vectors, with_function
 
 
@@ -30,7 +30,7 @@ def encode_similarity(rows: Sequence[Row], args: Arguments, fields: Fields) -> C
 
 def encode_ranking(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
     """One query with all its documents."""
-    return Call(root={"query": rows[0][0], "texts": [row[1] for row in rows], **fields.root})
+    return Call(root=beside({"query": rows[0][0], "texts": [row[1] for row in rows]}, fields.root))
 
 
 def recognize(probe: Probe) -> Server | None:

@@ -10,7 +10,7 @@ from ..errors import HuggingFaceError, ModelNotFound
 from ..tasks.shapes import listed, number, refuse, whole
 from ..tasks.task import Arguments, Row, Task
 from . import openai
-from .base import Call, Fields, Learned, Probe, Server, done, no_field
+from .base import Call, Fields, Learned, Probe, Server, beside, done, no_field
 from .splitting import by_index, split_labels, with_function
 
 #: Raw scores: ``use_activation``, which older versions call ``activation``.
@@ -20,7 +20,8 @@ _RAW = {"use_activation": False, "activation": False}
 def encode_classification(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
     """Texts, with a request for the model's own scores if a function is to be applied to them."""
     raw = _RAW if args.parameters.get("function_to_apply") else {}
-    return Call(root={**openai.named(args), "input": [row[0] for row in rows], **fields.root, **raw})
+    own = {**openai.named(args), "input": [row[0] for row in rows]}
+    return Call(root={**beside(own, fields.root), **raw})
 
 
 def split_probabilities(answer: Any, n: int, args: Arguments) -> list[Any]:

@@ -143,6 +143,10 @@ def test_other_fields_of_a_query_are_taken() -> None:
         ({"bill_to": "acme"}, "bill_to"), ({"X-HF-Bill-To": "acme"}, "bill_to"), ({"organization": "acme"}, "bill_to"),
         ({"extra_headers": {"OpenAI-Organization": "acme"}}, "bill_to"), ({"OpenAI-Project": "x"}, "bill_to"),
         ({"cf_account_id": "x"}, "bill_to"), ({"azure_deployment": "x"}, "model_name"),
+        ({"fallback_models": ["dear/model"]}, "model_name"), ({"model_list": []}, "model_name"),
+        ({"context_window_fallback_dict": {}}, "model_name"), ({"deployment_name": "x"}, "model_name"),
+        ({"llm_provider": "x"}, "provider"), ({"webhook_url": "x"}, "base_url"), ({"callback_url": "x"}, "base_url"),
+        ({"vertex_project": "x"}, "bill_to"), ({"workspace_id": "x"}, "bill_to"), ({"sub_account": "x"}, "bill_to"),
         ({"extra_body": {"model": "dear/model"}}, "model_name"), ({"parameters": {"model": None}}, "model_name"),
     ],
 )  # fmt: skip
@@ -167,7 +171,7 @@ def test_what_is_no_secret_and_reaches_nowhere_is_taken() -> None:
         "key": 1,
         "response_format": {"json_schema": {"schema": {"properties": {"password": {"type": "string"}}}}},
         "tools": [{"function": {"parameters": {"properties": {"model": {"type": "string"}, "token": {}}}}}],
-        "hf_inference": "hf_hub_download",
+        "hf_inference": "hf_hub_download", "wait_for_model": True, "projection": 1, "modeling": 1,
     }  # fmt: skip
     assert check_fields(fields) == fields
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huggingface_api_handler.errors import HuggingFaceError, InvalidAnswer, InvalidInput, RateLimited
-from huggingface_api_handler.net.event_stream import Event, parse_events
+from huggingface_api_handler.net.event_stream import Event, is_stream, parse_events
 from huggingface_api_handler.net.request import Response
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
@@ -38,6 +38,7 @@ def stream(server: Loopback, content: bytes, kind: str = STREAM) -> Response:
         (b"data: a\n\ndata:b\n\n", [Event("a"), Event("b")]),
         (b"data: a\r\n\r\ndata: b\r\rdata: c\n\n", [Event("a"), Event("b"), Event("c")]),
         (b"data: a\ndata: b\n\n", [Event("a\nb")]),
+        (b'{"a": 1}\n{"b": 2}\n', [Event('{"a": 1}'), Event('{"b": 2}')]),
         (b"data:  a\n\n", [Event(" a")]),
         (b"data\n\n", [Event("")]),
         (b"event: error\ndata: {}\n\ndata: x\n\n", [Event("{}", "error"), Event("x")]),
@@ -95,3 +96,19 @@ def test_a_refusal_in_a_stream_is_not_retried(server: Loopback) -> None:
     found = predict(at, model(at, task="text-classification", input_column="t"), {"t": ["a"]}, max_retries=5, timeout=5)
     assert list(found["y_error_type"]) == ["invalid_input"]
     assert len(server.heard) == 1
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-ndjson"])
+@pytest.mark.parametrize(
+    "content", [b"data: {}\n\n", b"\n: comment\n\ndata: {}\n\n", b"event: x\ndata: {}", b'{"a": 1}\n{"b": 2}\n']
+)
+def test_a_stream_may_be_called_something_else(kind: str, content: bytes) -> None:
+    assert is_stream(kind, content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b'{"a": 1}\n', b'{\n  "data": {\n    "a": 1\n  }\n}\n', b"[1,\n{}]", b"<html>", b"Not Found"],
+)
+def test_json_and_text_are_no_stream(content: bytes) -> None:
+    assert not is_stream("application/json", content)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from huggingface_api_handler.arguments.coercion import read_value
 from huggingface_api_handler.arguments.task_specs import parameter_specs
-from huggingface_api_handler.errors import InvalidAnswer, InvalidInput
-from huggingface_api_handler.protocols import PROTOCOLS, Protocol, hf_inference, openai, tei, tgi, toolkit
+from huggingface_api_handler.errors import InvalidAnswer, InvalidInput, SettingsError
+from huggingface_api_handler.protocols import PROTOCOLS, Protocol, hf_inference, openai, tei, tgi, toolkit, vllm
 from huggingface_api_handler.protocols.base import Call
 from huggingface_api_handler.sandbox import fake_text
 from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
@@ -200,6 +200,20 @@ UNKNOWN = ModelFacts()
 def encode(name: str, *rows: Row, protocol: Protocol = HF, model: ModelFacts = UNKNOWN,
            options: Mapping[str, Any] = {}, values: Mapping[str, Any] = {}, **parameters: Any) -> Call:  # fmt: skip
     return protocol.encode(TASKS[name], rows, Arguments(values, parameters, options, model))
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "field"),
+    [
+        ("text-generation", ("a",), "prompt"), ("feature-extraction", ("a",), "input"),
+        ("text-classification", ("a",), "input"), ("text-ranking", ("q", "a"), "query"),
+        ("text-ranking", ("q", "a"), "documents"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("protocol", [openai.PROTOCOL, vllm.PROTOCOL])
+def test_no_parameter_takes_the_place_of_the_rows_input(name: str, row: Row, field: str, protocol: Protocol) -> None:
+    with pytest.raises(SettingsError, match=f"parameters must not hold '{field}'"):
+        encode(name, row, protocol=protocol, **{field: "the same for all"})
 
 
 def test_all_labels_are_asked_for_unless_the_user_says_how_many() -> None:

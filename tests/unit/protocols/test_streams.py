@@ -33,6 +33,22 @@ def test_a_chat() -> None:
     assert found == {"choices": [{"index": 0, "finish_reason": "stop", "message": message}], "usage": usage}
 
 
+def test_a_whole_message_at_the_end_takes_the_place_of_its_pieces() -> None:
+    last = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Paris"}, "finish_reason": "stop"}]}
+    found = assembled(stream(chunk("Par"), chunk("is"), last))
+    assert found["choices"][0]["message"]["content"] == "Paris"
+
+
+def test_a_content_may_come_as_parts() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    found = assembled(stream(chunk("P"), {"choices": [{"index": 0, "delta": {"content": [thought]}}]},
+                             {"choices": [{"index": 0, "delta": {"content": [{"type": "text", "text": "aris"}]}}]},
+                             chunk("!", "stop")))  # fmt: skip
+    parts = found["choices"][0]["message"]["content"]
+    assert parts == [{"type": "text", "text": "P"}, thought, {"type": "text", "text": "aris"},
+                     {"type": "text", "text": "!"}]  # fmt: skip
+
+
 def test_tool_calls_come_in_pieces() -> None:
     pieces = [
         {"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x"'}},

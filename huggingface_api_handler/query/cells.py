@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -79,7 +80,8 @@ def _number_text(number: float) -> str:
 
 
 def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
-    """Return the position of the column called ``wanted``, without regard to case.
+    """Return the position of the column called ``wanted``, without regard to case, spaces around it or the way in
+    which its accents are written.
 
     Raises:
         SettingsError: there is none, or more than one.
@@ -87,7 +89,7 @@ def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
     wanted = unquoted(wanted)
     given = [unquoted(str(name)) for name in columns]
     exact = [position for position, name in enumerate(given) if name == wanted]
-    found = exact or [position for position, name in enumerate(given) if name.lower() == wanted.lower()]
+    found = exact or [position for position, name in enumerate(given) if _folded(name) == _folded(wanted)]
     if len(found) == 1:
         return found[0]
     names = [str(name) for name in columns if name not in HOST_COLUMNS]
@@ -108,6 +110,11 @@ def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
         advice=f"Write ON m.{wanted} = <table>.<column>, or rename one of them in a sub-select, with AS. If ON names "
         "the column, run the query again: ON is not read in the first query after MindsDB has started",
     )
+
+
+def _folded(name: str) -> str:
+    """Return a name as people read it: a file's header may hold spaces, and accents as characters of their own."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def unquoted(name: str) -> str:

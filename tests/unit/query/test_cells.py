@@ -148,6 +148,13 @@ def test_find_column_prefers_the_exact_name_and_folds_case() -> None:
     assert find_column(["A", "TEXT"], "text", "input_column") == 1
 
 
+@pytest.mark.parametrize(("given", "wanted"), [(" text", "text"), ("cafe\u0301", "café"), ("STRASSE", "straße")])
+def test_find_column_reads_names_as_people_do(given: str, wanted: str) -> None:
+    """A file's header may have spaces after its commas, and accents as characters of their own."""
+    assert find_column(["id", given], wanted, "input_column") == 1
+    assert find_column([wanted, given], wanted, "input_column") == 0
+
+
 def test_find_column_refuses_what_is_missing_or_twice() -> None:
     with pytest.raises(SettingsError, match=r"no column 'text'.*it gives: 'review'"):
         find_column(["review", "__mindsdb_row_id"], "text", "input_column")

@@ -95,7 +95,7 @@ def _note_others(reader: Reader, own: str | None) -> None:
         reader.claim(name)
         argument = name.rpartition(".")[2]
         also = f" or {own}.{argument}" if own else ""
-        reader.fault(f"{name} is not an argument of this model: write {argument}{also}")
+        reader.fault(f"{name} names no model of the query: write {argument}{also}, or the model's alias before it")
 
 
 def _draft_of(model: ModelSettings) -> Draft:

@@ -2,6 +2,9 @@
 
 MindsDB hands a model one frame: the table's columns, renamed as ON says, and a column for each ``=`` in WHERE. From the
 frame alone nobody can tell a condition from a column of the table, nor which of two columns with one name ON meant.
+
+An argument of USING for another table (``m.dry_run``) is left out, also where there is no such table: a misspelt prefix
+would make a dry run a real query.
 """
 
 from __future__ import annotations
@@ -10,7 +13,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from mindsdb_sql_parser.ast import Identifier
+from mindsdb.integrations.utilities.query_traversal import query_traversal
+from mindsdb_sql_parser.ast import Identifier, Join, Select
 
 from ..arguments.specs import HOST_CONDITIONS
 from .patching import patch
@@ -37,10 +41,11 @@ def on_and_where_are_passed_on(is_ours: Callable[[Any, str, str], bool]) -> None
         conditions = list(step.row_dict or {})
         hidden = _hidden_by_on(data.columns, step.columns_map)
         target = _target(self.context["predictor_metadata"], step)
+        nobodys = _for_no_table(self.sql_query.query)
         # Any condition could be on a field of output_schema, which only the model knows.
-        matters = bool(hidden or conditions) or any(_may_be_filled(one.name, target) for one in data.columns)
+        matters = bool(hidden or conditions or nobodys) or any(_may_be_filled(one.name, target) for one in data.columns)
         if matters and is_ours(self.session, step.namespace, step.predictor.parts[0]):
-            step.params = {**(step.params or {}), HOST_CONDITIONS: conditions}
+            step.params = {**(step.params or {}), **nobodys, HOST_CONDITIONS: conditions}
             step.columns_map = {**(step.columns_map or {}), **hidden}
         return original(self, step)
 
@@ -58,6 +63,30 @@ def _hidden_by_on(columns: Any, columns_map: Any) -> dict[str, Any]:
         if len(wanted) == 2 and wanted != [part.lower() for part in source]:
             hidden[".".join(source)] = Identifier(parts=source)
     return hidden
+
+
+def _for_no_table(query: Any) -> dict[str, Any]:
+    """Return the arguments of USING, in a query and its sub-selects, whose prefix names no table of their SELECT."""
+    selects: list[Select] = []
+
+    def note_select(node: Any, **_: Any) -> None:
+        if isinstance(node, Select) and any("." in name for name in node.using or {}):
+            selects.append(node)
+
+    query_traversal(query, note_select)
+    found: dict[str, Any] = {}
+    for select in selects:
+        names = _table_names(select.from_table)
+        found.update({name: value for name, value in select.using.items() if name.split(".")[0] not in names})
+    return {name: value for name, value in found.items() if "." in name}
+
+
+def _table_names(node: Any) -> set[str]:
+    """Return how MindsDB's planner names the tables of FROM in USING: by their aliases, in lower case."""
+    if isinstance(node, Join):
+        return _table_names(node.left) | _table_names(node.right)
+    named = None if node is None else node.alias or node
+    return {str(named.parts[-1]).lower()} if isinstance(named, Identifier) else set()
 
 
 def _target(metadata: Any, step: Any) -> str | None:

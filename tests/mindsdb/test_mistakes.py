@@ -67,6 +67,9 @@ MISTAKES = {
         ("'tmeout'", "'timeout'", "max_batch_size", "input_column")),
     "unknown query argument": ("SELECT mood FROM sentiment WHERE text = 'x' USING max_retrys = 3",
                                ("'max_retrys'", "'max_retries'")),
+    "argument of no model": (
+        "SELECT s.mood FROM duck.reviews AS r JOIN sentiment AS s ON s.text = r.review USING m.dry_run = true",
+        ("m.dry_run names no model of the query", "write dry_run")),
     "task in a query": ("SELECT mood FROM sentiment WHERE text = 'x' USING task = 'fill-mask'",
                         ("task", "CREATE MODEL")),
     "column not in the table": (

@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from mindsdb_sql_parser import parse_sql
 from mindsdb_sql_parser.ast import Identifier
 
 from huggingface_api_handler.arguments.specs import HOST_CONDITIONS
@@ -39,7 +40,14 @@ class Joined:
         joins.on_and_where_are_passed_on(is_ours)
         self._kind = ApplyPredictorStepCall
 
-    def call(self, columns: list[SimpleNamespace], where: Any = None, on: Any = None, using: Any = None) -> Any:
+    def call(
+        self,
+        columns: list[SimpleNamespace],
+        where: Any = None,
+        on: Any = None,
+        using: Any = None,
+        sql: str = "SELECT * FROM t JOIN m",
+    ) -> Any:
         step: Any = SimpleNamespace(
             dataframe=SimpleNamespace(step_num=0), row_dict=where, columns_map=on, params=using,
             namespace="mindsdb", predictor=Identifier(parts=["m"]),
@@ -47,6 +55,7 @@ class Joined:
         made: Any = self._kind()
         made.steps_data = [SimpleNamespace(columns=columns)]
         made.session = None
+        made.sql_query = SimpleNamespace(query=parse_sql(sql))
         made.context = {"predictor_metadata": [{"name": "m", "integration_name": "mindsdb", "to_predict": ["Label"]}]}
         return made.call(step)
 
@@ -60,6 +69,24 @@ def test_conditions_are_named_to_the_model(monkeypatch: pytest.MonkeyPatch, name
 def test_the_models_own_columns_in_a_table_are_known_not_to_be_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
     step = Joined(monkeypatch).call([column("t", "text"), column("t", "label_error")])
     assert step.params == {HOST_CONDITIONS: []}
+
+
+@pytest.mark.parametrize(
+    ("sql", "nobodys"),
+    [
+        ("SELECT * FROM shop.t AS a JOIN m AS b USING b.dry_run = true, a.x = 1, w = 5", {}),
+        ("SELECT * FROM shop.t JOIN mindsdb.m USING m.dry_run = true, t.x = 1", {}),
+        ("SELECT * FROM t AS a JOIN m AS b USING m.dry_run = true", {"m.dry_run": True}),
+        ("SELECT * FROM t AS a JOIN m AS b USING c.dry_run = true, b.top_k = 2", {"c.dry_run": True}),
+        ("SELECT * FROM (SELECT * FROM t JOIN m AS b USING c.dry_run = true) AS c", {"c.dry_run": True}),
+        ("SELECT * FROM (SELECT * FROM t) AS a JOIN m AS b USING a.dry_run = true", {}),
+    ],
+)  # fmt: skip
+def test_arguments_for_no_table_are_not_dropped(monkeypatch: pytest.MonkeyPatch, sql: str, nobodys: Any) -> None:
+    """The model refuses them: a misspelt prefix would make a dry run a real query."""
+    step = Joined(monkeypatch).call([column("t", "text")], using={"top_k": 2}, sql=sql)
+    expected = {"top_k": 2, **nobodys, HOST_CONDITIONS: []} if nobodys else {"top_k": 2}
+    assert step.params == expected
 
 
 def test_on_renames_every_other_column_of_that_name(monkeypatch: pytest.MonkeyPatch) -> None:

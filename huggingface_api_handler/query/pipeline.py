@@ -337,9 +337,10 @@ class Prediction:
         source = ["cache" if item.key in cached else "request" for item in inputs.items]
         seen: set[int] = set()
         plan: list[str] = []
+        empty = "unknown" if not inputs.items and _is_after_a_dry_run(frame) else "null"
         for row, position in enumerate(inputs.row_to_item):
             if position == NO_INPUT:
-                plan.append("null")
+                plan.append(empty)
             elif position == REFUSED:
                 plan.append(inputs.refused[row].code)
             elif position in seen and source[position] == "request":
@@ -358,7 +359,7 @@ class Prediction:
     def _costs(self, inputs: DistinctInputs, plan: list[str]) -> list[float | None]:
         """Return what each row is expected to cost; ``None``: not known."""
         if "request" not in plan:
-            return [0.0] * len(plan)
+            return [None if planned == "unknown" else 0.0 for planned in plan]
         wanted = {position for position, planned in zip(inputs.row_to_item, plan, strict=True) if planned == "request"}
         items = [item for position, item in enumerate(inputs.items) if position in wanted]
         learned = Learned.of(self.store.usage(self.caller.scope))
@@ -481,3 +482,10 @@ def _dtype(values: Sequence[Any]) -> Any:
     if kinds == {bool} and None not in values:
         return "bool"
     return object
+
+
+def _is_after_a_dry_run(frame: pd.DataFrame) -> bool:
+    """Return whether a frame has the columns of another model's dry run, whose answers this model may read."""
+    names = {str(name) for name in frame.columns}
+    plans = [name for name in names if name.endswith("_plan") and f"{name.removesuffix('_plan')}_cost" in names]
+    return any(frame[name].isin(["request", "cache", "duplicate", "unknown"]).to_numpy().any() for name in plans)

@@ -452,6 +452,23 @@ def test_columns_of_a_table_that_are_named_like_the_models_are_data(sandbox: San
     assert bench.predict(frame)["y"].notna().all()
 
 
+def test_the_dry_run_of_a_model_that_reads_another_ones_answers_is_unknown(sandbox: Sandbox) -> None:
+    bench = Bench(sandbox, "text-classification")
+    frame = bench.frame([0, 1])
+    column = frame.columns[0]
+    frame[column] = None
+    alone = bench.predict(frame, dry_run=True)
+    assert alone[["y_plan", "y_cost"]].to_numpy().tolist() == [["null", 0.0]] * 2
+    frame["topic_plan"], frame["topic_cost"] = ["request", "duplicate"], [0.1, 0.0]
+    planned = bench.predict(frame, dry_run=True)
+    assert planned["y_plan"].tolist() == ["unknown"] * 2
+    assert planned["y_cost"].isna().all()
+    twice = pd.concat([frame, frame[["topic_plan"]]], axis=1)
+    assert bench.predict(twice, dry_run=True)["y_plan"].tolist() == ["unknown"] * 2
+    other = bench.frame([0, 1]).assign(topic_plan=["request", "null"], topic_cost=[0.1, 0.0])
+    assert bench.predict(other, dry_run=True)["y_plan"].tolist() == ["request"] * 2
+
+
 def test_known_conditions_decide_whether_a_column_is_data(sandbox: Sandbox) -> None:
     """One row with a constant is refused as a condition, and is data if WHERE does not name it."""
     bench = Bench(sandbox, "text-classification")

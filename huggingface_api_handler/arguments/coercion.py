@@ -108,6 +108,8 @@ def _unwrapped(spec: ArgumentSpec, value: Any) -> Any:
         return value.value
     if kind == "Identifier":
         parts = [str(part) for part in getattr(value, "parts", [])]
+        if {*spec.type.split(" or ")} <= {"number", "integer", "boolean"}:
+            return ".".join(parts)  # quotes would not help
         word = f"'{one_line(redact('.'.join(parts)), 40)}'" if parts and not spec.secret else spec.example or "'…'"
         raise BadValue(f"needs quotes: write {spec.name} = {word}")
     return value

@@ -417,6 +417,14 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
         {**C, "api_key": "not\u201da token"},
         "api_key contains spaces, quotes or other characters that a token cannot contain: write api_key = 'hf_…'",
     ),
+    (
+        {**X, "temperature": Identifier("hot")},
+        "temperature must be a number of at least 0, not 'hot': write temperature = 0.5",
+    ),
+    (
+        {**C, "timeout": Identifier("soon")},
+        "timeout must be a number above 0, at most 3600, not 'soon': write timeout = 60",
+    ),
     ({**C, "api_key": Identifier("hf_" + "a" * 34)}, "api_key needs quotes: write api_key = 'hf_…'"),
     # arguments of other statements
     *(
@@ -558,7 +566,10 @@ QUERY: list[tuple[Mapping[str, Any], str]] = [
     ({"m.top_k": "x"}, "top_k must be a whole number of at least 1, not 'x': write top_k = 3"),
     ({"top_k": 1, "M.Top_K": 2}, "top_k is given twice"),
     ({"m.tpo_k": 1}, "unknown argument 'tpo_k': did you mean 'top_k'?"),
-    ({"other.top_k": 1}, "other.top_k is not an argument of this model: write top_k or m.top_k"),
+    (
+        {"other.top_k": 1},
+        "other.top_k names no model of the query: write top_k or m.top_k, or the model's alias before it",
+    ),
     ({"timeout": -1}, "timeout must be a number above 0, at most 3600, not -1: write timeout = 60"),
     ({"input_column": None}, "task 'text-classification' needs input_column: write input_column = 'text'"),
 ]

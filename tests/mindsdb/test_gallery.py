@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ print(json.dumps({
     "boxes": [[one["label"], *one["box"].values()] for one in found],
     "masks": {label: [list(mask.shape), int(mask.sum())] for label, mask in masks.items()},
     "vectors": dict(zip(map(str, tickets.id), vectors.tolist())),
+    "packing": {str(rows): one.to_dict() for rows, one in packing.iterrows()},
     "by_product": by_product.to_dict(orient="index"),
     "teams": dict(zip(map(str, tickets.id), teams)),
     "rows": usage.rows.to_dict(),
@@ -141,6 +143,13 @@ def test_fields_of_a_language_model_are_columns(values: dict[str, Any]) -> None:
     }
 
 
+def test_rows_that_share_prompts_need_few_requests(values: dict[str, Any]) -> None:
+    texts = {row["review"] for row in rows_of("reviews") if int(row["id"]) <= 100 and row["review"].strip()}
+    alone, together = values["packing"]["1"], values["packing"]["20"]
+    assert (alone["requests"], together["requests"]) == (len(texts), math.ceil(len(texts) / 20))
+    assert together["input_tokens"] < alone["input_tokens"] / 2
+
+
 def test_the_mistake_is_told_with_what_to_write(values: dict[str, Any], world: World) -> None:
     assert "unknown argument 'input_colunm': did you mean 'input_column'?" in values["mistake"]
     assert not world.sql("SELECT name FROM models WHERE name LIKE 'gallery%'").rows
@@ -158,5 +167,5 @@ def test_what_is_stored_is_fit_to_be_shown() -> None:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     drawn = [Image.open(io.BytesIO(one)) for one in pictures(notebook)]
-    assert len(drawn) == 8
+    assert len(drawn) == 9
     assert all(one.width > 600 and len(one.getcolors(maxcolors=1_000_000) or ()) > 50 for one in drawn)

@@ -105,7 +105,7 @@ class Cache:
 
     # Runs
 
-    def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int, pid: int | None = None) -> None:
+    def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int) -> None:
         """Record that a run has started."""
 
     def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0, cost: float | None = None) -> None:
@@ -209,20 +209,13 @@ class CircuitBreaker:
 
     Args:
         name: of the cache, for the log.
-        clock: seconds that only grow.
         consequence: of the pause, for the log.
     """
 
-    def __init__(
-        self,
-        name: str,
-        clock: Callable[[], float] = time.monotonic,
-        *,
-        consequence: str = "predictions continue without it",
-    ) -> None:
+    def __init__(self, name: str, consequence: str = "predictions continue without it") -> None:
         self._name = name
         self._consequence = consequence
-        self._clock = clock
+        self._clock: Callable[[], float] = time.monotonic
         self._open_until = float("-inf")
         self._failures = 0
         self._warned = False

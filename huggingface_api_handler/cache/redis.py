@@ -49,13 +49,11 @@ class RedisCache(PersistentCache):
         self._redis = RedisConnection(connection)
         # Separate from the others: a Redis may refuse scripts and still store answers.
         self._scripts = CircuitBreaker(
-            "the rate limit in Redis", consequence="requests_per_minute applies to each worker separately"
+            "the rate limit in Redis", "requests_per_minute applies to each worker separately"
         )
-        self._counting = CircuitBreaker(
-            "scripts in Redis", consequence="counts may be added twice where a connection breaks"
-        )
+        self._counting = CircuitBreaker("scripts in Redis", "counts may be added twice where a connection breaks")
         self._reports = self._key("reports", uuid.uuid4().hex)
-        self._budgets = CircuitBreaker("the budget in Redis", consequence="queries with max_cost_per_day stop")
+        self._budgets = CircuitBreaker("the budget in Redis", "queries with max_cost_per_day stop")
 
     # Answers
 
@@ -211,13 +209,13 @@ class RedisCache(PersistentCache):
 
     # Runs
 
-    def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int, pid: int | None = None) -> None:
+    def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int) -> None:
         now = self._clock()
         self._updates.start(run)
-        own_pid, host = this_process(pid)
+        pid, host = this_process()
         fields = {
             "scope": scope, "model": model, "task": task, "rows": rows, "done": 0, "errors": 0,
-            "started": repr(now), "updated": repr(now), "state": RUNNING, "pid": own_pid, "host": host,
+            "started": repr(now), "updated": repr(now), "state": RUNNING, "pid": pid, "host": host,
         }  # fmt: skip
 
         def write(client: Any) -> None:
@@ -330,7 +328,7 @@ class RedisCache(PersistentCache):
                             pipeline.hdel(index, *gone)
                         if granted.granted:
                             pipeline.set(self._claim(scope, holder), packed(granted.granted), px=lasts)
-                            pipeline.hset(index, holder, " ".join(map(str, this_process(None))))
+                            pipeline.hset(index, holder, " ".join(map(str, this_process())))
                             pipeline.expire(index, int(RUNS_KEPT_FOR))
                         pipeline.execute()
                         return granted
@@ -378,7 +376,7 @@ class RedisCache(PersistentCache):
         return self._key("claim", f"{scope}:{holder}")
 
     def _answer(self, key: str) -> str:
-        return f"{self._prefix}:answer:{key}"
+        return self._key("answer", key)
 
 
 def _refuses_scripts(error: Exception) -> bool:
@@ -391,26 +389,17 @@ def _has_ended(process: str) -> bool:
     return has_ended(int(pid), host)
 
 
+#: How the fields of a run are read; all but its name.
+_RUN_FIELDS: Mapping[str, Callable[[str], Any]] = {
+    "scope": str, "model": str, "task": str, "rows": int, "done": int, "errors": int, "started": float,
+    "updated": float, "state": str, "pid": int, "host": str, "rate": float, "cost": float, "audited": int,
+    "agreed": int,
+}  # fmt: skip
+
+
 def _read_run(name: str, fields: Mapping[Any, Any]) -> Run | None:
-    told = {as_text(field): as_text(value) for field, value in fields.items()}
+    found = {as_text(field): as_text(value) for field, value in fields.items()}
     try:
-        return Run(
-            run=name,
-            scope=told["scope"],
-            model=told["model"],
-            task=told["task"],
-            rows=int(told["rows"]),
-            done=int(told["done"]),
-            errors=int(told["errors"]),
-            started=float(told["started"]),
-            updated=float(told["updated"]),
-            state=told["state"],
-            pid=int(told["pid"]),
-            host=told["host"],
-            rate=float(told.get("rate", 0.0)),
-            cost=float(told["cost"]) if "cost" in told else None,
-            audited=int(told.get("audited", 0)),
-            agreed=int(told.get("agreed", 0)),
-        )
-    except (KeyError, ValueError):
+        return Run(run=name, **{field: read(found[field]) for field, read in _RUN_FIELDS.items() if field in found})
+    except (TypeError, ValueError):  # it has expired, or another program has written it
         return None

@@ -32,7 +32,7 @@ class RedisConnection:
         self._client: Any = None
         self._lock = threading.Lock()
         self.reaching = CircuitBreaker("the answer cache in Redis")
-        self.writing = CircuitBreaker("writing to the answer cache in Redis", consequence="answers wait in memory")
+        self.writing = CircuitBreaker("writing to the answer cache in Redis", "answers wait in memory")
 
     @property
     def is_writable(self) -> bool:

@@ -22,8 +22,8 @@ return string.format('%.6f', at - now)
 #: ones. In: key, that of the times at which budgets were used; holder, cap, spent, keep, least, most, pending, 1 if the
 #: holder has ended, seconds that a part is held, seconds that the clock may be set back, seconds that a budget is kept.
 HOLD_BUDGET = """
-local told = redis.call('TIME')
-local now = tonumber(told[1]) + tonumber(told[2]) / 1000000
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local n = {}
 for at = 2, 11 do n[at] = tonumber(ARGV[at]) end
 local cap, spent, keep, least, most, pending, closes, held_for = n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9]

@@ -58,9 +58,9 @@ class Run:
         return self.state in ("done", "stopped", "waited") and not self.done
 
 
-def this_process(pid: int | None) -> tuple[int, str]:
-    """Process id and host that a run is recorded under."""
-    return (os.getpid() if pid is None else pid), socket.gethostname()
+def this_process() -> tuple[int, str]:
+    """Process id and host that a run or a claim is recorded under."""
+    return os.getpid(), socket.gethostname()
 
 
 def has_ended(pid: int, host: str) -> bool:

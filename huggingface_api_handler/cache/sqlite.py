@@ -171,10 +171,8 @@ class SqliteCache(PersistentCache):
     # Owners
 
     def register(self, scope: str, owner: Owner) -> None:
-        row = (scope, owner.tenant, owner.engine, owner.project, owner.model)
-        self.file.write(
-            lambda connection: connection.execute("INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?, ?)", row)
-        )
+        names = (owner.tenant, owner.engine, owner.project, owner.model)
+        self._execute("INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?, ?)", scope, *names)
 
     def owners(self) -> dict[str, Owner]:
         return {scope: Owner(*names) for scope, *names in self._select("SELECT * FROM owners")}
@@ -184,7 +182,7 @@ class SqliteCache(PersistentCache):
             f"SELECT {_SCOPE} AS scope, count(*), sum(length(value)), min({_WRITTEN}), max({_WRITTEN}) FROM answers"
             f" WHERE {_WRITTEN} < ? GROUP BY scope"
         )
-        found = self.file.read(lambda connection: connection.execute(statement, (_time(before),)).fetchall())
+        found = self._rows(statement, _time(before))
         if found is None:
             return None
         names = {scope_id(scope): scope for scope in self.owners()}
@@ -207,16 +205,14 @@ class SqliteCache(PersistentCache):
                     (start, start + ROWS_AT_ONCE, _time(before), *(some or ())),
                 ).rowcount
 
-        last = self.file.read(
-            lambda connection: connection.execute("SELECT max(rowid) FROM answers").fetchone()[0] or 0
-        )
-        if last is None:
+        found = self._rows("SELECT max(rowid) FROM answers")
+        if found is None:
             return None
-        while start < last:
+        while start < (found[0][0] or 0):
             if not self.file.write(delete):
                 return None
             start += ROWS_AT_ONCE
-        self.file.read(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+        self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
         return deleted
 
     # Counters
@@ -241,10 +237,10 @@ class SqliteCache(PersistentCache):
 
     # Runs
 
-    def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int, pid: int | None = None) -> None:
+    def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int) -> None:
         now = self._clock()
         self._updates.start(run)
-        own = (run, scope, model, task, rows, 0, 0, now, now, RUNNING, *this_process(pid), 0.0, None)
+        own = (run, scope, model, task, rows, 0, 0, now, now, RUNNING, *this_process(), 0.0, None)
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(f"INSERT OR REPLACE INTO runs VALUES ({','.join('?' * len(own))})", own)
@@ -368,22 +364,18 @@ class SqliteCache(PersistentCache):
             rows = connection.execute("SELECT holder, pid, host, keys FROM claims WHERE scope = ?", (scope,))
             claim = grant(wanted, {one: unpacked(held) for one, *process, held in rows if not has_ended(*process)})
             if claim.granted:
-                own = (scope, holder, packed(claim.granted), *this_process(None), now + CLAIM_KEPT_FOR)
+                own = (scope, holder, packed(claim.granted), *this_process(), now + CLAIM_KEPT_FOR)
                 connection.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?)", own)
             claims.append(claim)
 
         return claims[-1] if self.file.write(write) else Claim(wanted)
 
     def renew_claim(self, scope: str, holder: str) -> None:
-        own = (self._clock() + CLAIM_KEPT_FOR, scope, holder)
-        self.file.write(
-            lambda connection: connection.execute("UPDATE claims SET expires = ? WHERE scope = ? AND holder = ?", own)
-        )
+        expires = self._clock() + CLAIM_KEPT_FOR
+        self._execute("UPDATE claims SET expires = ? WHERE scope = ? AND holder = ?", expires, scope, holder)
 
     def release_claim(self, scope: str, holder: str) -> None:
-        self.file.write(
-            lambda connection: connection.execute("DELETE FROM claims WHERE scope = ? AND holder = ?", (scope, holder))
-        )
+        self._execute("DELETE FROM claims WHERE scope = ? AND holder = ?", scope, holder)
 
     def claim_holders(self, scope: str) -> set[str]:
         rows = self._select(
@@ -396,14 +388,18 @@ class SqliteCache(PersistentCache):
         self.file.close()
 
     def is_available(self) -> bool:
-        return (
-            self.file.read(lambda connection: connection.execute("SELECT 1 FROM answers LIMIT 1").fetchall())
-            is not None
-        )
+        return self._rows("SELECT 1 FROM answers LIMIT 1") is not None
 
     def _select(self, statement: str, *values: Any) -> list[Any]:
         """The rows that a statement finds; none if the file cannot be read."""
-        return self.file.read(lambda connection: connection.execute(statement, values).fetchall()) or []
+        return self._rows(statement, *values) or []
+
+    def _rows(self, statement: str, *values: Any) -> list[Any] | None:
+        """The rows that a statement finds; ``None`` if the file cannot be read."""
+        return self.file.read(lambda connection: connection.execute(statement, values).fetchall())
+
+    def _execute(self, statement: str, *values: Any) -> None:
+        self.file.write(lambda connection: connection.execute(statement, values))
 
 
 def format_of(path: Path) -> int | None:

@@ -88,7 +88,7 @@ class SqliteFile:
         self.reading = CircuitBreaker(name)
         self.writing = CircuitBreaker(
             name,
-            consequence="answers wait in memory, requests_per_minute applies to each worker separately and "
+            "answers wait in memory, requests_per_minute applies to each worker separately and "
             "queries with max_cost_per_day stop",
         )
         _FILES.add(self)

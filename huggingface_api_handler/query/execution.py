@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import threading
 import time
@@ -291,9 +290,7 @@ class ResultCollector:
     def begin(self) -> None:
         """Note that the run has begun."""
         self.store.register(self.caller.scope, self.caller.owner)
-        self.store.run_start(
-            self.run, self.caller.scope, model=self.caller.name, task=self.task.name, rows=self.total, pid=os.getpid()
-        )
+        self.store.run_start(self.run, self.caller.scope, model=self.caller.name, task=self.task.name, rows=self.total)
 
     @property
     def cost(self) -> float | None:

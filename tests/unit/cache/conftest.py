@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from huggingface_api_handler.cache import Cache, NoCache, RedisCache, SqliteCache
+from huggingface_api_handler.cache import Cache, NoCache, RedisCache, SqliteCache, sqlite
+from huggingface_api_handler.cache import redis as redis_cache
 
 MULTI = multiprocessing.get_context("spawn")
 
@@ -27,6 +30,17 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@contextlib.contextmanager
+def in_ended_process() -> Iterator[None]:
+    """What a cache records while the block runs seems to come from a process that has ended since."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (sqlite, redis_cache):
+            patch.setattr(module, "this_process", lambda: (ended.pid, socket.gethostname()))
+        yield
 
 
 def free_port() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 
@@ -10,7 +9,7 @@ import pytest
 
 from huggingface_api_handler.cache import Cache, SqliteCache, base, runs
 
-from .conftest import Backend, unreachable
+from .conftest import Backend, in_ended_process, unreachable
 
 
 class TestAnswers:
@@ -146,10 +145,9 @@ class TestRuns:
         cache.close()
 
     def test_a_run_whose_process_has_ended_is_lost(self, keeping: Backend) -> None:
-        ended = subprocess.Popen(["true"])
-        ended.wait()
         cache = keeping.open()
-        cache.run_start("r", "scope", model="m", task="t", rows=1, pid=ended.pid)
+        with in_ended_process():
+            cache.run_start("r", "scope", model="m", task="t", rows=1)
         assert cache.runs("scope")[0].state == "lost"
         cache.close()
 

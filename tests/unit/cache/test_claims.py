@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections import Counter
 
-from huggingface_api_handler.cache import Cache, runs, sqlite
-from huggingface_api_handler.cache import redis as redis_cache
+from huggingface_api_handler.cache import Cache
 from huggingface_api_handler.cache.claims import CLAIM_KEPT_FOR, Claim
 
-from .conftest import Backend, unreachable
+from .conftest import Backend, in_ended_process, unreachable
 
 
 def test_a_key_is_granted_once_until_it_is_released(keeping: Backend) -> None:
@@ -49,13 +46,9 @@ def test_a_claim_ends_unless_it_is_renewed(keeping: Backend) -> None:
     cache.close()
 
 
-def test_the_claim_of_a_process_that_has_ended_ends_with_it(keeping: Backend, monkeypatch) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
+def test_the_claim_of_a_process_that_has_ended_ends_with_it(keeping: Backend) -> None:
     cache = keeping.open()
-    with monkeypatch.context() as patch:
-        for module in (sqlite, redis_cache):
-            patch.setattr(module, "this_process", lambda pid: runs.this_process(ended.pid))
+    with in_ended_process():
         cache.claim("scope", ["a"], "dead")
     assert cache.claim_holders("scope") == set()
     assert cache.claim("scope", ["a"], "next").granted == {"a"}

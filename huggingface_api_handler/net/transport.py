@@ -35,7 +35,7 @@ from .framing import bad_framing
 from .proxies import proxy_of
 from .redaction import contains_token
 from .redirects import MAX_REDIRECTS, is_followed, next_url, without_credentials
-from .request import Request, Response, encode_json
+from .request import Request, Response
 from .sockets import seconds_left
 from .url_policy import ParsedUrl, Purpose, UrlPolicy, redacted_url
 
@@ -48,7 +48,6 @@ MAX_PREPARED = 256
 
 #: requests' adapter takes urllib3's own Timeout; the connection's deadline is what counts.
 _TIMEOUT: Any = Timeout()
-_UNSET: Any = object()
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -120,31 +119,6 @@ class Transport:
         if request.method == "POST":
             _refuse_hidden_failure(response, request)
         return response
-
-    def post(
-        self,
-        url: str,
-        *,
-        token: Any = None,
-        json: Any = _UNSET,
-        data: bytes | None = None,
-        content_type: str | None = None,
-        accept: str = "application/json",
-        headers: Mapping[str, str] = _NO_HEADERS,
-        timeout: float,
-        max_bytes: int | None = None,
-        begins: bool = False,
-    ) -> Response:
-        """Send ``json``, or ``data`` of a ``content_type``, to a service; see :class:`Request`."""
-        if json is not _UNSET:
-            data, content_type = encode_json(json), "application/json"
-        return self.send(
-            Request(
-                method="POST", url=url, token=token, headers=headers, body=data or b"",
-                content_type=content_type or "application/octet-stream", accept=accept, timeout=timeout,
-                max_bytes=max_bytes, begins_paid_work=begins,
-            )
-        )  # fmt: skip
 
     def get(
         self,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from huggingface_api_handler.errors import HuggingFaceError, InvalidAnswer, InvalidInput, RateLimited
 from huggingface_api_handler.net.event_stream import Event, is_stream, parse_events
 from huggingface_api_handler.net.request import Response
-from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from tests.unit.loopback import Loopback, answer
+from tests.unit.net.client import Client
 from tests.unit.street import engine, model, predict
 
 STREAM = "text/event-stream"
@@ -28,7 +28,7 @@ def server() -> Iterator[Loopback]:
 
 def stream(server: Loopback, content: bytes, kind: str = STREAM) -> Response:
     server.speak = answer(content, content_type=kind)
-    return Transport(UrlPolicy((server.url,))).post(server.url, json={}, timeout=5)
+    return Client(UrlPolicy((server.url,))).post(server.url, json={}, timeout=5)
 
 
 @pytest.mark.parametrize(

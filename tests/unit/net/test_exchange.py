@@ -31,9 +31,9 @@ from huggingface_api_handler.net.error_body import REASON_BYTES
 from huggingface_api_handler.net.framing import MAX_INTERIM
 from huggingface_api_handler.net.request import Response
 from huggingface_api_handler.net.sockets import DeadlineSocket
-from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from tests.unit.loopback import Heard, Loopback, Speak, answer, certificate, raw
+from tests.unit.net.client import Client
 from tests.unit.street import CALLER, engine, model, predict
 
 JSON = b"Content-Type: application/json\r\n"
@@ -67,7 +67,7 @@ class Script:
 
     def __init__(self, server: Loopback, **options: Any) -> None:
         self.server = server
-        self.transport = Transport(UrlPolicy((server.url,), (f"127.0.0.1:{server.port}",)), **options)
+        self.transport = Client(UrlPolicy((server.url,), (f"127.0.0.1:{server.port}",)), **options)
         self.sock: socket.socket | None = None
         self._played = threading.Event()
 
@@ -231,14 +231,10 @@ def test_a_refusal_before_a_long_body_has_left_is_read_within_tls(
     with Loopback(answer({"error": "too large"}, 413), context) as server:
         monkeypatch.setattr(ssl.SSLSocket, "send", send_and_fail)
         with pytest.raises(PayloadTooLarge):
-            Transport(UrlPolicy((server.url,)), ca_bundle=trusted).post(
-                server.url, json="x" * 200_000 + "y", timeout=10
-            )
+            Client(UrlPolicy((server.url,)), ca_bundle=trusted).post(server.url, json="x" * 200_000 + "y", timeout=10)
         server.speak = raw()
         with pytest.raises(ConnectionFailed, match="the connection broke"):
-            Transport(UrlPolicy((server.url,)), ca_bundle=trusted).post(
-                server.url, json="x" * 200_000 + "y", timeout=10
-            )
+            Client(UrlPolicy((server.url,)), ca_bundle=trusted).post(server.url, json="x" * 200_000 + "y", timeout=10)
 
 
 def test_through_a_proxy_as_well() -> None:
@@ -283,7 +279,7 @@ def test_a_response_after_its_timeout_reaches_no_request() -> None:
                 answer({"n": heard.json()})(heard, sock)
 
         server.speak = speak
-        one = Transport(UrlPolicy((server.url,)))
+        one = Client(UrlPolicy((server.url,)))
         one.post(server.url, json=0, timeout=10)
         with pytest.raises(HuggingFaceError):
             one.post(server.url, json="slow", timeout=0.1)
@@ -397,7 +393,7 @@ def test_a_chunk_that_ends_elsewhere_is_no_response(script: Script, body: bytes)
 
 def test_a_server_that_speaks_first_is_no_service() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        one = Transport(UrlPolicy((url := f"http://127.0.0.1:{listener.getsockname()[1]}",)))
+        one = Client(UrlPolicy((url := f"http://127.0.0.1:{listener.getsockname()[1]}",)))
         accepted: list[socket.socket] = []
 
         def greet() -> None:
@@ -464,7 +460,7 @@ def test_connections_are_reused_again_after_a_while(script: Script, monkeypatch:
 
 def test_a_get_that_a_reused_connection_lost_is_sent_again_once() -> None:
     with Loopback() as server:
-        one = Transport(UrlPolicy((), (f"127.0.0.1:{server.port}",)))
+        one = Client(UrlPolicy((), (f"127.0.0.1:{server.port}",)))
         one.get(server.url, purpose="media", timeout=10)
         server.speak = lambda heard, sock: (raw() if heard.connection == 1 else answer(b"PNG"))(heard, sock)
         assert one.get(server.url, purpose="media", timeout=10).content == b"PNG"
@@ -738,9 +734,9 @@ def test_a_member_that_is_cut_off_or_broken_is_an_error(script: Script) -> None:
 def test_all_members_count_against_the_limit() -> None:
     with Loopback(answer(members(b"[1]", *[b" " * 1000] * 100), Content_Encoding="gzip")) as server:
         with pytest.raises(InvalidAnswer, match="larger than"):
-            Transport(UrlPolicy((server.url,)), max_answer_bytes=5000).post(server.url, json={}, timeout=10)
+            Client(UrlPolicy((server.url,)), max_answer_bytes=5000).post(server.url, json={}, timeout=10)
         server.speak = answer(members(*[b" "] * 5000, b"[1]"), Content_Encoding="gzip")
-        assert Transport(UrlPolicy((server.url,))).post(server.url, json={}, timeout=10).json() == [1]
+        assert Client(UrlPolicy((server.url,))).post(server.url, json={}, timeout=10).json() == [1]
 
 
 def test_a_zlib_body_has_no_members(script: Script) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from huggingface_api_handler.errors import ConnectionFailed, HuggingFaceError, SettingsError
 from huggingface_api_handler.net.proxies import environment_proxy
-from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy, parse_url
 from tests.unit.loopback import Heard, Loopback, Speak, answer, certificate, raw
+from tests.unit.net.client import Client
 from tests.unit.street import LABELS, TOKEN, engine, model, predict
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -60,7 +60,7 @@ def test_a_service_is_reached_through_the_proxy_of_the_environment(
     proxy: Loopback, monkeypatch: pytest.MonkeyPatch, name: str, scheme: str
 ) -> None:
     monkeypatch.setenv(name, f"{scheme}127.0.0.1:{proxy.port}")
-    one = Transport(UrlPolicy((SERVICE,), resolver=_unknown))
+    one = Client(UrlPolicy((SERVICE,), resolver=_unknown))
     for _ in range(2):
         assert one.post(f"{SERVICE}/models/a", token=TOKEN, json={}, timeout=5).json() == {"from": "proxy"}
     assert proxy.connections == 1
@@ -75,7 +75,7 @@ def test_its_login_is_sent_to_the_proxy_alone(proxy: Loopback, monkeypatch: pyte
         proxy.speak = _tunnel(server.port)
         monkeypatch.setenv("HTTPS_PROXY", f"http://ada:secret@127.0.0.1:{proxy.port}")
         base = f"https://service.example:{server.port}"
-        one = Transport(UrlPolicy((base,), resolver=_unknown), ca_bundle=trusted)
+        one = Client(UrlPolicy((base,), resolver=_unknown), ca_bundle=trusted)
         for n in range(2):
             assert one.post(f"{base}/x", token=TOKEN, json=n, timeout=5).json() == {"n": 1}
         (connect,) = proxy.heard
@@ -92,7 +92,7 @@ def test_its_login_is_sent_to_the_proxy_alone(proxy: Loopback, monkeypatch: pyte
 )
 def test_a_login_is_decoded(proxy: Loopback, monkeypatch: pytest.MonkeyPatch, written: str, sent: str) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://{written}@127.0.0.1:{proxy.port}")
-    Transport(UrlPolicy((SERVICE,), resolver=_unknown)).post(SERVICE, json={}, timeout=5)
+    Client(UrlPolicy((SERVICE,), resolver=_unknown)).post(SERVICE, json={}, timeout=5)
     assert proxy.heard[0].headers["proxy-authorization"] == "Basic " + b64encode(sent.encode()).decode()
 
 
@@ -113,7 +113,7 @@ def test_a_service_in_no_proxy_is_reached_directly(
         base = f"http://service.example:{server.port}"
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", listed)
-        one = Transport(UrlPolicy((base,), resolver=lambda *_: ["127.0.0.1"]))
+        one = Client(UrlPolicy((base,), resolver=lambda *_: ["127.0.0.1"]))
         assert one.post(base, json={}, timeout=5).json() == {"from": "server"}
     assert proxy.connections == 0
 
@@ -165,7 +165,7 @@ def test_loopback_is_reached_directly(
         monkeypatch.setenv(name, proxy.url)
     with Loopback(answer({"from": "server"}), host=address) as server:
         base = f"http://{host}:{server.port}"
-        one = Transport(UrlPolicy((base,), resolver=lambda *_: [address]))
+        one = Client(UrlPolicy((base,), resolver=lambda *_: [address]))
         assert one.post(base, json={}, timeout=5).json() == {"from": "server"}
     assert proxy.connections == 0
 
@@ -179,13 +179,13 @@ def test_media_and_links_are_fetched_directly_from_a_checked_address(
     with Loopback(answer(b"PNG", content_type="image/png")) as server:
         url = f"http://cdn.example:{server.port}/a.png"
         policy = UrlPolicy((), (f"cdn.example:{server.port}",), resolver=lambda *_: ["127.0.0.1"])
-        for one in (Transport(policy), Transport(policy, proxy=proxy.url)):
+        for one in (Client(policy), Client(policy, proxy=proxy.url)):
             assert one.get(url, purpose=purpose, timeout=5).content == b"PNG"  # type: ignore[arg-type]
     for told in (["10.0.0.1"], ["127.0.0.1"]):
         with pytest.raises(HuggingFaceError):
-            Transport(UrlPolicy(resolver=lambda *_, told=told: told)).get(url, purpose="media", timeout=5)
+            Client(UrlPolicy(resolver=lambda *_, told=told: told)).get(url, purpose="media", timeout=5)
     with pytest.raises(HuggingFaceError, match="without a proxy"):
-        Transport(UrlPolicy(resolver=_unknown)).get(url, purpose="media", timeout=5)
+        Client(UrlPolicy(resolver=_unknown)).get(url, purpose="media", timeout=5)
     assert proxy.connections == 0
 
 
@@ -195,7 +195,7 @@ def test_media_and_links_are_fetched_directly_from_a_checked_address(
 def test_a_proxy_that_cannot_be_used_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("HTTP_PROXY", url)
     with pytest.raises(SettingsError, match="HTTP_PROXY") as caught:
-        Transport(UrlPolicy((SERVICE,), resolver=_unknown)).post(SERVICE, json={}, timeout=5)
+        Client(UrlPolicy((SERVICE,), resolver=_unknown)).post(SERVICE, json={}, timeout=5)
     assert "secret" not in f"{caught.value!r} {caught.value}"
 
 
@@ -210,7 +210,7 @@ def test_a_proxy_that_refuses_is_told_from_the_service(
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     base = "https://service.example/hf-inference"
     with pytest.raises(ConnectionFailed, match="proxy") as caught:
-        Transport(UrlPolicy((base,), resolver=_unknown)).post(base, token=TOKEN, json={}, timeout=5)
+        Client(UrlPolicy((base,), resolver=_unknown)).post(base, token=TOKEN, json={}, timeout=5)
     assert "HTTPS_PROXY" in str(caught.value)
 
 
@@ -219,5 +219,5 @@ def test_a_proxy_that_does_not_listen_is_told_from_the_service(monkeypatch: pyte
         port = one.getsockname()[1]
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
     with pytest.raises(ConnectionFailed, match="proxy") as caught:
-        Transport(UrlPolicy((SERVICE,), resolver=_unknown)).post(SERVICE, json={}, timeout=5)
+        Client(UrlPolicy((SERVICE,), resolver=_unknown)).post(SERVICE, json={}, timeout=5)
     assert caught.value.retryable

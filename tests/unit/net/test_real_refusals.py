@@ -23,9 +23,9 @@ from huggingface_api_handler.errors import (
 from huggingface_api_handler.net.error_body import reason_of
 from huggingface_api_handler.net.error_mapping import failure
 from huggingface_api_handler.net.retry_after import retry_after
-from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from tests.unit.loopback import Loopback, answer
+from tests.unit.net.client import Client
 from tests.unit.street import TOKEN, engine, model, predict
 
 HTML = {"content-type": "text/html; charset=UTF-8"}
@@ -249,7 +249,7 @@ def test_which_servers_are_hugging_faces(server: Loopback) -> None:
     server.speak = answer({"error": "no"}, 401)
     for base, own in ((server.url, True), (f"{server.url}/hf-inference", False), (f"{server.url}/v1", True)):
         with pytest.raises(Unauthorized) as caught:
-            Transport(UrlPolicy((base,))).post(f"{base}/x", token=TOKEN, json={}, timeout=5)
+            Client(UrlPolicy((base,))).post(f"{base}/x", token=TOKEN, json={}, timeout=5)
         assert ("huggingface.co" in str(caught.value)) is not own
 
 

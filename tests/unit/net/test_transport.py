@@ -38,10 +38,10 @@ from huggingface_api_handler.net import sockets
 from huggingface_api_handler.net import transport as transport_module
 from huggingface_api_handler.net.request import Response
 from huggingface_api_handler.net.sockets import DeadlineSocket
-from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from huggingface_api_handler.protocols.client import answer_of
 from tests.unit.loopback import Heard, Loopback, Speak, answer, certificate, raw
+from tests.unit.net.client import Client
 
 TOKEN = "hf_" + "t" * 34
 ROUTER = "https://router.huggingface.co/hf-inference"
@@ -59,13 +59,13 @@ def other() -> Iterator[Loopback]:
         yield one
 
 
-def fetcher(*servers: Loopback, **options: Any) -> Transport:
+def fetcher(*servers: Loopback, **options: Any) -> Client:
     """A transport that may fetch media from these servers."""
-    return Transport(UrlPolicy((), tuple(f"127.0.0.1:{one.port}" for one in servers)), **options)
+    return Client(UrlPolicy((), tuple(f"127.0.0.1:{one.port}" for one in servers)), **options)
 
 
-def transport(*servers: Loopback, allowed: tuple[str, ...] = (), **options: Any) -> Transport:
-    return Transport(UrlPolicy(tuple(one.url for one in servers), allowed), **options)
+def transport(*servers: Loopback, allowed: tuple[str, ...] = (), **options: Any) -> Client:
+    return Client(UrlPolicy(tuple(one.url for one in servers), allowed), **options)
 
 
 def post(server: Loopback, speak: Speak | None = None, *, timeout: float = 5, **options: Any) -> Response:
@@ -159,7 +159,7 @@ def test_netrc_proxies_and_cookies_of_the_environment_mean_nothing(
 
 def test_a_proxy_that_is_meant(server: Loopback, other: Loopback) -> None:
     # The proxy, here, is a server that answers for everybody.
-    one = Transport(
+    one = Client(
         UrlPolicy(("http://nowhere.example/hf",), resolver=_unknown), proxy=f"http://u:p@127.0.0.1:{other.port}"
     )
     one.post("http://nowhere.example/hf/models/a", token=TOKEN, json={}, timeout=5)
@@ -179,12 +179,12 @@ def test_tls_through_a_proxy_is_verified(tmp_path: Path) -> None:
     with Loopback(answer({"n": 1}), context) as server, Loopback() as proxy:
         proxy.speak = _tunnel(server.port)
         policy = UrlPolicy((f"https://safe.example:{server.port}",), resolver=_unknown)
-        one = Transport(policy, proxy=proxy.url, ca_bundle=trusted)
+        one = Client(policy, proxy=proxy.url, ca_bundle=trusted)
         assert one.post(f"https://safe.example:{server.port}/x", token=TOKEN, json={}, timeout=5).json() == {"n": 1}
         assert proxy.heard[0].method == "CONNECT"
         assert "authorization" not in proxy.heard[0].headers
         with pytest.raises(ConnectionFailed):
-            Transport(policy, proxy=proxy.url).post(f"https://safe.example:{server.port}/x", json={}, timeout=5)
+            Client(policy, proxy=proxy.url).post(f"https://safe.example:{server.port}/x", json={}, timeout=5)
 
 
 def _unknown(host: str, port: int) -> list[str]:
@@ -222,7 +222,7 @@ def test_the_connection_goes_to_the_checked_address(server: Loopback, monkeypatc
 
     monkeypatch.setattr(socket, "getaddrinfo", no_second_look_up)
     base = f"http://service.example:{server.port}/hf"
-    one = Transport(UrlPolicy((base,), resolver=resolver))
+    one = Client(UrlPolicy((base,), resolver=resolver))
     for _ in range(50):
         one.post(f"{base}/models/a", token=TOKEN, json={}, timeout=5)
     assert asked == ["service.example"]
@@ -233,7 +233,7 @@ def test_the_connection_goes_to_the_checked_address(server: Loopback, monkeypatc
 def test_addresses_are_tried_in_turn(server: Loopback) -> None:
     # Nothing listens on the first two; the machine may not even speak IPv6.
     base = f"http://service.example:{server.port}"
-    one = Transport(UrlPolicy((base,), resolver=lambda host, port: ["::1", "127.0.0.9", "127.0.0.1"]))
+    one = Client(UrlPolicy((base,), resolver=lambda host, port: ["::1", "127.0.0.9", "127.0.0.1"]))
     assert one.post(base, json={}, timeout=5).status == 200
 
 
@@ -243,7 +243,7 @@ def test_a_redirect_to_the_inside_is_refused(server: Loopback, other: Loopback) 
                      "//127.0.0.1:1/", "http://2130706433/"):  # fmt: skip
         server.speak = answer(b"", 302, Location=location)
         with pytest.raises(BlockedAddress):
-            Transport(policy).get(f"{server.url}/cat.png", purpose="media", timeout=5)
+            Client(policy).get(f"{server.url}/cat.png", purpose="media", timeout=5)
     assert other.heard == []
 
 
@@ -253,7 +253,7 @@ def test_a_service_connection_is_not_open_to_media(server: Loopback) -> None:
     now = [0.0]
     base = f"http://own.example:{server.port}"
     policy = UrlPolicy((base,), resolver=lambda host, port: found[0], clock=lambda: now[0])
-    one = Transport(policy)
+    one = Client(policy)
     one.post(base, json={}, timeout=5)
     assert ("http", "own.example", server.port) in one._adapter._pools
     assert one._adapter._media_pools == {}
@@ -261,7 +261,7 @@ def test_a_service_connection_is_not_open_to_media(server: Loopback) -> None:
         one.get(f"{base}/x.png", purpose="media", timeout=5)
     assert [heard.method for heard in server.heard] == ["POST"]
     # Not even to an address that would be let through does a medium travel by the service's pool.
-    opened = Transport(UrlPolicy((base,), (f"own.example:{server.port}",), resolver=lambda host, port: found[0]))
+    opened = Client(UrlPolicy((base,), (f"own.example:{server.port}",), resolver=lambda host, port: found[0]))
     opened.post(base, json={}, timeout=5)
     before = server.connections
     opened.get(f"{base}/x.png", purpose="media", timeout=5)
@@ -287,7 +287,7 @@ def test_tls_checks_the_name_not_the_address(tmp_path: Path) -> None:
         policy = UrlPolicy(
             (base("safe.example"), base("wrong.example"), base("127.0.0.1")), resolver=lambda *_: ["127.0.0.1"]
         )
-        one = Transport(policy, ca_bundle=trusted)
+        one = Client(policy, ca_bundle=trusted)
         assert one.post(base("safe.example"), token=TOKEN, json={}, timeout=5).json() == {"n": 1}
         assert names == ["safe.example"]
         assert server.heard[0].headers["host"] == f"safe.example:{server.port}"
@@ -296,7 +296,7 @@ def test_tls_checks_the_name_not_the_address(tmp_path: Path) -> None:
                 one.post(base(host), token=TOKEN, json={}, timeout=5)
             assert not caught.value.retryable
         with pytest.raises(ConnectionFailed, match="certificate"):
-            Transport(policy).post(base("safe.example"), token=TOKEN, json={}, timeout=5)
+            Client(policy).post(base("safe.example"), token=TOKEN, json={}, timeout=5)
         assert len(server.heard) == 1
 
 
@@ -315,11 +315,11 @@ def test_http_is_not_spoken_to_a_tls_port_nor_tls_to_an_http_port(tmp_path: Path
     plain = f"https://127.0.0.1:{server.port}"
     # Whether that server answers or waits for more depends on the greeting's random bytes.
     with pytest.raises((ConnectionFailed, ServiceTimeout)):
-        Transport(UrlPolicy((plain,)), ca_bundle=trusted).post(plain, json={}, timeout=0.5)
+        Client(UrlPolicy((plain,)), ca_bundle=trusted).post(plain, json={}, timeout=0.5)
     with Loopback(context=context) as tls:
         crossed = f"http://127.0.0.1:{tls.port}"
         with pytest.raises(ConnectionFailed):
-            Transport(UrlPolicy((crossed,))).post(crossed, json={}, timeout=5)
+            Client(UrlPolicy((crossed,))).post(crossed, json={}, timeout=5)
 
 
 def test_the_deadline_holds_within_tls(tmp_path: Path) -> None:
@@ -386,7 +386,7 @@ def test_a_server_that_does_not_read_ends_at_the_timeout() -> None:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         start = time.monotonic()
         with pytest.raises(ServiceTimeout):
-            Transport(UrlPolicy((url,))).post(url, data=b"x" * 2**25, timeout=0.6)
+            Client(UrlPolicy((url,))).post(url, data=b"x" * 2**25, timeout=0.6)
         assert time.monotonic() - start < 3
 
 
@@ -665,7 +665,7 @@ def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as one:
         url = f"http://127.0.0.1:{one.getsockname()[1]}"
     with pytest.raises(ConnectionFailed, match="refused") as caught:
-        Transport(UrlPolicy((url,))).post(url, token=TOKEN, json={}, timeout=5)
+        Client(UrlPolicy((url,))).post(url, token=TOKEN, json={}, timeout=5)
     assert caught.value.__cause__ is not None
     assert caught.value.retryable
 
@@ -787,7 +787,7 @@ def test_what_must_not_leave_twice_takes_a_new_connection(server: Loopback) -> N
 
     server.speak = speak
     with pytest.raises(ConnectionFailed):
-        one.post(server.url, json={}, timeout=5, begins=True)
+        one.post(server.url, json={}, timeout=5, begins_paid_work=True)
     assert [heard.connection for heard in server.heard] == [1, 2]
     # What comes after it may be sent again as before.
     server.speak = answer({"n": 3})
@@ -798,7 +798,7 @@ def test_an_error_in_a_good_answer_is_for_the_caller_of_what_begins(server: Loop
     server.speak = answer({"status": "failed", "error": "no boats"})
     with pytest.raises(HuggingFaceError):
         transport(server).post(server.url, json={}, timeout=5)
-    assert transport(server).post(server.url, json={}, timeout=5, begins=True).json()["error"] == "no boats"
+    assert transport(server).post(server.url, json={}, timeout=5, begins_paid_work=True).json()["error"] == "no boats"
 
 
 def test_it_works_after_close(server: Loopback) -> None:
@@ -841,7 +841,7 @@ def test_requests_own_adapter_is_underneath() -> None:
     responses.post(f"{ROUTER}/models/a/b", json=[{"label": "x"}], headers={"x-request-id": "r"})
     responses.post(f"{ROUTER}/models/c", json={"error": "no"}, status=404)
     responses.post(f"{ROUTER}/models/d", body=ConnectionResetError(104, "reset"))
-    one = Transport(UrlPolicy((ROUTER,), resolver=lambda *_: ["93.184.216.34"]))
+    one = Client(UrlPolicy((ROUTER,), resolver=lambda *_: ["93.184.216.34"]))
     reply = one.post(f"{ROUTER}/models/a/b", token=TOKEN, json={"inputs": 1}, timeout=5)
     assert reply.json() == [{"label": "x"}]
     assert reply.request_id == "r"

@@ -36,10 +36,10 @@ def test_close_closes_idle_connections() -> None:
     with Loopback(answer([1])) as server:
         runtime, policy = Runtime(), UrlPolicy((server.url,))
         for _ in range(2):
-            runtime.transport(policy).post(server.url, json={}, timeout=5)
+            runtime.transport(policy).get(server.url, purpose="service", timeout=5)
         assert server.connections == 1
         runtime.close()
-        runtime.transport(policy).post(server.url, json={}, timeout=5)
+        runtime.transport(policy).get(server.url, purpose="service", timeout=5)
         assert server.connections == 2
         runtime.close()
 

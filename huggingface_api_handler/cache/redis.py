@@ -318,10 +318,10 @@ class RedisCache(PersistentCache):
                     try:
                         pipeline.watch(index)
                         known = {as_text(one): as_text(process) for one, process in pipeline.hgetall(index).items()}
-                        kept = pipeline.mget([self._claim(scope, one) for one in known]) if known else []
-                        held = dict(zip(known, kept, strict=True))
-                        gone = [one for one, stored in held.items() if stored is None or _has_ended(known[one])]
-                        others = {one: unpacked(as_text(stored)) for one, stored in held.items() if one not in gone}
+                        stored = pipeline.mget([self._claim(scope, one) for one in known]) if known else []
+                        held = dict(zip(known, stored, strict=True))
+                        gone = [one for one, keys in held.items() if keys is None or _has_ended(known[one])]
+                        others = {one: unpacked(as_text(keys)) for one, keys in held.items() if one not in gone}
                         granted = grant(wanted, others)
                         pipeline.multi()
                         if gone:

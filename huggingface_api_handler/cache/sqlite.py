@@ -309,10 +309,10 @@ class SqliteCache(PersistentCache):
 
         def write(connection: sqlite3.Connection) -> None:
             now = self._clock()
-            kept = connection.execute("SELECT turn FROM paces WHERE pace = ?", (rate,)).fetchone()
+            found = connection.execute("SELECT turn FROM paces WHERE pace = ?", (rate,)).fetchone()
             at = now - CREDIT
-            if kept is not None and kept[0] <= now + longest_wait(interval, count):
-                at = max(at, kept[0])
+            if found is not None and found[0] <= now + longest_wait(interval, count):
+                at = max(at, found[0])
             connection.execute("INSERT OR REPLACE INTO paces VALUES (?, ?)", (rate, at + interval * count))
             waits.append(at - now)
 

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Stop what is selected; return 1 if that is not possible, 2 for arguments that do not go together."""
-    from ..query.store import stops_told
+    from ..query.store import stops_requested
 
     by_engine = arguments.engine and not arguments.model
     fault = check_one(
@@ -51,5 +51,5 @@ def run(arguments: argparse.Namespace) -> int:
     for one in runs:
         name = model_name(chosen.owners.get(one.scope), one.model)
         print(f"{one.run[:8]}  {one_line(name)}: {one.done:,} of {one.rows:,} rows done")
-    print(stops_told(len(runs)))
+    print(stops_requested(len(runs)))
     return 0

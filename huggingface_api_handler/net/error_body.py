@@ -55,8 +55,8 @@ def parsed(content: bytes) -> Any:
 
 def is_page(headers: Mapping[str, str], content: bytes) -> bool:
     """Whether a response is a web page."""
-    told = headers.get("content-type", "").strip().lower().startswith("text/html")
-    return told or _HTML.match(content[:80].decode("utf-8", "replace")) is not None
+    named = headers.get("content-type", "").strip().lower().startswith("text/html")
+    return named or _HTML.match(content[:80].decode("utf-8", "replace")) is not None
 
 
 def reason_of(headers: Mapping[str, str], content: bytes, secret: str | None = None, limit: int = REASON_CHARS) -> str:
@@ -64,22 +64,22 @@ def reason_of(headers: Mapping[str, str], content: bytes, secret: str | None = N
 
     ``x-error-message`` comes first, then the usual fields of a JSON body, then the body's text.
     """
-    told = headers.get("x-error-message")
-    if told is None:
+    text = headers.get("x-error-message")
+    if text is None:
         body = parsed(content)
         if body is not None and not isinstance(body, (int, float)):
             return reason_in(body, secret, limit)
-        told = _text(headers, content)
+        text = _text(headers, content)
         if is_page(headers, content):
-            return _short(_text_of_html(told), limit, secret)
-    return _short(_plain_text(told), limit, secret)
+            return _short(_text_of_html(text), limit, secret)
+    return _short(_plain_text(text), limit, secret)
 
 
 def reason_in(body: Any, secret: str | None = None, limit: int = REASON_CHARS) -> str:
     """Return what an error's JSON says, in one line of plain text of at most ``limit`` characters."""
     words = list(dict.fromkeys(filter(None, (word.strip() for word in _words(body)))))
-    told = "; ".join(words[:8]) if words else _as_json(body)
-    return _short(_plain_text(told), limit, secret)
+    text = "; ".join(words[:8]) if words else _as_json(body)
+    return _short(_plain_text(text), limit, secret)
 
 
 def _as_json(body: Any) -> str:

@@ -40,14 +40,14 @@ def failure(
     """
     body = parsed(content) if content[:1] in b'{[" \n\t\r' else None
     reason = reason_of(headers, content, secret)
-    told = reason_of(headers, content, secret, SEARCHED_CHARS)
+    full_reason = reason_of(headers, content, secret, SEARCHED_CHARS)
     page = status in status_cases.FIREWALL_STATUSES and is_page(headers, content)
-    case = status_cases.FIREWALL if page else _case(status, told, body, authorised)
+    case = status_cases.FIREWALL if page else _case(status, full_reason, body, authorised)
     advice = case.own_server if case.own_server and not is_hugging_face else case.advice
     if is_billed and case in (status_cases.TOKEN, status_cases.NO_TOKEN):
         advice = f"{advice}{status_cases.CHECK_BILL_TO}"
     waits = status in (408, 425, 429, 498) or status >= 500
-    wait = retry_after(headers, body, reason=told) if waits else None
+    wait = retry_after(headers, body, reason=full_reason) if waits else None
     return _error(case, advice, reason, status, request_id(headers, secret), wait)
 
 
@@ -63,9 +63,9 @@ def failure_within(
     parts = body if isinstance(body, list) else [body]
     if not parts or not all(isinstance(part, dict) and _says_error(part) for part in parts):
         return None
-    told = reason_in(parts[0], secret, SEARCHED_CHARS)
-    case = _hidden_case(told, parts[0])
-    wait = retry_after(headers, parts[0], reason=told)
+    full_reason = reason_in(parts[0], secret, SEARCHED_CHARS)
+    case = _hidden_case(full_reason, parts[0])
+    wait = retry_after(headers, parts[0], reason=full_reason)
     return _error(case, case.advice, reason_in(parts[0], secret), status, request_id(headers, secret), wait)
 
 
@@ -87,8 +87,8 @@ def _says_error(body: dict[str, Any]) -> bool:
         body.get(name) and isinstance(body[name], (str, list)) for name in _MESSAGES
     ):
         return True
-    told = body.get("base_resp")
-    return isinstance(told, dict) and told.get("status_code") not in (0, None) and not body.get("choices")
+    base = body.get("base_resp")
+    return isinstance(base, dict) and base.get("status_code") not in (0, None) and not body.get("choices")
 
 
 def unfetched(status: int, headers: Mapping[str, str], url: str) -> HuggingFaceError:

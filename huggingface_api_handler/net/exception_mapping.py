@@ -149,7 +149,7 @@ def failed(error: BaseException, *, host: str, timeout: float, service: bool = T
     )
 
 
-def tells(error: BaseException, secret: str | None) -> bool:
+def reveals(error: BaseException, secret: str | None) -> bool:
     """Whether an exception, or one inside it, contains ``secret``: its text may repeat a server's status line."""
     return any(contains_token(f"{part!r} {part}", secret) for part in _chain(error))
 

@@ -109,10 +109,10 @@ def _until(value: str, now: datetime) -> float | None:
 
 def _point_in_time(value: str) -> datetime | None:
     """Read a date in the form of HTTP or of ISO 8601, in UTC if it names no zone."""
-    told = _TIMESTAMP.match(value.strip())
+    found = _TIMESTAMP.match(value.strip())
     try:
-        if told is not None:
-            return datetime.strptime(f"{told[1]} {told[2]}{told[3] or 'Z'}", "%Y-%m-%d %H:%M:%S%z")
+        if found is not None:
+            return datetime.strptime(f"{found[1]} {found[2]}{found[3] or 'Z'}", "%Y-%m-%d %H:%M:%S%z")
         then = parsedate_to_datetime(value)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
@@ -121,8 +121,8 @@ def _point_in_time(value: str) -> datetime | None:
 
 def _in_words(reason: str, now: datetime) -> float | None:
     for beginning in _IN_WORDS.finditer(reason):
-        told = _DURATION.match(reason, beginning.end())
-        seconds = _duration(told[0]) if told is not None else _until(reason[beginning.end() :][:40], now)
+        found = _DURATION.match(reason, beginning.end())
+        seconds = _duration(found[0]) if found is not None else _until(reason[beginning.end() :][:40], now)
         if seconds is not None:
             return seconds
     return None

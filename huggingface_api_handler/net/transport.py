@@ -30,7 +30,7 @@ from .connection import Exchange
 from .error_body import REASON_BYTES
 from .error_body import parsed as parsed_json
 from .error_mapping import failure, failure_within, unfetched
-from .exception_mapping import failed, tells
+from .exception_mapping import failed, reveals
 from .framing import bad_framing
 from .proxies import proxy_of
 from .redaction import contains_token
@@ -199,7 +199,7 @@ class Transport:
             raise
         except (OSError, ValueError, urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
             fault = failed(error, host=parsed.authority, timeout=request.timeout, service=is_service)
-            if not tells(error, headers.get("Authorization", "").removeprefix("Bearer ")):
+            if not reveals(error, headers.get("Authorization", "").removeprefix("Bearer ")):
                 raise fault from error
         # Without its cause, which contains the token, and so cannot tell any more whether the request had left.
         if request.begins_paid_work:

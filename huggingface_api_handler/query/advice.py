@@ -238,7 +238,7 @@ class Adviser:
             return None
         if served is None:
             return None
-        task, asked = TASKS[self._model.task], self._model.provider
+        task, provider = TASKS[self._model.task], self._model.provider
         serving = Serving.of(task, served)
         able = [name for name in self._model.providers if name in serving.able]
         if able:
@@ -246,10 +246,10 @@ class Adviser:
                 f"The Hub lists it at {listed(able)}, so this may be temporary: run the query again in a few minutes, "
                 f"or check https://huggingface.co/{model}"
             )
-        if asked in ROUTERS_CHOICE and serving.able:
+        if provider in ROUTERS_CHOICE and serving.able:
             return (
                 f"It is served by {listed(serving.able)}: enable one at "
                 "https://huggingface.co/settings/inference-providers, "
                 f"or create the model with provider = '{serving.able[0]}'"
             )
-        return serving.instead(task, model, asked, "create the model with")
+        return serving.instead(task, model, provider, "create the model with")

@@ -11,7 +11,7 @@ from ..cache.runs import RUNNING
 from ..errors import SettingsError, Unavailable
 from .inputs import Caller
 from .pipeline import Prediction
-from .store import answers_deleted, stops_told
+from .store import answers_deleted, stops_requested
 
 
 def run_command(name: str, prediction: Prediction, frame: pd.DataFrame) -> pd.DataFrame:
@@ -27,9 +27,9 @@ def run_command(name: str, prediction: Prediction, frame: pd.DataFrame) -> pd.Da
     """
     if prediction.model.execution.dry_run:
         raise SettingsError(f"{name} and dry_run are mutually exclusive", advice="Write only one of them")
-    said = _COMMANDS[name](prediction.store, prediction.caller)
+    done = _COMMANDS[name](prediction.store, prediction.caller)
     columns = {column: [None] * len(frame) for column in prediction.columns()}
-    return pd.DataFrame({**columns, prediction.caller.target: [said] * len(frame)}, index=frame.index, dtype=object)
+    return pd.DataFrame({**columns, prediction.caller.target: [done] * len(frame)}, index=frame.index, dtype=object)
 
 
 def _stop(store: Cache, caller: Caller) -> str:
@@ -44,7 +44,7 @@ def _stop(store: Cache, caller: Caller) -> str:
             "the request to stop could not be stored, since MindsDB's cache cannot be reached",
             advice=f"Try again; DROP MODEL {caller.name} stops its queries without the cache",
         )
-    return stops_told(len(runs))
+    return stops_requested(len(runs))
 
 
 def _clear_cache(store: Cache, caller: Caller) -> str:

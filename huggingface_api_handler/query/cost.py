@@ -62,7 +62,7 @@ class Price:
         second: per second of compute.
         request: per request.
         source: who says so: ``model``, ``engine`` or ``router``.
-        seen: when the router said so, in seconds since 1970.
+        seen: when the router published it, in seconds since 1970.
     """
 
     input: float = 0.0
@@ -108,7 +108,7 @@ class PriceList:
         offers: of the providers.
         wanted: providers in order of preference, ``auto`` or a policy.
         answered_by: the provider that answered last, where the router chooses.
-        seen: when the router was asked, in seconds since 1970.
+        seen: when the router sent them, in seconds since 1970.
     """
 
     own: Price | None = None
@@ -167,7 +167,7 @@ class PriceList:
         """Return what a request cost and its source: ``reported`` or ``computed``.
 
         Args:
-            provider: who was asked, in case that the response does not say who answered.
+            provider: who got the request, in case that the response does not say who answered.
         """
         if usage.cost:
             return usage.cost, "reported"
@@ -216,26 +216,26 @@ def price_list(
         return PriceList(own, wanted=model.providers)
     url = models_url(base_url, model.model)
     name = caller.fact("offers", url)
-    offers, seen, asked = _stored_offers(store.get_fact(name))
-    if now() - asked > (AGAIN if seen is None else REFRESH):
-        found, asked = published(transport_of(model, engine, runtime), url, token_of(model, engine), timeout), now()
+    offers, seen, tried = _stored_offers(store.get_fact(name))
+    if now() - tried > (AGAIN if seen is None else REFRESH):
+        found, tried = published(transport_of(model, engine, runtime), url, token_of(model, engine), timeout), now()
         if found is not None:
-            offers, seen = found, asked
-        store.put_fact(name, [[asdict(offer) for offer in offers], seen, asked], KEPT_FOR)
+            offers, seen = found, tried
+        store.put_fact(name, [[asdict(offer) for offer in offers], seen, tried], KEPT_FOR)
     return PriceList(own, offers, model.providers, answered_by, seen)
 
 
 def _stored_offers(stored: Any) -> tuple[tuple[Offer, ...], float | None, float]:
-    """Return what is stored of the router's offers: them, when the router said so, and when it was asked last."""
+    """Return the stored offers of the router, when it sent them, and when they were last requested."""
     try:
-        offers, seen, asked = stored
-        return tuple(Offer(**offer) for offer in offers), None if seen is None else float(seen), float(asked)
+        offers, seen, tried = stored
+        return tuple(Offer(**offer) for offer in offers), None if seen is None else float(seen), float(tried)
     except (TypeError, ValueError):  # nothing, or of another version
         return (), None, -math.inf
 
 
 def note_answers(prices: PriceList, results: Iterable[RowResult | None], caller: Caller, store: Cache) -> None:
-    """Keep which provider has answered last, where the router chooses it."""
+    """Store which provider has answered last, where the router chooses it."""
     sent = (result for result in results if result is not None and result.source == "request")
     provider = next((result.provider for result in sent if result.error is None), None)
     if prices.offers and provider not in (None, prices.answered_by) and provider not in prices.wanted:

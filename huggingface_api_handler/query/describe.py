@@ -32,7 +32,7 @@ from .usage import COUNTERS, ERROR, LATENCY, known_cost
 
 @dataclass(frozen=True)
 class Description:
-    """What there is to tell of: the model, its engine, who asks, what was counted, and how prices are asked for."""
+    """What the tables are made from: the model, its engine, the caller, the counters and the router's prices."""
 
     model: ModelSettings
     engine: EngineSettings
@@ -267,7 +267,7 @@ def bill_table(about: Description) -> pd.DataFrame:
 
 
 def _bill(about: Description, runs: Sequence[Run]) -> tuple[Mapping[str, float], str | None]:
-    """Return what is billed for the sessions of ``runs``, or why that cannot be told."""
+    """Return what is billed for the sessions of ``runs``, or why it is not known."""
     token = token_of(about.model, about.engine)
     base_url = about.model.endpoint or about.model.base_url or about.engine.base_url
     if not facts.is_hub(base_url):

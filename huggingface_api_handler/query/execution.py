@@ -54,7 +54,7 @@ _HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
 #: Seconds between two writes of the counts where no answers are stored.
 COUNT_EVERY = 1.0
 #: Seconds between two lines in the log on a query's progress.
-TELL_EVERY = 30.0
+LOG_EVERY = 30.0
 
 
 def pack(value: Any, explain: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> bytes:
@@ -72,8 +72,7 @@ def unpack(stored: bytes) -> tuple[Any, Mapping[str, Any] | None, Mapping[str, A
         return None
     if not isinstance(value, (str, int, float, bool, type(None))) or not isinstance(explain, (dict, type(None))):
         return None
-    told = meta if isinstance(meta, dict) else {}
-    texts = {name: told.get(name) for name in ("request_id", "provider")}
+    texts = {name: meta.get(name) if isinstance(meta, dict) else None for name in ("request_id", "provider")}
     return value, explain, {name: text if isinstance(text, str) else None for name, text in texts.items()}
 
 
@@ -149,11 +148,11 @@ class RequestExecutor:
 
     def _used(self, usage: Usage) -> dict[str, Any]:
         """Return the fields of a ``BatchResult`` that say what a request used and cost, and who answered."""
-        asked = self.endpoint.provider
-        cost, source = self.prices.cost(usage, asked)
+        provider = self.endpoint.provider
+        cost, source = self.prices.cost(usage, provider)
         return {
             "seconds": usage.seconds, "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens,
-            "cost": cost, "cost_source": source, "provider": usage.provider or asked,
+            "cost": cost, "cost_source": source, "provider": usage.provider or provider,
         }  # fmt: skip
 
     def _answered(self, items: Sequence[Item], timeout: float) -> tuple[Sequence[Answer | None], Answered]:
@@ -176,7 +175,7 @@ class RequestExecutor:
         return found.answers, found
 
     def _note_misfit(self, item: Item, error: InvalidAnswer) -> None:
-        """Keep an item's answer that does not fit for its next request, which quotes it; the second one is final."""
+        """Remember an answer that does not fit for the item's next request, which quotes it; a second one is final."""
         if self.misfits.pop(item.key, None) is not None:
             error.retryable = False
         elif error.misfit is not None:
@@ -208,7 +207,7 @@ def _row_result(answer: Answer) -> RowResult:
 
 
 def _let_go(error: BaseException) -> None:
-    """Empty the frames behind an error, which is kept until the query ends: they hold media and answers."""
+    """Empty the frames behind an error, which lives until the query ends: they hold media and answers."""
     at: BaseException | None = error
     while at is not None:
         traceback.clear_frames(at.__traceback__)
@@ -322,21 +321,21 @@ class ResultCollector:
 
     def _place(self, results: Sequence[RowResult]) -> None:
         """Assign results to their items, and store the answers."""
-        kept: dict[str, bytes] = {}
-        keeps = self.execution.use_cache and self.execution.cache_ttl > 0
+        answers: dict[str, bytes] = {}
+        stores = self.execution.use_cache and self.execution.cache_ttl > 0
         for result in results:
             item, error = result.item, result.error
             assert item is not None
             if error is None:
-                if keeps:
+                if stores:
                     meta = {"request_id": result.request_id, "provider": result.provider}
-                    kept[item.key] = pack(result.value, result.explain, meta)
+                    answers[item.key] = pack(result.value, result.explain, meta)
             else:
                 result.error = error.with_facts(attempts=result.attempts or None)
             self.results[item.index] = result
-        if kept or self._counted.passes(self.run):
+        if answers or self._counted.passes(self.run):
             # Together, so that a worker that is killed has counted what it has stored.
-            self._usage.add(self._added(), kept, self.execution.cache_ttl)
+            self._usage.add(self._added(), answers, self.execution.cache_ttl)
 
     def _count(self, results: Sequence[RowResult]) -> None:
         """Count results, and report progress."""
@@ -349,11 +348,11 @@ class ResultCollector:
             now = self._clock()
             self._progress.note(now, done)
             rate = self._progress.rate
-            tell = now - self._logged >= TELL_EVERY
-            if tell:
+            is_due = now - self._logged >= LOG_EVERY
+            if is_due:
                 self._logged = now
         self.store.run_update(self.run, done=done, errors=errors, rate=rate, cost=self.cost)
-        if tell:
+        if is_due:
             rest = left(self.total, done, rate)
             log.info(
                 "%s: %d of %d inputs done, %d errors, %.3g a second, about %s left",

@@ -158,7 +158,7 @@ def collect_inputs(
             identity = (_canonical(values),)
         name: str | None = None
         if has_prompts:
-            # The text itself is not kept: what tells two prompts apart is their key.
+            # The text itself is not kept in memory: two prompts differ by their key.
             name = key(tuple(value.render() if isinstance(value, Prompt) else value for value in identity))
             identity = (name,)
         if each:

@@ -1,7 +1,7 @@
 """Metrics for Prometheus, in the folder that MindsDB serves at ``/metrics``.
 
 The environment variable ``PROMETHEUS_MULTIPROC_DIR`` names the folder. Without it nothing is counted and nothing
-imported. Each process writes files of its own, and MindsDB adds up the files of all processes when it is asked.
+imported. Each process writes files of its own, and MindsDB adds up the files of all processes for each scrape.
 """
 
 from __future__ import annotations
@@ -119,14 +119,14 @@ class QueryMetrics:
 
     def __init__(self, files: MetricFiles, caller: Caller, model: ModelSettings) -> None:
         self._files = files
-        self._asked = "endpoint" if model.endpoint else model.provider
+        self._requested = "endpoint" if model.endpoint else model.provider
         engine, name, hub_model = files.known(caller.engine_name, caller.name, model.model or "")
         self._model = (engine, name, model.task)
         self._gen_ai = (_OPERATIONS.get(model.task, model.task), hub_model)
 
     def count(self, counts: Mapping[str, float]) -> None:
         """Add what was added to the counters of ``.usage``."""
-        labels = (*self._model, self._asked)
+        labels = (*self._model, self._requested)
         for name, amount in counts.items():
             if name in SOURCES:
                 self._files.add(ROWS, (*labels, SOURCES[name]), amount)
@@ -152,7 +152,7 @@ class QueryMetrics:
 
     def _observe(self, seconds: float, result: BatchResult | None, error: str) -> None:
         named = None if result is None else result.provider
-        provider = self._asked if named is None else _known_provider(named, self._asked)
+        provider = self._requested if named is None else _known_provider(named, self._requested)
         operation, hub_model = self._gen_ai
         labels = (*self._model, provider, operation, provider, hub_model)
         self._files.observe(DURATION, (*labels, error), seconds)
@@ -169,9 +169,9 @@ def query_metrics(runtime: Runtime, caller: Caller, model: ModelSettings) -> Que
 
 
 @lru_cache(maxsize=1000)
-def _known_provider(name: str, asked: str) -> str:
+def _known_provider(name: str, requested: str) -> str:
     """Return the name of the provider that answered; a server may write anything in its place."""
-    if name in asked.split(", "):
+    if name in requested.split(", "):
         return name
     from ..hub import provider_registry
 

@@ -173,7 +173,7 @@ class Prediction:
             collector = ResultCollector(self.caller, task, execution, self.store, len(items), results)
             return waiting_run(collector, StopSignal(self.store, self.statement, collector.run))
 
-        if self._keeps:
+        if self._stores:
             patience = math.inf if execution.deadline is None else execution.deadline / 2
             once = SendOnce(self.store, self.caller.scope, lookup, send, waiting)
             limits = (execution.max_requests, execution.max_cost)  # each part would have all of them
@@ -297,7 +297,7 @@ class Prediction:
                 result.error = adviser.advised(result.error)
 
     @property
-    def _keeps(self) -> bool:
+    def _stores(self) -> bool:
         execution = self.model.execution
         return execution.use_cache and execution.cache_ttl > 0 and not isinstance(self.store, NoCache)
 
@@ -324,9 +324,9 @@ class Prediction:
         if not error.fatal:
             past = "To go past rows that fail, and see which, write USING on_error = 'null'"
             advice = f"{advice}. {past}" if advice else past
-        if answered and self._keeps:
-            kept = f"{answered} of {len(inputs.items)} answers are kept: the same query again pays only for the rest"
-            advice = f"{advice}. {kept}" if advice else kept
+        if answered and self._stores:
+            stored = f"{answered} of {len(inputs.items)} answers are kept: the same query again pays only for the rest"
+            advice = f"{advice}. {stored}" if advice else stored
         facts = {"task": self.model.task, "model": self.model.model, "row": None if error.fatal else row}
         raise error.advising(advice or None).with_facts(**facts) from error
 

@@ -40,6 +40,6 @@ def answers_deleted(number: int) -> str:
     return f"{number:,} stored {'answer' if number == 1 else 'answers'} deleted"
 
 
-def stops_told(number: int) -> str:
-    """Return how many queries were told to stop, in words."""
+def stops_requested(number: int) -> str:
+    """Return how many queries were requested to stop, in words."""
     return f"{number:,} running {'query' if number == 1 else 'queries'} told to stop"

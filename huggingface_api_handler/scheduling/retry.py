@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random as _random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,6 +55,6 @@ class RetryPolicy:
             return self.pause(error.retry_after)
         return min(self.cap, self.base * 2.0 ** min(tries - 1, 32)) * random()
 
-    def pause(self, asked: float) -> float:
-        """Return what is granted of a pause of ``asked`` seconds; nonsense counts as no pause."""
-        return min(max(asked, 0.0), self.longest_pause) if asked == asked else 0.0
+    def pause(self, seconds: float) -> float:
+        """Return how long to pause if the service wants ``seconds``; nonsense counts as no pause."""
+        return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), self.longest_pause)

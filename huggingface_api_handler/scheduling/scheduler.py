@@ -44,7 +44,7 @@ class Scheduler:
     Ask ``take`` what to send, then report what came of it to ``answered``, ``failed`` or
     ``crashed``; each returns the results that are final. Every item has exactly one. Where the
     rate is ``shared`` with other workers, ``take`` says when tokens are to be reserved. With several ``states``, in
-    order of preference, ``batch.service`` tells to which service a batch is to be sent.
+    order of preference, ``batch.service`` says to which service a batch is to be sent.
     """
 
     def __init__(
@@ -290,7 +290,7 @@ class Scheduler:
     def _observe_failure(self, batch: Batch, error: HuggingFaceError, now: float) -> None:
         service = self._services.of(batch)
         state = service.state
-        # A kept connection that the server closed asks for a retry without a pause: no sign of overload.
+        # A reused connection that the server closed asks for a retry without a pause: no sign of overload.
         closed = isinstance(error, ConnectionFailed) and error.retry_after is not None
         # Others were answered since these rows failed here for the first time: the rows may be the reason.
         again = service.last_success > batch.failed_at.get(batch.service, math.inf)

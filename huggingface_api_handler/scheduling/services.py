@@ -80,7 +80,7 @@ class Service:
         self.last_return = now
 
     def busy_until(self, now: float) -> float:
-        """Until when others are not to be asked, since it only has as many requests under way as it takes."""
+        """Until when others get no request, since it only has as many requests under way as it takes."""
         if self.in_flight < self.limit or self.state.breaker.has_failures or self._blocked_until(now, True) > now:
             return -math.inf
         return self.last_return + max(self.PATIENCE, 4.0 * self.state.latency.recent)

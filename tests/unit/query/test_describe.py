@@ -18,7 +18,7 @@ from huggingface_api_handler.cache import Cache
 from huggingface_api_handler.errors import DeadlineExceeded, InvalidInput, SettingsError
 from huggingface_api_handler.query import describe
 from huggingface_api_handler.query.describe import Description
-from huggingface_api_handler.query.execution import TELL_EVERY, ResultCollector
+from huggingface_api_handler.query.execution import LOG_EVERY, ResultCollector
 from huggingface_api_handler.query.inputs import Caller
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
@@ -285,7 +285,7 @@ def test_the_log_tells_at_a_humane_pace(store: Cache, caplog: pytest.LogCaptureF
             error = InvalidInput("no") if failed else None
             inbox.deliver([RowResult(None if failed else "a", error=error, attempts=1, item=item)])
     lines = [record.getMessage() for record in caplog.records if "inputs done" in record.getMessage()]
-    assert 600 / TELL_EVERY - 2 <= len(lines) <= 600 / TELL_EVERY
+    assert 600 / LOG_EVERY - 2 <= len(lines) <= 600 / LOG_EVERY
     assert re.fullmatch(r"m: 300\d? of 6000 inputs done, \d errors, 10 a second, about 5 min left", lines[9])
 
 

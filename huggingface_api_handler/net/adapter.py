@@ -22,6 +22,8 @@ from .proxies import basic_login, environment_proxy
 from .sockets import tls_context
 from .url_policy import ParsedUrl, Purpose
 
+#: Connections that are kept open to each origin of a service; as many requests can run at once without new ones.
+POOL = 256
 #: Origins of media, and connections to each, that are kept open: rows may name any number of servers.
 MEDIA_ORIGINS, MEDIA_POOL = 16, 8
 
@@ -60,19 +62,17 @@ class Adapter(HTTPAdapter):
     """requests' adapter over pools whose connections go to checked addresses, or to a proxy.
 
     Args:
-        pool_size: connections that are kept open to each origin of a service.
         proxy: of all services; ``None``: those of the environment.
         ca_bundle: see :func:`.sockets.tls_context`.
     """
 
-    def __init__(self, pool_size: int, proxy: Url | None, ca_bundle: str | None) -> None:
+    def __init__(self, proxy: Url | None, ca_bundle: str | None) -> None:
         self._pools: dict[Origin, Pool] = {}
         self._media_pools: OrderedDict[Origin, Pool] = OrderedDict()
         self._lock = threading.Lock()
         self._proxy = proxy
         self._ca_bundle = ca_bundle
         self._context: ssl.SSLContext | None = None
-        self._size = pool_size
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def pool(self, parsed: ParsedUrl, purpose: Purpose) -> Pool:
@@ -92,7 +92,7 @@ class Adapter(HTTPAdapter):
                 pool = self._pools.get(parsed.origin)
                 if pool is None:
                     proxy = self._proxy or environment_proxy(parsed)
-                    pool = self._pools[parsed.origin] = self._new_pool(parsed, self._size, proxy)
+                    pool = self._pools[parsed.origin] = self._new_pool(parsed, POOL, proxy)
         return pool
 
     def _media_pool(self, parsed: ParsedUrl) -> Pool:

@@ -41,8 +41,6 @@ from .url_policy import ParsedUrl, Purpose, UrlPolicy, redacted_url
 
 #: Bytes of a response after decompression; videos are the largest.
 MAX_ANSWER_BYTES = 128 * 2**20
-#: Connections that are kept open to each origin of a service; as many requests can run at once without new ones.
-POOL = 256
 #: Requests whose URL and headers are cached.
 MAX_PREPARED = 256
 
@@ -56,8 +54,6 @@ class Transport:
 
     Args:
         policy: checks every URL before it is requested.
-        max_answer_bytes: longest response, decompressed.
-        pool: connections that are kept open to each origin of a service.
         proxy: URL of an HTTP proxy for services, which resolves their names; else that of the environment, see
             :mod:`.proxies`. Media and links are always fetched directly.
         ca_bundle: file or folder of trusted certificates; else ``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE``, certifi's.
@@ -67,14 +63,11 @@ class Transport:
         self,
         policy: UrlPolicy,
         *,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
-        pool: int = POOL,
         proxy: str | None = None,
         ca_bundle: str | None = None,
     ) -> None:
         self.policy = policy
-        self._max_answer_bytes = max_answer_bytes
-        self._adapter = Adapter(pool, proxy_of(proxy) if proxy else None, ca_bundle)
+        self._adapter = Adapter(proxy_of(proxy) if proxy else None, ca_bundle)
         self._prepared: dict[tuple[Any, ...], tuple[ParsedUrl, dict[str, str]]] = {}
 
     def send(self, request: Request) -> Response:
@@ -186,7 +179,7 @@ class Transport:
                 if raw.status >= 300:
                     content = read_beginning(raw, response_headers, REASON_BYTES, deadline)
                 else:
-                    content = read_body(raw, response_headers, self._max_bytes(request), request.purpose, deadline)
+                    content = read_body(raw, response_headers, _max_bytes(request), request.purpose, deadline)
             except BaseException:
                 raw.close()
                 raise
@@ -223,11 +216,12 @@ class Transport:
         wire.headers = headers  # type: ignore[assignment]
         return wire
 
-    def _max_bytes(self, request: Request) -> int:
-        if request.max_bytes is None:
-            return self._max_answer_bytes
-        # Who fetches something knows how large it may be.
-        return min(self._max_answer_bytes, request.max_bytes) if request.method == "POST" else request.max_bytes
+
+def _max_bytes(request: Request) -> int:
+    if request.max_bytes is None:
+        return MAX_ANSWER_BYTES
+    # Who fetches something knows how large it may be.
+    return min(MAX_ANSWER_BYTES, request.max_bytes) if request.method == "POST" else request.max_bytes
 
 
 #: One of these is in the JSON of every failure that comes with status 200.

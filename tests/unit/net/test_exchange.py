@@ -734,7 +734,7 @@ def test_a_member_that_is_cut_off_or_broken_is_an_error(script: Script) -> None:
 def test_all_members_count_against_the_limit() -> None:
     with Loopback(answer(members(b"[1]", *[b" " * 1000] * 100), Content_Encoding="gzip")) as server:
         with pytest.raises(InvalidAnswer, match="larger than"):
-            Client(UrlPolicy((server.url,)), max_answer_bytes=5000).post(server.url, json={}, timeout=10)
+            Client(UrlPolicy((server.url,))).post(server.url, json={}, timeout=10, max_bytes=5000)
         server.speak = answer(members(*[b" "] * 5000, b"[1]"), Content_Encoding="gzip")
         assert Client(UrlPolicy((server.url,))).post(server.url, json={}, timeout=10).json() == [1]
 

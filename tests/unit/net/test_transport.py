@@ -68,11 +68,18 @@ def transport(*servers: Loopback, allowed: tuple[str, ...] = (), **options: Any)
     return Client(UrlPolicy(tuple(one.url for one in servers), allowed), **options)
 
 
-def post(server: Loopback, speak: Speak | None = None, *, timeout: float = 5, **options: Any) -> Response:
+def post(
+    server: Loopback,
+    speak: Speak | None = None,
+    *,
+    timeout: float = 5,
+    max_bytes: int | None = None,
+    **options: Any,
+) -> Response:
     if speak is not None:
         server.speak = speak
     return transport(server, **options).post(
-        f"{server.url}/models/a/b", token=TOKEN, json={"inputs": "x"}, timeout=timeout
+        f"{server.url}/models/a/b", token=TOKEN, json={"inputs": "x"}, timeout=timeout, max_bytes=max_bytes
     )
 
 
@@ -499,7 +506,7 @@ def test_json_that_is_cut_or_odd(server: Loopback) -> None:
 
 def test_an_announced_giant_is_not_read(server: Loopback) -> None:
     with pytest.raises(InvalidAnswer, match="larger than 1000 bytes") as caught:
-        post(server, raw(OK + b"Content-Length: 99999999999\r\n\r\n", b"x" * 5000), max_answer_bytes=1000)
+        post(server, raw(OK + b"Content-Length: 99999999999\r\n\r\n", b"x" * 5000), max_bytes=1000)
     assert not caught.value.retryable
     assert caught.value.divisible
 
@@ -514,7 +521,7 @@ def test_an_endless_answer_is_not_read(server: Loopback) -> None:
             sent[0] += 65536
 
     with pytest.raises(InvalidAnswer, match="larger"):
-        post(server, speak, max_answer_bytes=2**20)
+        post(server, speak, max_bytes=2**20)
     assert sent[0] < 2**26
 
 
@@ -528,7 +535,7 @@ def test_a_bomb_does_not_go_off(server: Loopback, layers: int) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(InvalidAnswer):
-            post(server, answer(bomb, Content_Encoding="gzip"), max_answer_bytes=2**20).json()
+            post(server, answer(bomb, Content_Encoding="gzip"), max_bytes=2**20).json()
         assert tracemalloc.get_traced_memory()[1] < 2**24
     finally:
         tracemalloc.stop()
@@ -537,9 +544,9 @@ def test_a_bomb_does_not_go_off(server: Loopback, layers: int) -> None:
 def test_the_limit_is_exact(server: Loopback) -> None:
     body = b"[" + b" " * 998 + b"]"
     for name, data in (("identity", body), ("gzip", gzip.compress(body))):
-        assert post(server, answer(data, Content_Encoding=name), max_answer_bytes=1000).content == body
+        assert post(server, answer(data, Content_Encoding=name), max_bytes=1000).content == body
         with pytest.raises(InvalidAnswer):
-            post(server, answer(data, Content_Encoding=name), max_answer_bytes=999)
+            post(server, answer(data, Content_Encoding=name), max_bytes=999)
 
 
 def test_a_giant_error_is_cut(server: Loopback) -> None:
@@ -717,7 +724,7 @@ def test_connections_are_reused_by_many_threads(server: Loopback) -> None:
 
 def test_after_every_fault_the_next_request_gets_its_own_response(server: Loopback) -> None:
     """No fault leaves bytes of one answer in front of the next."""
-    one = transport(server, max_answer_bytes=1000)
+    one = transport(server)
     faults: list[Speak] = [
         answer(b"x" * 5000), answer("no", 500), answer(b"y" * 200_000, 500), raw(OK + b"Content-Length: 9\r\n\r\n["),
         answer(gzip.compress(b"z" * 5000), Content_Encoding="gzip"), answer(b"moved", 302, Location="/x"),
@@ -726,7 +733,7 @@ def test_after_every_fault_the_next_request_gets_its_own_response(server: Loopba
     for turn, fault in enumerate(faults * 3):
         server.speak = fault
         try:
-            one.post(server.url, json={}, timeout=5)
+            one.post(server.url, json={}, timeout=5, max_bytes=1000)
         except HuggingFaceError:
             pass
         server.speak = answer({"turn": turn})

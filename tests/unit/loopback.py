@@ -61,6 +61,24 @@ def raw(*pieces: bytes, close: bool = True) -> Speak:
     return speak
 
 
+def tunnel(port: int, before: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> Speak:
+    """Connect to another port of this machine, as a proxy does."""
+
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        there = socket.create_connection(("127.0.0.1", port))
+        sock.sendall(before)
+
+        def pump(a: socket.socket, b: socket.socket) -> None:
+            while data := a.recv(65536):
+                b.sendall(data)
+
+        threading.Thread(target=pump, args=(there, sock), daemon=True).start()
+        pump(sock, there)
+        raise EOFError
+
+    return speak
+
+
 class Loopback:
     """Serves until closed. ``speak`` says what each request gets; it may be changed at any time."""
 

@@ -32,6 +32,17 @@ class Clock:
         return self.now
 
 
+def on_full_disk(folder: Path) -> SqliteCache:
+    """A cache with an answer ``before``, whose file cannot grow."""
+    cache = SqliteCache(folder / "answers.sqlite")
+    cache.put_many({"before": b"1"})
+    connection = cache.file.connection
+    assert connection is not None
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    return cache
+
+
 @contextlib.contextmanager
 def in_ended_process() -> Iterator[None]:
     """What a cache records while the block runs seems to come from a process that has ended since."""

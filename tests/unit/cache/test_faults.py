@@ -22,7 +22,7 @@ from huggingface_api_handler.query.execution import unpack
 from tests.unit.loopback import Loopback, answer
 from tests.unit.street import LABELS, engine, model, predict
 
-from .conftest import Backend, RedisServer, unreachable
+from .conftest import Backend, RedisServer, on_full_disk, unreachable
 
 ROWS = 20
 
@@ -118,12 +118,7 @@ class TestUnreachable:
             other.close()
 
     def test_a_query_on_a_full_disk_is_not_paid_twice(self, tmp_path: Path) -> None:
-        cache = SqliteCache(tmp_path / "answers.sqlite")
-        cache.put_many({"before": b"1"})
-        connection = cache.file.connection
-        assert connection is not None
-        pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count = {pages}")
+        cache = on_full_disk(tmp_path)
         cache.put_many({"large": b"x" * 100_000})
         with _service() as server:
             assert _ask(server, cache)[1] == ROWS

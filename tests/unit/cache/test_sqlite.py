@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from huggingface_api_handler.cache import SqliteCache
 from huggingface_api_handler.cache.runs import RUNS_KEPT_FOR
 
-from .conftest import MULTI, Clock
+from .conftest import MULTI, Clock, on_full_disk
 
 
 def _write(path: str, worker: int, count: int) -> None:
@@ -258,12 +258,7 @@ class TestSqlite:
         cache.close()
 
     def test_a_full_disk(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-        cache = SqliteCache(tmp_path / "answers.sqlite")
-        cache.put_many({"before": b"1"})
-        connection = cache.file.connection
-        assert connection is not None
-        pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count = {pages}")
+        cache = on_full_disk(tmp_path)
         with caplog.at_level(logging.WARNING):
             for n in range(20):
                 cache.put_many({f"{n}": b"x" * 100_000})

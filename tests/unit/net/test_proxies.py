@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from huggingface_api_handler.errors import ConnectionFailed, HuggingFaceError, SettingsError
 from huggingface_api_handler.net.proxies import environment_proxy
 from huggingface_api_handler.net.url_policy import UrlPolicy, parse_url
-from tests.unit.loopback import Heard, Loopback, Speak, answer, certificate, raw
+from tests.unit.loopback import Loopback, Speak, answer, certificate, raw, tunnel
 from tests.unit.net.client import Client
 from tests.unit.street import LABELS, TOKEN, engine, model, predict
 
@@ -38,22 +37,6 @@ def _unknown(host: str, port: int) -> list[str]:
     raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
 
-def _tunnel(port: int, before: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> Speak:
-    def speak(heard: Heard, sock: socket.socket) -> None:
-        there = socket.create_connection(("127.0.0.1", port))
-        sock.sendall(before)
-
-        def pump(a: socket.socket, b: socket.socket) -> None:
-            while data := a.recv(65536):
-                b.sendall(data)
-
-        threading.Thread(target=pump, args=(there, sock), daemon=True).start()
-        pump(sock, there)
-        raise EOFError
-
-    return speak
-
-
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
 @pytest.mark.parametrize("scheme", ["http://", ""])
 def test_a_service_is_reached_through_the_proxy_of_the_environment(
@@ -72,7 +55,7 @@ def test_a_service_is_reached_through_the_proxy_of_the_environment(
 def test_its_login_is_sent_to_the_proxy_alone(proxy: Loopback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     context, trusted = certificate(tmp_path, "service.example")
     with Loopback(answer({"n": 1}), context) as server:
-        proxy.speak = _tunnel(server.port)
+        proxy.speak = tunnel(server.port)
         monkeypatch.setenv("HTTPS_PROXY", f"http://ada:secret@127.0.0.1:{proxy.port}")
         base = f"https://service.example:{server.port}"
         one = Client(UrlPolicy((base,), resolver=_unknown), ca_bundle=trusted)

@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -40,7 +39,7 @@ from huggingface_api_handler.net.request import Response
 from huggingface_api_handler.net.sockets import DeadlineSocket
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from huggingface_api_handler.protocols.client import answer_of
-from tests.unit.loopback import Heard, Loopback, Speak, answer, certificate, raw
+from tests.unit.loopback import Heard, Loopback, Speak, answer, certificate, raw, tunnel
 from tests.unit.net.client import Client
 
 TOKEN = "hf_" + "t" * 34
@@ -184,7 +183,7 @@ def test_a_proxy_that_is_meant(server: Loopback, other: Loopback) -> None:
 def test_tls_through_a_proxy_is_verified(tmp_path: Path) -> None:
     context, trusted = certificate(tmp_path, "safe.example")
     with Loopback(answer({"n": 1}), context) as server, Loopback() as proxy:
-        proxy.speak = _tunnel(server.port)
+        proxy.speak = tunnel(server.port)
         policy = UrlPolicy((f"https://safe.example:{server.port}",), resolver=_unknown)
         one = Client(policy, proxy=proxy.url, ca_bundle=trusted)
         assert one.post(f"https://safe.example:{server.port}/x", token=TOKEN, json={}, timeout=5).json() == {"n": 1}
@@ -196,22 +195,6 @@ def test_tls_through_a_proxy_is_verified(tmp_path: Path) -> None:
 
 def _unknown(host: str, port: int) -> list[str]:
     raise socket.gaierror(socket.EAI_NONAME, "unknown")
-
-
-def _tunnel(port: int) -> Speak:
-    def speak(heard: Heard, sock: socket.socket) -> None:
-        there = socket.create_connection(("127.0.0.1", port))
-        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-
-        def pump(a: socket.socket, b: socket.socket) -> None:
-            while data := a.recv(65536):
-                b.sendall(data)
-
-        threading.Thread(target=pump, args=(there, sock), daemon=True).start()
-        pump(sock, there)
-        raise EOFError
-
-    return speak
 
 
 # --- the checked address ---------------------------------------------------------------------------

@@ -17,6 +17,13 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
+@pytest.fixture(autouse=True)
+def _fresh(request: pytest.FixtureRequest) -> None:
+    """No test sees the faults and requests of the one before."""
+    if "sandbox" in request.fixturenames:
+        request.getfixturevalue("sandbox").reset()
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Cache]:
     opened = SqliteCache(tmp_path / "answers.sqlite")

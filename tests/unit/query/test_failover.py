@@ -27,11 +27,6 @@ CALLER = Caller(tenant="0/0", engine="engine-1", model="model-1", name="m", targ
 ROWS = 60
 
 
-@pytest.fixture(autouse=True)
-def _fresh(sandbox: Sandbox) -> None:
-    sandbox.reset()
-
-
 def ask(
     server: Sandbox | Service,
     provider: str | None,

@@ -252,11 +252,6 @@ def test_the_text_of_a_template_counts_once() -> None:
 # --- whole queries ---
 
 
-@pytest.fixture(autouse=True)
-def _fresh(sandbox: Sandbox) -> None:
-    sandbox.reset()
-
-
 class Query:
     """A chat model at the sandbox, and its queries."""
 

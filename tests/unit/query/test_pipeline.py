@@ -31,11 +31,6 @@ CALLER = Caller(tenant="0/0", engine="engine-1", model="model-1", name="m", targ
 NAMES = list(TASKS)
 
 
-@pytest.fixture(autouse=True)
-def _fresh(sandbox: Sandbox) -> None:
-    sandbox.reset()
-
-
 class Bench:
     """A task with its example: makes frames and predicts them."""
 

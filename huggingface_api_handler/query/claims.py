@@ -8,18 +8,18 @@ circle.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from ..cache import Cache
 from ..cache.claims import CLAIM_KEPT_FOR, Claim
 from ..errors import Stopped
 from ..scheduling.batches import Item
 from .execution import ResultCollector
-from .stopping import StopSignal
+from .stopping import StopSignal, repeated
 
 log = logging.getLogger(__name__)
 
@@ -114,17 +114,11 @@ class SendOnce:
         if not claim.granted:
             yield claim
             return
-        ended = threading.Event()
-
-        def renew() -> None:
-            while not ended.wait(RENEW_EVERY):
-                self._store.renew_claim(self._scope, holder)
-
-        threading.Thread(target=renew, name="huggingface-claim", daemon=True).start()
+        renew = partial(self._store.renew_claim, self._scope, holder)
         try:
-            yield claim
+            with repeated(renew, RENEW_EVERY, "huggingface-claim"):
+                yield claim
         finally:
-            ended.set()
             self._store.release_claim(self._scope, holder)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -257,7 +257,7 @@ def _prompts(frame: pd.DataFrame, source: str) -> list[Any]:
 
 
 def _prompt(template: Template, cells: tuple[Any, ...]) -> Prompt | HuggingFaceError | None:
-    error = next((cell for cell in cells if isinstance(cell, HuggingFaceError)), None)
+    error = _error_in(cells)
     if error is not None:
         return error
     if all(cell is None for cell in cells):
@@ -299,7 +299,7 @@ def _records(frame: pd.DataFrame, chosen: Any, argument: str) -> list[Any]:
     ]
     records: list[Any] = []
     for values in zip(*columns, strict=True):
-        error = next((value for value in values if isinstance(value, HuggingFaceError)), None)
+        error = _error_in(values)
         if error is not None:
             records.append(error)
         elif all(value is None for value in values):
@@ -319,6 +319,10 @@ def _or_error(read: Callable[..., Any], *arguments: Any) -> Any:
         return cell_values.unreadable(arguments[0], error)
 
 
+def _error_in(cells: Iterable[Any]) -> HuggingFaceError | None:
+    return next((cell for cell in cells if isinstance(cell, HuggingFaceError)), None)
+
+
 def _hashable(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
 
@@ -328,7 +332,7 @@ def _whole_table(frame: pd.DataFrame) -> str | HuggingFaceError:
     table: dict[str, list[str]] = {}
     for position in _different(frame, _own_columns(frame)):
         cells = [_or_error(cell_values.plain, cell) for cell in cell_values.column_cells(frame, position)]
-        error = next((cell for cell in cells if isinstance(cell, HuggingFaceError)), None)
+        error = _error_in(cells)
         if error is not None:
             return error
         table[str(frame.columns[position])] = [cell_text(cell) for cell in cells]

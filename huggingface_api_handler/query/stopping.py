@@ -6,7 +6,7 @@ import contextvars
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from ..cache import Cache
@@ -56,7 +56,7 @@ class StopSignal:
         self._names = [*([run] if run is not None else []), *statement.names[:1]]
 
     def check(self) -> Stopped | None:
-        """Return why the query must stop; ``None``: it goes on. Also stops the statement's other partitions."""
+        """Return why the query must stop; ``None``: it continues. Also stops the statement's other partitions."""
         cause = self._statement.gone()
         if cause is None and self._store.stop_requested(self._names):
             cause = Stopped("the query was stopped on request", advice="Run it again to resume it")
@@ -70,24 +70,33 @@ class StopSignal:
         if cause is not None:
             raise cause
 
-    @contextmanager
-    def watched(self, stop: Callable[[Stopped, float], None]) -> Iterator[None]:
+    def watched(self, stop: Callable[[Stopped, float], None]) -> AbstractContextManager[None]:
         """Check every ``CHECK_EVERY`` seconds while the block runs, in one thread, and call ``stop`` with the cause."""
-        ended = threading.Event()
 
-        def watch() -> None:
-            while not ended.wait(CHECK_EVERY):
-                try:
-                    cause = self.check()
-                    if cause is not None:
-                        stop(cause, GRACE)
-                except Exception:  # a query must not fail because this check did
-                    log.warning("it cannot be checked whether a query is to stop", exc_info=True)
+        def check() -> None:
+            try:
+                cause = self.check()
+                if cause is not None:
+                    stop(cause, GRACE)
+            except Exception:  # a query must not fail because this check did
+                log.warning("it cannot be checked whether a query is to stop", exc_info=True)
 
-        # The host keeps the tenant in a context variable.
-        context = contextvars.copy_context()
-        threading.Thread(target=context.run, args=(watch,), name="huggingface-stop", daemon=True).start()
-        try:
-            yield
-        finally:
-            ended.set()
+        return repeated(check, CHECK_EVERY, "huggingface-stop")
+
+
+@contextmanager
+def repeated(work: Callable[[], None], interval: float, name: str) -> Iterator[None]:
+    """Call ``work`` every ``interval`` seconds while the block runs, in a thread called ``name``."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(interval):
+            work()
+
+    # The host keeps the tenant in a context variable.
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), name=name, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()

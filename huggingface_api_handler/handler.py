@@ -25,7 +25,7 @@ from .arguments.specs import HOST_CONDITIONS
 from .errors import SettingsError
 from .host import storage, worker
 from .host.patches import apply_patches, purge_predictions
-from .host.settings import ENGINE, KEY_ARGUMENTS, cache_settings, configured_token, tenant
+from .host.settings import ENGINE, cache_settings, configured_token, is_key_argument, tenant
 from .host.statement import statement_of
 from .hub import facts
 from .query.advice import unserved
@@ -102,7 +102,7 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         _check_target(target)
         record = storage.engine_record(self.engine_storage)
         if key.token is not None:
-            using = {name: value for name, value in using.items() if name.lower() not in KEY_ARGUMENTS}
+            using = {name: value for name, value in using.items() if not is_key_argument(name)}
             using["api_key"] = key.token
         model = _validated(using, _engine(record), target)
         if storage.bind_model_key(self.model_storage, key, _destination(record, model)).token != key.token:

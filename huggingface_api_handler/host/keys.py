@@ -11,7 +11,7 @@ from mindsdb.utilities.functions import decrypt, encrypt
 
 from ..errors import MASK, hide_tokens
 from ..net.redaction import MIN_LENGTH, encodings
-from .settings import KEY_ARGUMENTS, secret_key
+from .settings import is_key_argument, secret_key
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -35,12 +35,12 @@ def without_keys(text: str) -> str:
 
 def is_key(name: Any, value: Any) -> bool:
     """Return whether an argument is an unmasked key. A value that is not a string is refused before it is used."""
-    return str(name).lower() in KEY_ARGUMENTS and isinstance(value, str) and bool(value.strip(" *\t\r\n"))
+    return is_key_argument(name) and isinstance(value, str) and bool(value.strip(" *\t\r\n"))
 
 
 def without_secrets(value: Any, name: str = "") -> Any:
     """Return a copy of an engine's arguments with keys and strings of the form of a token masked."""
-    if name.lower() in KEY_ARGUMENTS and value:
+    if is_key_argument(name) and value:
         return MASK
     if isinstance(value, Mapping):
         return {one: without_secrets(inner, str(one)) for one, inner in value.items()}

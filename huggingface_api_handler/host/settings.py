@@ -57,6 +57,11 @@ def tenant() -> tuple[Any, Any]:
     return ctx.company_id, ctx.user_id
 
 
+def is_key_argument(name: Any) -> bool:
+    """Return whether an argument of this name, in capitals or not, holds a token."""
+    return str(name).lower() in KEY_ARGUMENTS
+
+
 def configured_token() -> str | None:
     """Return the token in MindsDB's configuration file, if there is one."""
     section = Config().get(ENGINE) or {}

@@ -19,7 +19,7 @@ from sqlalchemy.orm.attributes import flag_modified
 from ..arguments.coercion import as_sql
 from ..errors import MASK, SettingsError
 from .keys import remember_key
-from .settings import KEY_ARGUMENTS
+from .settings import is_key_argument
 
 #: Name of the encrypted entry of an engine and of a model.
 SECRETS = "huggingface_api_secrets"
@@ -54,7 +54,7 @@ def _split_key(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], str | None
     masked = dict(arguments)
     token: str | None = None
     for name, value in arguments.items():
-        if str(name).lower() in KEY_ARGUMENTS and value:
+        if is_key_argument(name) and value:
             token = token or str(value)
             remember_key(token)
             masked[name] = MASK
@@ -95,7 +95,7 @@ def engine_record(storage: HandlerStorage) -> EngineRecord:
 
 
 def _without_keys(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if str(name).lower() not in KEY_ARGUMENTS}
+    return {name: value for name, value in arguments.items() if not is_key_argument(name)}
 
 
 @dataclass(frozen=True)

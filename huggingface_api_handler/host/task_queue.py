@@ -50,6 +50,7 @@ MAX_WAIT_AFTER_REFUSAL = 120.0
 MAX_ATTEMPTS = 6
 #: Seconds for which MindsDB stores a task's rows; renewed while the task waits.
 ROWS_TTL = 180
+_FINAL = (ML_TASK_STATUS.COMPLETE, ML_TASK_STATUS.ERROR)
 #: Types of tasks that can be repeated, and so are when they are lost.
 REPEATABLE = (
     ML_TASK_TYPE.PREDICT,
@@ -191,19 +192,17 @@ class TrackedTask(Task):  # type: ignore[misc]
                 self.redis_key = again.redis_key
 
     def _wait_for_end(self) -> None:
-        for status in self._statuses():
-            if status == ML_TASK_STATUS.COMPLETE:
-                self.dataframe = self._take(self.redis_key.dataframe)
-                if self._has_rows and self.dataframe is None:
-                    raise _TaskLost("its result expired before it was read")
-                return
-            if status == ML_TASK_STATUS.ERROR:
-                error = self._take(self.redis_key.exception)
-                if error is None:
-                    raise _TaskLost("it failed, and its error expired before it was read")
-                if isinstance(error, BrokenProcessPool):
-                    raise _TaskLost("the consumer's worker was killed")
-                raise error
+        if self._final_status() == ML_TASK_STATUS.COMPLETE:
+            self.dataframe = self._take(self.redis_key.dataframe)
+            if self._has_rows and self.dataframe is None:
+                raise _TaskLost("its result expired before it was read")
+            return
+        error = self._take(self.redis_key.exception)
+        if error is None:
+            raise _TaskLost("it failed, and its error expired before it was read")
+        if isinstance(error, BrokenProcessPool):
+            raise _TaskLost("the consumer's worker was killed")
+        raise error
 
     def _take(self, key: str) -> Any:
         cache = self.db.cache()
@@ -212,8 +211,8 @@ class TrackedTask(Task):  # type: ignore[misc]
             _retry_while_redis_is_away(lambda: cache.delete(key))
         return None if stored is None else from_bytes(stored)
 
-    def _statuses(self) -> Iterator[Any]:
-        """Yield the final status of the task.
+    def _final_status(self) -> Any:
+        """Wait for the final status of the task, COMPLETE or ERROR, and return it.
 
         Reports of the consumer are missed between the submission and the subscription, and while Redis is away. So the
         stored status is read as well.
@@ -229,9 +228,8 @@ class TrackedTask(Task):  # type: ignore[misc]
                 pubsub.subscribe(self.redis_key.status)
                 while True:
                     status, taken = self._stored_status()
-                    if status in (ML_TASK_STATUS.COMPLETE, ML_TASK_STATUS.ERROR):
-                        yield status
-                        return
+                    if status in _FINAL:
+                        return status
                     now = time.monotonic()
                     if not taken:
                         heard = now
@@ -244,9 +242,8 @@ class TrackedTask(Task):  # type: ignore[misc]
                     heard = time.monotonic()
                     status = ML_TASK_STATUS(message["data"])
                     at_work = at_work or status == ML_TASK_STATUS.PROCESSING
-                    if status in (ML_TASK_STATUS.COMPLETE, ML_TASK_STATUS.ERROR):
-                        yield status
-                        return
+                    if status in _FINAL:
+                        return status
             except (redis.ConnectionError, redis.TimeoutError):
                 _retry_while_redis_is_away(self.db.ping)
                 heard = time.monotonic()  # the consumer has to reconnect too

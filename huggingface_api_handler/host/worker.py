@@ -10,6 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+#: Raises KeyboardInterrupt in a worker. Not SIGINT, which is ignored in what a shell script starts with ``&``.
+_STOP = signal.SIGUSR1
+
 
 def exit_with_parent(interval: float = 1.0, grace: float = 60.0) -> None:
     """End this worker when its parent process is gone; a second call does nothing.
@@ -26,14 +29,17 @@ def exit_with_parent(interval: float = 1.0, grace: float = 60.0) -> None:
     if parent is None or parent.pid is None or _watching_pid == os.getpid() or os.getppid() != parent.pid:
         return
     _watching_pid = os.getpid()
-    expected, worker = parent.pid, threading.main_thread().ident
+    expected, worker = parent.pid, None
+    if threading.current_thread() is threading.main_thread():  # elsewhere no handler can be set
+        signal.signal(_STOP, signal.default_int_handler)
+        worker = threading.get_ident()
 
     def watch() -> None:
         while os.getppid() == expected:
             time.sleep(interval)
         until = time.monotonic() + grace
         if _busy.is_set() and worker is not None:
-            signal.pthread_kill(worker, signal.SIGINT)
+            signal.pthread_kill(worker, _STOP)
         while _busy.is_set() and time.monotonic() < until:
             time.sleep(0.05)
         os._exit(1)

@@ -218,11 +218,16 @@ def test_a_task_that_cannot_be_done_says_why(tasks: dict[str, Any]) -> None:
     assert f"the one on {socket.gethostname()} refuses to start: its link leads elsewhere" in came
 
 
-def test_a_worker_whose_parent_is_killed_ends_in_good_order(installed: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sigint", [signal.SIG_DFL, signal.SIG_IGN], ids=["terminal", "background"])
+def test_a_worker_whose_parent_is_killed_ends_in_good_order(
+    installed: None, tmp_path: Path, sigint: signal.Handlers
+) -> None:
+    """Shell scripts start what runs in the background with SIGINT ignored."""
     told = tmp_path / "told"
     parent = subprocess.Popen(
         [sys.executable, "-m", "tests.mindsdb.orphan", str(told)], cwd=Path(__file__).parents[2],
         env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, sigint),
     )  # fmt: skip
     assert parent.stdout is not None
     worker = int(parent.stdout.readline())

@@ -101,7 +101,7 @@ class Cache:
         return None
 
     def put_fact(self, name: str, value: Any, ttl: float) -> None:
-        """Keep a small JSON value for ``ttl`` seconds: what was learned of a service, and may be learned again."""
+        """Store a small JSON value for ``ttl`` seconds: what was learned of a service, and may be learned again."""
 
     # Runs
 

@@ -10,7 +10,7 @@ from .base import CircuitBreaker
 
 T = TypeVar("T")
 
-#: Seconds for a connection, and for a response, where the settings name none.
+#: Seconds for a connection, and for a response, if the settings name none.
 CONNECT_TIMEOUT, TIMEOUT = 2.0, 3.0
 #: The same for a try while Redis is left alone.
 PROBE_TIMEOUT = 0.25

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Seconds between tries where SQLite does not wait itself, as while another process opens the file.
+#: Seconds between tries if SQLite does not wait itself, as while another process opens the file.
 RETRY_WAIT = 0.02
 
 # Primary result codes of SQLite (https://sqlite.org/rescode.html).
@@ -194,7 +194,7 @@ class SqliteFile:
             os.close(handle)
 
     def _close(self) -> None:
-        # Where the file has been deleted, SQLite leaves the log of its successor alone.
+        # If the file has been deleted, SQLite leaves the log of its successor alone.
         connection, self.connection = self.connection, None
         if connection is not None:
             try:

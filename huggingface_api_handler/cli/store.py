@@ -82,7 +82,7 @@ class Selection:
         """Return whether a scope is meant.
 
         Args:
-            model: its model's name, where its owner is not known.
+            model: its model's name, if its owner is not known.
         """
         owner = self.owners.get(scope) if scope is not None else None
         if owner is None:

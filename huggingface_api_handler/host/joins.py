@@ -28,7 +28,7 @@ def on_and_where_are_passed_on(is_ours: Callable[[Any, str, str], bool]) -> None
     The module is loaded in the processes that run SQL, and in no worker.
 
     Args:
-        is_ours: (session, project, model) → whether the model belongs to this engine. Asked only where there is a
+        is_ours: (session, project, model) → whether the model belongs to this engine. Called only if there is a
             condition or a column's name could matter, since the answer takes database statements.
     """
     steps = sys.modules.get(_STEPS)
@@ -53,7 +53,7 @@ def on_and_where_are_passed_on(is_ours: Callable[[Any, str, str], bool]) -> None
 def _hidden_by_on(columns: Any, columns_map: Any) -> dict[str, Any]:
     """Return what to add to ``columns_map`` so that ON wins over a column that has the model's own name.
 
-    ``ON m.text = p.title`` renames ``title`` to ``text``; where ``p`` has a ``text`` too, that one becomes ``p.text``.
+    ``ON m.text = p.title`` renames ``title`` to ``text``; if ``p`` has a ``text`` too, that one becomes ``p.text``.
     """
     meant = {name: [str(part).lower() for part in column.parts] for name, column in (columns_map or {}).items()}
     hidden: dict[str, Any] = {}

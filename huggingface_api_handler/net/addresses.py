@@ -125,7 +125,7 @@ def is_own(address: str) -> bool:
     """Whether ``address`` is this machine's own, public as it may be.
 
     What listens there, MindsDB first of all, would be reached from within, past any firewall before
-    it. Where the system does not tell, none is.
+    it. If the system does not say, none is.
     """
     return _binds(str(unmapped(address))) and not _binds_anything()
 

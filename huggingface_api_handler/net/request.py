@@ -30,7 +30,7 @@ class Request:
     Attributes:
         url: checked by the URL policy for its ``purpose``.
         purpose: ``service``, ``media`` (a URL in a cell) or ``link`` (a URL in a response).
-        token: text or a pydantic ``SecretStr``; sent only where the URL policy allows it.
+        token: text or a pydantic ``SecretStr``; sent only if the URL policy allows it.
         headers: in addition to those that the transport and the attributes here imply.
         body: bytes of the ``content_type``; ``None`` for a GET.
         timeout: seconds for the whole request, from connecting to the last byte of the body, redirects included.

@@ -41,7 +41,7 @@ def seconds_left(deadline: float) -> float:
 
 
 def _acknowledge(sock: socket.socket) -> None:
-    """Acknowledge received data at once, where the system can (Linux).
+    """Acknowledge received data at once, if the system can (Linux).
 
     Until then a server with Nagle's algorithm holds back its next small write: a body after its head, for 40 ms, or
     bytes after a response, which would then arrive with the next request's response and be taken for it.

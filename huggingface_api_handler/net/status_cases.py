@@ -1,6 +1,6 @@
 """Every way in which a response fails, with its error and its text: the one place for both.
 
-The server's own reason is put behind what happened; the advice comes last. Where a failure concerns an account, the
+The server's own reason is put behind what happened; the advice comes last. If a failure concerns an account, the
 advice differs between Hugging Face and a server of the user's own.
 """
 

@@ -266,7 +266,7 @@ class UrlPolicy:
         """Whether a request to ``parsed`` may carry the token.
 
         Hugging Face's router by https, the engine's own origins, and what its owner allowed: by
-        http only where the entry names the port. A model's own token may go wherever the model
+        http only if the entry names the port. A model's own token may go wherever the model
         may; the server's only to the first two.
         """
         if self._is_primary(parsed):

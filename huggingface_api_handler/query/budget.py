@@ -66,7 +66,7 @@ def cost_budget(
 
 
 def _unknown_price(model: ModelSettings, engine: EngineSettings, caller: Caller) -> SettingsError:
-    """Return the refusal of a cap where nobody knows what a request costs."""
+    """Return the refusal of a limit if nobody knows what a request costs."""
     cap, task = "max_cost" if model.execution.max_cost is not None else "max_cost_per_day", TASKS[model.task]
     name, providers = model.model or model.endpoint, model.providers
     unknown = f"no price of {name} is published"

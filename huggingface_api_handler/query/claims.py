@@ -124,7 +124,7 @@ class SendOnce:
 
 @contextmanager
 def waiting_run(collector: ResultCollector, signal: StopSignal) -> Iterator[list[Stopped]]:
-    """Show a query that waits as a run, where it can be stopped; gives why it must stop, as soon as it must."""
+    """Show a query that waits as a run that can be stopped; gives why it must stop, as soon as it must."""
     causes: list[Stopped] = []
     collector.begin()
     try:

@@ -27,7 +27,7 @@ def refuse_conditions_on_outputs(
     """Refuse a query whose WHERE has ``=`` on a column of the model's answer.
 
     MindsDB takes the condition for an input: it adds a column with that value at the end, and drops the
-    condition. Where the conditions are not known, the frame must show it: a table's own columns, whatever their
+    condition. If the conditions are not known, the frame must show it: a table's own columns, whatever their
     names are, precede the row numbers; what another model of the same query has answered follows them, and
     seldom is the same in every row and column.
 

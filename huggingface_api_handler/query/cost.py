@@ -36,7 +36,7 @@ OUTPUT_TOKENS = 256
 TOKENS_PER_CHARACTER = 0.3
 #: Tokens that the template of a chat adds at most: to each message, and once to the prompt.
 MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 64
-#: Tokens that an image, a sound or a video becomes at most. Large images reach this at the models that cut them into
+#: Tokens that an image, audio or a video becomes at most. Large images reach this at the models that cut them into
 #: the most patches.
 MEDIUM_TOKENS = 16_384
 #: Tokens that a repair request adds at most, beside the answer that it quotes.
@@ -107,7 +107,7 @@ class PriceList:
         own: of the argument ``price``.
         offers: of the providers.
         wanted: providers in order of preference, ``auto`` or a policy.
-        answered_by: the provider that answered last, where the router chooses.
+        answered_by: the provider that answered last, if the router chooses.
         seen: when the router sent them, in seconds since 1970.
     """
 
@@ -131,7 +131,7 @@ class PriceList:
     def highest(self) -> Price | None:
         """A price that no provider exceeds that may answer; ``None``: a provider that the model names has none.
 
-        Where the router chooses, providers that publish no price are passed over.
+        If the router chooses, providers that publish no price are ignored.
         """
         if self.own is not None:
             return self.own
@@ -235,7 +235,7 @@ def _stored_offers(stored: Any) -> tuple[tuple[Offer, ...], float | None, float]
 
 
 def note_answers(prices: PriceList, results: Iterable[RowResult | None], caller: Caller, store: Cache) -> None:
-    """Store which provider has answered last, where the router chooses it."""
+    """Store which provider has answered last, if the router chooses it."""
     sent = (result for result in results if result is not None and result.source == "request")
     provider = next((result.provider for result in sent if result.error is None), None)
     if prices.offers and provider not in (None, prices.answered_by) and provider not in prices.wanted:
@@ -349,7 +349,7 @@ def upper_estimate(
     """Return the most USD that one request for ``items`` may cost; ``None`` if its price is not known.
 
     A token has at least one byte of UTF-8, so a text has at most as many tokens as bytes. An answer has as many tokens
-    as an argument allows, or ``OUTPUT_TOKENS`` where none limits them: then it may cost more.
+    as an argument allows, or ``OUTPUT_TOKENS`` if none limits them: then it may cost more.
 
     Args:
         timeout: seconds that the request may take.

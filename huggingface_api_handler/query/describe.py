@@ -46,7 +46,7 @@ class Description:
 
 
 def describe(about: Description, attribute: Any) -> pd.DataFrame:
-    """Return the table that ``attribute`` names; the list of tables where it names none.
+    """Return the table that ``attribute`` names; the list of tables if it names none.
 
     Raises:
         SettingsError: there is no such table.
@@ -213,7 +213,7 @@ def runs_table(about: Description) -> pd.DataFrame:
         "audited",
         "agreed",
     )
-    # Over MySQL a column comes as numbers only where it has a type of numbers.
+    # Over MySQL a column comes as numbers only if it has a type of numbers.
     kinds = {
         **dict.fromkeys(columns[2:5], "int64"),
         **dict.fromkeys(columns[5:7], "float64"),

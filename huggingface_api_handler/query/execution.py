@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 
 #: What may be a number that is infinite as a float, which JSON cannot express.
 _HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
-#: Seconds between two writes of the counts where no answers are stored.
+#: Seconds between two writes of the counts while no answers are stored.
 COUNT_EVERY = 1.0
 #: Seconds between two lines in the log on a query's progress.
 LOG_EVERY = 30.0
@@ -217,7 +217,7 @@ def _let_go(error: BaseException) -> None:
 
 
 class UsageCounters:
-    """Adds to the counters of a model, and to the metrics where MindsDB serves them.
+    """Adds to the counters of a model, and to the metrics if MindsDB serves them.
 
     Args:
         store: where the counters are.

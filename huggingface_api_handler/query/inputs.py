@@ -50,7 +50,7 @@ class Caller:
         model: the model's own unique name, not MindsDB's id.
         name: what SQL calls the model.
         target: the PREDICT column.
-        key: names the model's own token, where it has one. What a private model answered to one
+        key: names the model's own token, if it has one. What a private model answered to one
             token is not for another.
         engine_name: what SQL calls the engine.
         project: what SQL calls the model's project.
@@ -100,7 +100,7 @@ class DistinctInputs:
 
     Attributes:
         items: one for each distinct input.
-        row_to_item: for each row the index of its item; ``NO_INPUT`` or ``REFUSED`` where it has none.
+        row_to_item: for each row the index of its item; ``NO_INPUT`` or ``REFUSED`` if it has none.
         refused: errors of rows that cannot be sent, by row.
         first_row: for each item the first row with that input.
     """
@@ -126,7 +126,7 @@ def collect_inputs(
         each: keep equal rows apart, because each gets an answer of its own.
 
     Raises:
-        SettingsError: where a column that the model reads is missing or named twice.
+        SettingsError: a column that the model reads is missing or named twice.
     """
     inputs = _input_cells(frame, task, model)
     needed = [position for position, one in enumerate(task.inputs) if one.required]

@@ -23,7 +23,7 @@ from ..tasks.task import Answer, Arguments, Scalar
 
 log = logging.getLogger(__name__)
 
-#: Characters of the rows of one request, where the model's context length is not known: about 8,000 tokens.
+#: Characters of the rows of one request, if the model's context length is not known: about 8,000 tokens.
 MAX_CHARACTERS = 24_000
 #: Characters that become one token in most languages, at least.
 CHARACTERS_PER_TOKEN = 3

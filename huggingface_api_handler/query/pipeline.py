@@ -290,7 +290,7 @@ class Prediction:
         )
 
     def _advise(self, results: Sequence[RowResult | None], token: str | None) -> None:
-        """Add to the errors of all rows what to do: which provider serves the model, where to request access."""
+        """Add to the errors of all rows what to do: which provider serves the model, or how to request access."""
         adviser = Adviser(self.model, self.engine, token)
         for result in results:
             if result is not None and result.error is not None:

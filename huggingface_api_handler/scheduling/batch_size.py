@@ -9,10 +9,10 @@ from .results import Limits
 
 
 class BatchSizeCap:
-    """How many rows a service takes in one request, where only trying shows it.
+    """How many rows a service takes in one request, if only trying shows it.
 
     A batch that fails while both its parts go through was too long, or the fault was a passing one. The second
-    time, with no batch of that size going through in between, it was too long. Where the service did not refuse
+    time, with no batch of that size going through in between, it was too long. If the service did not refuse
     but failed, that is uncertain: after a while a batch of twice the size is tried again.
     """
 

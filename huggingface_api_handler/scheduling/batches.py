@@ -57,7 +57,7 @@ class Batch:
         started: when it was last sent.
         in_flight: requests that were under way then at the same service, itself included.
         service: number of the service that it was last sent to.
-        tried: numbers of services where it failed, to which it is not sent again before ``due``.
+        tried: numbers of services that failed it, to which it is not sent again before ``due``.
         failed_at: number of a service → when its items, or more with them, first failed there.
         probed: whether it was split with no other request to learn from.
         error: how its last try failed.
@@ -126,7 +126,7 @@ class Batch:
         rest = self.of(items)
         rest.error = error
         parts = rest.chunks((len(self) + 1) // 2)
-        # Where some items were answered, it was not too long.
+        # If some items were answered, it was not too long.
         parent = Parent(len(self)) if len(items) == len(self) else None
         for part in parts:
             part.parent, part.failures = parent, 0

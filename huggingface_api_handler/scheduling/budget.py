@@ -99,7 +99,7 @@ class SharedBudget:
 
     #: Share of the cap that is drawn at once.
     PART = 0.02
-    #: Seconds between two draws where the first was not granted, and until the run gives up.
+    #: Seconds between two draws if the first was not granted, and until the run gives up.
     RETRY, PATIENCE = 1.0, 60.0
     #: Seconds between two looks while another worker makes a draw.
     LOOK = 0.02
@@ -276,7 +276,7 @@ class CostBudget:
     def wait(self, items: Sequence[Item], now: float) -> Draw | float:
         """Return what must happen before any of ``items`` may be sent.
 
-        A draw is to be made. A number is the time to ask again; infinity: when a request has returned. Where nothing
+        A draw is to be made. A number is the time to ask again; infinity: when a request has returned. If nothing
         is to be waited for, ``refusal`` says why.
         """
         in_flight = bool(self._reserved)

@@ -11,7 +11,7 @@ class ConcurrencyLimit:
     - Slow start (RFC 5681): the limit doubles with every round trip until the first overload.
     - Then it grows by one every round trip.
     - An overload cuts it by half of the share of requests that were overloaded lately (DCTCP, RFC 8257): by half
-      where all of them are, by little where few are, so that a service that fails now and then is not left idle.
+      if all of them are, by little if few are, so that a service that fails now and then is not left idle.
     - While requests take twice as long as on the idle service they wait in its queue, and more of them would only
       wait longer: the limit does not grow (the idea of Netflix's gradient limits).
     """
@@ -19,7 +19,7 @@ class ConcurrencyLimit:
     #: The first limit: a quarter of the maximum, between these.
     FIRST_LEAST, FIRST_MOST = 4, 8
     #: How many times longer requests may take than on the idle service before the limit stops growing; the same
-    #: where they take more than a quarter of their timeout, so that none is given up in a queue.
+    #: if they take more than a quarter of their timeout, so that none is given up in a queue.
     TOLERANCE, TOLERANCE_SLOW = 2.0, 1.25
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ class RateLimiter:
     """
 
     BETA = 0.95
-    #: ``w_max`` falls by no more than this where less than a second has passed since the last refusal.
+    #: ``w_max`` falls by no more than this if less than a second has passed since the last refusal.
     FLOOR = 0.7
     #: Seconds until the rate is back at ``w_max``: after slow start, later, and in pauses that the service asks for.
     K_FIRST, K, K_PAUSES = 1.0, 3.0, 30.0
@@ -131,7 +131,7 @@ class RateLimiter:
 class RandomRefusals:
     """Tells refusals that come by chance, as from one of several servers, from those that the rate causes.
 
-    A lower rate makes the latter fewer. So where the rate has fallen by 40 % and as many requests are refused as
+    A lower rate makes the latter fewer. So if the rate has fallen by 40 % and as many requests are refused as
     before, refusals are ignored for a while, longer each time; unless the share of them rises meanwhile. Networks
     know it as loss differentiation: a lossy radio link must not slow TCP down (Biaz and Vaidya 1998).
     """

@@ -91,7 +91,7 @@ def fault_of(error: HuggingFaceError, known: Evidence) -> Fault:
 
 
 def _content_fault(known: Evidence) -> Fault:
-    """A firewall or a moderation refused. Where it lets nothing pass at all, it is not the content."""
+    """A firewall or a moderation refused. If it lets nothing pass at all, it is not the content."""
     if known.passed or known.service_passed:
         return Fault.BATCH if known.rows > 1 else Fault.ROW
     return Fault.OPEN if known.others_under_way else Fault.ACCOUNT

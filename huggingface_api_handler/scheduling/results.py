@@ -25,7 +25,7 @@ class Limits:
         max_requests: requests that the run may send, retries included; ``None``: no such limit.
         max_retries: how often a failed request is sent again.
         timeout: seconds that a request may take; infinite: no such limit.
-        max_batch_bytes: bytes of the items in one request, where there is more than one.
+        max_batch_bytes: bytes of the items in one request, if there is more than one.
         fill_batches: each request holds as many items as it may, whatever would be fastest.
     """
 
@@ -84,7 +84,7 @@ class BatchResult:
             item's error; ``None``: nothing in the response is certainly the item's.
         request_id: the service's id of the request.
         compute_seconds: how long the service says it worked.
-        seconds: that are billed, where seconds are: those of compute, or else those that the request took.
+        seconds: that are billed, if seconds are: those of compute, or else those that the request took.
         input_tokens, output_tokens, tokens: what the service counted for the whole request.
         cost: USD for the whole request; its rows share it equally.
         cost_source: ``reported`` or ``computed``; ``None``: the cost is not known.

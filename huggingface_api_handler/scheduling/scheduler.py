@@ -42,7 +42,7 @@ class Scheduler:
     """One run, as a chain of decisions.
 
     Ask ``take`` what to send, then report what came of it to ``answered``, ``failed`` or
-    ``crashed``; each returns the results that are final. Every item has exactly one. Where the
+    ``crashed``; each returns the results that are final. Every item has exactly one. If the
     rate is ``shared`` with other workers, ``take`` says when tokens are to be reserved. With several ``states``, in
     order of preference, ``batch.service`` says to which service a batch is to be sent.
     """
@@ -401,7 +401,7 @@ class Scheduler:
         return self._send_parts(parts)
 
     def _probe(self, batch: Batch, failures: int, now: float) -> list[RowResult]:
-        """Send one row alone, which shows whether the batch is at fault where no other request does."""
+        """Send one row alone, which shows whether the batch is at fault if no other request does."""
         parts = batch.split(1)
         for part in parts:
             part.probed, part.failures, part.first_sent = True, failures, now

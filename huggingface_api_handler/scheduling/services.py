@@ -96,7 +96,7 @@ class Services:
 
     A request goes to the first service that is ready; one that has failed, to the first that has not tried it. A
     service that is paused, loading, limited in its rate, failing or paused by its circuit breaker is skipped; for one
-    that only is busy, requests wait while it returns others. If all breakers are open, none is heeded (the panic
+    that is only busy, requests wait while it returns others. If all breakers are open, none is heeded (the panic
     threshold of Envoy): so one service works as if it had no breaker.
     """
 

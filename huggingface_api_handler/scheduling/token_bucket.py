@@ -18,7 +18,7 @@ class TokenBucket:
 
     Attributes:
         rate: tokens a second; infinity: no limit.
-        tolerance: seconds that may be made up for, where a request is sent later than it might have been.
+        tolerance: seconds that may be made up for if a request is sent later than it might have been.
     """
 
     def __init__(self, rate: float = math.inf, tolerance: float = 0.01) -> None:
@@ -62,7 +62,7 @@ class SharedRateLimit:
     store, and for a while after it could not be used, the limit holds for this process by its own bucket.
     """
 
-    #: Seconds for which a token that was not used in time stays valid, where tokens are closer than that.
+    #: Seconds for which a token that was not used in time stays valid, if tokens are closer than that.
     VALID = 1.0
     #: Seconds before the store is tried again after a reservation failed.
     ALONE = 5.0

@@ -323,7 +323,7 @@ class _Run:
             self._start_worker()
 
     def _wait(self, seconds: float) -> None:
-        """Wait until woken, or for ``seconds`` where no other worker is the timer. Needs the lock."""
+        """Wait until woken, or for ``seconds`` if no other worker is the timer. Needs the lock."""
         is_timer = not self._has_timer and seconds < threading.TIMEOUT_MAX
         self._idle += 1
         if is_timer:

@@ -418,7 +418,12 @@ def test_a_terminal_is_left_as_it_was(tmp_path: Path, number: signal.Signals) ->
             if select.select([master], [], [], 0.2)[0]:
                 shown += os.read(master, 65536)
 
-    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environ) as process:
+    def with_sigint() -> None:  # which is ignored if the tests run in the background of a shell script
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        command, stdin=slave, stdout=slave, stderr=slave, env=environ, preexec_fn=with_sigint
+    ) as process:
         try:
             read(b"moods", 60)
             assert b"\x1b[?25l" in shown  # the cursor is hidden while the table moves

@@ -10,7 +10,7 @@ import pytest
 
 from huggingface_api_handler.sandbox.mindsdb_server import SQLError
 
-from .conftest import World
+from .conftest import Postgres, World
 
 ASK = (
     "SELECT r.id, m.a, m.a_error_type FROM duck.reviews AS r JOIN {} AS m ON m.text = r.review USING on_error = 'null'"
@@ -55,6 +55,21 @@ def test_a_query_stops_at_its_max_cost_and_the_next_goes_on(world: World) -> Non
         with pytest.raises(SQLError, match=r"spent \$0\.00030 of max_cost = 0\.0003, and the next request may cost"):
             world.mysql(cost.replace("on_error = 'null'", "on_error = 'raise'"))
         assert world.sandbox.sent() == 9
+
+
+def test_partitions_of_a_query_share_its_max_cost(world: World, pg: Postgres) -> None:
+    pg.execute(
+        "CREATE TABLE IF NOT EXISTS parts AS SELECT n AS id, 'part ' || n AS review FROM generate_series(0, 1999) n"
+    )
+    with engine(world, "parted") as make:
+        ask = ASK.format(make("parted_mood", "softmax")).replace("duck.reviews", "pg.parts")
+        query = f"{ask}, max_cost = {5 * REQUEST}, batch_size = 500, track_column = 'id', threads = 2"
+        world.sandbox.reset()
+        rows = world.sql(query).rows
+        assert len(rows) == 2000
+        assert world.sandbox.sent() == sum(mood is not None for _, mood, _ in rows) == 5
+        world.sql(query)
+        assert world.sandbox.sent() == 10
 
 
 def test_models_of_an_engine_share_its_day(world: World) -> None:

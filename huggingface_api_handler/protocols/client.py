@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from urllib3.filepost import encode_multipart_formdata
 
-from ..errors import EndpointGone, HuggingFaceError, InvalidInput
+from ..errors import EndpointGone, HuggingFaceError, InvalidInput, SettingsError
 from ..hub import facts
 from ..net.request import Request, Response, encode_json
 from ..net.transport import Transport
@@ -34,6 +34,14 @@ _MAX_DESCRIPTION = 1 << 20
 _NO_SUCH_THING = frozenset({200, 400, 404, 405, 406, 410, 415, 422, 501})
 
 
+def _parsed(url: str, argument: str) -> str:
+    """Return the normal form of ``url``. Settings that an older version stored may break a newer rule."""
+    try:
+        return parse_url(url).url
+    except ValueError as error:
+        raise SettingsError(f"{argument}: {error}", advice=f"{argument} = 'https://…'") from None
+
+
 class InferenceAPI:
     """One model, as one engine may call it. All workers share it.
 
@@ -52,7 +60,7 @@ class InferenceAPI:
         endpoint, model: as given.
 
     Raises:
-        SettingsError: a model's name that leads to another path.
+        SettingsError: an address that cannot work, or a model's name that leads to another path.
     """
 
     def __init__(
@@ -71,8 +79,8 @@ class InferenceAPI:
         self._session = session
         self._transport = transport
         self._token = token
-        self._base_url = parse_url(base_url).url.rstrip("/")
-        self.endpoint = parse_url(endpoint).url if endpoint else None
+        self._base_url = _parsed(base_url, "base_url").rstrip("/")
+        self.endpoint = _parsed(endpoint, "endpoint") if endpoint else None
         self.model = model
         self._provider = provider
         self._bill_to = bill_to

@@ -77,9 +77,11 @@ def contains_token(content: bytes | str, token: str | None) -> bool:
     if token is None or len(token) < MIN_LENGTH:
         return False
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content
-    if any(text in data for text in _encoded_bytes(token)):
-        return True
-    if b"\\u00" not in data and b"\\/" not in data:
+    # Not ``in``: of bytes in bytes, CPython first makes an error that they are no number.
+    for text in _encoded_bytes(token):
+        if data.find(text) >= 0:
+            return True
+    if data.find(b"\\u00") < 0 and data.find(b"\\/") < 0:
         return False
     plain = _ESCAPED.sub(lambda escape: bytes([int(escape[1], 16)]), data).replace(b"\\/", b"/")
     return token.encode() in plain

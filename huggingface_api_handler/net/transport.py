@@ -239,7 +239,7 @@ def _refuse_hidden_failure(response: Response, request: Request) -> None:
         error = failure_within(response.status, response.headers, body, secret=response.secret)
         if error is not None:
             raise error
-    if not request.begins_paid_work and any(sign in response.content for sign in _ERROR_SIGNS):
+    if not request.begins_paid_work and any(response.content.find(sign) >= 0 for sign in _ERROR_SIGNS):
         error = failure_within(response.status, response.headers, parsed_json(response.content), secret=response.secret)
         if error is not None:
             raise error
@@ -247,8 +247,8 @@ def _refuse_hidden_failure(response: Response, request: Request) -> None:
 
 def _refuse_echo(response: Response, token: str) -> None:
     """Raise if a response contains the token: it would be shown in a table and stored."""
-    headers = response.headers.values()
-    if contains_token(response.content, token) or any(contains_token(value, token) for value in headers):
+    headers = "\n".join(response.headers.values())
+    if contains_token(response.content, token) or contains_token(headers, token):
         raise InvalidAnswer(
             "the service's response contains the token that was sent to it",
             advice="Find out which server base_url or endpoint names, and replace the token",

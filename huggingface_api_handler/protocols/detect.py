@@ -280,12 +280,13 @@ class Endpoint:
         for requests in itertools.count(1):
             known = self._findings.learned
             protocol = known.protocol or server.protocol
+            asked = server if protocol is server.protocol else replace(server, protocol=protocol)
             of_server = with_response_format(self.arguments(arguments, server), known.json_form)
             call = _as_learned(protocol.encode(task, rows, of_server), known)
             try:
                 response = self._client.ask(
                     task, call, timeout=time_left(ends, time.monotonic()),
-                    url=self.url(replace(server, protocol=protocol)), model=self.model_of(server),
+                    url=self.url(asked), model=self.model_of(server),
                 )  # fmt: skip
                 break
             except HuggingFaceError as error:
@@ -295,7 +296,7 @@ class Endpoint:
                     raise
                 if not self._learn(protocol, error, call, known, of_server):
                     raise
-        usage = usage_of(response, None)
+        answer: Any = None
         try:
             with MEMORY.parsing(len(response.content)):
                 answer = answer_of(response)
@@ -307,7 +308,7 @@ class Endpoint:
             medium = Media(made.content, made.media_type)
             return Answered(protocol.read(task, medium, len(rows), of_server), response, usage, requests)
         except HuggingFaceError as error:  # an invalid answer is billed too
-            error.usage, error.requests = usage, requests
+            error.usage, error.requests = usage_of(response, answer), requests
             raise
 
     def _learn(self, protocol: Protocol, error: HuggingFaceError, call: Call, known: Learned, args: Arguments) -> bool:
@@ -341,7 +342,7 @@ class Endpoint:
             model = replace(model, tags=(*model.tags, WRITES_APART))
         if not model.id and (self._client.model or server.model):
             model = replace(model, id=self._client.model or server.model)
-        return replace(arguments, model=model)
+        return arguments if model is arguments.model else replace(arguments, model=model)
 
     def model_of(self, server: Server) -> str | None:
         """Return what the server calls its model; empty: requests name none; ``None``: nothing is known."""

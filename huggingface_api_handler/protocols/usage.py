@@ -45,18 +45,15 @@ def usage_of(response: Response, answer: Any) -> Usage:
         answer: the response's body as JSON; anything else says nothing.
     """
     seconds = response.compute_seconds
+    seconds = response.elapsed if seconds is None else seconds
     found = _counts(answer)
+    if not found:
+        return Usage(seconds=seconds, provider=response.provider)
     given, made = _first(found, _INPUT), _first(found, _OUTPUT)
     total = whole(found.get("total_tokens"))
     if total is not None and given is not None and made is None:
         made = max(total - given, 0)
-    return Usage(
-        given,
-        made,
-        next((cost for cost in map(_dollars, map(found.get, _COST)) if cost is not None), None),
-        response.elapsed if seconds is None else seconds,
-        response.provider,
-    )
+    return Usage(given, made, _dollars(found), seconds, response.provider)
 
 
 def _counts(answer: Any) -> Mapping[str, Any]:
@@ -70,9 +67,16 @@ def _counts(answer: Any) -> Mapping[str, Any]:
 
 
 def _first(found: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    counts = (whole(found.get(name)) for name in names)
-    return next((count for count in counts if count is not None and count >= 0), None)
+    for name in names:
+        count = whole(found.get(name))
+        if count is not None and count >= 0:
+            return count
+    return None
 
 
-def _dollars(value: Any) -> float | None:
-    return float(value) if is_number(value) and 0 <= value <= _MOST_DOLLARS else None
+def _dollars(found: Mapping[str, Any]) -> float | None:
+    for name in _COST:
+        cost: Any = found.get(name)
+        if is_number(cost) and 0 <= cost <= _MOST_DOLLARS:
+            return float(cost)
+    return None

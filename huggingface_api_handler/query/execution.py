@@ -51,6 +51,7 @@ log = logging.getLogger(__name__)
 
 #: What may be a number that is infinite as a float, which JSON cannot express.
 _HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
+_ENCODER = json.JSONEncoder(allow_nan=False)
 #: Seconds between two writes of the counts while no answers are stored.
 COUNT_EVERY = 1.0
 #: Seconds between two lines in the log on a query's progress.
@@ -59,7 +60,7 @@ LOG_EVERY = 30.0
 
 def pack(value: Any, explain: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> bytes:
     """Return an answer as it is stored."""
-    return json.dumps([value, explain, meta], ensure_ascii=True, allow_nan=False).encode()
+    return _ENCODER.encode([value, explain, meta]).encode()
 
 
 def unpack(stored: bytes) -> tuple[Any, Mapping[str, Any] | None, Mapping[str, Any]] | None:
@@ -339,11 +340,11 @@ class ResultCollector:
 
     def _count(self, results: Sequence[RowResult]) -> None:
         """Count results, and report progress."""
-        sent = sum(result.attempts > 0 for result in results)
-        errors = sum(result.attempts > 0 and result.error is not None for result in results)
         with self._lock:
-            self.done += sent
-            self.errors += errors
+            for result in results:
+                if result.attempts:
+                    self.done += 1
+                    self.errors += result.error is not None
             done, errors = self.done, self.errors
             now = self._clock()
             self._progress.note(now, done)

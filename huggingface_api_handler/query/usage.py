@@ -22,6 +22,7 @@ COUNTERS = (
 def counters(summary: Any) -> dict[str, float]:
     """Return what a run adds to the model's counters."""
     counts = amounts(summary)
+    counts.update({"billed_seconds": summary.billed_seconds, "billed_rows": summary.billed_rows})
     counts.update({f"{ERROR}{code}": n for code, n in summary.errors.items()})
     counts.update({f"{LATENCY}{bound}": n for bound, n in summary.latencies.items()})
     return counts
@@ -43,8 +44,6 @@ def amounts(summary: Any) -> dict[str, float]:
         "unpriced": summary.unpriced,
         "input_size": summary.input_size,
         "output_rows": summary.output_rows,
-        "billed_seconds": summary.billed_seconds,
-        "billed_rows": summary.billed_rows,
     }
 
 

@@ -75,7 +75,7 @@ class RowResult:
     item: Item | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BatchResult:
     """The answers of one request.
 

@@ -199,7 +199,6 @@ class Scheduler:
         summary.compute_seconds += sent.compute_seconds or 0.0
         summary.tokens += sent.tokens or 0
         summary.account(batch.items, sent, sent.cost)
-        attempts = batch.attempts
         results: list[RowResult] = []
         errors: list[tuple[int, HuggingFaceError]] = []
         unanswered: list[Item] = []
@@ -211,7 +210,7 @@ class Scheduler:
                 errors.append((at, answer))
                 self._unanswered.charge([item], sent.cost, size)
             else:
-                results.append(sent.fill(answer, item, attempts, seconds, at))
+                results.append(sent.fill(answer, item, batch.attempts, seconds, at))
                 answer.cost = self._unanswered.added(item, answer.cost)
         summary.rows += len(results)
         self._observe_success(batch, len(results), len(unanswered), seconds, now)
@@ -264,8 +263,7 @@ class Scheduler:
 
     def _observe_success(self, batch: Batch, rows: int, unanswered: int, seconds: float, now: float) -> None:
         service, size = self._services.of(batch), len(batch)
-        answered = size - unanswered
-        state = service.state
+        state, answered = service.state, size - unanswered
         if rows:
             state.has_answered = service.has_answered = True
         self._last_success = service.last_success = now
@@ -308,6 +306,9 @@ class Scheduler:
             state.rate.refused(batch.started, now, self._retry.pause(pause or 0.0))
             if state.rate.ignores(now):
                 return
+        elif error.status is not None:
+            # The rate was not too high for it, whatever became of it then.
+            state.rate.succeeded(batch.started, now)
         if isinstance(error, OVERLOADS) and not closed:
             state.concurrency.overloaded(batch.started, now)
         if error.retryable and pause is not None:
@@ -440,12 +441,11 @@ class Scheduler:
         if self._stop_on_error and not self.stopped:
             self.stop(error)
         self.summary.errors[error.code] += len(batch)
-        seconds = now - batch.started if attempts else 0.0
         return [
             RowResult(
                 error=error,
                 attempts=attempts,
-                latency=seconds,
+                latency=now - batch.started if attempts else 0.0,
                 request_id=error.request_id,
                 item=item,
                 cost=self._unanswered.added(item, None),

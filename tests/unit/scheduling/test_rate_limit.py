@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from huggingface_api_handler import errors
 from huggingface_api_handler.scheduling.results import Limits
 from tests.unit.virtual import Service, TokenBucket, Window, items, play
 
@@ -36,6 +37,17 @@ class TestRate:
         assert all(result.value == 2 * result.item.index for result in results)
         assert len(service.accepted) / max(service.accepted) >= 0.92 * 50
         assert len(service.refused) < 0.05 * len(service.arrivals)
+
+    def test_other_failures_do_not_lower_the_rate(self) -> None:
+        """They got past the limit of the rate: a service that also fails is sent as many requests as it allows."""
+        chance = random.Random(1)
+        busy = errors.Unavailable("busy", status=500)
+        service = Service(
+            0.05, gate=Window(50, slides=True), fault=lambda batch, now: busy if chance.random() < 0.25 else None
+        )
+        _, results, _ = play(items(1500), service, Limits(max_batch_size=1))
+        assert all(result.error is None for result in results)
+        assert len(service.accepted) / max(service.accepted) >= 0.85 * 50
 
     @pytest.mark.parametrize("burst", [5, 50])
     def test_a_changed_limit_is_followed(self, burst: int) -> None:

@@ -26,7 +26,8 @@ class RateLimiter:
     """
 
     BETA = 0.95
-    #: ``w_max`` falls by no more than this if less than a second has passed since the last refusal.
+    #: ``w_max`` falls to no less than this share of it: where little was sent in the last second, for another reason
+    #: than the rate, it says little about the limit (RFC 7661).
     FLOOR = 0.7
     #: Seconds until the rate is back at ``w_max``: after slow start, later, and in pauses that the service asks for.
     K_FIRST, K, K_PAUSES = 1.0, 3.0, 30.0
@@ -110,7 +111,7 @@ class RateLimiter:
     def _cut(self, now: float, pause: float) -> None:
         self._cut_at = now
         self._last_second = sum(at > now - 1.0 for at in self._passed)
-        floor = self.FLOOR * self._w_max if now < self._resumes_at + 1.0 else self.LEAST
+        floor = self.FLOOR * self._w_max if self._w_max < math.inf else self.LEAST
         k = self.K_FIRST if self._slow_start else self.K
         self._k = max(k, self.K_PAUSES * pause)
         self._slow_start = self._w_max == math.inf

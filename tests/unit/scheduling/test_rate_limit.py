@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from huggingface_api_handler import errors
+from huggingface_api_handler.scheduling.rate_limit import RateLimiter
 from huggingface_api_handler.scheduling.results import Limits
 from tests.unit.virtual import Service, TokenBucket, Window, items, play
 
@@ -48,6 +49,20 @@ class TestRate:
         _, results, _ = play(items(1500), service, Limits(max_batch_size=1))
         assert all(result.error is None for result in results)
         assert len(service.accepted) / max(service.accepted) >= 0.85 * 50
+
+    def test_a_refusal_after_a_second_without_requests_does_not_stop_the_query(self) -> None:
+        """Such as while all requests in progress hang: what got through in that second is nothing, at any rate."""
+        limiter = RateLimiter()
+        for at in range(200):
+            limiter.sent(at / 50)
+            limiter.succeeded(at / 50, at / 50 + 0.01)
+            if at in (60, 130):
+                limiter.refused(at / 50, at / 50 + 0.01)
+        before = limiter.rate
+        assert before > 25.0
+        limiter.refused(9.0, 9.01)
+        limiter.succeeded(9.02, 9.03)
+        assert limiter.rate >= 0.6 * before
 
     @pytest.mark.parametrize("burst", [5, 50])
     def test_a_changed_limit_is_followed(self, burst: int) -> None:

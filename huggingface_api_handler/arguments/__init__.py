@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from .engine import engine_settings
 from .model import model_settings
-from .models import EngineSettings, ModelSettings
 from .query import query_command, query_settings
+from .settings import EngineSettings, ModelSettings
 from .specs import ENGINE, MODEL, ArgumentSpec, Execution
 
 __all__ = [

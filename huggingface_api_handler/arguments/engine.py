@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from ..net.url_policy import ROUTER, is_router
 from .coercion import BadValue, check_token
-from .models import EngineSettings
 from .parsing import Reader
+from .settings import EngineSettings
 from .specs import (
     ALLOWED_HOSTS,
     API_KEY,

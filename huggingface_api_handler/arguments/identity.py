@@ -16,10 +16,10 @@ from ..tasks import TASKS, find_task
 from ..tasks.task import ModelFacts, Task
 from .coercion import BadValue, shown
 from .engine import take_token
-from .models import EngineSettings
 from .names import nearest
 from .parsing import Reader
 from .price import price_example, price_fault
+from .settings import EngineSettings
 from .specs import API_KEY, BASE_URL, ENDPOINT, MODEL_NAME, PRICE, PROVIDER, TASK
 from .validators import (
     check_base_url,

@@ -21,8 +21,8 @@ from .identity import (
     note_unserved,
     read_identity,
 )  # fmt: skip
-from .models import EngineSettings, ModelSettings
 from .parsing import Reader
+from .settings import EngineSettings, ModelSettings
 from .specs import CLEAR_CACHE, HOST_CREATE, HOST_QUERY, MODEL, STOP
 from .task_arguments import Draft, drafted, note_conflicts, note_unknown, read_arguments, read_common
 

@@ -10,8 +10,8 @@ from ..errors import SettingsError
 from ..tasks import TASKS
 from ..tasks.task import Task
 from .coercion import is_true
-from .models import EngineSettings, ModelSettings
 from .parsing import Reader
+from .settings import EngineSettings, ModelSettings
 from .specs import COMMANDS, FIXED, HOST_QUERY, QUERY
 from .task_arguments import Draft, drafted, note_conflicts, note_unknown, read_arguments
 from .task_specs import parameter_specs

@@ -11,10 +11,10 @@ from ..tasks import TASKS
 from ..tasks.task import Input, Kind, ModelFacts, Task
 from .coercion import BadValue, as_sql, read_value
 from .examples import check_examples, rendered
-from .models import EngineSettings
 from .names import nearest
 from .parsing import ABSENT, Reader
 from .schema import check_schema
+from .settings import EngineSettings
 from .specs import (
     AUDIT,
     AUDIT_AGREEMENT,

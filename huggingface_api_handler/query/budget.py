@@ -17,7 +17,7 @@ from ..tasks import TASKS
 from ..tasks.task import Task
 from .cost import Price, upper_estimate
 from .inputs import Caller
-from .statements import retrain
+from .sql import retrain
 from .stopping import Statement
 
 

@@ -26,7 +26,7 @@ from .cost import own_price, price_list, token_of
 from .inputs import Caller
 from .run_view import view_of
 from .runtime import Runtime
-from .statements import quoted, sql_name
+from .sql import quoted, sql_name
 from .usage import COUNTERS, ERROR, LATENCY, known_cost
 
 

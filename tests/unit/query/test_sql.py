@@ -10,8 +10,8 @@ from mindsdb_sql_parser import parse_sql
 from mindsdb_sql_parser.lexer import MindsDBLexer
 
 from huggingface_api_handler.arguments import ModelSettings, query_settings
-from huggingface_api_handler.query import statements
-from huggingface_api_handler.query.statements import quoted, retrain
+from huggingface_api_handler.query import sql
+from huggingface_api_handler.query.sql import quoted, retrain
 
 from ..street import CALLER, TOKEN, engine, model
 
@@ -88,4 +88,4 @@ def test_keywords_are_those_of_the_parser() -> None:
                 refused.add(word)
         except Exception:
             refused.add(word)
-    assert refused <= statements._KEYWORDS
+    assert refused <= sql._KEYWORDS

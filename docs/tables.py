@@ -43,7 +43,7 @@ _MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _ROWS = {
     Batching.LIST: "many per request",
-    Batching.GROUP: "rows with the same first input together",
+    Batching.GROUP: "many per request, all with the same first input",
     Batching.TABLE: "many per request",
     Batching.ONE: "one per request",
 }
@@ -154,7 +154,7 @@ def metrics() -> str:
     measures = {metric.name: [name] for name, metric in query_metrics.COUNTERS.items()}
     measures[query_metrics.ROWS.name] = list(query_metrics.SOURCES)
     return table(
-        ("metric", "labels of its own", "measure in `.usage`", "meaning"),
+        ("metric", "additional labels", "measure in `.usage`", "meaning"),
         (
             [
                 f"`{metric.name}{'' if metric.buckets else '_total'}`",

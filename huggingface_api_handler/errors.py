@@ -201,10 +201,10 @@ class HuggingFaceError(Exception):
 
 
 class SettingsError(HuggingFaceError):
-    """The arguments are invalid, whatever the rows contain."""
+    """The arguments are invalid, regardless of the rows."""
 
     code = "invalid_settings"
-    remedy = "Correct the statement as the message says; the message lists all errors at once"
+    remedy = "Correct the statement; the message lists all errors in it"
     fatal = True
 
 
@@ -289,7 +289,7 @@ class ModelNotFound(ModelError):
     """404: the model does not exist, or this provider does not serve it."""
 
     code = "model_not_found"
-    remedy = "Use the `provider`, `task` or `model_name` that the message suggests, or an endpoint of your own"
+    remedy = "Use the `provider`, `task` or `model_name` that the message suggests, or your own endpoint"
 
 
 class EndpointGone(ModelError):
@@ -348,7 +348,7 @@ class InvalidAnswer(ServiceError):
     """The response cannot be trusted: not JSON (retried), or an unexpected shape or count (not retried)."""
 
     code = "invalid_answer"
-    remedy = "Check that the model supports the task, and which server `base_url` or `endpoint` names"
+    remedy = "Check that the model supports the task and that `base_url` or `endpoint` names the right server"
     retryable = False
     divisible = True
     #: A language model's answer that does not fit its schema, and why: a repair request quotes both.
@@ -385,7 +385,7 @@ class Stopped(LimitReached):
 
 
 class NotAttempted(LimitReached):
-    """The query stopped at another row's error before this row was sent."""
+    """Another row's error stopped the query before this row was sent."""
 
     code = "not_attempted"
     remedy = "Fix the error that stopped the query, then run it again for the remaining rows"

@@ -51,7 +51,7 @@ model_using_args = {
     "parameters": {
         "type": "dict",
         "label": "Parameters",
-        "description": "task parameters; each can also be written as an argument of its own",
+        "description": "task parameters; each can also be written as a separate argument",
         "required": False,
     },
     "options": {

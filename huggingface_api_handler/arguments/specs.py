@@ -180,7 +180,7 @@ PRICE = ArgumentSpec(
     example='{"input": 0.6, "output": 0.8}', levels=(ENGINE_LEVEL, MODEL_LEVEL),
 )  # fmt: skip
 PARAMETERS = ArgumentSpec(
-    "parameters", "object", "task parameters; each can also be written as an argument of its own",
+    "parameters", "object", "task parameters; each can also be written as a separate argument",
     example="{'top_k': 3}",
 )  # fmt: skip
 OPTIONS = ArgumentSpec(

@@ -77,7 +77,7 @@ COUNTERS = {
     "audit_stops": Metric("huggingface_api_audit_stops", "Queries in which an audit ended shared prompts."),
     "input_tokens": Metric("huggingface_api_input_tokens", "Tokens of inputs that the service reports."),
     "output_tokens": Metric("huggingface_api_output_tokens", "Tokens of answers that the service reports."),
-    "cost": Metric("huggingface_api_cost_usd", "Cost in USD, where it is known."),
+    "cost": Metric("huggingface_api_cost_usd", "Cost in USD, if known."),
     "unpriced": Metric("huggingface_api_unpriced", "Answered requests whose cost is not known."),
 }
 

@@ -95,8 +95,8 @@ def chat_samples(args: Arguments) -> bool:
 CHAT_COMPLETION = Task(
     name="chat-completion",
     aliases=("conversational",),
-    answer="the model's reply, which is JSON if response_format asks for it",
-    explain="finish reason, tokens used, tool calls, and the model's reasoning if there is any",
+    answer="the model's answer, which is JSON if response_format requests it",
+    explain="finish reason, tokens used, tool calls, and the model's reasoning, if any",
     inputs=(
         replace(PROMPT, constant="prompt"),
         Input("image_column", Kind.IMAGE, "an image to send with the prompt", required=False),

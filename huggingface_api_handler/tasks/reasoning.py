@@ -47,7 +47,7 @@ _CHANNEL = re.compile(
 _HEADLESS_CHANNEL = re.compile(r"\A\s*(?:analysis|commentary|final)\b[^<]{0,100}<\|message\|>")
 #: The same without its signs, as servers write it that drop special tokens.
 _BARE_CHANNELS = re.compile(
-    r"\A(?:assistant)?(?:analysis|commentary)(?=[^a-z]|.*assistantfinal)(.*?)(?:assistantfinal(.*)|\Z)", re.S
+    r"\A(?:assistant)?(?:analysis|commentary)(?=[^\Wa-z_]|.*assistantfinal)(.*?)(?:assistantfinal(.*)|\Z)", re.S
 )
 _SIGN = re.compile(r"<\|(?:start|end|return|call|channel|message|constrain)\|>")
 #: Sentences before the reasoning and before the answer.
@@ -56,12 +56,13 @@ _SENTENCES = re.compile(
     r"(.*?)(?:Here(?:'s| is) my response:|\[BEGIN FINAL RESPONSE\]|\Z)(.*?)(?:\[END FINAL RESPONSE\]\s*)?\Z",
     re.S,
 )
-#: What stands around an answer, after the reasoning.
-_AROUND_ANSWER = re.compile(
-    r"\A\s*(?:<(answer|response|output)>\n|<\|(?:begin_of|start)_(solution|response)\|>)"
-    r"(.*?)(?:\s*(?:</\1>|<\|end_(?:of_)?\2\|>)\s*)?\Z",
-    re.S | re.I,
-)
+#: What stands before an answer and behind it, after the reasoning.
+_BEFORE_ANSWER = re.compile(r"\A\s*(?:<(answer|response|output)>\n|<\|(?:begin_of|start)_(solution|response)\|>)", re.I)
+_BEHIND_ANSWER = re.compile(r"</(answer|response|output)>\Z|<\|end_(?:of_)?(solution|response)\|>\Z", re.I)
+#: Words that prompts ask for as well: a block of these that nothing follows is the answer.
+_OF_PROMPTS = ("analysis", "reflection")
+#: Characters of the longest sign behind an answer.
+_LONGEST_SIGN = 24
 #: A tag between two of these is mentioned.
 _QUOTES = "`'\"“”‘’()«»"
 #: Tags that are looked at for one block: the time that hostile content takes stays short.
@@ -111,13 +112,17 @@ def _by_words(content: str, found: re.Match[str], cut: bool) -> Separated:
 def _by_tags(content: str, cut: bool) -> Separated:
     answer: list[str] = []
     reasoning: list[str] = []
-    at = 0
+    at, leads = 0, True
     while (headless := _headless_end(content, at)) is not None:
         reasoning.append(content[at : headless.start()])
         at = headless.end()
-    while (block := _next_block(content, at, leads=not any(one.strip() for one in answer), cut=cut)) is not None:
+    while (block := _next_block(content, at, leads=leads, cut=cut)) is not None:
         opening, closing = block
-        answer.append(content[at : opening.start()])
+        head = content[at : opening.start()]
+        leads = leads and not head.strip()
+        if leads and closing and _name(opening) in _OF_PROMPTS and not content[closing.end() :].strip():
+            break
+        answer.append(head)
         if closing is None:
             reasoning.append(content[opening.end() :])
             return Separated(_joined(answer), _joined(reasoning).strip())
@@ -137,8 +142,13 @@ def _after_strays(content: str, at: int) -> int:
 
 def _unwrapped(answer: str) -> str:
     """Return an answer without the tags around it."""
-    found = _AROUND_ANSWER.match(answer)
-    return found[3].strip() if found is not None else answer
+    before = _BEFORE_ANSWER.match(answer)
+    if before is None:
+        return answer
+    inner = answer[before.end() :].strip()
+    behind = _BEHIND_ANSWER.search(inner, max(len(inner) - _LONGEST_SIGN, 0))
+    is_pair = behind is not None and [*map(_lowered, behind.groups())] == [*map(_lowered, before.groups())]
+    return inner[: behind.start()].rstrip() if behind is not None and is_pair else inner
 
 
 def _joined(parts: list[str]) -> str:
@@ -187,7 +197,9 @@ def _next_block(content: str, at: int, *, leads: bool, cut: bool) -> tuple[re.Ma
             continue
         closing = _closing(content, opening)
         if closing is None:
-            # A word at the beginning of a sentence has a space behind it.
+            # A word at the beginning of a sentence has a space behind it; "[Analysis]" alone is a heading.
+            if opening["square"] and not opening["square"].lower().startswith("think"):
+                continue
             if is_first and (cut or not content.startswith(" ", opening.end())):
                 return opening, None
         elif content[opening.end() : closing.start()].strip().lower() not in _JOINS:
@@ -211,6 +223,10 @@ def _closing(content: str, opening: re.Match[str]) -> re.Match[str] | None:
             number += 1
         found.setdefault(is_alike + is_same, closing)
     return found.get(2) or found.get(1) or found.get(0)
+
+
+def _lowered(text: str | None) -> str:
+    return (text or "").lower()
 
 
 def _name(tag: re.Match[str]) -> str:

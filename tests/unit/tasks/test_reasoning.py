@@ -24,6 +24,7 @@ HARMONY = "<|channel|>analysis<|message|>User wants French.<|end|><|start|>assis
         ("Paris\n<think>check</think>\nYes", "Paris\n\nYes", "check"),
         ("<think>\n\n</think>\n\nHi", "Hi", ""),
         ("<think>only</think>", "", "only"),
+        ("<think>hm</think>\n<analysis>Up.</analysis>", "<analysis>Up.</analysis>", "hm"),
         (HARMONY, "Bonjour", "User wants French."),
         (HARMONY + "<|return|>", "Bonjour", "User wants French."),
         ("analysisUser wants French.assistantfinalBonjour", "Bonjour", "User wants French."),
@@ -79,6 +80,11 @@ def test_reasoning_is_separated(content: str, answer: str, reasoning: str) -> No
         "<answer>\nParis\n</answer>",
         "<sentiment_analysis>good</sentiment_analysis>\n<summary>x</summary>",
         "a <channel|> b",
+        "[Analysis]\nSales rose.",
+        "[Reasoning]\n1. It rains.\n[Conclusion]\nStay.",
+        "[Thoughts]\nGood soup.",
+        "<analysis>\nSales rose.\n</analysis>",
+        "<reflection>The lake was still.</reflection>",
     ],
 )
 def test_prose_stays(content: str) -> None:
@@ -92,12 +98,18 @@ def test_prose_stays(content: str) -> None:
         "<think> Let me",
         "<|channel|>analysis<|message|>User wants",
         "analysisUser wants",
+        "analysis用户想要",
         "<|channel>thought\nUser wants",
         "Here is my thought process:\nUser wants",
     ],
 )
 def test_reasoning_that_was_cut_is_no_answer(content: str) -> None:
     assert separate(content, cut=True).answer == ""
+
+
+@pytest.mark.parametrize("content", ["[Analysis]\nSales", "analysis of sales: up", "commentary: fine", "analysis.\nUp"])
+def test_prose_that_was_cut_stays(content: str) -> None:
+    assert separate(content, cut=True) == Separated(content)
 
 
 def test_an_answer_with_tags_that_the_user_asked_for_keeps_them() -> None:
@@ -108,6 +120,14 @@ def test_many_tags_take_little_time() -> None:
     """Each block looks at a bounded number of tags, so the work grows with the length alone."""
     assert separate("<think>" * 20_000).answer == ""
     assert separate("<think>a</think>\n" * 500 + "Paris").answer == "Paris"
+    assert separate("<think>\na</think>\n" * 20_000 + "Paris").answer == "Paris"
+
+
+def test_much_white_space_takes_little_time() -> None:
+    """Models that go astray write nothing else, up to the limit of tokens."""
+    assert separate("<think>a</think><answer>\n" + " \n" * 200_000 + "x").answer == "x"
+    assert separate("<think>a</think><answer>\nx" + "\n" * 200_000).answer == "x"
+    assert separate("<think>a</think><answer>\nx</output>").answer == "x</output>"
 
 
 def test_a_tag_without_end_is_no_answer_either() -> None:

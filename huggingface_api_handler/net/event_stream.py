@@ -9,7 +9,7 @@ MEDIA_TYPE = "text/event-stream"
 
 #: How events begin, and lines of JSON: servers call them JSON or text as well.
 _EVENTS = re.compile(rb"\s*(?:data|event|id|retry)?:")
-_JSON_LINES = re.compile(rb"\s*\{[^\n]*\}\s*\n\s*\{")
+_JSON_LINES = re.compile(rb"\s*\{[^\n]*\}[ \t\r]*\n\s*\{")
 
 _LINE_END = re.compile("\r\n|\n|\r")
 
@@ -38,7 +38,8 @@ def parse_events(content: bytes) -> list[Event]:
     A line of JSON is an event too.
     """
     if _JSON_LINES.match(content):
-        return [Event(line) for line in content.decode("utf-8-sig", "replace").splitlines() if line.strip()]
+        # Not at U+2028 or U+0085, where ``splitlines`` cuts as well: a text in JSON may contain them.
+        return [Event(line) for line in _LINE_END.split(content.decode("utf-8", "replace")) if line.strip()]
     events: list[Event] = []
     name = ""
     data: list[str] = []

@@ -39,6 +39,8 @@ def stream(server: Loopback, content: bytes, kind: str = STREAM) -> Response:
         (b"data: a\r\n\r\ndata: b\r\rdata: c\n\n", [Event("a"), Event("b"), Event("c")]),
         (b"data: a\ndata: b\n\n", [Event("a\nb")]),
         (b'{"a": 1}\n{"b": 2}\n', [Event('{"a": 1}'), Event('{"b": 2}')]),
+        (b'{"a": 1} \r\n\n\t{"b": 2}', [Event('{"a": 1} '), Event('\t{"b": 2}')]),
+        ('{"a": "x\u2028y\x85z"}\n{"b": 2}'.encode(), [Event('{"a": "x\u2028y\x85z"}'), Event('{"b": 2}')]),
         (b"data:  a\n\n", [Event(" a")]),
         (b"data\n\n", [Event("")]),
         (b"event: error\ndata: {}\n\ndata: x\n\n", [Event("{}", "error"), Event("x")]),
@@ -112,3 +114,8 @@ def test_a_stream_may_be_called_something_else(kind: str, content: bytes) -> Non
 )
 def test_json_and_text_are_no_stream(content: bytes) -> None:
     assert not is_stream("application/json", content)
+
+
+def test_white_space_after_json_is_read_once() -> None:
+    """No expression tries each way to share the lines: this would take hours."""
+    assert not is_stream("application/json", b"{}" + b"\n" * 1_000_000 + b"x")

@@ -253,9 +253,13 @@ _TOO_MUCH_OUTPUT = (
     r"max_(completion_)?tokens\b.{0,40} is too large: .{0,80}context length|\+ `max_new_tokens` must be <="
     r"|\d+ in the messages, \d+ in the completion"
 )
+#: Of all images: "GIF images are not supported" and "does not support images larger than 20 MB" are about one row.
 _NO_IMAGES = (
-    r"(image|multi-?modal|vision)s?( input| data)?s? (is|are) not supported|at most 0 image|image_url is only supported"
-    r"|not (support|accept) (image|multi-?modal|vision)|not a (multi-?modal|vision)|support image input"
+    r"(^|[.:;\"'(]\s?)(image|multi-?modal|vision)s?( input| data)?s? (is|are) not supported|at most 0 image"
+    r"|(image|multi-?modal|vision)s?( input| data)?s? (is|are) not supported (by|for|with) (this|the) model"
+    r"|not (support|accept) (image|multi-?modal|vision)s?( (input|content|data|modalit|capabilit|understanding)\w*)?"
+    r"(\s*($|[.,;:!\"'()-])| (by|for|on|at|and|or)\b)"
+    r"|image_url is only supported|not a (multi-?modal|vision)|support image input"
 )
 _OTHER_TASK = (
     r"not supported for task|does not support (the )?(embeddings?|chat( completions?)?|completions?|rerank\w*|"

@@ -173,6 +173,10 @@ def test_a_missing_model_name_is_no_rows_error(body: Any) -> None:
         (400, {"error": {"message": "At most 0 image(s) may be provided in one request."}}, "image_column"),
         (404, {"error": {"message": "No endpoints found that support image input", "code": 404}}, "image_column"),
         (500, {"error": {"message": "image input is not supported - hint: you may need the mmproj"}}, "image_column"),
+        (400, {"error": {"message": "Images are not supported."}}, "image_column"),
+        (400, {"error": "vision is not supported by this model"}, "image_column"),
+        (422, {"detail": "Error: 'x/y' does not support image inputs"}, "image_column"),
+        (400, {"message": "The model does not support images for chat"}, "image_column"),
         (501, {"error": {"message": "This server does not support embeddings. Start it with `--embeddings`"}}, "task"),
         (400, {"error": {"message": "The model does not support Embeddings API"}}, "task"),
     ],
@@ -181,6 +185,21 @@ def test_what_the_model_does_not_do_is_no_rows_error(status: int, body: Any, say
     error = of(status, body)
     assert type(error) is ModelNotFound
     assert says in str(error.advice)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "GIF images are not supported",
+        "Animated images are not supported.",
+        "The model does not support image URLs",
+        "The model does not support images larger than 20 MB",
+        "The model does not support image format webp",
+        "The image is not supported: it has 16 bits a channel",
+    ],
+)
+def test_an_image_that_the_model_does_not_accept_is_its_rows_error(reason: str) -> None:
+    assert type(of(400, {"error": {"message": reason}})) is InvalidInput
 
 
 @pytest.mark.parametrize(

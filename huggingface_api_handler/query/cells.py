@@ -88,8 +88,9 @@ def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
     """
     wanted = unquoted(wanted)
     given = [unquoted(str(name)) for name in columns]
-    exact = [position for position, name in enumerate(given) if name == wanted]
-    found = exact or [position for position, name in enumerate(given) if _folded(name) == _folded(wanted)]
+    found: list[int] = []
+    for fold in (str, str.lower, _folded):
+        found = found or [position for position, name in enumerate(given) if fold(name) == fold(wanted)]
     if len(found) == 1:
         return found[0]
     names = [str(name) for name in columns if name not in HOST_COLUMNS]

@@ -155,6 +155,10 @@ def test_find_column_reads_names_as_people_do(given: str, wanted: str) -> None:
     assert find_column([wanted, given], wanted, "input_column") == 0
 
 
+def test_find_column_prefers_a_name_that_differs_in_its_case_alone() -> None:
+    assert find_column([" text", "Text"], "text", "input_column") == 1
+
+
 def test_find_column_refuses_what_is_missing_or_twice() -> None:
     with pytest.raises(SettingsError, match=r"no column 'text'.*it gives: 'review'"):
         find_column(["review", "__mindsdb_row_id"], "text", "input_column")

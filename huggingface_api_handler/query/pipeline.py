@@ -84,7 +84,8 @@ class Prediction:
         task = TASKS[self.model.task]
         StopSignal(self.store, self.statement).refuse_partition()
         if self._schema is not None:
-            check_names(self._schema, read_columns(task, self.model), self.caller.target)
+            is_new = self.model.sources.get("output_schema") != "model"
+            check_names(self._schema, read_columns(task, self.model), self.caller.target, is_new=is_new)
         refuse_conditions_on_outputs(frame, task, self.model, self.caller, self.conditions)
         each = not self.model.execution.use_cache and task.samples(self.model.arguments())
         if len(frame):

@@ -13,12 +13,13 @@ from .cells import HOST_COLUMNS, unquoted
 _DTYPES = {"integer": "Int64", "boolean": "boolean", "number": "float64"}
 
 
-def check_names(schema: OutputSchema, inputs: Iterable[str], target: str) -> None:
+def check_names(schema: OutputSchema, inputs: Iterable[str], target: str, *, is_new: bool = True) -> None:
     """Refuse fields with the name of another column of the query.
 
     Args:
         inputs: the columns that the model reads.
         target: the PREDICT column; the names that begin with it and ``_`` are those of its other columns.
+        is_new: whether this statement contains the schema. Models that have a field ``id`` work with aliases.
 
     Raises:
         SettingsError: with another name to write.
@@ -33,7 +34,7 @@ def check_names(schema: OutputSchema, inputs: Iterable[str], target: str) -> Non
             taken = f"a column that belongs to PREDICT {target}"
         elif name in HOST_COLUMNS:
             taken = "a column of MindsDB's own"
-        elif name == "id":
+        elif name == "id" and is_new:
             taken = "a column of most tables: in a JOIN, id without the table's name would be the field"
         else:
             continue

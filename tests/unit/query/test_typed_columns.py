@@ -554,8 +554,6 @@ def test_a_query_has_a_schema_of_its_own(desk: Desk) -> None:
         ("y_error", "a column that belongs to PREDICT y"),
         ("Y_Score", "a column that belongs to PREDICT y"),
         ("__mindsdb_row_id", "a column of MindsDB's own"),
-        ("id", "a column of most tables: in a JOIN, id without the table's name would be the field"),
-        ("ID", "a column of most tables"),
     ],
 )
 def test_a_field_with_the_name_of_another_column_is_refused(desk: Desk, name: str, taken: str) -> None:
@@ -563,6 +561,19 @@ def test_a_field_with_the_name_of_another_column_is_refused(desk: Desk, name: st
     with pytest.raises(SettingsError, match=f"the name of {taken}"):
         desk.predict(["x"], schema=f"{name} text")
     assert desk.chat.requests == []
+
+
+@pytest.mark.parametrize("name", ["id", "ID"])
+def test_a_field_named_id_is_refused_in_a_new_schema_and_works_in_a_stored_one(desk: Desk, name: str) -> None:
+    taken = "the name of a column of most tables: in a JOIN, id without the table's name would be the field"
+    of = desk.of(output_schema=f"{name} text")
+    assert of.output_schema is not None
+    with pytest.raises(SettingsError, match=taken):
+        check_names(of.output_schema, ["text"], "y")
+    with pytest.raises(SettingsError, match=taken):
+        predict(engine(desk.server), replace(of, sources={**of.sources, "output_schema": "query"}), {"text": ["x"]})
+    desk.chat.says = {"x": [{name: "soup"}]}
+    assert predict(engine(desk.server), of, {"text": ["x"]})[name].tolist() == ["soup"]
 
 
 def test_columns_of_a_template_are_read() -> None:

@@ -38,10 +38,10 @@ PORTS = {"http": 80, "https": 443}
 
 #: Hugging Face's former host for models: 410 for everything.
 DEAD_HOST = "api-inference.huggingface.co"
-#: Where Hugging Face itself serves models. Not the Hub: a request to its API, with a token that
-#: may write, could make or move repositories.
 #: Where requests go unless an engine or a model says otherwise.
 ROUTER = "https://router.huggingface.co/hf-inference"
+#: Where Hugging Face itself serves models. Not the Hub: a request to its API, with a token that
+#: may write, could make or move repositories.
 _ROUTERS = frozenset({"router.huggingface.co"})
 #: Inference Endpoints. Each belongs to some customer, whose program gets what is sent there.
 _ENDPOINTS = re.compile(r"(?:[a-z0-9-]+\.)+huggingface\.cloud")

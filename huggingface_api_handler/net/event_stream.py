@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 MEDIA_TYPE = "text/event-stream"
 
-#: How events begin, and lines of JSON: servers call them JSON or text as well.
+#: How events begin: servers call them JSON or text as well.
 _EVENTS = re.compile(rb"\s*(?:data|event|id|retry)?:")
-_JSON_LINES = re.compile(rb"\s*\{[^\n]*\}[ \t\r]*\n\s*\{")
-
 _LINE_END = re.compile("\r\n|\n|\r")
 
 
@@ -29,7 +27,12 @@ class Event:
 
 def is_stream(media_type: str, content: bytes) -> bool:
     """Whether a body is a stream: by its media type, or by its beginning, which JSON does not have."""
-    return media_type == MEDIA_TYPE or bool(_EVENTS.match(content) or _JSON_LINES.match(content))
+    return media_type == MEDIA_TYPE or _EVENTS.match(content) is not None or _is_json_lines(content)
+
+
+def _is_json_lines(content: bytes) -> bool:
+    line, _, rest = content.lstrip().partition(b"\n")
+    return line[:1] == b"{" and line.rstrip()[-1:] == b"}" and rest.lstrip()[:1] == b"{"
 
 
 def parse_events(content: bytes) -> list[Event]:
@@ -37,7 +40,7 @@ def parse_events(content: bytes) -> list[Event]:
 
     A line of JSON is an event too.
     """
-    if _JSON_LINES.match(content):
+    if _is_json_lines(content):
         # Not at U+2028 or U+0085, where ``splitlines`` cuts as well: a text in JSON may contain them.
         return [Event(line) for line in _LINE_END.split(content.decode("utf-8", "replace")) if line.strip()]
     events: list[Event] = []

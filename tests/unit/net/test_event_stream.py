@@ -117,5 +117,5 @@ def test_json_and_text_are_no_stream(content: bytes) -> None:
 
 
 def test_white_space_after_json_is_read_once() -> None:
-    """No expression tries each way to share the lines: this would take hours."""
+    """An expression that tried each way to share the lines would take hours."""
     assert not is_stream("application/json", b"{}" + b"\n" * 1_000_000 + b"x")

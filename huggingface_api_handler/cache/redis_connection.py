@@ -89,8 +89,10 @@ class RedisConnection:
         try:
             done = work(self._connected())
         except redis.ResponseError as error:
-            # After a failover, the name in the settings leads to another server than this connection.
-            self.close()
+            # After a failover, the name in the settings leads to another server than this connection. It closes when
+            # no other thread uses it any more.
+            with self._lock:
+                self._client = None
             refusals.record_failure(error)
             return None
         except (redis.RedisError, OSError, TypeError, ValueError) as error:

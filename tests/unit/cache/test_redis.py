@@ -8,6 +8,7 @@ import select
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +196,27 @@ class TestRedis:
         with caplog.at_level(logging.WARNING):
             assert cache.get_many(["a"]) == {}
         assert "secret" not in caplog.text
+
+    def test_a_refused_write_does_not_break_what_others_read(self) -> None:
+        asked, refused = threading.Event(), threading.Event()
+
+        def serve(client: socket.socket) -> None:
+            with client:
+                while data := client.recv(65536):
+                    if b"PING" in data:
+                        asked.set()
+                        refused.wait()
+                    client.sendall(b"-OOM command not allowed\r\n" if b"HSET" in data else b"+PONG\r\n")
+
+        with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as threads:
+            settings = {"host": "127.0.0.1", "port": listener.getsockname()[1], "lib_name": None, "lib_version": None}
+            connection = RedisConnection(settings)
+            read = threads.submit(connection.read, lambda client: client.ping())
+            threading.Thread(target=serve, args=listener.accept()[:1], daemon=True).start()
+            asked.wait()
+            write = threads.submit(connection.write, lambda client: client.hset("a", "b", "c"))
+            threading.Thread(target=serve, args=listener.accept()[:1], daemon=True).start()
+            assert write.result() is None and not connection.is_writable
+            refused.set()
+            assert read.result() and not connection.reaching.is_open
+            connection.close()

@@ -302,7 +302,7 @@ def _list(spec: ArgumentSpec, value: Any) -> list[Any]:
 
 def _item(item: Any) -> str:
     if isinstance(item, bool) or not isinstance(item, (str, int, float)):
-        raise BadValue(f"must be a list of texts, and it contains {shown(item)}")
+        raise BadValue(f"must be a list of texts, but it contains {shown(item)}")
     return clean(item) if isinstance(item, str) else str(check_number(item))
 
 

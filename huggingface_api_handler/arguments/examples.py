@@ -24,13 +24,13 @@ def check_examples(examples: list[Any]) -> list[dict[str, Any]]:
         raise BadValue(f"must have from 1 to {MAX_EXAMPLES} examples, not {len(examples)}")
     for number, one in enumerate(examples, start=1):
         if {*one} != {"input", "output"}:
-            raise BadValue(f"must have an input and an output in each example, and nothing else, and example {number} "
+            raise BadValue(f"must have exactly an input and an output in each example, but example {number} "
                            f"has {', '.join(one) or 'neither'}: write {_EXAMPLE}")  # fmt: skip
         given = one["input"]
         if not given or not isinstance(given, (str, Mapping)):
-            raise BadValue(f"must have text as input, or an object of columns, and example {number} has {shown(given)}")
+            raise BadValue(f"must have text as input, or an object of columns, but example {number} has {shown(given)}")
         if one["output"] is None or one["output"] == "":
-            raise BadValue(f"must have an output in each example, and example {number} has none")
+            raise BadValue(f"must have an output in each example, but example {number} has none")
     return examples
 
 
@@ -57,7 +57,7 @@ def _prompt(number: int, given: Any, source: str | None) -> str:
     if source is None:
         if isinstance(given, str):
             return given
-        raise BadValue(f"must have text as input, without prompt_template, and example {number} has an object")
+        raise BadValue(f"must have text as input, without prompt_template, but example {number} has an object")
     template = parse_template(source)
     names = template.columns
     if isinstance(given, str) and len(names) == 1:
@@ -66,8 +66,8 @@ def _prompt(number: int, given: Any, source: str | None) -> str:
     if {*cells} != {name.lower() for name in names}:
         wanted = ", ".join(f"'{name}': '…'" for name in names)
         raise BadValue(
-            f"must have the columns of prompt_template as input, and example {number} has others: "
-            f"write {{'input': {{{wanted}}}, 'output': …}}"
+            f"must have the columns of prompt_template as input, but example {number} has others: write "
+            f"{{'input': {{{wanted}}}, 'output': …}}"
         )
     texts = {name: None if (cell := cells[name.lower()]) is None else _text(cell) for name in names}
     return template.render(texts) or ""
@@ -80,9 +80,9 @@ def _answer(number: int, output: Any, schema: OutputSchema | None) -> str:
         found = json.loads(output) if isinstance(output, str) else output
         return json.dumps(schema.validated(found), ensure_ascii=False)
     except NotValid as fault:
-        raise BadValue(f"must have outputs that fit output_schema, and in example {number} {fault}") from None
+        raise BadValue(f"must have outputs that match output_schema, but in example {number} {fault}") from None
     except (ValueError, RecursionError):
-        raise BadValue(f"must have outputs that fit output_schema, and example {number} has no valid JSON") from None
+        raise BadValue(f"must have outputs that match output_schema, but example {number} has no valid JSON") from None
 
 
 def _text(value: Any) -> str:

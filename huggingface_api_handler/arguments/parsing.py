@@ -61,8 +61,8 @@ class Reader:
             if name not in API_KEY.names and holds_token({name: value}):
                 self._refused.add(name)
                 self.fault(
-                    f"{hide_tokens(name)} holds what looks like a token: write it in api_key of CREATE ML_ENGINE "
-                    "or CREATE MODEL, and nowhere else"
+                    f"{hide_tokens(name)} contains what looks like a token: write it in api_key of CREATE "
+                    "ML_ENGINE or CREATE MODEL, and nowhere else"
                 )
 
     def fault(self, text: str) -> None:

@@ -65,7 +65,7 @@ def read_schema(given: str | Mapping[str, Any]) -> OutputSchema:
     if not fields:
         raise BadValue("has no field")
     if len(fields) > MAX_FIELDS:
-        raise BadValue(f"has {len(fields)} fields, and {MAX_FIELDS} is the most")
+        raise BadValue(f"has {len(fields)} fields, but the maximum is {MAX_FIELDS}")
     names = [field.name.lower() for field in fields]
     repeated = next((field.name for field in fields if names.count(field.name.lower()) > 1), None)
     if repeated is not None:

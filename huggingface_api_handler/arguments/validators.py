@@ -112,8 +112,8 @@ def check_url(text: str, *, name: str) -> str:
     for field, _ in parse_qsl(urlsplit(text).query, keep_blank_values=True):
         if names_secret(field) or _folded(field) in _SECRETS_OF_URLS:
             raise BadValue(
-                f"must not hold a secret, {shown(field)}, since it is stored and shown as it is: write a token "
-                "in api_key of CREATE ML_ENGINE or CREATE MODEL, which is sent as a header",
+                f"must not contain a secret, {shown(field)}, because it is stored and shown unencrypted: write a "
+                "token in api_key of CREATE ML_ENGINE or CREATE MODEL, which is sent as a header",
                 advised=True,
             )
     if parsed.scheme == "http" and _HUB_HOST.fullmatch(parsed.host):
@@ -244,7 +244,7 @@ def _check_reach(fields: Mapping[str, Any]) -> None:
         folded = _folded(name)
         instead = next((instead for instead, pattern in _REACHING if pattern.fullmatch(folded)), None)
         if instead is not None:
-            raise BadValue(f"must not hold {shown(name)}: write {instead}")
+            raise BadValue(f"must not contain {shown(name)}: write {instead}")
         if folded in _WRAPPERS and isinstance(value, Mapping):
             _check_reach(value)
 
@@ -254,7 +254,7 @@ def _check_secrets(value: Any, *, are_names: bool = True) -> None:
         for name, inner in value.items():
             if are_names and names_secret(name):
                 raise BadValue(
-                    f"must not hold {shown(name)}: write a token in api_key of CREATE ML_ENGINE or CREATE MODEL"
+                    f"must not contain {shown(name)}: write a token in api_key of CREATE ML_ENGINE or CREATE MODEL"
                 )
             if holds_token(name):
                 raise BadValue(_TOKEN_INSIDE)
@@ -266,7 +266,7 @@ def _check_secrets(value: Any, *, are_names: bool = True) -> None:
         raise BadValue(_TOKEN_INSIDE)
 
 
-_TOKEN_INSIDE = "holds what looks like a token: write it in api_key of CREATE ML_ENGINE or CREATE MODEL"
+_TOKEN_INSIDE = "contains what looks like a token: write it in api_key of CREATE ML_ENGINE or CREATE MODEL"
 
 
 def _folded(name: str) -> str:
@@ -317,7 +317,7 @@ def check_constant(text: str, instead: str) -> str:
     """
     found = _COLUMN_IN_BRACES.search(text)
     if found is not None:
-        raise BadValue(f"is sent as it is written, and {shown(found[0])} is not replaced: {instead}", advised=True)
+        raise BadValue(f"is sent as written, and {shown(found[0])} is not replaced: {instead}", advised=True)
     return text
 
 

@@ -261,8 +261,8 @@ class TrackedTask(Task):  # type: ignore[misc]
         reasons = "".join(f"; the one on {machine} refuses to start: {reason}" for machine, reason in refused.items())
         raise Unavailable(
             f"no consumer of MindsDB's task queue took the query within {waited:.0f} s{reasons}",
-            advice="start consumers: python -m huggingface_api_handler consumer; MindsDB's own take "
-            "no task while their machine's CPUs are busier than 60 %",
+            advice="start consumers: python -m huggingface_api_handler consumer; MindsDB's own consumers take no "
+            "task while their machine's CPU usage is above 60 %",
         )
 
     def _stored_status(self) -> tuple[Any, bool]:

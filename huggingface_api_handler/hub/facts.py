@@ -336,7 +336,7 @@ def _refusal(error: Any, model_id: str | None, with_token: bool) -> HuggingFaceE
     if status == 401 and (model_id is None or (with_token and _BAD_TOKEN in reason.lower())):
         return Unauthorized(
             "the Hugging Face Hub does not know this token",
-            advice=f"Make one at {TOKENS_PAGE} and write api_key = 'hf_…'",
+            advice=f"Create one at {TOKENS_PAGE} and write api_key = 'hf_…'",
             **facts,
         )
     if isinstance(error, DisabledRepoError):

@@ -190,7 +190,7 @@ def write(data_uri: str, key: str, folder: str, roots: tuple[str, ...]) -> str:
     except OSError as error:
         raise BlockedFile(
             f"output_dir cannot be written to: {(error.strerror or 'failed').lower()}",
-            advice="Give MindsDB's user the right to write there",
+            advice="Give MindsDB's user permission to write there",
         ) from error
     return os.path.join(folder, name)
 
@@ -217,7 +217,7 @@ def _media(data: bytes, declared: str, kind: Kind, max_bytes: int, where: str) -
 
 
 def _another(where: str, what: str, kind: Kind) -> InvalidInput:
-    return InvalidInput(f"{where} holds {what}, not {_A[kind]}", advice=f"Give {_SUCH_AS[kind]}", divisible=False)
+    return InvalidInput(f"{where} holds {what}, not {_A[kind]}", advice=f"Use {_SUCH_AS[kind]}", divisible=False)
 
 
 def _unsigned(data: bytes, declared: str, kind: Kind, where: str) -> str:
@@ -243,7 +243,9 @@ def _data_uri(text: str, max_bytes: int) -> tuple[bytes, str]:
     try:
         return uri.decode(), uri.type
     except UnicodeEncodeError as error:
-        raise InvalidInput("the data URI holds half of a character", advice=_DATA_URI, divisible=False) from error
+        raise InvalidInput(
+            "the data URI contains an incomplete character", advice=_DATA_URI, divisible=False
+        ) from error
     except ValueError as error:
         raise InvalidInput("the data URI holds no base64", advice=_DATA_URI, divisible=False) from error
 
@@ -288,7 +290,7 @@ def _no_path(text: str, kind: Kind, roots: tuple[str, ...]) -> BlockedFile | Inv
     if _SCHEME.match(text):
         return InvalidInput(
             "the cell holds an address that does not begin with http:// or https://",
-            advice="Give an http(s) URL, a data URI, base64 text or bytes",
+            advice="Use an http(s) URL, a data URI, base64 text or bytes",
             divisible=False,
         )
     if len(text) < 4096 and "\n" not in text and _LOOKS_LIKE_PATH.match(text):
@@ -297,7 +299,7 @@ def _no_path(text: str, kind: Kind, roots: tuple[str, ...]) -> BlockedFile | Inv
         return BlockedFile(
             "the cell names a file outside the engine's media_roots"
             if roots
-            else "the cell names a file, and the engine allows none",
+            else "the cell names a file, but the engine allows no files",
             advice="The engine's owner can allow a folder: CREATE ML_ENGINE … USING media_roots = ['/srv/media']",
         )
     return InvalidInput(
@@ -343,7 +345,7 @@ def _inside(text: str, roots: tuple[str, ...]) -> tuple[str, str] | None:
                 continue
         if _below(path, real_root):
             if any(_below(path, kernel) for kernel in _KERNEL):
-                raise BlockedFile("the kernel's own folders hold no media")
+                raise BlockedFile("the kernel's own folders contain no media")
             return real_root, os.path.relpath(path, real_root)
         raise BlockedFile("the path leads out of the engine's media_roots")
     return None
@@ -353,7 +355,7 @@ def _real(path: str) -> str:
     try:
         return os.path.realpath(path)
     except OSError as error:  # a link that became something else while it was read
-        raise BlockedFile("the path changed while it was looked at") from error
+        raise BlockedFile("the path changed while it was checked") from error
 
 
 def _below(path: str, folder: str) -> bool:
@@ -397,7 +399,7 @@ def _opened(root: str, path: str) -> Iterator[tuple[int, os.stat_result]]:
         except OSError as error:
             raise _unopened(error) from error
         if not stat.S_ISREG(facts.st_mode):
-            raise BlockedFile("the path leads to something that is no plain file")
+            raise BlockedFile("the path does not lead to a regular file")
         yield descriptor, facts
     finally:
         if descriptor is not None:

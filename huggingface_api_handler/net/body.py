@@ -85,7 +85,7 @@ def _decompressor(headers: Mapping[str, str]) -> Decompressor | None:
         return Decompressor()
     # Named only if it looks like a name: a server may repeat there what it was sent.
     how = f" as '{encoding}'" if re.fullmatch(r"[a-z]{1,8}", encoding) else ""
-    raise InvalidAnswer(f"the service compressed its response{how}, which was not asked for")
+    raise InvalidAnswer(f"the service compressed its response{how}, which was not requested")
 
 
 def _is_charset(encoding: str) -> bool:
@@ -137,5 +137,5 @@ def _too_large(most: int, purpose: Purpose) -> HuggingFaceError:
     if purpose == "media":
         return PayloadTooLarge(f"the file at the URL is larger than {most} bytes", divisible=False)
     return InvalidAnswer(
-        f"the service's response is larger than {most} bytes", advice="Lower max_batch_size, or ask for less"
+        f"the service's response is larger than {most} bytes", advice="Lower max_batch_size, or ask for shorter answers"
     )

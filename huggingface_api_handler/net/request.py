@@ -151,7 +151,7 @@ def encode_json(body: Any) -> bytes:
     try:
         return jsonlib.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InvalidInput("the text contains half of a character (a lone surrogate)") from error
+        raise InvalidInput("the text contains an incomplete character (a lone surrogate)") from error
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(
             "the input cannot be written as JSON", advice="JSON has no NaN and no infinite numbers, for example"

@@ -64,8 +64,9 @@ STARTING = Case(
 NOT_FOUND = Case(
     ModelNotFound,
     "the model is not available at this service",
-    "See the model's page for who serves it; then create the model with that provider, or with another model_name",
-    "Check model_name, which must be the server's own name of the model, and endpoint, its path too",
+    "Find a provider that serves it at the model's page; then create the model with that provider, or with "
+    "another model_name",
+    "Check model_name, which must be the name that the server uses for the model, and endpoint, including its path",
 )
 NO_PROVIDER = Case(
     ModelNotFound,
@@ -75,14 +76,15 @@ NO_PROVIDER = Case(
 )
 UNKNOWN_MODEL = Case(
     ModelNotFound,
-    "the service has no model of this name",
+    "the service has no model with this name",
     "Create the model with another model_name",
     "Create the model with the model_name that the server uses; most servers list theirs at /v1/models",
 )
 MODEL_REQUIRED = Case(
     SettingsError,
     "the server requires the name of a model",
-    "Create the model with model_name, the server's own name of the model; most servers list theirs at /v1/models",
+    "Create the model with model_name, the name that the server uses for the model; most servers list theirs at "
+    "/v1/models",
 )
 NO_CHAT = Case(
     ModelNotFound,
@@ -128,13 +130,13 @@ FORBIDDEN = Case(
     "the service refused access",
     "Check the token's permissions (https://huggingface.co/settings/tokens), the access conditions at "
     "the model's page, and bill_to",
-    "Check api_key, and what the server allows it",
+    "Check api_key and its permissions on the server",
 )
 FIREWALL = Case(
     Forbidden,
     "the service, or a firewall in front of it, refused the request",
-    "If other rows are answered, change or leave out this row: SQL, HTML or code in it looks like an attack to the "
-    "firewall; if none is, check the token, base_url and endpoint",
+    "If other rows are answered, change or leave out this row: a firewall may mistake its SQL, HTML or code for "
+    "an attack; if no row is answered, check the token, base_url and endpoint",
     divisible=True,
     concerns_content=True,
 )
@@ -157,8 +159,8 @@ NO_IMAGES = Case(
 )
 BROKEN_FORM = Case(
     InvalidAnswer,
-    "the model's answer did not have the form that was asked for",
-    "Run the query again; if it fails again, describe the wanted form in the prompt, or choose another model",
+    "the model's answer does not have the requested format",
+    "Run the query again; if it fails again, describe the format in the prompt, or choose another model",
     retryable=True,
     divisible=False,
 )
@@ -181,19 +183,19 @@ TOO_LONG = Case(
 )
 TOO_MUCH_OUTPUT = Case(
     InvalidInput,
-    "the input and the output that was asked for are together longer than the model accepts",
+    "the input and the requested output together are longer than the model accepts",
     "Lower max_tokens (text-generation: max_new_tokens), or shorten the input",
     argument="max_tokens",
 )
 GAPS = Case(
     InvalidInput,
-    "a column contains a NULL or a text, which the model cannot use",
-    "Fill gaps in a sub-select, for instance with COALESCE(age, 0), or set input_columns to the columns to read",
+    "a column contains NULL or text, which the model cannot use",
+    "Replace NULL in a sub-select, for example with COALESCE(age, 0), or set input_columns to the columns to read",
 )
 BATCH = Case(InvalidInput, "the list of inputs is longer than the server accepts", "Lower max_batch_size")
 AUDIO = Case(
     InvalidInput,
-    "the audio is longer than the model accepts at once",
+    "the audio is longer than the model accepts in one request",
     "Add return_timestamps = true, or split the audio into pieces of 30 seconds",
     divisible=False,
 )
@@ -202,12 +204,12 @@ INPUT = Case(
     "the service rejected the input",
     "Check this row's values, and the arguments of the model (DESCRIBE <model>.args)",
 )
-OVERLOADED = Case(RateLimited, "the service limits the rate of requests")
+OVERLOADED = Case(RateLimited, "the service's rate limit was exceeded")
 BUSY = Case(Unavailable, "the service failed")
 GATEWAY = Case(
     Unavailable,
     "the service did not respond in time",
-    "Ask for less at once (max_new_tokens, max_tokens, max_batch_size), or run the query again later",
+    "Make requests smaller (lower max_new_tokens, max_tokens or max_batch_size), or run the query again later",
 )
 OUT_OF_CREDITS = Case(
     OutOfCredits,
@@ -361,7 +363,7 @@ BY_STATUS: dict[int, Case] = {
         "Check HTTP_PROXY and HTTPS_PROXY in the environment of the MindsDB server",
         retryable=False,
     ),
-    408: Case(ServiceTimeout, "the service waited too long for the request", NOT_READY),
+    408: Case(ServiceTimeout, "the service timed out while it waited for the request", NOT_READY),
     410: Case(
         EndpointGone,
         "this address is no longer served",
@@ -382,8 +384,9 @@ BY_STATUS: dict[int, Case] = {
     431: Case(SettingsError, "the request's headers are larger than the service accepts", "Shorten bill_to"),
     451: Case(
         Forbidden,
-        "the service may not respond to this for legal reasons",
-        "If other rows are answered, change or leave out this row; if none is, choose another model or provider",
+        "the service refused the request for legal reasons",
+        "If other rows are answered, change or leave out this row; if no row is answered, choose another model "
+        "or provider",
         divisible=True,
         concerns_content=True,
     ),

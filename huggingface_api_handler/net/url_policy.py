@@ -333,7 +333,7 @@ class UrlPolicy:
         # Clouds serve a server's secrets there, among others: the message does not suggest to allow it.
         is_closed = literal is not None and in_networks(unmapped(parsed.host), NEVER_BY_NAME)
         owner = f"The engine's owner can allow it: CREATE ML_ENGINE … USING {allowed}"
-        advice = "Give a public URL" if is_closed else owner
+        advice = "Use a public URL" if is_closed else owner
         return _refusal(purpose, f"'{parsed.host}' has no public address", advice)
 
 

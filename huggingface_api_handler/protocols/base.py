@@ -20,7 +20,7 @@ from ..tasks.task import EMPTY, Answer, Arguments, Batching, Decoder, Row, Task
 
 def miscounted(found: int, rows: int) -> NoReturn:
     """Raise ``InvalidAnswer``: not one answer for each row."""
-    raise InvalidAnswer(f"the service gave {found} answers for {rows} inputs")
+    raise InvalidAnswer(f"the service returned {found} answers for {rows} inputs")
 
 
 # --- requests --------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def beside(own: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     name = next((name for name in fields if name in own), None)
     if name is not None:
         raise SettingsError(
-            f"parameters must not hold '{name}': each row's own input is sent in this field",
+            f"parameters must not contain '{name}': each row's own input is sent in this field",
             advice=f"Leave {name} out, and name the column of the input in CREATE MODEL",
         )
     return {**own, **fields}

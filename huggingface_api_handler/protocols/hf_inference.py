@@ -135,7 +135,7 @@ def model_path(model: str) -> str:
     """
     parts = model.strip().split("/")
     if any(part in ("", ".", "..") or not part.isprintable() for part in parts):
-        raise SettingsError(f"'{model}' is no model's name", advice="It reads org/name, as on the model's page")
+        raise SettingsError(f"'{model}' is not a model name", advice="Write org/name, as on the model's page")
     return "/".join(quote(part, safe="") for part in parts)
 
 

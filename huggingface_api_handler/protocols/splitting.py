@@ -97,7 +97,7 @@ def applied(part: Any, function: str | None) -> Any:
         if function == "softmax":
             return part
         raise SettingsError(
-            f"function_to_apply = '{function}' has no effect at this server: it gives probabilities in any case",
+            f"function_to_apply = '{function}' has no effect at this server: it always returns probabilities",
             advice="Leave function_to_apply out",
         )
     return [{**one, "score": score} for one, score in zip(labels, FUNCTIONS[function](scores), strict=True)]
@@ -215,7 +215,7 @@ def split_vectors(answer: Any, n: int, args: Arguments) -> list[Any]:
             refuse(answer, f"a vector for each of {n} inputs")
     if any(_is_null(part) for part in parts):
         raise InvalidAnswer(
-            "the service sent nulls in the place of a vector",
+            "the service sent nulls instead of a vector",
             advice="Run the query again; a server with half precision may need another dtype",
             retryable=n == 1,
         )

@@ -37,7 +37,7 @@ def assembled(events: Sequence[Event]) -> Any:
     if any("token" in part for part in parts) or not parts:
         raise _broken_off()
     raise InvalidAnswer(
-        "the service streams its answer in a form that is not known",
+        "the service streams its answer in an unknown format",
         advice="Remove stream from parameters; if it is not there, turn streaming off at the server",
         divisible=False,
     )

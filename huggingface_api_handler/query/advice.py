@@ -174,8 +174,8 @@ def too_long_advice(task: Task, otherwise: str | None) -> str | None:
     truncates = any(spec.name == "truncate" and spec.type == "boolean" for spec in specs)
     truncate = "set truncate = true, " if truncates else ""
     return (
-        f"Shorten the text, for instance with LEFT(text, 2000) in a sub-select, {truncate}"
-        "or choose a model that accepts longer texts"
+        f"Shorten the text, for example with LEFT(text, 2000) in a sub-select, {truncate}or choose a model that "
+        "accepts longer texts"
     )
 
 
@@ -211,7 +211,7 @@ class Adviser:
         model, endpoint = self._model.model, self._model.endpoint
         if isinstance(error, ModelNotFound):
             if endpoint is not None:
-                check = "Check endpoint, its path too, and model_name, and that the server supports this task"
+                check = "Check model_name, endpoint and its path, and that the server supports this task"
                 at = without_route(endpoint) if error.status == _NO_POST else None
                 return f"{check}; for a server with OpenAI's API write endpoint = '{at}/v1'" if at else check
             return self._where_served(str(model)) or self._with_page(error.advice)

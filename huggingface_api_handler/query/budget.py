@@ -48,10 +48,10 @@ def cost_budget(
     if execution.max_cost_per_day is not None:
         if isinstance(store, NoCache):
             raise SettingsError(
-                "max_cost_per_day needs a cache, in which all workers count what they spend, and MindsDB's cache is "
-                "off",
-                advice="Set the cache of MindsDB's configuration to local or redis, or create the engine with max_cost "
-                "in place of max_cost_per_day",
+                "max_cost_per_day needs MindsDB's cache, in which all workers record what they spend, and the "
+                "cache is off",
+                advice="Set cache.type in MindsDB's configuration to local or redis, or create the engine with "
+                "max_cost instead of max_cost_per_day",
             )
         name = lru_cache(maxsize=2)(caller.budget)
         daily = SharedBudget(execution.max_cost_per_day, lambda now: name(_today()), HELD_FOR)

@@ -72,8 +72,8 @@ def _number_text(number: float) -> str:
         return str(int(number))
     if abs(number) <= _LONGEST_INTEGER:
         raise InvalidInput(
-            f"the whole number {number:g} has lost its last digits: beside NULL, MindsDB reads whole numbers as floats",
-            advice="Cast the column to text in a sub-select, CAST(… AS VARCHAR), or leave the NULLs out",
+            f"the integer {number:g} has lost its last digits: in a column with NULL, MindsDB reads integers as floats",
+            advice="Cast the column to text in a sub-select, CAST(… AS VARCHAR), or exclude the rows with NULL",
             divisible=False,
         )
     return str(number)
@@ -97,17 +97,18 @@ def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
     known = ", ".join(f"'{name}'" for name in names) or "none"
     if not found and argument == "prompt_template":
         raise SettingsError(
-            f"prompt_template names {{{{{wanted}}}}}, and the query gives no such column; it gives: {known}",
-            advice=f"Write {{{{{nearest(wanted, names) or 'your_column'}}}}} in it, or add the column to the query",
+            f"prompt_template names {{{{{wanted}}}}}, but the query has no such column; its columns are: {known}",
+            advice=f"Write {{{{{nearest(wanted, names) or 'your_column'}}}}} in prompt_template, or add the "
+            "column to the query",
         )
     if not found:
         raise SettingsError(
-            f"the query gives no column '{wanted}', which the model reads as {argument}; it gives: {known}",
-            advice=f"Check the spelling, in ON m.{wanted} = t.<your column> too, and name the table first: "
-            f"FROM <your table> AS t JOIN <the model> AS m; or write USING {argument} = '<your column>'",
+            f"the query has no column '{wanted}', which the model reads as {argument}; its columns are: {known}",
+            advice=f"Check the spelling, also in ON m.{wanted} = t.<your column>, and name the table first: FROM "
+            f"<your table> AS t JOIN <the model> AS m; or write USING {argument} = '<your column>'",
         )
     raise SettingsError(
-        f"the query gives {len(found)} columns named '{wanted}', which the model reads as {argument}",
+        f"the query has {len(found)} columns named '{wanted}', which the model reads as {argument}",
         advice=f"Write ON m.{wanted} = <table>.<column>, or rename one of them in a sub-select, with AS. If ON names "
         "the column, run the query again: ON is not read in the first query after MindsDB has started",
     )

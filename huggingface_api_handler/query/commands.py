@@ -41,7 +41,7 @@ def _stop(store: Cache, caller: Caller) -> str:
     runs = [run.run for scope in _scopes(store, caller) for run in store.runs(scope) if run.state == RUNNING]
     if not store.request_stop(runs):
         raise Unavailable(
-            "the request to stop could not be stored, since MindsDB's cache cannot be reached",
+            "the request to stop could not be stored, because MindsDB's cache cannot be reached",
             advice=f"Try again; DROP MODEL {caller.name} stops its queries without the cache",
         )
     return stops_requested(len(runs))
@@ -51,7 +51,7 @@ def _clear_cache(store: Cache, caller: Caller) -> str:
     deleted = store.clear(_scopes(store, caller))
     if deleted is None:
         raise Unavailable(
-            "not all stored answers of this model could be deleted, since MindsDB's cache cannot be reached",
+            "not all stored answers of this model could be deleted, because MindsDB's cache cannot be reached",
             advice="Try again",
         )
     return answers_deleted(deleted)

@@ -72,7 +72,7 @@ def _equals_on_an_output(
     would = "show its value for the answer" if alone else "return all rows"
     advice = f"SELECT * FROM (SELECT …) AS t WHERE {condition}" if alone else f"{condition} instead"
     return SettingsError(
-        f"MindsDB takes = on {shown} in WHERE for an input of the model, and would {would}", advice=f"Write {advice}"
+        f"MindsDB treats = on {shown} in WHERE as an input of the model and would {would}", advice=f"Write {advice}"
     )
 
 

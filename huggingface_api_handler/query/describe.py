@@ -58,7 +58,7 @@ def describe(about: Description, attribute: Any) -> pd.DataFrame:
     name = ".".join(map(str, attribute)) if isinstance(attribute, (list, tuple)) else str(attribute)
     if name.lower() not in TABLES:
         raise SettingsError(
-            f"DESCRIBE knows no table '{name}'",
+            f"DESCRIBE has no table '{name}'",
             advice="Write one of " + ", ".join(f"DESCRIBE {sql_name(about.caller)}.{table}" for table in TABLES),
         )
     return TABLES[name.lower()](about)

@@ -191,7 +191,8 @@ class RequestExecutor:
             MEMORY.acquire(sum(len(one.data) for one in loaded if isinstance(one, Media)), timeout)
         except TimeoutError as error:
             raise ServiceTimeout(
-                "other rows' media hold as much memory as they may", advice="Lower max_concurrency, or raise timeout"
+                "the media of other rows use all the memory that media may use",
+                advice="Lower max_concurrency, or raise timeout",
             ) from error
         return loaded
 

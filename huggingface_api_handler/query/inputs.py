@@ -265,7 +265,7 @@ def _prompt(template: Template, cells: tuple[Any, ...]) -> Prompt | HuggingFaceE
     prompt = Prompt(template, cells)
     if len(prompt) > MAX_PROMPT:
         return PayloadTooLarge(
-            f"the prompt would have {len(prompt):,} characters, and {MAX_PROMPT:,} is the most",
+            f"the prompt would have {len(prompt):,} characters, but the maximum is {MAX_PROMPT:,}",
             advice="Shorten the cells in a sub-select, or name each column once in prompt_template",
             divisible=False,
         )

@@ -323,10 +323,11 @@ class Prediction:
         answered = sum(1 for result in results if result is not None and result.error is None)
         advice = error.advice or ""
         if not error.fatal:
-            past = "To go past rows that fail, and see which, write USING on_error = 'null'"
+            past = "To set failed rows to NULL and continue, write USING on_error = 'null'"
             advice = f"{advice}. {past}" if advice else past
         if answered and self._stores:
-            stored = f"{answered} of {len(inputs.items)} answers are kept: the same query again pays only for the rest"
+            again = "run the query again to pay only for the remaining rows"
+            stored = f"{answered} of {len(inputs.items)} answers are stored: {again}"
             advice = f"{advice}. {stored}" if advice else stored
         facts = {"task": self.model.task, "model": self.model.model, "row": None if error.fatal else row}
         raise error.advising(advice or None).with_facts(**facts) from error

@@ -45,7 +45,7 @@ class RequestBudget:
         if not self.is_spent:
             return None
         return BudgetExceeded(
-            f"the query has made as many requests as max_requests = {self.limit} allows",
+            f"the query has sent as many requests as max_requests = {self.limit} allows",
             advice="Run the query again, or raise max_requests",
         )
 
@@ -344,7 +344,7 @@ class CostBudget:
             f"request may cost up to {dollars(least)}"
         )
         if least <= self._limit:
-            advice = f"Run the query again for the rest, or raise max_cost{self._of_engine}"
+            advice = f"Run the query again for the remaining rows, or raise max_cost{self._of_engine}"
             return BudgetExceeded(message, advice=advice)
         advice = f"Raise max_cost{self._of_engine} to at least {_rounded_up(least)}"
         return BudgetExceeded(message, advice=advice, retryable=False)
@@ -354,7 +354,8 @@ class CostBudget:
         limit = f"{'max_cost_per_day' if of_day else 'max_cost'} = {budget.cap:g}"
         if last is None:
             return BudgetExceeded(
-                f"the cache in which all {'workers' if of_day else 'partitions'} count {limit} cannot be used",
+                f"the cache in which all {'workers' if of_day else 'partitions'} record their spending for "
+                f"{limit} cannot be used",
                 advice="Run the query again when MindsDB's cache works; the log names the error",
             )
         spent = f"the {'engine' if of_day else 'query'} has spent {dollars(last.spent)} of {limit}"
@@ -364,7 +365,7 @@ class CostBudget:
         of = "max_cost_per_day of the engine" if of_day else f"max_cost{self._of_engine}"
         if least > budget.cap:
             return BudgetExceeded(message, advice=f"Raise {of} to at least {_rounded_up(least)}", retryable=False)
-        again = f"Run the query again {'after midnight UTC ' if of_day else ''}for the rest"
+        again = f"Run the query again {'after midnight UTC ' if of_day else ''}for the remaining rows"
         return BudgetExceeded(message, advice=f"{again}, or raise {of}")
 
 

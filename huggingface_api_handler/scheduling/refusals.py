@@ -132,8 +132,8 @@ def settings_error(error: HuggingFaceError, requests: int) -> SettingsError:
     wrong = f"the argument {error.argument}" if error.argument else "an argument"
     advice = f"Check {error.argument}: " if error.argument else ""
     return SettingsError(
-        f"no row passed: the first {requests} requests failed with the same error, so {wrong} is wrong, not the rows: "
-        f"{error.message}",
+        f"no row succeeded: the first {requests} requests failed with the same error, so {wrong} is wrong, not "
+        f"the rows: {error.message}",
         advice=f"{advice}the message of the service names the cause; DESCRIBE <model>.args shows all arguments",
         status=error.status,
         request_id=error.request_id,
@@ -145,7 +145,7 @@ def row_error(error: HuggingFaceError) -> HuggingFaceError:
     if not error.fatal:
         return error
     return InvalidInput(
-        f"the service refused the content of this row, while other rows passed: {error.message}",
+        f"the service refused the content of this row, while other rows succeeded: {error.message}",
         advice="Check the text or media of this row",
         status=error.status,
         request_id=error.request_id,
@@ -157,6 +157,6 @@ def not_attempted(cause: BaseException) -> HuggingFaceError:
     """Return the error of a row that was not sent, since ``cause`` had stopped the query."""
     why = cause.message if isinstance(cause, HuggingFaceError) else type(cause).__name__
     return NotAttempted(
-        f"not sent, since the query had stopped: {why}",
-        advice="Fix the cause, then run the query again for the rest",
+        f"not sent, because the query had stopped: {why}",
+        advice="Fix the cause, then run the query again for the remaining rows",
     ).with_cause(cause)

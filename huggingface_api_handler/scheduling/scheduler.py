@@ -188,7 +188,7 @@ class Scheduler:
         """Report the answer to ``batch``."""
         answers, size = sent.answers, len(batch)
         if len(answers) != size:
-            error = InvalidAnswer(f"{size} inputs were sent and {len(answers)} answers came back")
+            error = InvalidAnswer(f"{size} inputs were sent and {len(answers)} answers were returned")
             error.cost, error.usage = sent.cost, sent
             return self.failed(batch, error, now)
         self._returned(batch, now, sent.requests, sent.cost)
@@ -411,7 +411,7 @@ class Scheduler:
 
     def _send_smaller(self, batch: Batch, unanswered: list[Item], now: float) -> list[RowResult]:
         """Send the items of ``batch`` again that nothing in its response certainly answers."""
-        error = InvalidAnswer("nothing in the response is certainly the answer to this row")
+        error = InvalidAnswer("it is uncertain which answer in the response belongs to this row")
         if self.stopped or len(batch) == 1:
             return self._fail(batch.of(unanswered), error, now)
         return self._send_parts(batch.smaller(unanswered, error))

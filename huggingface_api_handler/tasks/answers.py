@@ -60,8 +60,8 @@ def _check_labels(found: Sequence[str], renamed: Mapping[str, str], args: Argume
     names, candidates = args.values.get("labels"), args.values.get("candidate_labels")
     if candidates and not {label.strip().casefold() for label in found} <= {one.casefold() for one in candidates}:
         raise SettingsError(
-            f"candidate_labels has no effect at this server: it answers with {', '.join(found[:20])}",
-            advice="Choose a model that does this task, or write another task",
+            f"candidate_labels has no effect at this server: it returns {', '.join(found[:20])}",
+            advice="Choose a model that supports this task, or set another task",
         )
     if not names:
         return

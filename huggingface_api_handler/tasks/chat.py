@@ -106,9 +106,9 @@ def json_text(content: str, *, cut: bool) -> str:
 
 def _no_json(*, cut: bool) -> InvalidAnswer:
     return InvalidAnswer(
-        "response_format asks for JSON, but the content is "
-        + ("JSON that was cut at the token limit" if cut else "no valid JSON"),
-        advice="Raise max_tokens" if cut else "Say in the prompt which JSON is wanted, or choose another model",
+        "response_format requests JSON, but the content is "
+        + ("JSON that was cut off at the token limit" if cut else "no valid JSON"),
+        advice="Raise max_tokens" if cut else "Describe the JSON in the prompt, or choose another model",
     )
 
 
@@ -126,12 +126,12 @@ def typed_text(content: str | None, explain: Mapping[str, Any], schema: OutputSc
     except NotValid as fault:
         if is_cut(explain):
             raise InvalidAnswer(
-                "the answer was cut at the token limit, so it does not fit output_schema",
+                "the answer was cut off at the token limit, so it does not match output_schema",
                 advice="Raise max_tokens",
                 divisible=False,
             ) from fault
         error = InvalidAnswer(
-            f"the answer does not fit output_schema: {fault}",
+            f"the answer does not match output_schema: {fault}",
             advice="Describe the fields in output_schema, give examples, or choose another model",
             retryable=True,
             divisible=False,

@@ -42,8 +42,8 @@ def refuse(answer: Any, expected: str) -> NoReturn:
     inner = f", the first of them {sketch(answer[0])}" if isinstance(answer, list) and answer else ""
     suffix = f": {one_line(reason)}" if reason else ""
     raise InvalidAnswer(
-        carried(f"the service answered with {sketch(answer)}{inner}, where {expected} was expected{suffix}"),
-        advice="Check that the model does this task",
+        carried(f"the service returned {sketch(answer)}{inner}, but {expected} was expected{suffix}"),
+        advice="Check that the model supports this task",
     )
 
 
@@ -163,7 +163,7 @@ def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if depth <= 0:
-        raise InvalidAnswer("the service answered with a structure that is nested too deep")
+        raise InvalidAnswer("the service returned a structure that is nested too deeply")
     if isinstance(value, Mapping):
         return {carried(str(name)): plain(part, depth - 1) for name, part in value.items()}
     if isinstance(value, (list, tuple)):

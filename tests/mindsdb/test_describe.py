@@ -133,15 +133,15 @@ SAID: dict[str, tuple[int, str, str]] = {
         "The size of tensor a (1204) must match the size of tensor b (512)",
         '[hf/sentiment]: the input is longer than the model accepts: "The size of tensor a (1204) must match '
         f'the size of tensor b (512)" (task text-classification, model {MODEL}, row 1, HTTP 400). Shorten '
-        "the text, for instance with LEFT(text, 2000) in a sub-select, or choose a model that accepts longer texts. "
-        "To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "the text, for example with LEFT(text, 2000) in a sub-select, or choose a model that accepts longer texts. "
+        "To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "overloaded": (
         503,
         "overload detected",
-        '[hf/sentiment]: failed after 2 attempts: the service failed: "overload detected" (task text-classification, '
-        f"model {MODEL}, row 1, HTTP 503). Run the query again later, or raise max_retries. To go past rows "
-        "that fail, and see which, write USING on_error = 'null'.",
+        '[hf/sentiment]: failed after 2 attempts: the service failed: "overload detected" (task '
+        f"text-classification, model {MODEL}, row 1, HTTP 503). Run the query again later, or raise max_retries. "
+        "To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
 }
 

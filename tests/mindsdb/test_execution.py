@@ -102,7 +102,7 @@ def test_a_query_that_runs_out_of_credit_goes_on_later(world: World) -> None:
             world.sandbox.fail_on(f"no. {len(MANY_REVIEWS) // 2 + one}", status=402, body=said)
         with pytest.raises(SQLError, match="credits") as ended:
             world.sql(JOIN_MANY.format("poor"))
-        assert "answers are kept" in str(ended.value).splitlines()[0]
+        assert "answers are stored" in str(ended.value).splitlines()[0]
         paid = sum(record.items for record in world.sandbox.inference_requests() if record.status == 200)
         assert MANY // 3 < paid < MANY * 2 // 3
         world.sandbox.reset()
@@ -164,7 +164,7 @@ def test_a_limit_ends_the_query_and_the_next_goes_on(world: World, limit: str, m
         world.sandbox.faults = {"latency": 0.05 if "requests" in limit else 0.3, "slots": 4}
         with pytest.raises(SQLError, match=message) as ended:
             world.sql(f"{JOIN.format(name)} USING {limit}")
-        assert "answers are kept" in str(ended.value).splitlines()[0]
+        assert "answers are stored" in str(ended.value).splitlines()[0]
         first = world.sandbox.sent()
         assert 0 < first < DISTINCT
         world.sandbox.faults = {}

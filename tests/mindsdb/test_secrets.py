@@ -156,9 +156,9 @@ def test_what_is_kept_is_encrypted(keyed: World) -> None:
         (f"api_key = ['{REFUSED_KEY}']", "api_key must be text in quotes: write api_key = 'hf_…'"),
         (f"api_key = {REFUSED_KEY}", "api_key must be text in quotes: write api_key = 'hf_…'"),
         ("api_key = a_gateways_key", "api_key must be text in quotes: write api_key = 'hf_…'"),
-        (f"bill_to = '{REFUSED_KEY}'", "bill_to holds what looks like a token: write it in api_key"),
-        (f"allowed_hosts = ['{REFUSED_KEY}']", "allowed_hosts holds what looks like a token: write it in api_key"),
-        (f"token = '{REFUSED_KEY}'", "token holds what looks like a token: write it in api_key"),
+        (f"bill_to = '{REFUSED_KEY}'", "bill_to contains what looks like a token: write it in api_key"),
+        (f"allowed_hosts = ['{REFUSED_KEY}']", "allowed_hosts contains what looks like a token: write it in api_key"),
+        (f"token = '{REFUSED_KEY}'", "token contains what looks like a token: write it in api_key"),
     ],
 )
 def test_a_key_that_cannot_be_one_or_is_elsewhere_is_refused_and_leaves_nothing_behind(

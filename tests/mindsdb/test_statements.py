@@ -108,7 +108,7 @@ def test_two_models_that_fill_columns_of_one_name(run: Run, world: World) -> Non
 @pytest.mark.parametrize("rows", [1, 3])
 def test_equals_on_an_output_is_refused_for_any_number_of_rows(run: Run, rows: int) -> None:
     run(WARM_UP)
-    with pytest.raises(SQLError, match="takes = on mood_retryable in WHERE"):
+    with pytest.raises(SQLError, match="treats = on mood_retryable in WHERE"):
         run(
             f"SELECT t.id FROM (SELECT id, review FROM duck.reviews WHERE id < {rows}) AS t "
             "JOIN sentiment AS m ON m.text = t.review WHERE m.mood_retryable = TRUE USING on_error = 'null'"

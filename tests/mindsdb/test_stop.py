@@ -102,7 +102,7 @@ def test_dropping_the_model_stops_its_queries(world: World, long: Callable[..., 
     error = query.stopped_by(lambda: world.mysql(f"DROP MODEL {query.name}"))
     assert "the model was dropped while the query was running" in error.splitlines()[0]
     sent = world.sandbox.sent()
-    assert f"{sent} of {ROWS} answers are kept" in error
+    assert f"{sent} of {ROWS} answers are stored" in error
     query.create()
     assert query.stored() == sent
 
@@ -119,7 +119,7 @@ def test_a_select_stops_the_running_queries_of_its_model(
     assert told == ["1 running query told to stop"]
     assert "the query was stopped on request" in error.splitlines()[0]
     sent = world.sandbox.sent()
-    assert f"{sent} of {ROWS} answers are kept" in error
+    assert f"{sent} of {ROWS} answers are stored" in error
     assert query.stored() == sent
     assert run(statement).rows[0][0] == "0 running queries told to stop"
 

@@ -104,7 +104,7 @@ def test_a_field_is_selected_as_it_is_written(world: World, run: Run) -> None:
             assert run(f"SELECT t.id, m.{name} {joined}").rows == ((1, "Soup"),)
             assert run(f"SELECT t.id {joined} WHERE m.{name} IN ('Soup')").rows == ((1,),)
         assert run(f"SELECT m.topicname {joined}").rows == (("Soup",),)
-        with pytest.raises(SQLError, match=r"takes = on TopicName in WHERE .* Write TopicName IN \('Soup'\) instead"):
+        with pytest.raises(SQLError, match=r"treats = on TopicName in WHERE .* Write TopicName IN \('Soup'\) instead"):
             run(f"SELECT t.id {joined} WHERE m.TopicName = 'Soup'")
     finally:
         world.sql("DROP MODEL capitals")
@@ -133,7 +133,7 @@ def test_the_condition_that_replaces_equals_works(run: Run, tickets: None, name:
     wanted = cells[0]
     if name == "tags":
         wanted = json.loads(str(wanted))[0]
-    with pytest.raises(SQLError, match=f"takes = on {name} in WHERE") as refused:
+    with pytest.raises(SQLError, match=f"treats = on {name} in WHERE") as refused:
         run(f"SELECT t.id {source(*texts)} WHERE m.{name} = {as_sql(wanted)}")
     found = re.search(r"Write (.*) instead\.", str(refused.value))
     assert found is not None
@@ -143,13 +143,13 @@ def test_the_condition_that_replaces_equals_works(run: Run, tickets: None, name:
 
 @pytest.mark.parametrize("texts", [("a", "b"), ("a",)])
 def test_equals_in_where_is_refused(run: Run, tickets: None, texts: tuple[str, ...]) -> None:
-    with pytest.raises(SQLError, match="MindsDB takes = on mood in WHERE"):
+    with pytest.raises(SQLError, match="MindsDB treats = on mood in WHERE"):
         run(f"SELECT t.id {source(*texts)} WHERE m.mood = 'positive'")
 
 
 def test_equals_in_where_is_refused_beside_a_column_of_the_table_with_that_name(run: Run, tickets: None) -> None:
     table = "SELECT 1 AS id, 'old' AS mood, 'a' AS text UNION ALL SELECT 2, 'new', 'b'"
-    with pytest.raises(SQLError, match="MindsDB takes = on mood in WHERE"):
+    with pytest.raises(SQLError, match="MindsDB treats = on mood in WHERE"):
         run(
             f"SELECT t.id, t.mood FROM duck ({table}) AS t JOIN ticket_fields AS m ON m.text = t.text "
             "WHERE m.mood = 'positive'"

@@ -305,9 +305,9 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "not deployed, the Hub is silent": (
         Query(answer("Not Found", 404, "text/plain")),
-        'the model is not available at this service: "Not Found" (task text-classification, model org/name, HTTP '
-        "404). See https://huggingface.co/org/name for who serves it; then create the model with that provider, "
-        "or with another model_name.",
+        'the model is not available at this service: "Not Found" (task text-classification, model org/name, '
+        "HTTP 404). Find a provider that serves it at https://huggingface.co/org/name; then create the model "
+        "with that provider, or with another model_name.",
     ),
     "not deployed, though the Hub says so": (
         Query(answer("Not Found", 404, "text/plain"), hub=serves(hf_inference="text-classification")),
@@ -331,9 +331,9 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             said(404, "Model org/name does not exist"),
             hub=answer({"error": "Repository not found"}, 404, X_Error_Code="RepoNotFound"),
         ),
-        'the service has no model of this name: "Model org/name does not exist" (task text-classification, model '
-        "org/name, HTTP 404). The Hub has no model org/name: check the name; if the model is private, "
-        "the token must be allowed to read it.",
+        'the service has no model with this name: "Model org/name does not exist" (task text-classification, '
+        "model org/name, HTTP 404). The Hub has no model org/name: check the name; if the model is private, the "
+        "token must be allowed to read it.",
     ),
     "a provider that does not serve it": (
         Query(
@@ -370,9 +370,9 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "two providers that are down": (
         Query(said(503, "no server is free"), {**CHAT, "provider": "groq, together"}, {"text": [BAD]}),
-        'failed after 3 attempts: groq: the service failed: "no server is free" (task chat-completion, model org/name, '
-        "row 1, HTTP 503). Run the query again later, or raise max_retries. To go past rows that fail, and see which, "
-        "write USING on_error = 'null'.",
+        'failed after 3 attempts: groq: the service failed: "no server is free" (task chat-completion, model '
+        "org/name, row 1, HTTP 503). Run the query again later, or raise max_retries. To set failed rows to NULL "
+        "and continue, write USING on_error = 'null'.",
     ),
     "two providers that are down, where the query goes on": (
         Query(
@@ -467,9 +467,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "an endpoint scaled to zero": (
         Query(said(503, "503 Service Unavailable: the endpoint is scaled to zero")),
         'failed after 3 attempts: the model is starting: "503 Service Unavailable: the endpoint is scaled to '
-        'zero" (task text-classification, model org/name, row 2, HTTP 503). Run the query again in a minute, '
-        "or raise max_retries or timeout. To go past rows that fail, and see which, write USING on_error = "
-        "'null'.",
+        'zero" (task text-classification, model org/name, row 2, HTTP 503). Run the query again in a minute, or '
+        "raise max_retries or timeout. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a route that is none": (
         Query(answer("Method Not Allowed", 405, "text/plain")),
@@ -507,116 +506,115 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     # --- the service
     "too many requests": (
         Query(said(429, "Rate limit reached.")),
-        'failed after 3 attempts: the service limits the rate of requests: "Rate limit reached." (task '
+        'failed after 3 attempts: the service\'s rate limit was exceeded: "Rate limit reached." (task '
         "text-classification, model org/name, row 2, HTTP 429). Lower max_concurrency or set "
-        "requests_per_minute; run the query again for the remaining rows. To go past rows that fail, and see "
-        "which, write USING on_error = 'null'.",
+        "requests_per_minute; run the query again for the remaining rows. To set failed rows to NULL and "
+        "continue, write USING on_error = 'null'.",
     ),
     "too many requests, with a pause": (
         Query(said(429, "Too many requests", Retry_After="0")),
-        'failed after 3 attempts: the service limits the rate of requests: "Too many requests" (task '
+        'failed after 3 attempts: the service\'s rate limit was exceeded: "Too many requests" (task '
         "text-classification, model org/name, row 2, HTTP 429). Lower max_concurrency or set "
-        "requests_per_minute; run the query again for the remaining rows. To go past rows that fail, and see "
-        "which, write USING on_error = 'null'.",
+        "requests_per_minute; run the query again for the remaining rows. To set failed rows to NULL and "
+        "continue, write USING on_error = 'null'.",
     ),
     "overloaded": (
         Query(said(503, "Service temporarily unavailable, overload detected")),
         'failed after 3 attempts: the service failed: "Service temporarily unavailable, overload detected" '
         "(task text-classification, model org/name, row 2, HTTP 503). Run the query again later, or raise "
-        "max_retries. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "max_retries. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "loading for ever": (
         Query(answer({"error": "Model org/name is currently loading", "estimated_time": 0.001}, 503)),
         'failed after 3 attempts: the model is starting: "Model org/name is currently loading" (task '
         "text-classification, model org/name, row 2, HTTP 503). Run the query again in a minute, or raise "
-        "max_retries or timeout. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "max_retries or timeout. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "failed": (
         Query(said(500, "unknown error")),
         'failed after 3 attempts: the service failed: "unknown error" (task text-classification, model '
-        "org/name, row 2, HTTP 500). Run the query again later, or raise max_retries. To go past rows that "
-        "fail, and see which, write USING on_error = 'null'.",
+        "org/name, row 2, HTTP 500). Run the query again later, or raise max_retries. To set failed rows to NULL "
+        "and continue, write USING on_error = 'null'.",
     ),
     "too busy": (
         Query(said(500, "Model too busy, unable to get response in less than 120 second(s)")),
-        'failed after 3 attempts: the service failed: "Model too busy, unable to get response in less than '
-        '120 second(s)" (task text-classification, model org/name, row 2, HTTP 500). Run the query again '
-        "later, or raise max_retries. To go past rows that fail, and see which, write USING on_error = "
-        "'null'.",
+        'failed after 3 attempts: the service failed: "Model too busy, unable to get response in less than 120 '
+        'second(s)" (task text-classification, model org/name, row 2, HTTP 500). Run the query again later, or '
+        "raise max_retries. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a bad gateway's page": (
         Query(page(502, "502 Bad Gateway")),
         'failed after 3 attempts: the service failed: "502 Bad Gateway" (task text-classification, model '
-        "org/name, row 2, HTTP 502). Run the query again later, or raise max_retries. To go past rows that "
-        "fail, and see which, write USING on_error = 'null'.",
+        "org/name, row 2, HTTP 502). Run the query again later, or raise max_retries. To set failed rows to NULL "
+        "and continue, write USING on_error = 'null'.",
     ),
     "a gateway that gave up": (
         Query(page(504, "504 Gateway Time-out")),
         'failed after 3 attempts: the service did not respond in time: "504 Gateway Time-out" (task '
-        "text-classification, model org/name, row 2, HTTP 504). Ask for less at once (max_new_tokens, "
-        "max_tokens, max_batch_size), or run the query again later. To go past rows that fail, and see "
-        "which, write USING on_error = 'null'.",
+        "text-classification, model org/name, row 2, HTTP 504). Make requests smaller (lower max_new_tokens, "
+        "max_tokens or max_batch_size), or run the query again later. To set failed rows to NULL and continue, "
+        "write USING on_error = 'null'.",
     ),
     "a backend that failed": (
         Query(said(424, "Request failed during generation")),
         'failed after 3 attempts: the model behind the service failed: "Request failed during generation" '
-        "(task text-classification, model org/name, row 2, HTTP 424). Run the query again later. To go past "
-        "rows that fail, and see which, write USING on_error = 'null'.",
+        "(task text-classification, model org/name, row 2, HTTP 424). Run the query again later. To set failed "
+        "rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a login page": (
         Query(page(200, "Welcome to HotelNet", "Please sign in")),
-        "failed after 3 attempts: the service sent a web page titled 'Welcome to HotelNet' instead of JSON "
-        "(task text-classification, model org/name, row 2). A proxy or a network's login page may have "
-        "responded: check base_url, endpoint and the server's network, then run the query again. To go past "
-        "rows that fail, and see which, write USING on_error = 'null'.",
+        "failed after 3 attempts: the service sent a web page titled 'Welcome to HotelNet' instead of JSON (task "
+        "text-classification, model org/name, row 2). A proxy or a network's login page may have responded: "
+        "check base_url, endpoint and the server's network, then run the query again. To set failed rows to NULL "
+        "and continue, write USING on_error = 'null'.",
     ),
     "a proxy that wants a login": (
         Query(page(407, "Proxy Authentication Required")),
-        'the proxy requires a login: "Proxy Authentication Required" (task text-classification, model org/name, '
-        "row 2, HTTP 407). Check HTTP_PROXY and HTTPS_PROXY in the environment of the MindsDB server. To go past "
-        "rows that fail, and see which, write USING on_error = 'null'.",
+        'the proxy requires a login: "Proxy Authentication Required" (task text-classification, model '
+        "org/name, row 2, HTTP 407). Check HTTP_PROXY and HTTPS_PROXY in the environment of the MindsDB server. "
+        "To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "an empty answer": (
         Query(answer(b"")),
-        "failed after 3 attempts: the service sent an empty response (task text-classification, model "
-        "org/name, row 2). Check base_url and endpoint; if they are right, run the query again. To go past "
-        "rows that fail, and see which, write USING on_error = 'null'.",
+        "failed after 3 attempts: the service sent an empty response (task text-classification, model org/name, "
+        "row 2). Check base_url and endpoint; if they are right, run the query again. To set failed rows to NULL "
+        "and continue, write USING on_error = 'null'.",
     ),
     "an answer that is cut": (
         Query(answer(b'[{"label": "POS')),
-        "failed after 3 attempts: the service sent a response that is not JSON (task text-classification, "
-        "model org/name, row 2). Check base_url and endpoint; if they are right, run the query again. To go "
-        "past rows that fail, and see which, write USING on_error = 'null'.",
+        "failed after 3 attempts: the service sent a response that is not JSON (task text-classification, model "
+        "org/name, row 2). Check base_url and endpoint; if they are right, run the query again. To set failed "
+        "rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "an answer of another task": (
         Query(answer([{"generated_text": "a story"}])),
-        "the service answered with an object with generated_text, where a list of labels with scores was "
-        "expected (task text-classification, model org/name, row 2). Check that the model does this task. To "
-        "go past rows that fail, and see which, write USING on_error = 'null'.",
+        "the service returned an object with generated_text, but a list of labels with scores was expected (task "
+        "text-classification, model org/name, row 2). Check that the model supports this task. To set failed "
+        "rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "an error in a good answer": (
         Query(answer({"error": "something odd"})),
         'failed after 3 attempts: the service responded with an error: "something odd" (task '
-        "text-classification, model org/name, row 2). Run the query again later. To go past rows that fail, "
-        "and see which, write USING on_error = 'null'.",
+        "text-classification, model org/name, row 2). Run the query again later. To set failed rows to NULL and "
+        "continue, write USING on_error = 'null'.",
     ),
     "a refusal of the model": (
         Query(chat("I cannot help.", "refusal"), CHAT, {"text": [BAD]}, using={"max_retries": 0}),
         "the model refused to answer: I cannot help. (task chat-completion, model org/name, row 1). Change this "
-        "row's text, or choose another model. To go past rows that fail, and see which, write USING on_error = "
+        "row's text, or choose another model. To set failed rows to NULL and continue, write USING on_error = "
         "'null'.",
     ),
     "reasoning up to the token limit": (
         Query(chat("<think>Let me", "length"), CHAT, {"text": [BAD]}, using={"max_retries": 0}),
         "the token limit was used up before the answer, for example by the model's reasoning (task "
-        "chat-completion, model org/name, row 1). Raise max_tokens, or tell the model to reason less. To go past "
-        "rows that fail, and see which, write USING on_error = 'null'.",
+        "chat-completion, model org/name, row 1). Raise max_tokens, or tell the model to reason less. To set "
+        "failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "an empty content": (
         Query(chat("", "stop"), CHAT, {"text": [BAD]}, using={"max_retries": 0}),
         "the service sent an empty answer (task chat-completion, model org/name, row 1). Run the query again; if "
-        "it stays empty, change the input or choose another model. To go past rows that fail, and see which, write"
-        " USING on_error = 'null'.",
+        "it stays empty, change the input or choose another model. To set failed rows to NULL and continue, "
+        "write USING on_error = 'null'.",
     ),
     "an output that is too long": (
         Query(
@@ -624,10 +622,10 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             WRITE,
             {"text": [BAD]},
         ),
-        'the input and the output that was asked for are together longer than the model accepts: "`inputs` tokens '
-        '+ `max_new_tokens` must be <= 4096. Given: 12 `inputs` tokens" (task text-generation, model org/name, row'
-        " 1, HTTP 422). Lower max_tokens (text-generation: max_new_tokens), or shorten the input. To go past rows "
-        "that fail, and see which, write USING on_error = 'null'.",
+        'the input and the requested output together are longer than the model accepts: "`inputs` tokens + '
+        '`max_new_tokens` must be <= 4096. Given: 12 `inputs` tokens" (task text-generation, model org/name, '
+        "row 1, HTTP 422). Lower max_tokens (text-generation: max_new_tokens), or shorten the input. To set "
+        "failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a model without images": (
         Query(said(400, "org/name is not a multimodal model"), CHAT, {"text": [BAD]}),
@@ -641,51 +639,51 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             {"text": [BAD]},
             using={"max_retries": 0},
         ),
-        "the model's answer did not have the form that was asked for: \"Failed to generate JSON. Please adjust your"
-        ' prompt." (task chat-completion, model org/name, row 1, HTTP 400). Run the query again; if it fails '
-        "again, describe the wanted form in the prompt, or choose another model. To go past rows that fail, and "
-        "see which, write USING on_error = 'null'.",
+        "the model's answer does not have the requested format: \"Failed to generate JSON. Please adjust your "
+        'prompt." (task chat-completion, model org/name, row 1, HTTP 400). Run the query again; if it fails '
+        "again, describe the format in the prompt, or choose another model. To set failed rows to NULL and "
+        "continue, write USING on_error = 'null'.",
     ),
     "candidates that a server does not look at": (
         Query(GOOD, {**TEXT, "task": "zero-shot-classification", "candidate_labels": "food, billing"}),
-        "candidate_labels has no effect at this server: it answers with POSITIVE (task zero-shot-classification, "
-        "model org/name). Choose a model that does this task, or write another task.",
+        "candidate_labels has no effect at this server: it returns POSITIVE (task zero-shot-classification, "
+        "model org/name). Choose a model that supports this task, or set another task.",
     ),
     "a cell that has no text": (
         Query(GOOD, cells={"text": ["a good one", object()]}),
         "the cell cannot be read: its type is object (task text-classification, model org/name, row 2, column "
-        "text). Cast the column to text in a sub-select: CAST(… AS VARCHAR). To go past rows that fail, and see "
-        "which, write USING on_error = 'null'.",
+        "text). Cast the column to text in a sub-select: CAST(… AS VARCHAR). To set failed rows to NULL and "
+        "continue, write USING on_error = 'null'.",
     ),
     "an answer with the token in it": (
         Query(answer({"echo": TOKEN})),
-        "the service's response contains the token that was sent to it (task text-classification, model org/name, "
-        "row 2). Find out which server base_url or endpoint names, and replace the token. To go past rows that "
-        "fail, and see which, write USING on_error = 'null'.",
+        "the service's response contains the token that was sent to it (task text-classification, model "
+        "org/name, row 2). Find out which server base_url or endpoint names, and replace the token. To set "
+        "failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a redirect": (
         Query(answer(b"", 301, Location="https://elsewhere.example/")),
         "the service redirected the request elsewhere (task text-classification, model org/name, row 2, HTTP "
-        "301). Check endpoint and base_url. To go past rows that fail, and see which, write USING on_error = "
+        "301). Check endpoint and base_url. To set failed rows to NULL and continue, write USING on_error = "
         "'null'.",
     ),
     "a broken connection": (
         Query(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[{")),
         "failed after 3 attempts: the connection broke before the response was complete: 127.0.0.1 (task "
-        "text-classification, model org/name, row 2). Run the query again, or raise max_retries. To go past "
-        "rows that fail, and see which, write USING on_error = 'null'.",
+        "text-classification, model org/name, row 2). Run the query again, or raise max_retries. To set failed "
+        "rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a silent server": (
         Query(silent, cells={"text": [BAD]}, using={"timeout": 0.2}),
         "failed after 3 attempts: no complete response in time (timeout = 0.2 seconds): 127.0.0.1 (task "
-        "text-classification, model org/name, row 1). Raise timeout, lower max_batch_size, or ask for "
-        "shorter answers. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "text-classification, model org/name, row 1). Raise timeout, lower max_batch_size, or ask for shorter "
+        "answers. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a token in the service's own words": (
         Query(said(400, f"<b>no good</b>: token {TOKEN}")),
-        'the service rejected the input: "no good : token ******" (task text-classification, model org/name, row '
-        "2, HTTP 400). Check this row's values, and the arguments of the model (DESCRIBE <model>.args). To go "
-        "past rows that fail, and see which, write USING on_error = 'null'.",
+        'the service rejected the input: "no good : token ******" (task text-classification, model org/name, '
+        "row 2, HTTP 400). Check this row's values, and the arguments of the model (DESCRIBE <model>.args). To "
+        "set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     # --- the input
     "a text that is too long": (
@@ -696,15 +694,15 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         ),
         'the input is longer than the model accepts: "The size of tensor a (1204) must match the size of tensor '
         'b (512) at non-singleton dimension 1" (task text-classification, model org/name, row 2, HTTP 400). '
-        "Shorten the text, for instance with LEFT(text, 2000) in a sub-select, or choose a model that accepts "
-        "longer texts. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "Shorten the text, for example with LEFT(text, 2000) in a sub-select, or choose a model that accepts "
+        "longer texts. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a text that is too long for an embeddings server": (
         Query(said(422, ("Input validation error: `inputs` must have less than 512 tokens. Given: 1204"))),
         'the input is longer than the model accepts: "Input validation error: `inputs` must have less than 512 '
-        'tokens. Given: 1204" (task text-classification, model org/name, row 2, HTTP 422). Shorten the text, for '
-        "instance with LEFT(text, 2000) in a sub-select, or choose a model that accepts longer texts. To go past "
-        "rows that fail, and see which, write USING on_error = 'null'.",
+        'tokens. Given: 1204" (task text-classification, model org/name, row 2, HTTP 422). Shorten the text, '
+        "for example with LEFT(text, 2000) in a sub-select, or choose a model that accepts longer texts. To set "
+        "failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a prompt that is too long": (
         Query(
@@ -722,8 +720,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         ),
         "the input is longer than the model accepts: \"This model's maximum context length is 8192 tokens. "
         'However, your messages resulted in 9000 tokens." (task chat-completion, model org/name, row 1, HTTP '
-        "400). Shorten the text, for instance with LEFT(text, 2000) in a sub-select, or choose a model that "
-        "accepts longer texts. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "400). Shorten the text, for example with LEFT(text, 2000) in a sub-select, or choose a model that "
+        "accepts longer texts. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a sound beyond 30 seconds": (
         Query(
@@ -737,22 +735,23 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             SPEECH,
             {"sound": [SOUND]},
         ),
-        'the audio is longer than the model accepts at once: "You have passed more than 3000 mel input features '
-        '(> 30 seconds) which automatically enables long-form generation" (task automatic-speech-recognition, '
-        "model org/name, row 1, HTTP 400). Add return_timestamps = true, or split the audio into pieces of 30 "
-        "seconds. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        'the audio is longer than the model accepts in one request: "You have passed more than 3000 mel input '
+        'features (> 30 seconds) which automatically enables long-form generation" (task '
+        "automatic-speech-recognition, model org/name, row 1, HTTP 400). Add return_timestamps = true, or split "
+        "the audio into pieces of 30 seconds. To set failed rows to NULL and continue, write USING on_error = "
+        "'null'.",
     ),
     "a request that is too large": (
         Query(answer("Failed to buffer the request body: length limit exceeded", 413, "text/plain")),
         'the request is larger than the service accepts: "Failed to buffer the request body: length limit '
         'exceeded" (task text-classification, model org/name, row 2, HTTP 413). Lower max_batch_size, shorten '
-        "the text or shrink the media. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "the text or shrink the media. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a list that is too long": (
         Query(said(422, "batch size 64 > maximum allowed batch size 32")),
         'the list of inputs is longer than the server accepts: "batch size 64 > maximum allowed batch size 32" '
-        "(task text-classification, model org/name, row 2, HTTP 422). Lower max_batch_size. To go past rows that "
-        "fail, and see which, write USING on_error = 'null'.",
+        "(task text-classification, model org/name, row 2, HTTP 422). Lower max_batch_size. To set failed rows "
+        "to NULL and continue, write USING on_error = 'null'.",
     ),
     "a parameter that the model does not take": (
         Query(said(400, "The following `model_kwargs` are not used by the model: ['top_z']")),
@@ -763,20 +762,21 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "memory used up": (
         Query(said(400, "CUDA out of memory. Tried to allocate 2.00 GiB")),
         'the server ran out of memory on this request: "CUDA out of memory. Tried to allocate 2.00 GiB" (task '
-        "text-classification, model org/name, row 2, HTTP 400). Lower max_batch_size, or shorten the inputs. "
-        "To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "text-classification, model org/name, row 2, HTTP 400). Lower max_batch_size, or shorten the inputs. To "
+        "set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "refused, with a reason": (
         Query(said(400, ["Error in `inputs.context`: field required"])),
-        'the service rejected the input: "Error in `inputs.context`: field required" (task text-classification, '
-        "model org/name, row 2, HTTP 400). Check this row's values, and the arguments of the model (DESCRIBE "
-        "<model>.args). To go past rows that fail, and see which, write USING on_error = 'null'.",
+        'the service rejected the input: "Error in `inputs.context`: field required" (task '
+        "text-classification, model org/name, row 2, HTTP 400). Check this row's values, and the arguments of "
+        "the model (DESCRIBE <model>.args). To set failed rows to NULL and continue, write USING on_error = "
+        "'null'.",
     ),
     "refused, in a web framework's words": (
         Query(answer({"detail": [{"loc": ["body", "inputs"], "msg": "field required"}]}, 422)),
-        'the service could not read the request: "body.inputs: field required" (task text-classification, model '
-        "org/name, row 2, HTTP 422). Check this row's values, and the arguments of the model (DESCRIBE "
-        "<model>.args). To go past rows that fail, and see which, write USING on_error = 'null'.",
+        'the service could not read the request: "body.inputs: field required" (task text-classification, '
+        "model org/name, row 2, HTTP 422). Check this row's values, and the arguments of the model (DESCRIBE "
+        "<model>.args). To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "gaps in a table": (
         Query(
@@ -787,103 +787,100 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             TABLE,
             {"age": [None], "height": [180]},
         ),
-        'a column contains a NULL or a text, which the model cannot use: "Input X contains NaN. '
-        'LogisticRegression does not accept missing values encoded as NaN natively." (task '
-        "tabular-classification, model org/name, row 1, HTTP 400). Fill gaps in a sub-select, for instance with "
-        "COALESCE(age, 0), or set input_columns to the columns to read. To go past rows that fail, and see "
-        "which, write USING on_error = 'null'.",
+        'a column contains NULL or text, which the model cannot use: "Input X contains NaN. LogisticRegression '
+        'does not accept missing values encoded as NaN natively." (task tabular-classification, model org/name, '
+        "row 1, HTTP 400). Replace NULL in a sub-select, for example with COALESCE(age, 0), or set input_columns "
+        "to the columns to read. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "words in a table of numbers": (
         Query(said(400, "could not convert string to float: 'tall'"), TABLE, {"age": [40], "height": ["tall"]}),
-        'a column contains a NULL or a text, which the model cannot use: "could not convert string to float: '
-        "'tall'\" (task tabular-classification, model org/name, row 1, HTTP 400). Fill gaps in a sub-select, for "
-        "instance with COALESCE(age, 0), or set input_columns to the columns to read. To go past rows that fail, "
-        "and see which, write USING on_error = 'null'.",
+        'a column contains NULL or text, which the model cannot use: "could not convert string to float: '
+        "'tall'\" (task tabular-classification, model org/name, row 1, HTTP 400). Replace NULL in a sub-select, "
+        "for example with COALESCE(age, 0), or set input_columns to the columns to read. To set failed rows to "
+        "NULL and continue, write USING on_error = 'null'.",
     ),
     "a file, and no folder allowed": (
         Query(model=IMAGE, cells={"picture": ["/etc/hostname"]}),
-        "the cell names a file, and the engine allows none (task image-classification, model org/name, row 1, "
-        "column picture). The engine's owner can allow a folder: CREATE ML_ENGINE … USING media_roots = "
-        "['/srv/media']. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "the cell names a file, but the engine allows no files (task image-classification, model org/name, row "
+        "1, column picture). The engine's owner can allow a folder: CREATE ML_ENGINE … USING media_roots = "
+        "['/srv/media']. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a file outside the folders": (
         Query(model=IMAGE, cells={"picture": ["/etc/hostname"]}, engine={"media_roots": "/srv/media"}),
-        "the cell names a file outside the engine's media_roots (task image-classification, model org/name, "
-        "row 1, column picture). The engine's owner can allow a folder: CREATE ML_ENGINE … USING media_roots = "
-        "['/srv/media']. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "the cell names a file outside the engine's media_roots (task image-classification, model org/name, row "
+        "1, column picture). The engine's owner can allow a folder: CREATE ML_ENGINE … USING media_roots = "
+        "['/srv/media']. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a file that is not there": (
         Query(model=IMAGE, cells={"picture": ["cat.png"]}, engine={"media_roots": "/srv/media"}),
         "there is no such file inside the engine's media_roots (task image-classification, model org/name, row "
-        "1, column picture). Check the path; the file must be on the server that runs MindsDB. To go past "
-        "rows that fail, and see which, write USING on_error = 'null'.",
+        "1, column picture). Check the path; the file must be on the server that runs MindsDB. To set failed "
+        "rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a URL of the inside network": (
         Query(model=IMAGE, cells={"picture": ["http://10.0.0.5/cat.png"]}),
-        "'10.0.0.5' has no public address (task image-classification, model org/name, row 1, "
-        "column picture). The engine's owner can allow it: CREATE ML_ENGINE … USING allowed_hosts = "
-        "['10.0.0.5:80']. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "'10.0.0.5' has no public address (task image-classification, model org/name, row 1, column picture). "
+        "The engine's owner can allow it: CREATE ML_ENGINE … USING allowed_hosts = ['10.0.0.5:80']. To set "
+        "failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a URL of a cloud's secrets": (
         Query(model=IMAGE, cells={"picture": ["http://169.254.169.254/latest/meta-data"]}),
-        "'169.254.169.254' has no public address (task image-classification, model org/name, row "
-        "1, column picture). Give a public URL. To go past rows that fail, and see which, write USING on_error "
-        "= 'null'.",
+        "'169.254.169.254' has no public address (task image-classification, model org/name, row 1, column "
+        "picture). Use a public URL. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a URL of another kind": (
         Query(model=IMAGE, cells={"picture": ["s3://bucket/cat.png"]}),
         "the cell holds an address that does not begin with http:// or https:// (task image-classification, "
-        "model org/name, row 1, column picture). Give an http(s) URL, a data URI, base64 text or bytes. To go "
-        "past rows that fail, and see which, write USING on_error = 'null'.",
+        "model org/name, row 1, column picture). Use an http(s) URL, a data URI, base64 text or bytes. To set "
+        "failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a text for a picture": (
         Query(model=IMAGE, cells={"picture": ["a picture of a cat"]}),
         "the cell holds neither bytes, a URL, a data URI, base64 text nor the path of an image (task "
         "image-classification, model org/name, row 1, column picture). Check that the model reads the right "
-        "column (DESCRIBE <model>.args). To go past rows that fail, and see which, write USING on_error = "
-        "'null'.",
+        "column (DESCRIBE <model>.args). To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a number for a picture": (
         Query(model=IMAGE, cells={"picture": [7]}),
         "the cell holds a number, not an image (task image-classification, model org/name, row 1, column "
-        "picture). Give a PNG, JPEG or WebP. To go past rows that fail, and see which, write USING on_error = "
+        "picture). Use a PNG, JPEG or WebP. To set failed rows to NULL and continue, write USING on_error = "
         "'null'.",
     ),
     "a PDF for a picture": (
         Query(model=IMAGE, cells={"picture": [PDF]}),
-        "the cell holds application/pdf, not an image (task image-classification, model org/name, row 1, "
-        "column picture). Give a PNG, JPEG or WebP. To go past rows that fail, and see which, write USING "
-        "on_error = 'null'.",
+        "the cell holds application/pdf, not an image (task image-classification, model org/name, row 1, column "
+        "picture). Use a PNG, JPEG or WebP. To set failed rows to NULL and continue, write USING on_error = "
+        "'null'.",
     ),
     "a sound for a picture": (
         Query(model=IMAGE, cells={"picture": [SOUND]}),
         "the cell holds audio/x-wav, not an image (task image-classification, model org/name, row 1, column "
-        "picture). Give a PNG, JPEG or WebP. To go past rows that fail, and see which, write USING on_error = "
+        "picture). Use a PNG, JPEG or WebP. To set failed rows to NULL and continue, write USING on_error = "
         "'null'.",
     ),
     "a web page for a picture": (
         Query(model=IMAGE, cells={"picture": [b"<html>please sign in</html>"]}),
         "the cell holds a web page or XML, not an image (task image-classification, model org/name, row 1, "
-        "column picture). Give a PNG, JPEG or WebP. To go past rows that fail, and see which, write USING "
-        "on_error = 'null'.",
+        "column picture). Use a PNG, JPEG or WebP. To set failed rows to NULL and continue, write USING on_error "
+        "= 'null'.",
     ),
     "a data URI that is broken": (
         Query(model=IMAGE, cells={"picture": ["data:image/png;base64,@@@"]}),
         "the data URI holds no base64 (task image-classification, model org/name, row 1, column picture). It "
-        "reads data:image/png;base64,… with the medium's bytes behind the comma. To go past rows that fail, "
-        "and see which, write USING on_error = 'null'.",
+        "reads data:image/png;base64,… with the medium's bytes behind the comma. To set failed rows to NULL and "
+        "continue, write USING on_error = 'null'.",
     ),
     "bytes for a text": (
         Query(cells={"text": [b"\xff\xfe\xfa"]}),
         "the cell holds bytes that are not UTF-8 text (task text-classification, model org/name, row 1, column "
-        "text). Use a text column, or a task that reads images, audio or video. To go past rows that fail, "
-        "and see which, write USING on_error = 'null'.",
+        "text). Use a text column, or a task that reads images, audio or video. To set failed rows to NULL and "
+        "continue, write USING on_error = 'null'.",
     ),
     "a table that is none": (
         Query(model=ASK, cells={"question": ["how many?"], "sheet": ["no table"]}),
-        "the table is no JSON (task table-question-answering, model org/name, row 1, column sheet). Write it "
-        "as {column: [cells]} or [{column: cell}]. To go past rows that fail, and see which, write USING "
-        "on_error = 'null'.",
+        "the table is no JSON (task table-question-answering, model org/name, row 1, column sheet). Write it as "
+        "{column: [cells]} or [{column: cell}]. To set failed rows to NULL and continue, write USING on_error = "
+        "'null'.",
     ),
     "JSON that was asked for": (
         Query(
@@ -892,9 +889,9 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             {"text": [BAD]},
             using={"response_format": {"type": "json_object"}},
         ),
-        "response_format asks for JSON, but the content is no valid JSON (task chat-completion, model "
-        "org/name, row 1). Say in the prompt which JSON is wanted, or choose another model. To go past rows "
-        "that fail, and see which, write USING on_error = 'null'.",
+        "response_format requests JSON, but the content is no valid JSON (task chat-completion, model org/name, "
+        "row 1). Describe the JSON in the prompt, or choose another model. To set failed rows to NULL and "
+        "continue, write USING on_error = 'null'.",
     ),
     "JSON that was cut": (
         Query(
@@ -903,27 +900,28 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             {"text": [BAD]},
             using={"response_format": {"type": "json_object"}},
         ),
-        "response_format asks for JSON, but the content is JSON that was cut at the token limit (task "
-        "chat-completion, model org/name, row 1). Raise max_tokens. To go past rows that fail, and see which, "
+        "response_format requests JSON, but the content is JSON that was cut off at the token limit (task "
+        "chat-completion, model org/name, row 1). Raise max_tokens. To set failed rows to NULL and continue, "
         "write USING on_error = 'null'.",
     ),
     "an answer without the fields that were asked for": (
         Query(chat("Five, I would say"), {**CHAT, "output_schema": "stars integer"}, {"text": [BAD]}),
-        "failed after 2 attempts: the answer does not fit output_schema: there is no JSON object in it (task "
+        "failed after 2 attempts: the answer does not match output_schema: there is no JSON object in it (task "
         "chat-completion, model org/name, row 1). Describe the fields in output_schema, give examples, or choose "
-        "another model. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "another model. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a field of another type": (
         Query(chat('{"stars": "5"}'), {**CHAT, "output_schema": "stars integer in (1, 2, 3, 4, 5)"}, {"text": [BAD]}),
-        "failed after 2 attempts: the answer does not fit output_schema: the field 'stars' is '5', and must be one of "
-        "1, 2, 3, 4, 5, or null (task chat-completion, model org/name, row 1). Describe the fields in output_schema, "
-        "give examples, or choose another model. To go past rows that fail, and see which, write USING on_error = "
-        "'null'.",
+        "failed after 2 attempts: the answer does not match output_schema: the field 'stars' is '5', and must be "
+        "one of 1, 2, 3, 4, 5, or null (task chat-completion, model org/name, row 1). Describe the fields in "
+        "output_schema, give examples, or choose another model. To set failed rows to NULL and continue, write "
+        "USING on_error = 'null'.",
     ),
     "fields that were cut": (
         Query(chat('{"stars": ', "length"), {**CHAT, "output_schema": "stars integer"}, {"text": [BAD]}),
-        "the answer was cut at the token limit, so it does not fit output_schema (task chat-completion, model "
-        "org/name, row 1). Raise max_tokens. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "the answer was cut off at the token limit, so it does not match output_schema (task chat-completion, "
+        "model org/name, row 1). Raise max_tokens. To set failed rows to NULL and continue, write USING on_error "
+        "= 'null'.",
     ),
     "fields that the model refuses to fill": (
         Query(
@@ -931,9 +929,9 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
             {**CHAT, "output_schema": "stars integer"},
             {"text": [BAD]},
         ),
-        "the model refused to answer: I can't help with that. (task chat-completion, model org/name, row 1). Change "
-        "this row's text, or choose another model. To go past rows that fail, and see which, write USING on_error = "
-        "'null'.",
+        "the model refused to answer: I can't help with that. (task chat-completion, model org/name, row 1). "
+        "Change this row's text, or choose another model. To set failed rows to NULL and continue, write USING "
+        "on_error = 'null'.",
     ),
     "a field with the name of an input": (
         Query(GOOD, {**CHAT, "output_schema": "Text text"}, {"text": [BAD]}),
@@ -943,30 +941,30 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     # --- the query
     "a column that is not there": (
         Query(cells={"review": ["x"]}),
-        "the query gives no column 'text', which the model reads as input_column; it gives: 'review'. Check the "
-        "spelling, in ON m.text = t.<your column> too, and name the table first: FROM <your table> AS t "
+        "the query has no column 'text', which the model reads as input_column; its columns are: 'review'. Check "
+        "the spelling, also in ON m.text = t.<your column>, and name the table first: FROM <your table> AS t "
         "JOIN <the model> AS m; or write USING input_column = '<your column>'.",
     ),
     "a column that is there twice": (
         Query(cells={"Text": ["x"], "TEXT": ["y"]}),
-        "the query gives 2 columns named 'text', which the model reads as input_column. Write ON m.text = "
+        "the query has 2 columns named 'text', which the model reads as input_column. Write ON m.text = "
         "<table>.<column>, or rename one of them in a sub-select, with AS. If ON names the column, run the query "
         "again: ON is not read in the first query after MindsDB has started.",
     ),
     "a template with an unknown column": (
         Query(model={**WRITE, "input_column": None, "prompt_template": "Say {{revew}}"}, cells={"review": ["x"]}),
-        "prompt_template names {{revew}}, and the query gives no such column; it gives: 'review'. Write "
-        "{{review}} in it, or add the column to the query.",
+        "prompt_template names {{revew}}, but the query has no such column; its columns are: 'review'. Write "
+        "{{review}} in prompt_template, or add the column to the query.",
     ),
     "= on a column of the answer": (
         Query(cells={"text": ["x", "z"], "y_retryable": [True, True]}, using={"on_error": "null"}),
-        "MindsDB takes = on y_retryable in WHERE for an input of the model, and would return all rows. Write "
+        "MindsDB treats = on y_retryable in WHERE as an input of the model and would return all rows. Write "
         "y_retryable IS TRUE instead.",
     ),
     "= on the answer": (
         Query(cells={"text": ["x"], "y": ["POSITIVE"]}),
-        "MindsDB takes = on y in WHERE for an input of the model, and would show its value for the answer. "
-        "Write SELECT * FROM (SELECT …) AS t WHERE y IN ('POSITIVE').",
+        "MindsDB treats = on y in WHERE as an input of the model and would show its value for the answer. Write "
+        "SELECT * FROM (SELECT …) AS t WHERE y IN ('POSITIVE').",
     ),
     "a misspelt argument": (
         Query(using={"max_retrys": 3}),
@@ -978,19 +976,19 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "requests used up": (
         Query(using={"max_requests": 1}),
-        "the query has made as many requests as max_requests = 1 allows (task text-classification, model "
+        "the query has sent as many requests as max_requests = 1 allows (task text-classification, model "
         "org/name). Run the query again, or raise max_requests.",
     ),
     "max_cost spent": (
         Query(model=PRICED, using={"max_cost": 0.006}),
         "the query has spent $0.0040 of max_cost = 0.006, and the next request may cost up to $0.0040 (task "
-        "text-classification, model org/name). Run the query again for the rest, or raise max_cost.",
+        "text-classification, model org/name). Run the query again for the remaining rows, or raise max_cost.",
     ),
     "max_cost of the engine spent": (
         Query(model=PRICED, engine={"max_cost": 0.006}, using={"max_cost": 5}),
-        "the query has spent $0.0040 of max_cost = 0.006 of the engine, and the next request may cost up to $0.0040 "
-        "(task text-classification, model org/name). Run the query again for the rest, or raise max_cost of the "
-        "engine.",
+        "the query has spent $0.0040 of max_cost = 0.006 of the engine, and the next request may cost up to "
+        "$0.0040 (task text-classification, model org/name). Run the query again for the remaining rows, or "
+        "raise max_cost of the engine.",
     ),
     "max_cost below the cost of a request": (
         Query(model=PRICED, using={"max_cost": 0.001}),
@@ -1041,20 +1039,21 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "max_cost_per_day without a cache": (
         Query(model=PRICED, engine={"max_cost_per_day": 5}),
-        "max_cost_per_day needs a cache, in which all workers count what they spend, and MindsDB's cache is off. Set "
-        "the cache of MindsDB's configuration to local or redis, or create the engine with max_cost in place of "
-        "max_cost_per_day.",
+        "max_cost_per_day needs MindsDB's cache, in which all workers record what they spend, and the cache is "
+        "off. Set cache.type in MindsDB's configuration to local or redis, or create the engine with max_cost "
+        "instead of max_cost_per_day.",
     ),
     "max_cost_per_day with a cache that fails": (
         Query(model=PRICED, engine={"max_cost_per_day": 5}, cache=Cache()),
-        "the cache in which all workers count max_cost_per_day = 5 cannot be used (task text-classification, model "
-        "org/name). Run the query again when MindsDB's cache works; the log names the error.",
+        "the cache in which all workers record their spending for max_cost_per_day = 5 cannot be used (task "
+        "text-classification, model org/name). Run the query again when MindsDB's cache works; the log names the "
+        "error.",
     ),
     "max_cost_per_day spent": (
         Query(model=PRICED, engine={"max_cost_per_day": 5}, cache=SpentToday()),
-        "the engine has spent $5.00 of max_cost_per_day = 5 today, and the next request may cost up to $0.0040 (task "
-        "text-classification, model org/name). Run the query again after midnight UTC for the rest, or raise "
-        "max_cost_per_day of the engine.",
+        "the engine has spent $5.00 of max_cost_per_day = 5 today, and the next request may cost up to $0.0040 "
+        "(task text-classification, model org/name). Run the query again after midnight UTC for the remaining "
+        "rows, or raise max_cost_per_day of the engine.",
     ),
     "max_cost_per_day below the cost of a request": (
         Query(model=PRICED, engine={"max_cost_per_day": 0.003}, cache=SpentToday()),
@@ -1072,9 +1071,9 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "a list that goes wrong": (
         Query(answer([[{"label": "A", "score": 1.0}]] * 3), {**TEXT}, {"text": [BAD]}),
-        "the service answered with a list of 1, the first of them an object with label, score, where a list of "
-        "labels with scores was expected (task text-classification, model org/name, row 1). Check that the "
-        "model does this task. To go past rows that fail, and see which, write USING on_error = 'null'.",
+        "the service returned a list of 1, the first of them an object with label, score, but a list of labels "
+        "with scores was expected (task text-classification, model org/name, row 1). Check that the model "
+        "supports this task. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a row that fails, where the query goes on": (
         Query(said(400, "no good"), using={"on_error": "null"}),
@@ -1083,8 +1082,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     ),
     "a row that is not sent any more": (
         Query(answer(b"", 402), using={"on_error": "null", "max_concurrency": 1}, cells={"text": [BAD, "another"]}),
-        "not sent, since the query had stopped: the account's credits are used up. Fix the cause, then run the query "
-        "again for the rest.",
+        "not sent, because the query had stopped: the account's credits are used up. Fix the cause, then run the "
+        "query again for the remaining rows.",
     ),
 }
 
@@ -1101,12 +1100,12 @@ STOPS: dict[str, tuple[Callable[[Prediction, Path], object], str]] = {
     ),
     "a stop while the cache is away": (
         lambda made, folder: run_command("stop", replace(made, store=away(folder)), pd.DataFrame(ROWS)),
-        "the request to stop could not be stored, since MindsDB's cache cannot be reached. Try again; DROP MODEL m "
-        "stops its queries without the cache.",
+        "the request to stop could not be stored, because MindsDB's cache cannot be reached. Try again; DROP "
+        "MODEL m stops its queries without the cache.",
     ),
     "clearing while the cache is away": (
         lambda made, folder: run_command("clear_cache", replace(made, store=away(folder)), pd.DataFrame(ROWS)),
-        "not all stored answers of this model could be deleted, since MindsDB's cache cannot be reached. Try again.",
+        "not all stored answers of this model could be deleted, because MindsDB's cache cannot be reached. Try again.",
     ),
     "clearing in a dry run": (
         lambda made, folder: run_command(

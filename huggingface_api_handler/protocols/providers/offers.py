@@ -39,7 +39,7 @@ def offers_of(model: str, token: str | None) -> tuple[facts.Served, ...]:
             _known[model, token] = time.monotonic() + (FAILURE_TTL if found is None else OFFERS_TTL), found
     if found is None:
         raise Unavailable(
-            "the Hub cannot say who serves the model", advice="Run the query again, or leave provider out"
+            "the Hub did not return the providers of the model", advice="Run the query again, or leave provider out"
         )
     return found
 
@@ -71,7 +71,7 @@ def choose(model: str, token: str | None, wanted: str, task: Task) -> facts.Serv
     advice = "Create the model with another provider, task or model_name"
     raise ModelNotFound(
         f"{whom} '{model}' for {task.name}; it is served by: {others}",
-        advice=f"{advice}: task = 'chat-completion' asks it as a chat" if chat else advice,
+        advice=f"{advice}: task = 'chat-completion' uses it as a chat model" if chat else advice,
     )
 
 

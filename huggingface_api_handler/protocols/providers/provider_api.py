@@ -234,7 +234,7 @@ def _late(work: Work, state: str, last: HuggingFaceError | None) -> ServiceTimeo
     why = f"; last error: {one_line(last.message, 200)}" if last is not None else ""
     return ServiceTimeout(
         f"{work.provider.name} {doing} after timeout = {work.timeout:g} seconds{why}",
-        advice="Raise timeout; the request is not retried, since the work that was begun is billed",
+        advice="Raise timeout; the request is not retried, because the work that has begun is billed",
         retryable=False,
     )
 

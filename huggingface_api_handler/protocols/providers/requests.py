@@ -73,4 +73,4 @@ def _built(build: Callable[[], Any]) -> Any:
     try:
         return build()
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise InvalidInput(f"the provider's request cannot be put together: {one_line(str(error), 200)}") from error
+        raise InvalidInput(f"the provider's request cannot be built: {one_line(str(error), 200)}") from error

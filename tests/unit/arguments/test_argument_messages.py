@@ -229,17 +229,16 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ),
     (
         {"task": "chat-completion", "prompt": "Summarise {{title}}"},
-        "prompt is sent as it is written, and '{{title}}' is not replaced: write prompt_template = "
-        "'Summarise {{title}}'",
+        "prompt is sent as written, and '{{title}}' is not replaced: write prompt_template = 'Summarise {{title}}'",
     ),
     (
         {"task": "question-answering", "question": "Who is {{ name }}?", "context_column": "c"},
-        "question is sent as it is written, and '{{ name }}' is not replaced: build the text in a sub-select, "
-        "and write input_column = 'text'",
+        "question is sent as written, and '{{ name }}' is not replaced: build the text in a sub-select, and "
+        "write input_column = 'text'",
     ),
     (
         {**X, "system_prompt": "You are {{role}}."},
-        "system_prompt is sent as it is written, and '{{role}}' is not replaced: put the column into prompt_template",
+        "system_prompt is sent as written, and '{{role}}' is not replaced: put the column into prompt_template",
     ),
     # rows that share a prompt
     (
@@ -480,22 +479,22 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ),
     (
         {**X, "examples": [{"input": "x", "answer": "y"}]},
-        "examples must have an input and an output in each example, and nothing else, and example 1 has input, "
+        "examples must have exactly an input and an output in each example, but example 1 has input, "
         "answer: write {'input': 'Where is my parcel?', 'output': …}",
     ),
     (
         {**X, "examples": [{"input": {"a": "x"}, "output": "y"}]},
-        "examples must have text as input, without prompt_template, and example 1 has an object",
+        "examples must have text as input, without prompt_template, but example 1 has an object",
     ),
     (
         {"task": "chat-completion", "prompt_template": "{{a}} {{b}}", "examples": [{"input": "x", "output": "y"}]},
-        "examples must have the columns of prompt_template as input, and example 1 has others: write {'input': "
+        "examples must have the columns of prompt_template as input, but example 1 has others: write {'input': "
         "{'a': '…', 'b': '…'}, 'output': …}",
     ),
     (
         {**X, "output_schema": "stars integer", "examples": [{"input": "x", "output": {"stars": "5"}}]},
-        "examples must have outputs that fit output_schema, and in example 1 the field 'stars' is '5', and must be a "
-        "whole number or null",
+        "examples must have outputs that match output_schema, but in example 1 the field 'stars' is '5', and "
+        "must be a whole number or null",
     ),
     # many at once
     (

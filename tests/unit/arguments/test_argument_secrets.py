@@ -108,7 +108,7 @@ def test_the_hub_is_not_asked_for_a_model_that_is_a_token() -> None:
 )  # fmt: skip
 def test_names_of_secrets_are_refused(verb: Callable[..., Any], where: str, fields: dict[str, Any]) -> None:
     said = refusal(verb, {where: fields})
-    assert said.startswith(f"{where} must not hold '")
+    assert said.startswith(f"{where} must not contain '")
     assert "write a token in api_key of CREATE ML_ENGINE or CREATE MODEL" in said
 
 
@@ -122,7 +122,7 @@ def test_names_of_secrets_are_refused(verb: Callable[..., Any], where: str, fiel
 def test_a_secret_in_the_query_of_an_endpoint_is_refused(query: str) -> None:
     at = f"https://x.endpoints.huggingface.cloud/v1?{query}"
     said = refusal(created, {"endpoint": at, "task": "chat-completion"})
-    assert said.startswith("endpoint must not hold a secret, '")
+    assert said.startswith("endpoint must not contain a secret, '")
     assert "write a token in api_key of CREATE ML_ENGINE or CREATE MODEL" in said
     assert "dear" not in said
 
@@ -154,14 +154,14 @@ def test_fields_that_name_model_provider_endpoint_or_account_are_refused(
     verb: Callable[..., Any], where: str, fields: dict[str, Any], instead: str
 ) -> None:
     said = refusal(verb, {where: fields})
-    assert said.startswith(f"{where} must not hold '")
+    assert said.startswith(f"{where} must not contain '")
     assert f": write {instead}" in said or f"or {instead}" in said
     assert "dear" not in said
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_they_are_refused_for_every_task(task: str) -> None:
-    with pytest.raises(SettingsError, match="parameters must not hold 'model': write model_name at CREATE MODEL"):
+    with pytest.raises(SettingsError, match="parameters must not contain 'model': write model_name at CREATE MODEL"):
         model_settings({"task": task, "parameters": {"model": "dear/model"}}, engine(), hub=lambda *_: None)
 
 

@@ -209,8 +209,8 @@ REFUSALS: list[tuple[str, Speak, str | None, type[HuggingFaceError], str]] = [
         answer({"error": "x"}, 401, x_error_message="Invalid credentials in Authorization header"),
         TOKEN,
         Unauthorized,
-        "the Hugging Face Hub does not know this token (HTTP 401, request r1). "
-        "Make one at https://huggingface.co/settings/tokens and write api_key = 'hf_…'.",
+        "the Hugging Face Hub does not know this token (HTTP 401, request r1). Create one at "
+        "https://huggingface.co/settings/tokens and write api_key = 'hf_…'.",
     ),
     (
         "a gated model",

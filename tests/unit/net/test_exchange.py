@@ -747,7 +747,7 @@ def test_a_zlib_body_has_no_members(script: Script) -> None:
 @pytest.mark.parametrize("name", ["utf-8", "UTF-8", "iso-8859-1"])
 def test_a_character_set_is_no_compression(script: Script, name: str) -> None:
     assert script.post(ok(b"[1]", OK + f"Content-Encoding: {name}\r\n".encode())).json() == [1]
-    with pytest.raises(InvalidAnswer, match="compressed its response as 'br', which was not asked for"):
+    with pytest.raises(InvalidAnswer, match="compressed its response as 'br', which was not requested"):
         script.post(ok(b"[1]", OK + b"Content-Encoding: br\r\n"))
 
 

@@ -212,7 +212,7 @@ def encode(name: str, *rows: Row, protocol: Protocol = HF, model: ModelFacts = U
 )  # fmt: skip
 @pytest.mark.parametrize("protocol", [openai.PROTOCOL, vllm.PROTOCOL])
 def test_no_parameter_takes_the_place_of_the_rows_input(name: str, row: Row, field: str, protocol: Protocol) -> None:
-    with pytest.raises(SettingsError, match=f"parameters must not hold '{field}'"):
+    with pytest.raises(SettingsError, match=f"parameters must not contain '{field}'"):
         encode(name, row, protocol=protocol, **{field: "the same for all"})
 
 

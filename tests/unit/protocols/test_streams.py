@@ -86,6 +86,6 @@ def test_a_stream_that_breaks_off_is_asked_for_again(parts: tuple[Any, ...]) -> 
 
 
 def test_a_stream_of_another_kind_is_told() -> None:
-    with pytest.raises(InvalidAnswer, match="form that is not known") as caught:
+    with pytest.raises(InvalidAnswer, match="in an unknown format") as caught:
         assembled(stream({"a": 1}, {"b": 2}))
     assert not caught.value.retryable

@@ -192,9 +192,8 @@ def test_a_hub_that_cannot_say_makes_no_error_of_its_own(hub: Speak, monkeypatch
     assert len(heard) == 1
     first = next(error for error in errors if not error.startswith("not sent"))
     assert first == (
-        'the model is not available at this service: "Not Found" (HTTP 404). See '
-        "https://huggingface.co/org/name for who serves it; then create the model with that provider, or with "
-        "another model_name."
+        'the model is not available at this service: "Not Found" (HTTP 404). Find a provider that serves it at '
+        "https://huggingface.co/org/name; then create the model with that provider, or with another model_name."
     )
 
 
@@ -205,7 +204,7 @@ def test_an_endpoint_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
         of = model(at, task="summarization", input_column="text", endpoint=service.url)
         (error,) = predict(at, of, {"text": ["a"]})["y_error"]
         assert the_hub.heard == []
-    assert error.endswith("Check endpoint, its path too, and model_name, and that the server supports this task.")
+    assert error.endswith("Check model_name, endpoint and its path, and that the server supports this task.")
 
 
 def test_errors_of_a_row_are_left_as_they_are() -> None:

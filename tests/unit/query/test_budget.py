@@ -115,8 +115,8 @@ def test_a_partition_says_what_all_have_spent(tmp_path: Any) -> None:
             cells = {"text": [f"{part} {row}" for row in range(3)]}
             found = predict(at, model(at, **TEXT), cells, store=store, statement=Statement(("a", "b")), max_cost=0.04)
     assert list(found["y_error"])[1:] == [
-        "the query has spent $0.040 of max_cost = 0.04, and the next request may cost up to $0.010. Run the query "
-        "again for the rest, or raise max_cost."
+        "the query has spent $0.040 of max_cost = 0.04, and the next request may cost up to $0.010. Run the "
+        "query again for the remaining rows, or raise max_cost."
     ] * 2  # fmt: skip
     store.close()
 

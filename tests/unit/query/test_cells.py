@@ -160,7 +160,7 @@ def test_find_column_prefers_a_name_that_differs_in_its_case_alone() -> None:
 
 
 def test_find_column_refuses_what_is_missing_or_twice() -> None:
-    with pytest.raises(SettingsError, match=r"no column 'text'.*it gives: 'review'"):
+    with pytest.raises(SettingsError, match=r"no column 'text'.*its columns are: 'review'"):
         find_column(["review", "__mindsdb_row_id"], "text", "input_column")
     with pytest.raises(SettingsError, match="2 columns named 'text'"):
         find_column(["TEXT", "Text"], "text", "input_column")

@@ -49,15 +49,15 @@ def refusal(frame: pd.DataFrame, conditions: list[str] | None) -> str:
 def test_the_condition_fits_the_column_and_the_value(name: str, value: Any, condition: str) -> None:
     frame = pd.DataFrame({"text": ["a", "b"], name: [value, value]}, dtype=object)
     assert refusal(frame, [name.strip("`")]) == (
-        f"MindsDB takes = on {name.strip('`')} in WHERE for an input of the model, and would return all rows. Write "
-        f"{condition} instead."
+        f"MindsDB treats = on {name.strip('`')} in WHERE as an input of the model and would return all rows. "
+        f"Write {condition} instead."
     )
 
 
 def test_without_a_table_it_belongs_in_an_outer_select() -> None:
     assert refusal(pd.DataFrame({"text": ["a"], "stars": [6]}), None) == (
-        "MindsDB takes = on stars in WHERE for an input of the model, and would show its value for the answer. Write "
-        "SELECT * FROM (SELECT …) AS t WHERE stars IN (6)."
+        "MindsDB treats = on stars in WHERE as an input of the model and would show its value for the answer. "
+        "Write SELECT * FROM (SELECT …) AS t WHERE stars IN (6)."
     )
 
 

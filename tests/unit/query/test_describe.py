@@ -127,7 +127,7 @@ def test_the_tables_are_named(store: Cache) -> None:
     assert not listed["shows"].str.contains("\n").any()
     for name in listed["table"]:
         assert len(describe.describe(about, [name]).columns) >= 2
-    with pytest.raises(SettingsError, match=r"DESCRIBE knows no table 'argz'. Write one of DESCRIBE m.task, "):
+    with pytest.raises(SettingsError, match=r"DESCRIBE has no table 'argz'. Write one of DESCRIBE m.task, "):
         describe.describe(about, ["argz"])
 
 

@@ -249,7 +249,7 @@ def test_another_model_of_the_same_settings_shares_the_answers(sandbox: Sandbox,
 def test_a_query_that_stops_keeps_what_was_paid_for(sandbox: Sandbox, store: Cache) -> None:
     bench = Bench(sandbox, "text-classification", store, max_batch_size=4, max_concurrency=1)
     sandbox.fail_on("number 60", status=402, body={"error": "You have depleted your monthly included credits."})
-    with pytest.raises(OutOfCredits, match="answers are kept"):
+    with pytest.raises(OutOfCredits, match="answers are stored"):
         bench.predict(texts(100, 100))
     paid = sum(record.items for record in sandbox.inference_requests() if record.status == 200)
     assert 0 < paid < 100
@@ -476,7 +476,7 @@ def test_known_conditions_decide_whether_a_column_is_data(sandbox: Sandbox) -> N
     assert predicted([])["y"].tolist() == ["POSITIVE"]
     assert predicted(["in0", "other"])["y"].tolist() == ["POSITIVE"]
     for conditions in (None, ["Y_Error"]):
-        with pytest.raises(SettingsError, match="takes = on"):
+        with pytest.raises(SettingsError, match="treats = on"):
             predicted(conditions)
 
 

@@ -108,7 +108,7 @@ def test_a_stopped_query_keeps_its_answers_and_goes_on_later(service: Service, p
     stopper.join()
     assert said == ["1 running query told to stop"]
     assert stopped.value.retryable
-    assert f"{FAST} of {ROWS} answers are kept" in str(stopped.value)
+    assert f"{FAST} of {ROWS} answers are stored" in str(stopped.value)
     assert service.count == FAST + WORKERS
     service.release.set()
     for worker in [one for one in threading.enumerate() if one.name.startswith("huggingface-worker")]:

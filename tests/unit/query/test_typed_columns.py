@@ -593,7 +593,7 @@ def test_a_field_is_a_column_as_it_is_written(desk: Desk) -> None:
 
 def test_equals_on_a_field_is_refused(desk: Desk) -> None:
     of = desk.of(output_schema="mood text")
-    with pytest.raises(SettingsError, match="MindsDB takes = on mood in WHERE"):
+    with pytest.raises(SettingsError, match="MindsDB treats = on mood in WHERE"):
         predict(engine(desk.server), of, {"text": ["x"], "mood": ["good"]})
 
 

@@ -194,7 +194,7 @@ class TestSettings:
         stopped = scheduler.summary.stopped
         assert len(service.sizes) <= 40
         assert isinstance(stopped, errors.SettingsError)
-        assert "no row passed" in str(stopped)
+        assert "no row succeeded" in str(stopped)
         assert "max_tokens > 4096 must have stream=true" in str(stopped)
         assert "Check max_tokens" in str(stopped)
         assert codes(results)["not_attempted"] > 300

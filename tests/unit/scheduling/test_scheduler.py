@@ -154,7 +154,7 @@ class TestLists:
         batch = scheduler.take(0.0)
         assert isinstance(batch, Batch)
         (result,) = scheduler.answered(batch, BatchResult([None]), 0.1)
-        assert str(result.error) == "nothing in the response is certainly the answer to this row"
+        assert str(result.error) == "it is uncertain which answer in the response belongs to this row"
         assert scheduler.done
 
     def test_a_run_can_be_told_to_send_single_rows(self) -> None:

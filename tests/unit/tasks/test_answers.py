@@ -528,7 +528,7 @@ def test_a_choice_may_hold_an_error_or_no_message() -> None:
 
 
 def test_json_that_never_began_is_json_that_was_cut() -> None:
-    with pytest.raises(InvalidAnswer, match="cut at the token limit"):
+    with pytest.raises(InvalidAnswer, match="cut off at the token limit"):
         read("chat-completion", chat(None, reason="length"), 1, JSON_WANTED)
 
 
@@ -543,7 +543,7 @@ def test_one_tool_call_may_come_without_a_list() -> None:
 def test_labels_that_are_none_of_the_candidates_are_told() -> None:
     """A server that classifies texts in its own way does not look at the candidates."""
     args = Arguments(values={"candidate_labels": ["food", "Billing"]})
-    with pytest.raises(SettingsError, match="candidate_labels has no effect at this server: it answers with UP, DOWN"):
+    with pytest.raises(SettingsError, match="candidate_labels has no effect at this server: it returns UP, DOWN"):
         read("zero-shot-classification", [[UP, DOWN]], 1, args)
     (answer,) = read("zero-shot-classification", {"labels": ["billing", "food"], "scores": [0.9, 0.1]}, 1, args)
     assert answer.value == "billing"

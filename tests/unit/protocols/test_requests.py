@@ -152,7 +152,8 @@ def test_scores_of_one_row_sum_to_one(name: str) -> None:
         assert answer.value == max(answer.explain, key=lambda label: answer.explain[label])  # type: ignore[index]
 
 
-TEXTS = st.text(min_size=1, max_size=20)
+#: Blank rows are not sent, and the sandbox answers them with an empty text.
+TEXTS = st.text(min_size=1, max_size=20).filter(str.strip)
 #: Rows of tasks that do not take just any text.
 ROWS: Mapping[str, st.SearchStrategy[Row]] = {
     "fill-mask": st.tuples(TEXTS.map(lambda text: f"{text} [MASK]")),

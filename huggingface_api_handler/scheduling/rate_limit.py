@@ -27,7 +27,8 @@ class RateLimiter:
 
     BETA = 0.95
     #: ``w_max`` falls to no less than this share of it: where little was sent in the last second, for another reason
-    #: than the rate, it says little about the limit (RFC 7661).
+    #: than the rate, it says little about the limit (RFC 7661). To the power of the refusals in a row after the last
+    #: fall: many of them say that the limit is far lower.
     FLOOR = 0.7
     #: Seconds until the rate is back at ``w_max``: after slow start, later, and in pauses that the service asks for.
     K_FIRST, K, K_PAUSES = 1.0, 3.0, 30.0
@@ -51,6 +52,8 @@ class RateLimiter:
         self._refused_at = self._resumes_at = self._probe_at = -math.inf
         #: Refusals in a row, counting requests sent after the one before was refused.
         self._refusals = 0
+        #: The same after the last cut, until one got through.
+        self._last_refusals = 1
         self._random = RandomRefusals()
 
     @property
@@ -77,6 +80,7 @@ class RateLimiter:
         self._passed.append(started)
         self._count(False, now)
         if started >= self._refused_at:
+            self._last_refusals = self._refusals or self._last_refusals
             self._refusals, self._probe_at = 0, -math.inf
         if self._cut_at - 1.0 < started < self._cut_at:
             # It was under way when another was refused, and belongs to the second before that.
@@ -111,11 +115,11 @@ class RateLimiter:
     def _cut(self, now: float, pause: float) -> None:
         self._cut_at = now
         self._last_second = sum(at > now - 1.0 for at in self._passed)
-        floor = self.FLOOR * self._w_max if self._w_max < math.inf else self.LEAST
+        floor = self.FLOOR**self._last_refusals * self._w_max if self._w_max < math.inf else 0.0
         k = self.K_FIRST if self._slow_start else self.K
         self._k = max(k, self.K_PAUSES * pause)
         self._slow_start = self._w_max == math.inf
-        self._w_max = max(float(self._last_second), floor)
+        self._w_max = max(float(self._last_second), floor, self.LEAST)
 
     def _rate(self, now: float) -> float:
         t = max(0.0, now - self._resumes_at)

@@ -83,6 +83,14 @@ class TestRate:
         assert rate(40, 50) >= 0.92 * 50
         assert len(service.refused) < 0.05 * len(service.arrivals)
 
+    @pytest.mark.parametrize(("burst", "rows"), [(20, 60), (100, 160)])
+    def test_a_limit_per_minute_is_found_after_a_burst(self, burst: int, rows: int) -> None:
+        """18 requests a minute, and no word on when to try again: most rows would use up their retries."""
+        service = Service(0.3, gate=TokenBucket(0.3, burst))
+        _, results, _ = play(items(rows), service, Limits(max_concurrency=32, max_batch_size=1))
+        assert [result.error for result in results if result.error] == []
+        assert len(service.refused) < 2 * (rows - burst)
+
     def test_random_refusals_do_not_slow_the_query_down_much(self) -> None:
         chance = random.Random(5)
         service = Service(0.05, gate=lambda now: -1.0 if chance.random() < 0.1 else None)

@@ -242,7 +242,7 @@ _CONTENT_POLICY = (
 _FIREWALL = r"\bblocked\b|firewall|\bwaf\b|attention required|request rejected|^error code: 10\d\d$"
 _BAD_PARAMETER = (
     r"model_kwargs|unexpected keyword argument|unknown (parameter|field)|unexpected fields? in the request"
-    r"|extra inputs are not permitted|matryoshka"
+    r"|extra inputs are not permitted|matryoshka representation"
 )
 _UNKNOWN_MODEL = (
     r"(invalid|unknown|unrecogni[sz]ed) model( name| id)?\b|no such model|not a valid model\b"
@@ -286,6 +286,9 @@ _MODEL_REQUIRED = (
 BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], Case], ...] = tuple(
     (frozenset(statuses), re.compile(pattern, re.I), case)
     for statuses, pattern, case in (
+        # These quote the row, whose text may look like any of the others.
+        ((400, 422), r"contains nan|missing values encoded|could not convert string to float", GAPS),
+        ((400, 403, 422, 451), _CONTENT_POLICY, CONTENT_POLICY),
         ((400, 403, 404, 503), r"endpoint is paused|is paused, ask", PAUSED),
         ((400, 404, 422), r"not supported by (any )?provider|no (inference )?provider", NO_PROVIDER),
         ((400, 404, 422), r"not a chat model", NO_CHAT),
@@ -293,7 +296,6 @@ BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], Case], ...] = tuple(
         ((400, 404, 415, 422, 500, 501), _NO_IMAGES, NO_IMAGES),
         ((400,), _KEY_REFUSED, TOKEN),
         ((400, 403, 429), _NO_CREDITS, OUT_OF_CREDITS),
-        ((400, 403, 422, 451), _CONTENT_POLICY, CONTENT_POLICY),
         ((403,), r"gated|access to (this )?model|restricted|awaiting a review", GATED),
         ((403,), r"permission|on behalf of|not allowed to bill|authentication method", PERMISSION),
         ((403, 405, 406), _FIREWALL, FIREWALL),
@@ -312,7 +314,6 @@ BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], Case], ...] = tuple(
         ((400, 413, 422), _TOO_MUCH_OUTPUT, TOO_MUCH_OUTPUT),
         ((400, 413, 422, 500), _TOO_LONG, TOO_LONG),
         ((400, 500), _CONTEXT_SIZE, TOO_LONG),
-        ((400, 422), r"contains nan|missing values encoded|could not convert string to float", GAPS),
         ((500, 502, 503), r"currently loading|is loading|scal(ed|ing)|starting|initiali[sz]ing|cold start", STARTING),
         ((500, 503), r"too many requests|rate limit|model is overloaded", OVERLOADED),
     )

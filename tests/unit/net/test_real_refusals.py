@@ -226,6 +226,16 @@ def test_an_answer_that_the_service_found_malformed_may_be_well_formed_next_time
     assert error.retryable
 
 
+@pytest.mark.parametrize(
+    "text", ["insufficient funds", "the api key is invalid", "unknown field", "does not support chat", "matryoshka"]
+)
+def test_what_a_row_says_is_no_refusal(text: str) -> None:
+    """Servers quote the text that they refuse: it says nothing of the account or the arguments."""
+    for said in (f"could not convert string to float: '{text}'", f"Input flagged by moderation: '{text}'"):
+        error = of(400, {"error": said})
+        assert (type(error), error.fatal) == (InvalidInput, False)
+
+
 def test_an_input_called_like_a_model_stays_a_rows_error() -> None:
     for text in ("field required: inputs", "Model input has 3 columns, 'age' was not found", "the model failed on NaN"):
         assert type(of(400, {"error": text})) is InvalidInput

@@ -146,10 +146,15 @@ def _headers_in(body: Any) -> dict[str, str]:
 
 
 def _reset(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return when the limit that is used up is reset; the latest one if the headers do not say which that is."""
+    """Return when the limit that is used up is reset; the latest one if the headers do not say which that is.
+
+    Servers send these headers in each response: what a limit leaves shows that another reason was the cause.
+    """
     resets = {name: _reset_seconds(value, now) for name, value in headers.items() if _RESET_NAME.match(name)}
-    used_up = [name for name in resets if headers.get(name.replace("reset", "remaining"), "").strip() in ("0", "0.0")]
-    return max((seconds for name in used_up or resets if (seconds := resets[name]) is not None), default=None)
+    left = {name: seconds_of(headers.get(name.replace("reset", "remaining")), math.inf) for name in resets}
+    used_up = [name for name in resets if left[name] == 0]
+    causes = used_up or [name for name in resets if left[name] is None]
+    return max((seconds for name in causes if (seconds := resets[name]) is not None), default=None)
 
 
 def _reset_seconds(value: str, now: datetime) -> float | None:

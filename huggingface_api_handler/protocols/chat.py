@@ -124,7 +124,7 @@ def learn(error: HuggingFaceError, call: Call, args: Arguments, known: Learned) 
 
     ``None`` if its refusal says none of it.
     """
-    if error.retryable:
+    if error.retryable or error.concerns_content or error.is_too_long:  # a row's error, whatever it mentions
         return None
     if _NO_SYSTEM.search(error.message) and _has_system(call) and not known.knows_no_system:
         return replace(known, knows_no_system=True)

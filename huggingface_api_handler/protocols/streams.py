@@ -6,6 +6,8 @@ answer.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -71,7 +73,7 @@ def _choices(parts: Sequence[Mapping[str, Any]], has_end: bool) -> dict[str, Any
                 _add(found.setdefault(index if isinstance(index, int) else 0, {}), choice)
     if not found or not (has_end or all(one.get("finish_reason") for one in found.values())):
         raise _broken_off()
-    choices = [{"index": index, **choice} for index, choice in sorted(found.items())]
+    choices = [{"index": index, **_with_messages(choice)} for index, choice in sorted(found.items())]
     return {"choices": choices, "usage": usage}
 
 
@@ -81,8 +83,8 @@ def _add(choice: dict[str, Any], chunk: Mapping[str, Any]) -> None:
             choice[name] = chunk[name]
     if isinstance(chunk.get("text"), str):
         choice["text"] = choice.get("text", "") + chunk["text"]
-    if isinstance(chunk.get("message"), Mapping) and not chunk.get("delta"):  # the whole of it, at the end
-        choice["message"] = {**choice.get("message", {}), **chunk["message"]}
+    if isinstance(chunk.get("message"), Mapping) and not chunk.get("delta"):
+        choice.setdefault("messages", []).append(chunk["message"])
     delta = chunk.get("delta")
     if not isinstance(delta, Mapping):
         return
@@ -94,6 +96,24 @@ def _add(choice: dict[str, Any], chunk: Mapping[str, Any]) -> None:
     for call in calls if isinstance(calls, list) else []:
         if isinstance(call, Mapping):
             _add_call(message.setdefault("tool_calls", []), call)
+
+
+def _with_messages(choice: dict[str, Any]) -> dict[str, Any]:
+    """Put the messages of chunks without a delta into a choice.
+
+    After deltas, it is the whole message, if it says anything. Without, each repeats the one before it and goes on, or
+    each is a piece.
+    """
+    messages = choice.pop("messages", [])
+    if not messages:
+        return choice
+    said = {name: value for one in messages for name, value in one.items() if value not in (None, "")}
+    message = {**messages[-1], **choice.get("message", {}), **said}
+    for name in _TEXTS if "message" not in choice else ():
+        texts = [one[name] for one in messages if one.get(name) and isinstance(one[name], (str, list))]
+        if not all(later[: len(earlier)] == earlier for earlier, later in itertools.pairwise(texts)):
+            message[name] = functools.reduce(_joined, texts)
+    return {**choice, "message": message}
 
 
 def _joined(known: Any, piece: str | list[Any]) -> str | list[Any]:

@@ -39,6 +39,20 @@ def test_a_whole_message_at_the_end_takes_the_place_of_its_pieces() -> None:
     assert found["choices"][0]["message"]["content"] == "Paris"
 
 
+@pytest.mark.parametrize(
+    "contents", [["Par", "is"], ["Par", "Paris"], ["", "Paris"], ["Par", "is", None], ["P", "aris", ""]]
+)
+def test_messages_without_deltas_are_pieces_or_repeat_what_came_before(contents: list[str | None]) -> None:
+    parts = [{"choices": [{"index": 0, "message": {"role": "assistant", "content": one}}]} for one in contents]
+    assert assembled(stream(*parts, "[DONE]"))["choices"][0]["message"] == {"role": "assistant", "content": "Paris"}
+
+
+@pytest.mark.parametrize("message", [{"content": ""}, {"content": None}, {"role": "assistant"}])
+def test_a_message_that_says_nothing_leaves_what_its_pieces_said(message: dict[str, Any]) -> None:
+    last = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    assert assembled(stream(chunk("Paris"), last))["choices"][0]["message"]["content"] == "Paris"
+
+
 def test_a_content_may_come_as_parts() -> None:
     thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
     found = assembled(stream(chunk("P"), {"choices": [{"index": 0, "delta": {"content": [thought]}}]},

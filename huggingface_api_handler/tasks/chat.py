@@ -40,13 +40,17 @@ def choices_of(answer: Mapping[str, Any]) -> list[Any]:
     return choices
 
 
+#: Types of the parts of a message; JSON may have a field ``type`` too.
+_PARTS = ("text", "output_text", "thinking", "reasoning", "refusal")
+
+
 def _content(value: Any) -> tuple[str | None, str]:
     """Return (content, reasoning) of a message: text, a list of parts, or JSON that the service has parsed.
 
     ``None``: there is no content.
     """
     if isinstance(value, Mapping):
-        if "type" not in value:
+        if value.get("type") not in _PARTS:
             return dumps(plain(value)), ""
         value = [value]
     if value is None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
-from .chat import one_object
+from .chat import is_cut, one_object
 from .output_schema import NotValid, OutputSchema, output_schema
 from .shapes import carried, dumps, is_number
 from .task import Answer, Arguments
@@ -143,7 +143,7 @@ def unpacked(answer: Answer, ids: Sequence[str], args: Arguments) -> list[Answer
         args: of the model: an answer must fit ``output_schema`` if there is one.
     """
     entries = _entries(answer.value)
-    if not entries and (answer.explain or {}).get("finish_reason") == "length":
+    if not entries and is_cut(answer.explain or {}):
         entries = _entries_before_cut(answer.value, ids)
         answer = replace(answer, explain={**(answer.explain or {}), "finish_reason": "stop"})  # of these entries
     counts = Counter(name for name, _ in entries)

@@ -137,6 +137,8 @@ SHAPES: list[tuple[str, int, Any, list[Any]]] = [
     ("chat-completion", 1, {"object": "text_completion", "choices": [{"message": {"content": "hey"}}]}, ["hey"]),
     ("chat-completion", 1, {"choices": [{"message": {"content": {"a": 1}}}]}, ['{"a": 1}']),  # parsed by the service
     ("chat-completion", 1, {"choices": [{"message": {"content": {"type": "text", "text": "hey"}}}]}, ["hey"]),
+    ("chat-completion", 1, {"choices": [{"message": {"content": {"type": "bill", "usd": 3}}}]},
+     ['{"type": "bill", "usd": 3}']),
     ("chat-completion", 1, {"choices": [{"message": {"content": ["he", "y"]}}]}, ["hey"]),
     ("chat-completion", 1, {"choices": [{"message": {"content": "hey", "reasoning": "hm"}}]}, ["hey"]),
     ("chat-completion", 1, {"choices": [{"message": {"content": "<think>hm</think>\n\nhey"}}]}, ["hey"]),

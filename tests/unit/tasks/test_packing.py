@@ -161,6 +161,7 @@ def test_a_response_cut_at_the_token_limit_answers_the_rows_before_the_cut() -> 
         kept = max(0, complete - 1) if complete < 5 else 5
         for text in (whole[:end], f"```json\n{whole[:end]}"):
             assert cut(text) == [f"answer {number}" if number < kept else None for number in range(5)], end
+        assert cut(whole[:end], "MAX_TOKENS") == cut(whole[:end])  # Gemini's name
         assert cut(whole[:end], "stop") == [None] * 5  # nobody knows why it ends there
 
 

@@ -119,8 +119,8 @@ class SameRefusals:
 
     def count(self, error: HuggingFaceError, rows: int) -> tuple[int, int]:
         """Count a failed request of ``rows`` rows; return the requests and the single rows with the same words."""
-        # Of an argument, "12 in the input + 4096 asked for" is the same refusal for each row.
-        differs = _NUMBER if error.argument else _VARIABLE
+        # "12 in the input + 4096 asked for" is the same refusal for each row; "513 words, max_length 512" is not.
+        differs = _NUMBER if error.argument == "max_tokens" else _VARIABLE
         words = (error.code, error.status, differs.sub("#", error.message))
         self._requests[words] += 1
         self._rows[words] += rows == 1

@@ -123,6 +123,13 @@ def test_the_same_words_are_the_same_refusal(one: str, other: str, same: bool) -
     assert counted.count(errors.InvalidInput(other), 8) == ((2, 1) if same else (1, 0))
 
 
+@pytest.mark.parametrize(("argument", "requests"), [("max_tokens", 2), ("max_length", 1), ("model_name", 1), (None, 1)])
+def test_numbers_are_those_of_each_row_unless_the_output_is_too_long(argument: str | None, requests: int) -> None:
+    counted = SameRefusals()
+    counted.count(errors.InvalidInput("513 of 512 words", argument=argument), 1)
+    assert counted.count(errors.InvalidInput("514 of 512 words", argument=argument), 1)[0] == requests
+
+
 def test_an_error_of_the_account_becomes_the_rows() -> None:
     error = row_error(FIREWALL)
     assert (error.code, error.fatal, error.status) == ("invalid_input", False, 403)

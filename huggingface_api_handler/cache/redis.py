@@ -53,7 +53,9 @@ class RedisCache(PersistentCache):
         )
         self._counting = CircuitBreaker("scripts in Redis", "counts may be added twice where a connection breaks")
         self._reports = self._key("reports", uuid.uuid4().hex)
-        self._budgets = CircuitBreaker("the budget in Redis", "queries with max_cost_per_day stop")
+        self._budgets = CircuitBreaker(
+            "the budget in Redis", "queries with max_cost_per_day and partitions with max_cost stop"
+        )
 
     # Answers
 

@@ -89,7 +89,7 @@ class SqliteFile:
         self.writing = CircuitBreaker(
             name,
             "answers wait in memory, requests_per_minute applies to each worker separately and "
-            "queries with max_cost_per_day stop",
+            "queries with max_cost_per_day and partitions with max_cost stop",
         )
         _FILES.add(self)
 

@@ -117,7 +117,7 @@ class TestHolding:
     def test_a_cache_that_fails_holds_nothing(self, keeping: Backend, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.WARNING):
             assert unreachable(keeping).hold_budget("one", Draw("b", 1, most=1)) is None
-        assert "queries with max_cost_per_day stop" in caplog.text
+        assert "queries with max_cost_per_day and partitions with max_cost stop" in caplog.text
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -110,7 +110,7 @@ def test_the_statement_of_a_model_without_a_price_gives_it_one(world: World) -> 
         "max_batch_size = 2"
     )
     try:
-        query = "SELECT m.a FROM duck.reviews AS r JOIN unpriced AS m LIMIT 4 USING max_cost = 1"
+        query = "SELECT m.a FROM duck.reviews AS r JOIN unpriced AS m LIMIT 4 USING max_cost = 1, use_cache = false"
         with pytest.raises(SQLError, match="needs a price") as refused:
             world.sql(query)
         found = re.search("RETRAIN unpriced USING .*;", str(refused.value))

@@ -311,9 +311,11 @@ def _note_packing(reader: Reader, draft: Draft) -> None:
     for name, why in _NOT_PACKED.items():
         value = draft.parameters.get(name)
         if value not in (None, False) and not (name == "n" and value == 1):
-            reader.fault(f"{name} and rows_per_request are mutually exclusive ({why}): write rows_per_request = 1")
+            reader.fault(
+                f"{name} and rows_per_request are mutually exclusive ({why}): remove {name} or rows_per_request"
+            )
     if "image_column" in draft.columns:
-        reader.fault("image_column and rows_per_request are mutually exclusive: write rows_per_request = 1")
+        reader.fault("image_column and rows_per_request are mutually exclusive: remove one of them")
 
 
 # --- missing and unknown arguments -----------------------------------------------------------

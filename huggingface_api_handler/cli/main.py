@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Mapping
 from typing import NoReturn, Protocol
 
@@ -64,5 +66,10 @@ def main(arguments: list[str]) -> int:
         SystemExit: 2 for an invalid command line, 0 for ``--help``.
     """
     given = parser().parse_args(arguments)
-    code: int = given.run(given)
+    try:
+        code: int = given.run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has enough; Python would fail again when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return code

@@ -17,6 +17,7 @@ import pandas as pd
 
 from ..arguments.names import nearest
 from ..errors import InvalidInput, SettingsError
+from .sql import quoted
 
 #: Columns that MindsDB adds to every frame.
 HOST_COLUMNS = ("__mindsdb_row_id", "__mdb_forecast_offset")
@@ -104,13 +105,13 @@ def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
     if not found:
         raise SettingsError(
             f"the query has no column '{wanted}', which the model reads as {argument}; its columns are: {known}",
-            advice=f"Check the spelling, also in ON m.{wanted} = t.<your column>, and name the table first: FROM "
-            f"<your table> AS t JOIN <the model> AS m; or write USING {argument} = '<your column>'",
+            advice=f"Check the spelling, also in ON m.{quoted(wanted)} = t.<your column>, and name the table first: "
+            f"FROM <your table> AS t JOIN <the model> AS m; or write USING {argument} = '<your column>'",
         )
     raise SettingsError(
         f"the query has {len(found)} columns named '{wanted}', which the model reads as {argument}",
-        advice=f"Write ON m.{wanted} = <table>.<column>, or rename one of them in a sub-select, with AS. If ON names "
-        "the column, run the query again: ON is not read in the first query after MindsDB has started",
+        advice=f"Write ON m.{quoted(wanted)} = <table>.<column>, or rename one of them in a sub-select, with AS. If "
+        "ON names the column, run the query again: ON is not read in the first query after MindsDB has started",
     )
 
 

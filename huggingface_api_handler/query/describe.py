@@ -159,7 +159,7 @@ def args_table(about: Description) -> pd.DataFrame:
 
 
 def usage_table(about: Description) -> pd.DataFrame:
-    """Requests, rows, errors, time and cost in USD, counted since the model was created."""
+    """Requests, rows, errors, time and cost in USD, since the model was created or retrained."""
     counted = about.store.usage(about.caller.scope)
     rows: list[tuple[Any, ...]] = [(name, _number(counted.get(name, 0))) for name in COUNTERS]
     errors = {name[len(ERROR) :]: n for name, n in sorted(counted.items()) if name.startswith(ERROR)}

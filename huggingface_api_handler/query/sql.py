@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..arguments import ModelSettings
 from ..arguments.coercion import as_sql
-from .inputs import Caller
+
+if TYPE_CHECKING:
+    from .inputs import Caller
 
 #: Characters of the longest statement that a message shows.
 _LONGEST = 450

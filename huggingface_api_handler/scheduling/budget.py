@@ -59,7 +59,8 @@ UpperEstimate = Callable[[Sequence[Item]], float]
 
 #: Sums of USD are rounded: a part of this size of a limit is no excess.
 ROUNDING = 1e-9
-
+#: Advice behind the least that one more request needs.
+_SEE_ALL = "; dry_run = true estimates the cost of all rows"
 
 #: Statuses by which a gateway says that the service behind it, which may go on working, has not responded in time.
 _NO_RESPONSE = (504, 524)
@@ -340,18 +341,18 @@ class CostBudget:
 
     def _too_expensive(self, least: float) -> BudgetExceeded:
         message = (
-            f"the query has spent {dollars(self.spent)} of max_cost = {self._limit:g}{self._of_engine}, and the next "
-            f"request may cost up to {dollars(least)}"
+            f"the query has spent {dollars(self.spent)} of max_cost = {_plain(self._limit)}{self._of_engine}, and the "
+            f"next request may cost up to {dollars(least)}"
         )
         if least <= self._limit:
             advice = f"Run the query again for the remaining rows, or raise max_cost{self._of_engine}"
             return BudgetExceeded(message, advice=advice)
-        advice = f"Raise max_cost{self._of_engine} to at least {_rounded_up(least)}"
+        advice = f"Raise max_cost{self._of_engine} to at least {_rounded_up(least)} for this request{_SEE_ALL}"
         return BudgetExceeded(message, advice=advice, retryable=False)
 
     def _is_spent(self, budget: SharedBudget, least: float) -> BudgetExceeded:
         of_day, last = budget is self.daily, budget.last
-        limit = f"{'max_cost_per_day' if of_day else 'max_cost'} = {budget.cap:g}"
+        limit = f"{'max_cost_per_day' if of_day else 'max_cost'} = {_plain(budget.cap)}"
         if last is None:
             return BudgetExceeded(
                 f"the cache in which all {'workers' if of_day else 'partitions'} record their spending for "
@@ -364,7 +365,8 @@ class CostBudget:
         message = f"{spent}{held}, and the next request may cost up to {dollars(least)}"
         of = "max_cost_per_day of the engine" if of_day else f"max_cost{self._of_engine}"
         if least > budget.cap:
-            return BudgetExceeded(message, advice=f"Raise {of} to at least {_rounded_up(least)}", retryable=False)
+            advice = f"Raise {of} to at least {_rounded_up(least)} for this request{_SEE_ALL}"
+            return BudgetExceeded(message, advice=advice, retryable=False)
         again = f"Run the query again {'after midnight UTC ' if of_day else ''}for the remaining rows"
         return BudgetExceeded(message, advice=f"{again}, or raise {of}")
 
@@ -395,6 +397,11 @@ def cost_of_failure(error: HuggingFaceError) -> float | None:
     # The answer is an error, such as that of a filter; a service may say that with status 200 as well.
     is_success = error.status is not None and error.status < 300 and not isinstance(error, _NOT_BEGUN)
     return None if error.usage is not None or is_lost or is_success else 0.0
+
+
+def _plain(amount: float) -> str:
+    """Return a number as a statement accepts it: MindsDB's parser rejects exponents."""
+    return f"{amount:.15f}".rstrip("0").rstrip(".")
 
 
 def _rounded_up(amount: float) -> str:

@@ -993,7 +993,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "max_cost below the cost of a request": (
         Query(model=PRICED, using={"max_cost": 0.001}),
         "the query has spent $0.00 of max_cost = 0.001, and the next request may cost up to $0.0040 (task "
-        "text-classification, model org/name). Raise max_cost to at least 0.0040.",
+        "text-classification, model org/name). Raise max_cost to at least 0.0040 for this request; dry_run = true "
+        "estimates the cost of all rows.",
     ),
     "max_cost without a price": (
         Query(using={"max_cost": 0.5}),
@@ -1058,7 +1059,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "max_cost_per_day below the cost of a request": (
         Query(model=PRICED, engine={"max_cost_per_day": 0.003}, cache=SpentToday()),
         "the engine has spent $0.0020 of max_cost_per_day = 0.003 today, and the next request may cost up to $0.0040 "
-        "(task text-classification, model org/name). Raise max_cost_per_day of the engine to at least 0.0040.",
+        "(task text-classification, model org/name). Raise max_cost_per_day of the engine to at least 0.0040 for "
+        "this request; dry_run = true estimates the cost of all rows.",
     ),
     "max_cost_per_day of a model": (
         Create({**TEXT, "max_cost_per_day": 5}, NO_HUB),

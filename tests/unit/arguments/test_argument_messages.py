@@ -255,35 +255,36 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ),
     (
         {**X, "rows_per_request": 20, "tools": [{"type": "function"}]},
-        "tools and rows_per_request are mutually exclusive (a tool call belongs to one row): write "
-        "rows_per_request = 1",
+        "tools and rows_per_request are mutually exclusive (a tool call belongs to one row): remove "
+        "tools or rows_per_request",
     ),
     (
         {**X, "rows_per_request": 20, "logprobs": True},
-        "logprobs and rows_per_request are mutually exclusive (probabilities of tokens belong to one row): write "
-        "rows_per_request = 1",
+        "logprobs and rows_per_request are mutually exclusive (probabilities of tokens belong to one row): remove "
+        "logprobs or rows_per_request",
     ),
     (
         {**X, "rows_per_request": 20, "n": 2},
-        "n and rows_per_request are mutually exclusive (a row has one answer): write rows_per_request = 1",
+        "n and rows_per_request are mutually exclusive (a row has one answer): remove n or rows_per_request",
     ),
     (
         {**X, "rows_per_request": 20, "stop": ["."]},
-        "stop and rows_per_request are mutually exclusive (it would end the answers of all rows): write "
-        "rows_per_request = 1",
+        "stop and rows_per_request are mutually exclusive (it would end the answers of all rows): remove "
+        "stop or rows_per_request",
     ),
     (
         {**X, "rows_per_request": 20, "parameters": {"stream": True}},
-        "stream and rows_per_request are mutually exclusive (all answers come at once): write rows_per_request = 1",
+        "stream and rows_per_request are mutually exclusive (all answers come at once): remove "
+        "stream or rows_per_request",
     ),
     (
         {**X, "rows_per_request": 20, "response_format": {"type": "json_object"}},
-        "response_format and rows_per_request are mutually exclusive (all answers come in one JSON object): write "
-        "rows_per_request = 1",
+        "response_format and rows_per_request are mutually exclusive (all answers come in one JSON object): remove "
+        "response_format or rows_per_request",
     ),
     (
         {**X, "rows_per_request": 20, "image_column": "photo"},
-        "image_column and rows_per_request are mutually exclusive: write rows_per_request = 1",
+        "image_column and rows_per_request are mutually exclusive: remove one of them",
     ),
     (
         {**C, "rows_per_request": 20},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -73,3 +75,23 @@ def test_the_doctor_prints_its_findings_without_the_token(
     printed = capsys.readouterr().out
     assert "token: " in printed and "→ do" in printed
     assert token not in printed
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    program = (
+        "import sys\n"
+        "from types import SimpleNamespace\n"
+        "from huggingface_api_handler.cli import main\n"
+        "main.COMMANDS = {'many': SimpleNamespace(\n"
+        "    HELP='', add_arguments=lambda parser: None, run=lambda given: print('line\\n' * 100_000) or 0\n"
+        ")}\n"
+        "sys.exit(main.main(['many']))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "line\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(30) == 0

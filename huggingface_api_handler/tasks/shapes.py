@@ -16,6 +16,9 @@ from .media import Media
 #: How deep a structure may be that we hand on; JSON is read and written by recursion.
 MAX_DEPTH = 48
 
+#: Retries after an empty answer: each is billed, and some inputs, such as an empty page, have no other answer.
+EMPTY_RETRIES = 3
+
 #: Whole numbers beyond this poison the host's database session.
 _MAX_WHOLE = 2**63
 
@@ -53,6 +56,7 @@ def refuse_empty(wanted: str = "") -> NoReturn:
         f"the service sent an empty answer{wanted}",
         advice="Run the query again; if it stays empty, change the input or choose another model",
         retryable=True,
+        retry_limit=EMPTY_RETRIES,
         divisible=False,
     )
 

@@ -555,6 +555,7 @@ def test_an_empty_continuation_is_asked_for_again() -> None:
     with pytest.raises(InvalidAnswer) as caught:
         read("text-generation", {"generated_text": ""})
     assert caught.value.retryable
+    assert caught.value.retry_limit == 3
 
 
 def test_a_vector_of_nulls_is_asked_for_again_and_a_list_is_halved() -> None:

@@ -180,7 +180,7 @@ def bundled(service: Service, rows: int) -> tuple[float, float]:
     Raises:
         CannotRun: it is not there, or it does not get through.
     """
-    from huggingface_api_handler.cli.install import ASIDE, FOLDER, InstallError, handlers_folder, is_installed
+    from huggingface_api_handler.cli.link import ASIDE, FOLDER, InstallError, handlers_folder, is_installed
 
     try:
         handlers = handlers_folder()

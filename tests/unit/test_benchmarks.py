@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import importlib.util
 from collections.abc import Iterator
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -13,6 +17,8 @@ from benchmarks.soak import judged
 
 ASKED = cases.texts(40)
 TRUTH = [label_of(text) for text in ASKED]
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +98,20 @@ def test_the_picture_is_well_formed_and_dark_where_it_is_dark() -> None:
 
 def test_the_picture_of_costs_shows_what_queries_cost() -> None:
     assert cost.draw() == cost.PICTURE.read_text(encoding="utf-8"), "run: python -m benchmarks.cost"
+
+
+PROGRAMS = sorted(
+    path
+    for folder in ("benchmarks", "docs", "examples", "tests/fuzz", "tests/matrix", "tests/servers")
+    for path in (ROOT / folder).rglob("*.py")
+)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_programs_import_names_that_exist(program: Path) -> None:
+    """Also where no test runs them, or not all of their functions."""
+    for node in ast.walk(ast.parse(program.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("huggingface_api_handler"):
+            module = importlib.import_module(str(node.module))
+            for name in node.names:
+                assert hasattr(module, name.name) or importlib.util.find_spec(f"{node.module}.{name.name}"), name.name

@@ -11,7 +11,7 @@ from typing import Any
 from .answers import PendingAnswers, scope_id, seal, unseal_many
 from .base import Cache, Throttle
 from .counts import PendingCounts
-from .runs import RUNNING, UPDATE_EVERY
+from .runs import RUNNING, UPDATE_EVERY, RunState
 
 #: When something expires that never does, in seconds since 1970.
 NEVER = 1e12
@@ -78,7 +78,7 @@ class PersistentCache(Cache):
 
     def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0, cost: float | None = None) -> None:
         if self._updates.passes(run):
-            self._record(run, done, errors, RUNNING, rate, cost)
+            self._record(run, RunState(done, errors, RUNNING, rate, cost))
 
     def run_end(
         self,
@@ -93,7 +93,7 @@ class PersistentCache(Cache):
         self._updates.end(run)
         if self._pending or self._counts:
             self._write_pending(probe=True)
-        self._record(run, done, errors, state, cost=cost, audit=audit)
+        self._record(run, RunState(done, errors, state, cost=cost, audit=audit))
 
     def _read_answers(self, keys: list[str]) -> Mapping[str, bytes]:
         """The sealed values of those of ``keys`` that are there and have not expired."""
@@ -115,16 +115,8 @@ class PersistentCache(Cache):
         """The JSON of a fact that is there and has not expired; else ``None``."""
         raise NotImplementedError
 
-    def _record(
-        self,
-        run: str,
-        done: int,
-        errors: int,
-        state: str,
-        rate: float = 0.0,
-        cost: float | None = None,
-        audit: tuple[int, int] | None = None,
-    ) -> None:
+    def _record(self, run: str, now: RunState) -> None:
+        """Record the state of a run."""
         raise NotImplementedError
 
 

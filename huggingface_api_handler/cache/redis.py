@@ -18,7 +18,7 @@ from .owners import Owner, Stored
 from .persistent import NEVER, PersistentCache
 from .redis_connection import RedisConnection, as_text
 from .redis_scripts import COUNT_ONCE, HOLD_BUDGET, RESERVE_REQUESTS
-from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, has_ended, this_process, with_state
+from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, RunState, has_ended, this_process, with_state
 
 #: Keys in one command.
 KEYS_AT_ONCE = 1000
@@ -232,23 +232,15 @@ class RedisCache(PersistentCache):
 
         self._redis.write(write)
 
-    def _record(
-        self,
-        run: str,
-        done: int,
-        errors: int,
-        state: str,
-        rate: float = 0.0,
-        cost: float | None = None,
-        audit: tuple[int, int] | None = None,
-    ) -> None:
+    def _record(self, run: str, now: RunState) -> None:
         fields: dict[str, Any] = {
-            "done": done, "errors": errors, "state": state, "updated": repr(self._clock()), "rate": repr(rate),
+            "done": now.done, "errors": now.errors, "state": now.state,
+            "updated": repr(self._clock()), "rate": repr(now.rate),
         }  # fmt: skip
-        if cost is not None:
-            fields["cost"] = repr(cost)
-        if audit is not None:
-            fields["audited"], fields["agreed"] = audit
+        if now.cost is not None:
+            fields["cost"] = repr(now.cost)
+        if now.audit is not None:
+            fields["audited"], fields["agreed"] = now.audit
         self._redis.write(lambda client: client.hset(self._key("run", run), mapping=fields))
 
     def runs(self, scope: str | None = None) -> list[Run]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 #: Seconds between two records of a run's progress.
 UPDATE_EVERY = 1.0
@@ -56,6 +57,21 @@ class Run:
     def sent_nothing(self) -> bool:
         """Whether the run has ended without a request: it waited for another one's answers, or was not allowed any."""
         return self.state in ("done", "stopped", "waited") and not self.done
+
+
+class RunState(NamedTuple):
+    """What changes in a run while it runs and when it ends; see ``Run``.
+
+    Attributes:
+        audit: rows that an audit compared, and those of them whose answers agree; ``None``: not known yet, or none.
+    """
+
+    done: int
+    errors: int
+    state: str
+    rate: float = 0.0
+    cost: float | None = None
+    audit: tuple[int, int] | None = None
 
 
 def this_process() -> tuple[int, str]:

@@ -18,7 +18,7 @@ from .budgets import BUDGETS_KEPT_FOR, HELD_AHEAD, HELD_FOR, Draw, Grant
 from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
 from .owners import Owner, Stored
 from .persistent import PersistentCache
-from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, has_ended, this_process, with_state
+from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, RunState, has_ended, this_process, with_state
 from .sqlite_file import SqliteFile
 
 #: A new table needs no new version, and files of older versions of this package gain it when they are opened. A
@@ -254,24 +254,15 @@ class SqliteCache(PersistentCache):
 
         self.file.write(write)
 
-    def _record(
-        self,
-        run: str,
-        done: int,
-        errors: int,
-        state: str,
-        rate: float = 0.0,
-        cost: float | None = None,
-        audit: tuple[int, int] | None = None,
-    ) -> None:
-        own = (done, errors, state, self._clock(), rate, cost, run)
+    def _record(self, run: str, now: RunState) -> None:
+        own = (now.done, now.errors, now.state, self._clock(), now.rate, now.cost, run)
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(
                 "UPDATE runs SET done = ?, errors = ?, state = ?, updated = ?, rate = ?, cost = ? WHERE run = ?", own
             )
-            if audit is not None:
-                connection.execute("INSERT OR REPLACE INTO audits VALUES (?, ?, ?)", (run, *audit))
+            if now.audit is not None:
+                connection.execute("INSERT OR REPLACE INTO audits VALUES (?, ?, ?)", (run, *now.audit))
 
         self.file.write(write)
 

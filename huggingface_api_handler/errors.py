@@ -226,7 +226,7 @@ class PayloadTooLarge(InputError):
     """The value exceeds the size limit of the service (413) or of this engine."""
 
     code = "payload_too_large"
-    remedy = "Shorten the text, use a smaller media file, or lower `max_batch_size`"
+    remedy = "Shorten the text, use a smaller media file, or use a server that accepts larger requests"
     divisible = True
 
 

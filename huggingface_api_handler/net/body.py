@@ -136,6 +136,4 @@ class Decompressor:
 def _too_large(most: int, purpose: Purpose) -> HuggingFaceError:
     if purpose == "media":
         return PayloadTooLarge(f"the file at the URL is larger than {most} bytes", divisible=False)
-    return InvalidAnswer(
-        f"the service's response is larger than {most} bytes", advice="Lower max_batch_size, or ask for shorter answers"
-    )
+    return InvalidAnswer(f"the service's response is larger than {most} bytes", advice="Ask for a shorter answer")

@@ -89,7 +89,7 @@ class Response:
             )
         if _objects_of(self.content) > MAX_OBJECT_BYTES:
             raise InvalidAnswer(
-                "the service's response contains more values than fit into memory", advice="Lower max_batch_size"
+                "the service's response contains more values than fit into memory", advice="Ask for a shorter answer"
             )
         try:
             with MEMORY.parsing(len(self.content)):

@@ -36,7 +36,8 @@ class Case:
         happened: what is wrong; the server's reason follows.
         advice: what to do; ``None``: what the class of the error says.
         own_server: what to do instead if the service is not Hugging Face.
-        retryable, divisible: instead of those of the class.
+        retryable, divisible: instead of those of the class. A batch that fails in a divisible way is split, so the
+            advice that a user reads is about one row.
         concerns_content: see :class:`..errors.HuggingFaceError`.
         is_too_long: see there.
         argument: that it is about.
@@ -167,7 +168,7 @@ BROKEN_FORM = Case(
 OUT_OF_MEMORY = Case(
     InvalidInput,
     "the server ran out of memory on this request",
-    "Lower max_batch_size, or shorten the inputs",
+    "Shorten this row's input, or use a server with more memory",
 )
 CONTENT_TYPE = Case(
     InvalidInput,
@@ -192,7 +193,11 @@ GAPS = Case(
     "a column contains NULL or text, which the model cannot use",
     "Replace NULL in a sub-select, for example with COALESCE(age, 0), or set input_columns to the columns to read",
 )
-BATCH = Case(InvalidInput, "the list of inputs is longer than the server accepts", "Lower max_batch_size")
+BATCH = Case(
+    InvalidInput,
+    "the list of inputs is longer than the server accepts",
+    "Give this row fewer texts, or use a server that accepts longer lists",
+)
 AUDIO = Case(
     InvalidInput,
     "the audio is longer than the model accepts in one request",
@@ -373,7 +378,8 @@ BY_STATUS: dict[int, Case] = {
     413: Case(
         PayloadTooLarge,
         "the request is larger than the service accepts",
-        "Lower max_batch_size, shorten the text or shrink the media",
+        "Shorten this row's text, for example with LEFT(text, 2000) in a sub-select, or shrink its media; or use a "
+        "server that accepts larger requests",
     ),
     414: Case(SettingsError, "the address is longer than the service accepts", CHECK_ADDRESS),
     415: CONTENT_TYPE,

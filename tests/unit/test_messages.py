@@ -744,14 +744,15 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "a request that is too large": (
         Query(answer("Failed to buffer the request body: length limit exceeded", 413, "text/plain")),
         'the request is larger than the service accepts: "Failed to buffer the request body: length limit '
-        'exceeded" (task text-classification, model org/name, row 2, HTTP 413). Lower max_batch_size, shorten '
-        "the text or shrink the media. To set failed rows to NULL and continue, write USING on_error = 'null'.",
+        "exceeded\" (task text-classification, model org/name, row 2, HTTP 413). Shorten this row's text, for "
+        "example with LEFT(text, 2000) in a sub-select, or shrink its media; or use a server that accepts larger "
+        "requests. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a list that is too long": (
         Query(said(422, "batch size 64 > maximum allowed batch size 32")),
         'the list of inputs is longer than the server accepts: "batch size 64 > maximum allowed batch size 32" '
-        "(task text-classification, model org/name, row 2, HTTP 422). Lower max_batch_size. To set failed rows "
-        "to NULL and continue, write USING on_error = 'null'.",
+        "(task text-classification, model org/name, row 2, HTTP 422). Give this row fewer texts, or use a server "
+        "that accepts longer lists. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "a parameter that the model does not take": (
         Query(said(400, "The following `model_kwargs` are not used by the model: ['top_z']")),
@@ -762,8 +763,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "memory used up": (
         Query(said(400, "CUDA out of memory. Tried to allocate 2.00 GiB")),
         'the server ran out of memory on this request: "CUDA out of memory. Tried to allocate 2.00 GiB" (task '
-        "text-classification, model org/name, row 2, HTTP 400). Lower max_batch_size, or shorten the inputs. To "
-        "set failed rows to NULL and continue, write USING on_error = 'null'.",
+        "text-classification, model org/name, row 2, HTTP 400). Shorten this row's input, or use a server with "
+        "more memory. To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "refused, with a reason": (
         Query(said(400, ["Error in `inputs.context`: field required"])),

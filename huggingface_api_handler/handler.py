@@ -21,7 +21,7 @@ from .arguments import (
     query_settings,
 )
 from .arguments.forms import query_form
-from .arguments.specs import HOST_CONDITIONS
+from .arguments.specs import HOST_CONDITIONS, HOST_EQUAL_COLUMNS
 from .errors import SettingsError
 from .host import storage, worker
 from .host.patches import apply_patches, purge_predictions
@@ -30,6 +30,7 @@ from .host.statement import statement_of
 from .hub import facts
 from .query.advice import unserved
 from .query.commands import run_command
+from .query.conditions import refuse_columns_in_where
 from .query.cost import price_list
 from .query.describe import Description, describe
 from .query.inputs import Caller, read_columns
@@ -146,11 +147,13 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         engine, model, caller = self._opened()
         overrides = (args or {}).get("predict_params") or {}
         model = query_settings(model, engine, overrides, alias=caller.name)
+        task = TASKS[model.task]
+        refuse_columns_in_where(overrides.get(HOST_EQUAL_COLUMNS) or {}, task, model)
         store = open_store(RUNTIME, cache_settings())
         statement = statement_of(self.model_storage.predictor_id, caller.model)
         conditions = overrides.get(HOST_CONDITIONS)
         prediction = Prediction(model, engine, caller, RUNTIME, store, statement=statement, conditions=conditions)
-        return prediction, query_command(TASKS[model.task], overrides, alias=caller.name)
+        return prediction, query_command(task, overrides, alias=caller.name)
 
     def finetune(self, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
         """Refuse: this engine does not train models."""

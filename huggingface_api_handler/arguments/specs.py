@@ -279,3 +279,5 @@ HOST_QUERY: frozenset[str] = frozenset({"batch_size", "track_column", "partition
 HOST_PREFIX = "__mdb"
 #: What our patch of JOIN adds to USING: the columns that WHERE compares with ``=``.
 HOST_CONDITIONS = "__mdb_conditions"
+#: And the columns of the model that WHERE compares with columns of a table: name → the condition for ON.
+HOST_EQUAL_COLUMNS = "__mdb_equal_columns"

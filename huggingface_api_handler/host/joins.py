@@ -3,6 +3,8 @@
 MindsDB hands a model one frame: the table's columns, renamed as ON says, and a column for each ``=`` in WHERE. From the
 frame alone nobody can tell a condition from a column of the table, nor which of two columns with one name ON meant.
 
+MindsDB uses ``model.column = table.column`` of ON, and ignores all else there, and such a comparison in WHERE.
+
 An argument of USING for another table (``m.dry_run``) is left out, also where there is no such table: a misspelt prefix
 would make a dry run a real query.
 """
@@ -10,13 +12,14 @@ would make a dry run a real query.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from mindsdb.integrations.utilities.query_traversal import query_traversal
-from mindsdb_sql_parser.ast import Identifier, Join, Select
+from mindsdb_sql_parser.ast import BinaryOperation, Identifier, Join, Select
 
-from ..arguments.specs import HOST_CONDITIONS
+from ..arguments.specs import HOST_CONDITIONS, HOST_EQUAL_COLUMNS
+from ..errors import SettingsError, one_line
 from .patching import patch
 
 _STEPS = "mindsdb.api.executor.sql_query.steps.apply_predictor_step"
@@ -41,11 +44,24 @@ def on_and_where_are_passed_on(is_ours: Callable[[Any, str, str], bool]) -> None
         conditions = list(step.row_dict or {})
         hidden = _hidden_by_on(data.columns, step.columns_map)
         target = _target(self.context["predictor_metadata"], step)
-        nobodys = _for_no_table(self.sql_query.query)
+        selects = _selects(self.sql_query.query)
+        nobodys = _for_no_table(selects)
+        model = _label(step.predictor)
+        fault = _fault_in_on(selects, model)
+        equal = {
+            name: f"{model}.{name} = {column}"
+            for select in selects
+            for name, column in _equal_columns(select.where, model)
+        }
         # Any condition could be on a field of output_schema, which only the model knows.
-        matters = bool(hidden or conditions or nobodys) or any(_may_be_filled(one.name, target) for one in data.columns)
+        matters = bool(hidden or conditions or nobodys or fault or equal)
+        matters = matters or any(_may_be_filled(one.name, target) for one in data.columns)
         if matters and is_ours(self.session, step.namespace, step.predictor.parts[0]):
-            step.params = {**(step.params or {}), **nobodys, HOST_CONDITIONS: conditions}
+            if fault is not None:
+                raise fault
+            step.params = {
+                **(step.params or {}), **nobodys, HOST_CONDITIONS: conditions, HOST_EQUAL_COLUMNS: equal,
+            }  # fmt: skip
             step.columns_map = {**(step.columns_map or {}), **hidden}
         return original(self, step)
 
@@ -65,17 +81,110 @@ def _hidden_by_on(columns: Any, columns_map: Any) -> dict[str, Any]:
     return hidden
 
 
-def _for_no_table(query: Any) -> dict[str, Any]:
-    """Return the arguments of USING, in a query and its sub-selects, whose prefix names no table of their SELECT."""
-    selects: list[Select] = []
+def _selects(query: Any) -> list[Select]:
+    """Return a query's SELECT and its sub-selects."""
+    found: list[Select] = []
 
     def note_select(node: Any, **_: Any) -> None:
-        if isinstance(node, Select) and any("." in name for name in node.using or {}):
-            selects.append(node)
+        if isinstance(node, Select):
+            found.append(node)
 
     query_traversal(query, note_select)
+    return found
+
+
+def _fault_in_on(selects: list[Select], model: str) -> SettingsError | None:
+    """Return the refusal of an ON that MindsDB would follow only in part; ``None``: there is none.
+
+    MindsDB takes from it one column of a table for each column of the model, and ignores the rest: it would send all
+    rows.
+    """
+    for condition in (one for select in selects for one in _conditions(select.from_table, model)):
+        columns: dict[str, str] = {}
+        for part in _parts(condition):
+            found = _equal_columns(part, model) if getattr(part, "op", None) == "=" else []
+            if not found:
+                return _ignored(part, model)
+            name, column = found[0]
+            other = columns.setdefault(name.lower(), column)
+            if other.lower() != column.lower():
+                return SettingsError(
+                    f"ON gives the model's input {name} two columns, {other} and {column}, and MindsDB would use only "
+                    "one of them",
+                    advice=f"Write one condition: ON {model}.{name} = {column}; or combine the columns in a sub-select",
+                )
+    return None
+
+
+def _parts(condition: Any) -> Iterator[Any]:
+    """Yield the conditions that AND joins, without those on constants, such as ``1 = 1``."""
+    if isinstance(condition, BinaryOperation) and condition.op.lower() == "and":
+        for one in condition.args:
+            yield from _parts(one)
+    elif _identifiers(condition):
+        yield condition
+
+
+def _ignored(condition: Any, model: str) -> SettingsError:
+    """Return the refusal of a condition that MindsDB ignores in ON."""
+    columns, shown = _identifiers(condition), one_line(condition.to_string(), 100)
+    if isinstance(condition, Identifier):
+        advice = f"Write ON {model}.text = {shown}, with the model's input in place of text"
+    elif any(len(one.parts) == 1 for one in columns):
+        advice = f"Write the model or the table before each column: ON {model}.text = t.review"
+    elif len(columns) > 1 and any(_is_of(one, model) for one in columns):
+        advice = (
+            f"Write ON {model}.text = t.review, joined by AND; put an expression into a sub-select: "
+            f"FROM (SELECT UPPER(review) AS text FROM …) AS t JOIN {model} ON {model}.text = t.text"
+        )
+    else:
+        advice = "Write it in WHERE"
+    return SettingsError(f"MindsDB ignores {shown} in ON of a model, and would send all rows", advice=advice)
+
+
+def _identifiers(node: Any) -> list[Identifier]:
+    """Return the columns in a condition."""
+    found: list[Identifier] = []
+
+    def note_column(node: Any, **_: Any) -> None:
+        if isinstance(node, Identifier):
+            found.append(node)
+
+    query_traversal(node, note_column)
+    return found
+
+
+def _conditions(node: Any, model: str) -> Iterator[Any]:
+    """Yield the ON of every JOIN with a model in a FROM."""
+    if isinstance(node, Join):
+        yield from _conditions(node.left, model)
+        if node.condition is not None and model in _table_names(node.right):
+            yield node.condition
+
+
+def _equal_columns(condition: Any, model: str) -> list[tuple[str, str]]:
+    """Return the comparisons of a column of the model with another one: (its name, the other one as written)."""
+    found: list[tuple[str, str]] = []
+
+    def note_comparison(node: Any, **_: Any) -> None:
+        if isinstance(node, BinaryOperation) and all(isinstance(one, Identifier) for one in node.args):
+            for one, other in (node.args, reversed(node.args)):
+                if _is_of(one, model):
+                    found.append((str(one.parts[-1]), ".".join(map(str, other.parts))))
+                    break
+
+    query_traversal(condition, note_comparison)
+    return found
+
+
+def _is_of(column: Identifier, model: str) -> bool:
+    return len(column.parts) > 1 and str(column.parts[-2]).lower() == model
+
+
+def _for_no_table(selects: list[Select]) -> dict[str, Any]:
+    """Return the arguments of USING, in a query and its sub-selects, whose prefix names no table of their SELECT."""
     found: dict[str, Any] = {}
-    for select in selects:
+    for select in (one for one in selects if one.using):
         names = _table_names(select.from_table)
         found.update({name: value for name, value in select.using.items() if name.split(".")[0] not in names})
     return {name: value for name, value in found.items() if "." in name}
@@ -86,7 +195,12 @@ def _table_names(node: Any) -> set[str]:
     if isinstance(node, Join):
         return _table_names(node.left) | _table_names(node.right)
     named = None if node is None else node.alias or node
-    return {str(named.parts[-1]).lower()} if isinstance(named, Identifier) else set()
+    return {_label(named)} if isinstance(named, Identifier) else set()
+
+
+def _label(table: Identifier) -> str:
+    """Return how columns name their table: by its alias, in lower case."""
+    return str((table.alias or table).parts[-1]).lower()
 
 
 def _target(metadata: Any, step: Any) -> str | None:

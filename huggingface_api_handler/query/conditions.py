@@ -1,10 +1,10 @@
-"""Conditions of WHERE that MindsDB takes for inputs of the model."""
+"""Conditions of WHERE that MindsDB takes for inputs of the model, or ignores."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,21 @@ def refuse_conditions_on_outputs(
     position = columns.index(name)
     if all(_is_constant(frame.iloc[:, one]) for one in (range(start, len(columns)) if start else [position])):
         raise _equals_on_an_output(str(frame.columns[position]), frame, [position], model, alone=len(frame) == 1)
+
+
+def refuse_columns_in_where(equal: Mapping[str, str], task: Task, model: ModelSettings) -> None:
+    """Refuse a query whose WHERE compares an input of the model with a column: MindsDB ignores such a condition.
+
+    Args:
+        equal: columns of the model that WHERE compares with a column → the condition for ON.
+    """
+    read = {name.lower() for name in read_columns(task, model)}
+    for name, condition in equal.items():
+        if name.lower() in read:
+            raise SettingsError(
+                f"MindsDB ignores a condition in WHERE that compares the model's input {name} with a column",
+                advice=f"Write it in the JOIN: ON {condition}",
+            )
 
 
 def _equals_on_an_output(

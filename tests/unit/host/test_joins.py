@@ -10,7 +10,8 @@ import pytest
 from mindsdb_sql_parser import parse_sql
 from mindsdb_sql_parser.ast import Identifier
 
-from huggingface_api_handler.arguments.specs import HOST_CONDITIONS
+from huggingface_api_handler.arguments.specs import HOST_CONDITIONS, HOST_EQUAL_COLUMNS
+from huggingface_api_handler.errors import SettingsError
 from huggingface_api_handler.host import joins
 
 
@@ -63,12 +64,12 @@ class Joined:
 @pytest.mark.parametrize("name", ["label_error", "mood"])
 def test_conditions_are_named_to_the_model(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     step = Joined(monkeypatch).call([column("t", "text"), column("t", "mood")], {name: "x"}, using={"top_k": 2})
-    assert step.params == {"top_k": 2, HOST_CONDITIONS: [name]}
+    assert step.params == {"top_k": 2, HOST_CONDITIONS: [name], HOST_EQUAL_COLUMNS: {}}
 
 
 def test_the_models_own_columns_in_a_table_are_known_not_to_be_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
     step = Joined(monkeypatch).call([column("t", "text"), column("t", "label_error")])
-    assert step.params == {HOST_CONDITIONS: []}
+    assert step.params == {HOST_CONDITIONS: [], HOST_EQUAL_COLUMNS: {}}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_the_models_own_columns_in_a_table_are_known_not_to_be_conditions(monkey
 def test_arguments_for_no_table_are_not_dropped(monkeypatch: pytest.MonkeyPatch, sql: str, nobodys: Any) -> None:
     """The model refuses them: a misspelt prefix would make a dry run a real query."""
     step = Joined(monkeypatch).call([column("t", "text")], using={"top_k": 2}, sql=sql)
-    expected = {"top_k": 2, **nobodys, HOST_CONDITIONS: []} if nobodys else {"top_k": 2}
+    expected = {"top_k": 2, **nobodys, HOST_CONDITIONS: [], HOST_EQUAL_COLUMNS: {}} if nobodys else {"top_k": 2}
     assert step.params == expected
 
 
@@ -109,3 +110,72 @@ def test_a_model_of_another_engine_gets_what_mindsdb_gives_it(monkeypatch: pytes
     step = joined.call([column("p", "title"), column("p", "text")], {"label_error": "x"}, on, {"a": 1})
     assert joined.asked == [("mindsdb", "m")]
     assert (step.params, step.columns_map) == ({"a": 1}, on)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM t JOIN m ON t.title = m.text AND t.body = m.text",
+        "SELECT * FROM t AS a JOIN m AS M ON m.text = a.title AND (1 = 1 AND m.text = a.body)",
+        "SELECT * FROM (SELECT * FROM t JOIN u ON t.id = u.id JOIN p.m ON m.text = t.title AND m.text = u.body) AS c",
+    ],
+)
+def test_two_columns_for_one_input_are_refused(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"input [Tt]ext two columns, \w\.title and \w\.body, and MindsDB would use"
+    ):
+        Joined(monkeypatch).call([column("t", "title")], sql=sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM t JOIN m ON t.title = m.text AND m.text = T.title",
+        "SELECT * FROM t JOIN m ON t.title = m.text AND t.body = m.context",
+        "SELECT * FROM t JOIN m ON t.title = m.text JOIN m AS n ON t.body = n.text",
+        "SELECT * FROM t JOIN m ON t.title = m.text UNION SELECT * FROM t JOIN m ON t.body = m.text",
+        "SELECT * FROM t JOIN u ON t.text = u.a AND t.text = u.b AND u.a > 2 JOIN m",
+        "SELECT * FROM t JOIN m ON 1 = 1",
+        "SELECT * FROM m JOIN t ON UPPER(t.title) = m.text",
+    ],
+)
+def test_one_column_for_each_input_is_passed_on(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
+    assert Joined(monkeypatch).call([column("t", "title")], sql=sql).params is None
+
+
+def test_a_column_that_where_compares_with_the_model_is_named_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    sql = "SELECT * FROM t, m WHERE t.title = m.text AND t.id > 2 AND t.id = t.other AND m.mood = t.mood"
+    step = Joined(monkeypatch).call([column("t", "title")], sql=sql)
+    assert step.params[HOST_EQUAL_COLUMNS] == {"text": "m.text = t.title", "mood": "m.mood = t.mood"}
+
+
+IGNORED = "in ON of a model, and would send all rows."
+QUALIFY = "Write the model or the table before each column: ON m.text = t.review."
+
+
+@pytest.mark.parametrize(
+    ("on", "ignored", "advice"),
+    [
+        ("m.text = t.title AND t.stars > 3", "t.stars > 3", "Write it in WHERE."),
+        ("m.text = t.title AND t.id = u.id", "t.id = u.id", "Write it in WHERE."),
+        ("m.text = 'hello'", "m.text = 'hello'", "Write it in WHERE."),
+        ("text = t.title", "text = t.title", QUALIFY),
+        ("t.title", "t.title", "Write ON m.text = t.title, with the model's input in place of text."),
+    ],
+)
+def test_what_mindsdb_ignores_in_on_is_refused(
+    monkeypatch: pytest.MonkeyPatch, on: str, ignored: str, advice: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Joined(monkeypatch).call([column("t", "title")], sql=f"SELECT * FROM t JOIN u JOIN m ON {on}")
+    assert str(refused.value) == f"MindsDB ignores {ignored} {IGNORED} {advice}"
+
+
+@pytest.mark.parametrize("on", ["m.text = upper(t.title)", "m.text = t.title OR m.text = t.body", "m.text <> t.title"])
+def test_an_expression_in_on_belongs_in_a_sub_select(monkeypatch: pytest.MonkeyPatch, on: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Joined(monkeypatch).call([column("t", "title")], sql=f"SELECT * FROM t JOIN m ON {on}")
+    assert str(refused.value) == (
+        f"MindsDB ignores {on} {IGNORED} Write ON m.text = t.review, joined by AND; put an expression into a "
+        "sub-select: FROM (SELECT UPPER(review) AS text FROM …) AS t JOIN m ON m.text = t.text."
+    )

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from huggingface_api_handler.errors import SettingsError
-from huggingface_api_handler.query.conditions import refuse_conditions_on_outputs
+from huggingface_api_handler.query.conditions import refuse_columns_in_where, refuse_conditions_on_outputs
 from huggingface_api_handler.tasks import TASKS
 from tests.unit.street import CALLER, engine, model
 
@@ -68,3 +68,15 @@ def test_the_value_is_that_of_the_condition_and_not_of_a_column_of_the_table() -
 
 def test_a_query_of_no_rows_has_no_value_to_show() -> None:
     assert "Write word IN ('…') instead." in refusal(pd.DataFrame({"text": []}), ["word"])
+
+
+def test_a_column_in_where_belongs_in_on() -> None:
+    """Only for inputs: an answer may be compared with a column."""
+    chat = model(engine(None), task="chat-completion", input_column="text", output_schema=SCHEMA)
+    refuse_columns_in_where({"word": "m.word = t.word", "y": "m.y = t.y"}, TASKS["chat-completion"], chat)
+    with pytest.raises(SettingsError) as refused:
+        refuse_columns_in_where({"Text": "m.Text = t.title"}, TASKS["chat-completion"], chat)
+    assert str(refused.value) == (
+        "MindsDB ignores a condition in WHERE that compares the model's input Text with a column. "
+        "Write it in the JOIN: ON m.Text = t.title."
+    )

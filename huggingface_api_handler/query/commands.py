@@ -18,7 +18,8 @@ def run_command(name: str, prediction: Prediction, frame: pd.DataFrame) -> pd.Da
     """Run a command of ``arguments.specs.COMMANDS``.
 
     Returns:
-        the prediction columns, as a query would have them: the target says in every row what was done.
+        the prediction columns, as a query would have them, in one row for the first of ``frame``: the target says what
+        was done.
 
     Raises:
         SettingsError: the query is a dry run; or MindsDB's cache, where the workers find each other, is off, and
@@ -28,8 +29,8 @@ def run_command(name: str, prediction: Prediction, frame: pd.DataFrame) -> pd.Da
     if prediction.model.execution.dry_run:
         raise SettingsError(f"{name} and dry_run are mutually exclusive", advice="Write only one of them")
     done = _COMMANDS[name](prediction.store, prediction.caller)
-    columns = {column: [None] * len(frame) for column in prediction.columns()}
-    return pd.DataFrame({**columns, prediction.caller.target: [done] * len(frame)}, index=frame.index, dtype=object)
+    row = {**dict.fromkeys(prediction.columns()), prediction.caller.target: done}
+    return pd.DataFrame([row], index=frame.index[:1], dtype=object)
 
 
 def _stop(store: Cache, caller: Caller) -> str:

@@ -83,9 +83,18 @@ def shown(value: Any) -> str:
     return "null" if value is None else f"a {type(value).__name__}"
 
 
-def is_true(value: Any) -> bool:
-    """Whether a value of USING is true, also as text: who writes ``stop = 'true'`` wants queries to stop."""
-    return value is True or (isinstance(value, str) and value.strip().lower() == "true")
+def truth(value: Any) -> bool | None:
+    """Return the boolean that a value of USING is: true, 1, yes or on, or their opposites, also in quotes.
+
+    Returns:
+        ``None``: it is none.
+    """
+    if type(value).__name__ == "Identifier":
+        value = ".".join(map(str, value.parts))
+    if isinstance(value, str):
+        folded = value.strip().lower()
+        return folded in _TRUE if folded in _TRUE | _FALSE else None
+    return bool(value) if isinstance(value, int) and value in (0, 1) else None
 
 
 def as_sql(value: Any) -> str:
@@ -260,15 +269,9 @@ def _bounds(spec: ArgumentSpec) -> str:
 
 
 def _boolean(spec: ArgumentSpec, value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int) and value in (0, 1):
-        return bool(value)
-    folded = value.strip().lower() if isinstance(value, str) else ""
-    if folded in _TRUE:
-        return True
-    if folded in _FALSE:
-        return False
+    found = truth(value)
+    if found is not None:
+        return found
     raise BadValue(f"must be {_WORDS['boolean']}, not {shown(value)}")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import SettingsError
 from ..tasks.task import ModelFacts, Task
-from .coercion import is_true
+from .coercion import truth
 from .identity import (
     Hub,
     Identity,
@@ -73,7 +73,9 @@ def _note_query_only(reader: Reader) -> None:
     """Record arguments that only a query has, which are not taken for misspelt others."""
     for name in reader.left():
         # Some tasks have a parameter ``stop``, a text or a list.
-        if name == STOP.name and not is_true(reader.given[name]):
+        value = reader.given[name]
+        is_text = isinstance(value, str) and value.strip().lower() != "true"
+        if name == STOP.name and (is_text or not truth(value)):
             continue
         if name in (STOP.name, CLEAR_CACHE.name):
             reader.claim(name)

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import SettingsError
 from ..tasks import TASKS
 from ..tasks.task import Task
-from .coercion import is_true
+from .coercion import shown, truth
 from .parsing import Reader
 from .settings import EngineSettings, ModelSettings
 from .specs import COMMANDS, FIXED, HOST_QUERY, QUERY
@@ -73,13 +73,19 @@ def _reader(overrides: Mapping[str, Any], alias: str | None) -> tuple[Reader, st
 
 def _take_commands(reader: Reader, task: Task) -> list[str]:
     """Return the commands that are set to true. ``stop`` is a parameter of some tasks, too: a list or another text."""
+    parameters = {spec.name for spec in parameter_specs(task)}
     found: list[str] = []
     for spec in COMMANDS:
         value = reader.given.get(spec.name)
-        is_parameter = spec.name in [one.name for one in parameter_specs(task)]
-        if value is None or (is_parameter and not isinstance(value, bool) and not is_true(value)):
+        if value is None or (spec.name in parameters and truth(value) is None):
             continue
-        if reader.take(spec) is True:
+        if spec.name in parameters and isinstance(value, str) and value.strip().lower() not in ("true", "false"):
+            reader.claim(spec.name)
+            reader.fault(
+                f"{spec.name} = {shown(value)} is ambiguous: write {spec.name} = true to stop the running queries of "
+                f"this model, or {spec.name} = [{shown(value)}] for a text that ends the answer"
+            )
+        elif reader.take(spec) is True:
             found.append(spec.name)
     return found
 

@@ -15,7 +15,7 @@ from mindsdb.integrations.libs.process_cache import MLProcessException
 from mindsdb.interfaces.storage.model_fs import HandlerStorage, ModelStorage
 from mindsdb.utilities.ml_task_queue.const import ML_TASK_TYPE
 
-from ..arguments.coercion import is_true
+from ..arguments.coercion import truth
 from ..arguments.specs import COMMANDS
 
 _NAMES = frozenset(spec.name for spec in COMMANDS)
@@ -47,5 +47,5 @@ def run_here(task_type: Any, model_id: int, payload: Mapping[str, Any], datafram
 def _is_command(args: Mapping[str, Any]) -> bool:
     using = args.get("predict_params") or {}
     return any(
-        is_true(value) and str(name).rpartition(".")[2].strip("`").lower() in _NAMES for name, value in using.items()
+        truth(value) and str(name).rpartition(".")[2].strip("`").lower() in _NAMES for name, value in using.items()
     )

@@ -29,6 +29,13 @@ from huggingface_api_handler.errors import SettingsError
 from huggingface_api_handler.tasks import TASKS
 
 
+class Identifier:
+    """A word without quotes, as MindsDB's parser passes it."""
+
+    def __init__(self, word: str) -> None:
+        self.parts = [word]
+
+
 def checked(task: str, **given_values: Any) -> dict[str, Any]:
     """Return the parameters of a model that is created with ``given_values``."""
     needed = {one.argument: one.argument for one in TASKS[task].inputs if one.required}
@@ -204,10 +211,21 @@ def test_stop_is_a_command_if_it_is_true_or_false_and_else_a_parameter() -> None
     task = TASKS["chat-completion"]
     for value, command, parameter in (
         (True, "stop", None), ("true", "stop", None), (" True", "stop", None), (False, None, None),
-        ("END", None, ["END"]), (["true"], None, ["true"]),
+        ("END", None, ["END"]), (["true"], None, ["true"]), (["yes"], None, ["yes"]),
+        (1, "stop", None), (Identifier("yes"), "stop", None), (0, None, None), ("false", None, None),
     ):  # fmt: skip
         using = {"stop": value}
         assert query_command(task, using) == command
         assert query_settings(chat, engine, using).parameters.get("stop") == parameter
+    for value in ("yes", "On", "1", "no", "off", "0"):
+        with pytest.raises(SettingsError) as refused:
+            query_settings(chat, engine, {"stop": value})
+        assert str(refused.value) == (
+            f"stop = '{value}' is ambiguous: write stop = true to stop the running queries of this model, or stop = "
+            f"['{value}'] for a text that ends the answer"
+        )
+        assert query_command(TASKS["text-classification"], {"stop": value}) == (
+            "stop" if value in ("yes", "On", "1") else None
+        )
     assert query_command(task, {"M.Stop": True, "timeout": 3}, alias="m") == "stop"
     assert query_command(task, {"timeout": 3}) is None

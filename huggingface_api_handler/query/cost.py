@@ -259,12 +259,13 @@ class Learned:
     @classmethod
     def of(cls, counted: Mapping[str, float]) -> Learned:
         """Return what the counters of a model show."""
-        answered = sum(count for name, count in counted.items() if name.startswith(LATENCY))
+        requests = sum(count for name, count in counted.items() if name.startswith(LATENCY))
+        rows = counted.get("answered", 0.0) + counted.get("audited", 0.0)
         return cls(
             _ratio(counted, "input_tokens", "input_size"),
             _ratio(counted, "output_tokens", "output_rows"),
             _ratio(counted, "billed_seconds", "billed_rows"),
-            answered / counted["answered"] if answered and counted.get("answered") else None,
+            requests / rows if requests and rows else None,
         )
 
     def cost(

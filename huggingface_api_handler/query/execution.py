@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -45,7 +46,7 @@ from .cost import PriceList
 from .inputs import Caller
 from .metrics import QueryMetrics, Send
 from .packing import Audit
-from .usage import amounts, counters, known_cost
+from .usage import ERROR, amounts, counters, known_cost
 
 log = logging.getLogger(__name__)
 
@@ -281,6 +282,8 @@ class ResultCollector:
         #: What was counted by the last request that has returned, and what of it is written.
         self._counts: Mapping[str, float] = {}
         self._written: Mapping[str, float] = {}
+        #: Inputs that were answered, and those that ended in an error, by the names of ``usage``.
+        self._ended: Counter[str] = Counter()
         self._counted = Throttle(COUNT_EVERY, clock)
         self._reported = Throttle(COUNT_EVERY, clock)
         self._lock = threading.Lock()
@@ -308,18 +311,31 @@ class ResultCollector:
     def _added(self) -> dict[str, float]:
         """Return what was counted since the last call."""
         with self._lock:
-            written, counts = self._written, self._counts
+            written, counts = self._written, {**self._counts, **self._ended}
             self._written = {**written, **counts}
         return {name: count - written.get(name, 0) for name, count in counts.items() if count != written.get(name, 0)}
 
     def deliver(self, results: Sequence[RowResult]) -> None:
         """Take the results of some items."""
         if self.audit is None:
+            self._note_ended(results)
             self._place(results)
         else:
             with self.audit.lock:
-                self._place([result for result in results if self.audit.shows(result)])
-        self._count(results)
+                taken = [self.audit.take(result) for result in results]
+                ended = [final for _, final in taken if final is not None]
+                self._note_ended(ended)
+                self._place([result for result, (is_shown, _) in zip(results, taken, strict=True) if is_shown])
+        self._report_progress()
+
+    def _note_ended(self, results: Sequence[RowResult]) -> None:
+        """Count the final results of some inputs."""
+        with self._lock:
+            for result in results:
+                self._ended["answered" if result.error is None else f"{ERROR}{result.error.code}"] += 1
+                if result.attempts:
+                    self.done += 1
+                    self.errors += result.error is not None
 
     def _place(self, results: Sequence[RowResult]) -> None:
         """Assign results to their items, and store the answers."""
@@ -339,13 +355,8 @@ class ResultCollector:
             # Together, so that a worker that is killed has counted what it has stored.
             self._usage.add(self._added(), answers, self.execution.cache_ttl)
 
-    def _count(self, results: Sequence[RowResult]) -> None:
-        """Count results, and report progress."""
+    def _report_progress(self) -> None:
         with self._lock:
-            for result in results:
-                if result.attempts:
-                    self.done += 1
-                    self.errors += result.error is not None
             done, errors = self.done, self.errors
             now = self._clock()
             self._progress.note(now, done)

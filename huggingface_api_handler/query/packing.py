@@ -154,7 +154,7 @@ def _fields(template: Template) -> Mapping[str, str]:
 class Audit:
     """Compares the answers that rows get in shared prompts with those that they get alone.
 
-    Hold ``lock`` from ``shows`` until what it lets pass is in its place.
+    Hold ``lock`` from ``take`` until what is shown is in its place.
 
     Attributes:
         audited: rows with both answers; ``agreed``: those of them whose answers agree.
@@ -189,17 +189,21 @@ class Audit:
         )  # fmt: skip
         return {"audited": self.audited, "agreed": self.agreed, "audit_stops": int(self.failed)}
 
-    def shows(self, result: RowResult) -> bool:
-        """Take one of an audited row's two results, and return whether the row shows it: the answer that it got alone,
-        else the other."""
+    def take(self, result: RowResult) -> tuple[bool, RowResult | None]:
+        """Take a row's result; an audited row has two.
+
+        Returns:
+            whether the row shows it: the answer that it got alone, else the other; and the row's final result, unless
+            another is to come.
+        """
         item = result.item
         assert item is not None
         if not self.has(item):
-            return True
+            return True, result
         other = self._first.pop(item.index, None)
         if other is None:
             self._first[item.index] = result
-            return True
+            return True, None
         alone = item.group is not None
         shown = result.error is None and (alone or other.error is not None)
         in_company = other if alone else result
@@ -211,7 +215,7 @@ class Audit:
         winner, loser = (result, other) if shown else (other, result)
         if loser.cost is not None:  # the row has cost both
             winner.cost = loser.cost + (winner.cost or 0.0)
-        return shown
+        return shown, winner
 
 
 def _chance(key: str) -> float:

@@ -202,7 +202,7 @@ class Prediction:
         transport, clients, endpoints = self._endpoints(task, run)
         services = [(client.service, self.caller.engine) for client in clients]
         packing = Packing.of(self.model)
-        audit = Audit(packing, missing) if packing is not None and packing.audit else None
+        audit, total = Audit(packing, missing) if packing is not None and packing.audit else None, len(missing)
         if packing is not None:
             missing = packing.items(missing, audit)
         arguments, roots, columns = self.model.arguments(), self.model.media_roots, column_names(task, self.model)
@@ -217,7 +217,7 @@ class Prediction:
         rate = self.caller.rate(clients[0].service)
         costs = cost_budget(self.model, self.engine, self.caller, prices.highest, self.store, self.statement)
         collector = ResultCollector(
-            self.caller, task, execution, self.store, len(missing), results, usage=usage, run=run, audit=audit
+            self.caller, task, execution, self.store, total, results, usage=usage, run=run, audit=audit
         )
         limits = Limits(
             max_batch_size=min(endpoint.batch_size(execution.max_batch_size) for endpoint in endpoints),

@@ -20,10 +20,9 @@ COUNTERS = (
 
 
 def counters(summary: Any) -> dict[str, float]:
-    """Return what a run adds to the model's counters."""
+    """Return what the requests of a run add to the model's counters."""
     counts = amounts(summary)
     counts.update({"billed_seconds": summary.billed_seconds, "billed_rows": summary.billed_rows})
-    counts.update({f"{ERROR}{code}": n for code, n in summary.errors.items()})
     counts.update({f"{LATENCY}{bound}": n for bound, n in summary.latencies.items()})
     return counts
 
@@ -31,7 +30,6 @@ def counters(summary: Any) -> dict[str, float]:
 def amounts(summary: Any) -> dict[str, float]:
     """Return those counters that change with most requests, and all that money depends on."""
     return {
-        "answered": summary.rows,
         "requests": summary.requests,
         "retries": summary.retries,
         "throttled": summary.throttled,

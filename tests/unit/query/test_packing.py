@@ -455,6 +455,8 @@ def test_an_audit_counts_rows_and_shows_the_answer_of_the_row_alone(
     assert query.usage["agreed"] == audited
     (run,) = query.store.runs()
     assert (run.audited, run.agreed) == (audited, audited)
+    assert (run.rows, run.done) == (200, 200)
+    assert query.usage["rows"] == query.usage["answered"] == 200
     assert query.usage.get("audit_stops", 0) == 0
     assert query.requests == query.usage["requests"] == 10 + audited
     alone = [json.loads(cell) for cell in found["y_explain"]]
@@ -520,7 +522,10 @@ def test_a_row_shows_the_answer_that_it_got_alone_else_the_other(
     (item,) = texts(1)
     audit = Audit(replace(PACKING, audit=1.0), [item])
     results = [result(value, item, alone) for value, alone in (first, second)]
-    assert [one.value for one in results if audit.shows(one)] == shown
+    taken = [audit.take(one) for one in results]
+    finals = [final for _, final in taken]
+    assert finals[0] is None and finals[1] is not None and finals[1].value == shown[-1]
+    assert [one.value for one, (is_shown, _) in zip(results, taken, strict=True) if is_shown] == shown
     assert audit.audited == counted and audit.agreed == 0
 
 
@@ -529,11 +534,11 @@ def test_rows_that_shared_no_prompt_in_the_end_are_not_compared() -> None:
     items = texts(400)
     audit = Audit(replace(PACKING, audit=1.0), items)
     for item in items:
-        audit.shows(result("same", item, True))
+        audit.take(result("same", item, True))
         shared = result("same" if item.index >= 2 else "other", item, False)
         if item.index >= LEAST_AUDITED:
             shared.explain = {}
-        audit.shows(shared)
+        audit.take(shared)
         assert audit.failed == (item.index >= LEAST_AUDITED - 1)
     assert (audit.audited, audit.agreed) == (LEAST_AUDITED, LEAST_AUDITED - 2)
 

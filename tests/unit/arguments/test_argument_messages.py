@@ -462,6 +462,11 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
         '"paid": "boolean"}',
     ),
     (
+        {**X, "output_schema": '["topic"]'},
+        "output_schema must give each field a type, and a list does not: write output_schema = 'topic text, urgent "
+        "boolean, mood text in (good, bad)'",
+    ),
+    (
         {**X, "output_schema": '{"topic": "text"'},
         'output_schema contains invalid JSON, \'{"topic": "text"\': write output_schema = \'topic text, urgent '
         "boolean, mood text in (good, bad)'",

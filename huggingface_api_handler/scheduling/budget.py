@@ -164,6 +164,11 @@ class SharedBudget:
         may_change = self._has_worked if self.last is None else self.last.others > 0
         return self._retry_at if may_change and now < self._denied_since + self.PATIENCE else None
 
+    def let_go(self, now: float) -> None:
+        """Hold no more than what is reserved; the next report tells the others."""
+        account = self.account(now)
+        account.held = min(account.held, account.reserved)
+
     def report(self, now: float, pending: float, *, closes: bool) -> list[Draw]:
         """Return the draws that renew what is held and report what was spent; none while another is made.
 
@@ -288,15 +293,20 @@ class CostBudget:
             self.refusal = self._too_expensive(least)
             return now
         items = items[: self._fitting(items, self._free)]
-        for budget in self.shared:
+        for at, budget in enumerate(self.shared):
             if self._within(budget, items, now):
                 continue
             step = budget.draw(least, self._at_most(items), now, in_flight, self._pending)
             if isinstance(step, Draw):
                 self._drawn[step] = budget
-            elif step is None:
+                return step
+            # A run that waits for a budget holds none of those after it: no two runs wait for each other.
+            for later in self.shared[at + 1 :]:
+                later.let_go(now)
+            if step is None:
                 self.refusal = self._is_spent(budget, least)
-            return now if step is None else step
+                return now
+            return step
         return now
 
     def reserve(self, batch: Batch, now: float) -> None:

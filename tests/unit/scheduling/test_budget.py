@@ -521,6 +521,32 @@ def test_spending_never_exceeds_a_limit(
             assert sorted(by_index(worker.results)) == list(range(count))
 
 
+def test_partitions_do_not_wait_for_what_each_other_holds() -> None:
+    """One holds all of the statement's budget and needs that of the day, the other the reverse."""
+    store = Store(1.0)
+    pair = [shared(store, of_statement=1.0) for _ in range(2)]
+
+    def made(number: int, draw: Draw, now: float) -> None:
+        pair[number].granted(draw, store.hold(number, draw, now), now)
+
+    for number, costs in enumerate(pair):
+        held = costs.shared[number]
+        draw = held.draw(1.0, 1.0, 0.0, False, 0.0)
+        assert isinstance(draw, Draw)
+        held.granted(draw, store.hold(number, draw, 0.0), 0.0)
+    for now in range(1, 4):
+        for number, costs in enumerate(pair):
+            for draw in costs.report(now, closes=False):
+                made(number, draw, now)
+            for _ in costs.shared:
+                step = 0.0 if costs.rows_that_fit(items(1), now) else costs.wait(items(1), now)
+                if isinstance(step, Draw):
+                    made(number, step, now)
+        if any(costs.rows_that_fit(items(1), now) for costs in pair):
+            return
+    raise AssertionError("both wait")
+
+
 @pytest.mark.parametrize(
     ("amount", "text"),
     [(0, "$0.00"), (0.5, "$0.50"), (12.345, "$12.35"), (0.0123, "$0.012"), (0.000012, "$0.000012")],

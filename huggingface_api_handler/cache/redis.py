@@ -293,9 +293,14 @@ class RedisCache(PersistentCache):
             holder, draw.cap, draw.spent, draw.keep, draw.least, draw.most, draw.pending, int(draw.closes),
             HELD_FOR, HELD_AHEAD, int(BUDGETS_KEPT_FOR),
         )  # fmt: skip
-        keys = [self._key("budget", draw.budget), f"{self._prefix}:budgets"]
+        index = f"{self._prefix}:budgets"
+        keys = [self._key("budget", draw.budget), index, *(self._old_budgets(index) if draw.closes else ())]
         found = self._redis.run_script(HOLD_BUDGET, keys, given, self._budgets)
         return None if found is None else Grant(*found)
+
+    def _old_budgets(self, index: str) -> list[bytes]:
+        before = self._clock() - BUDGETS_KEPT_FOR
+        return self._redis.read(lambda client: client.zrangebyscore(index, "-inf", before, 0, KEYS_AT_ONCE)) or []
 
     # Claims: the processes of the holders of a scope in one hash, and the keys of each in a value of its own, which
     # expires by the clock of the server.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from .base import CircuitBreaker
@@ -61,7 +61,7 @@ class RedisConnection:
         return self._run(try_once, self.reaching, self.writing)
 
     def run_script(
-        self, script: str, keys: list[str], arguments: tuple[Any, ...], breaker: CircuitBreaker
+        self, script: str, keys: Sequence[str | bytes], arguments: tuple[Any, ...], breaker: CircuitBreaker
     ) -> list[float] | None:
         """Return the numbers that a script returns; ``None`` if Redis cannot be reached or refuses.
 

@@ -1,4 +1,7 @@
-"""Scripts in Lua that Redis carries out as a whole."""
+"""Scripts in Lua that Redis carries out as a whole.
+
+Each uses only keys that it is given: some servers refuse to let a script use others.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ return string.format('%.6f', at - now)
 
 #: Holds a part of a budget by the clock of the server. Stored are for each holder what it has spent, what counts as
 #: spent if it ends without a word, what it holds, and when that expires; for the holder '' what those that have ended
-#: spent. The key does not expire, since a Redis whose memory is full may evict what expires: the script deletes old
-#: ones. In: key, that of the times at which budgets were used; holder, cap, spent, keep, least, most, pending, 1 if the
-#: holder has ended, seconds that a part is held, seconds that the clock may be set back, seconds that a budget is kept.
+#: spent. The key does not expire, since a Redis whose memory is full may evict what expires: the script deletes those
+#: that it is given, if they are old. In: key, that of the times at which budgets were used, those of budgets to delete;
+#: holder, cap, spent, keep, least, most, pending, 1 if the holder has ended, seconds that a part is held, seconds that
+#: the clock may be set back, seconds that a budget is kept.
 HOLD_BUDGET = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -54,9 +58,11 @@ else
   redis.call('HSET', KEYS[1], ARGV[1], own)
 end
 redis.call('ZADD', KEYS[2], now, KEYS[1])
-for _, old in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - n[11])) do
-  redis.call('DEL', old)
-  redis.call('ZREM', KEYS[2], old)
+for at = 3, #KEYS do
+  if tonumber(redis.call('ZSCORE', KEYS[2], KEYS[at]) or now) < now - n[11] then
+    redis.call('DEL', KEYS[at])
+    redis.call('ZREM', KEYS[2], KEYS[at])
+  end
 end
 return string.format('%.17g %.17g %.17g', amount, total, others)
 """

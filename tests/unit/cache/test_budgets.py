@@ -95,7 +95,7 @@ class TestHolding:
         held.hold_budget("one", Draw("old", 10, most=5))
         held.hold_budget("one", Draw("old", 10, spent=5, closes=True))
         keeping.advance(budgets.BUDGETS_KEPT_FOR + 1)
-        held.hold_budget("one", Draw("new", 10, spent=5))
+        held.hold_budget("one", Draw("new", 10, spent=5, closes=True))
         assert held.hold_budget("two", Draw("old", 10)) == (0, 0, 0)
 
     def test_a_redis_that_evicts_what_expires_evicts_no_budget(self, held: Cache, keeping: Backend) -> None:
@@ -108,7 +108,7 @@ class TestHolding:
                 f"{keeping.prefix}:budget:day", f"{keeping.prefix}:budgets"
             }  # fmt: skip
             keeping.advance(budgets.BUDGETS_KEPT_FOR + 1)
-            held.hold_budget("one", Draw("new", 10))
+            held.hold_budget("one", Draw("new", 10, closes=True))
             assert not keeping.connection.exists(f"{keeping.prefix}:budget:day")
 
     def test_without_a_cache_nothing_is_held(self, cache: Cache, backend: Backend) -> None:

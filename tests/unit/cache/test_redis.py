@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import select
 import socket
 import threading
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from huggingface_api_handler.cache import RedisCache, base, redis_connection
+from huggingface_api_handler.cache import Draw, RedisCache, base, redis_connection
+from huggingface_api_handler.cache.budgets import BUDGETS_KEPT_FOR
 from huggingface_api_handler.cache.redis_connection import PROBE_TIMEOUT, RedisConnection
 
 from .conftest import RedisServer, free_port
@@ -196,6 +198,36 @@ class TestRedis:
         with caplog.at_level(logging.WARNING):
             assert cache.get_many(["a"]) == {}
         assert "secret" not in caplog.text
+
+    def test_scripts_use_only_keys_that_they_are_given(self, redis_server: RedisServer) -> None:
+        """Some servers that speak Redis' protocol refuse others."""
+        import redis
+
+        client = redis.Redis.from_url(redis_server.url)
+        cache = RedisCache(redis_server.url)
+        with client.monitor() as monitor:
+            cache.count("s", {"rows": 1})
+            cache.reserve_requests("rate", 1.0)
+            cache.hold_budget("one", Draw("old", 10, most=5))
+            client.zincrby("huggingface_api:budgets", -BUDGETS_KEPT_FOR - 60, "huggingface_api:budget:old")
+            cache.hold_budget("one", Draw("new", 10, closes=True))
+            client.echo("end")
+            given: list[str] = []
+            used: set[str] = set()
+            for command in monitor.listen():
+                name, *words = command["command"].split()
+                if name == "ECHO":
+                    break
+                if name in ("EVAL", "EVALSHA"):
+                    found = re.search(r"(?:EVALSHA \w+|\\n) ([0-9]+) (.*)", command["command"])
+                    assert found is not None
+                    given = found[2].split()[: int(found[1])]
+                elif command["client_type"] == "lua" and name != "TIME":
+                    assert words[0] in given
+                    used.add(name)
+        assert used >= {"HINCRBYFLOAT", "SET", "HSET", "DEL"}
+        assert client.zrange("huggingface_api:budgets", 0, -1) == [b"huggingface_api:budget:new"]
+        cache.close()
 
     def test_a_refused_write_does_not_break_what_others_read(self) -> None:
         asked, refused = threading.Event(), threading.Event()

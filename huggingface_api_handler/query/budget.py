@@ -15,7 +15,7 @@ from ..scheduling.batches import Item
 from ..scheduling.budget import CostBudget, SharedBudget
 from ..tasks import TASKS
 from ..tasks.task import Task
-from .cost import Price, upper_estimate
+from .cost import Price, given_price, upper_estimate
 from .inputs import Caller
 from .sql import retrain
 from .stopping import Statement
@@ -72,9 +72,10 @@ def _unknown_price(model: ModelSettings, engine: EngineSettings, caller: Caller)
     unknown = f"no price of {name} is published"
     if len(providers) > 1:
         unknown = f"not all of {', '.join(providers)} publish a price of {name}"
-    fault = None if engine.price is None else price_fault(engine.price, task)
-    if fault is not None:
-        unknown += f"; that of the engine {fault.partition(': write')[0]}"
+    given = given_price(model, engine)
+    fault = None if given is None else price_fault(given[0], task)
+    if given is not None and fault is not None:
+        unknown += f"; that of the {given[1]} {fault.partition(': write')[0]}"
     price, unit = price_example(task, timed=model.is_timed)
     statement = retrain(model, caller, price=price)
     return SettingsError(

@@ -90,13 +90,22 @@ class Price:
         return total
 
 
-def own_price(model: ModelSettings, engine: EngineSettings) -> Price | None:
-    """Return the price of the argument ``price``: the model's, else the engine's if the task is billed by it."""
+def given_price(model: ModelSettings, engine: EngineSettings) -> tuple[Mapping[str, float], str] | None:
+    """Return the argument ``price`` and whose it is: the model's, else the engine's."""
     if model.price is not None:
-        return Price(**model.price, source="model")
-    if engine.price is None or price_fault(engine.price, TASKS[model.task]) is not None:
+        return model.price, "model"
+    return None if engine.price is None else (engine.price, "engine")
+
+
+def own_price(model: ModelSettings, engine: EngineSettings) -> Price | None:
+    """Return the price of the argument ``price``, if the task is billed by it.
+
+    An engine's need not be for all tasks, and older versions accepted a model's that lacks what is billed.
+    """
+    given = given_price(model, engine)
+    if given is None or price_fault(given[0], TASKS[model.task]) is not None:
         return None
-    return Price(**engine.price, source="engine")
+    return Price(**given[0], source=given[1])
 
 
 @dataclass(frozen=True, slots=True)

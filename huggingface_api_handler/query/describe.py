@@ -22,7 +22,7 @@ from ..hub import facts
 from ..scheduling.results import quantile
 from ..tasks import TASKS, samples
 from ..tasks.task import Input, Kind, Task
-from .cost import own_price, price_list, token_of
+from .cost import given_price, own_price, price_list, token_of
 from .inputs import Caller
 from .run_view import view_of
 from .runtime import Runtime
@@ -137,9 +137,9 @@ def args_table(about: Description) -> pd.DataFrame:
     for argument, column in model.columns.items():
         shown = column if isinstance(column, str) else json.dumps(list(column), ensure_ascii=False)
         rows.append((argument, shown, sources.get(argument, "default")))
-    price = model.price or about.engine.price
+    price = given_price(model, about.engine)
     if price is not None and own_price(model, about.engine) is not None:
-        rows.append(("price", _shown(price), "engine" if model.price is None else "model"))
+        rows.append(("price", _shown(price[0]), price[1]))
     for name in ("prompt_template", "output_dir"):
         if getattr(model, name) is not None:
             rows.append((name, getattr(model, name), sources.get(name, "default")))

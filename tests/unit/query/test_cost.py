@@ -23,6 +23,7 @@ from huggingface_api_handler.arguments import engine_settings, model_settings, q
 from huggingface_api_handler.arguments.schema import read_schema
 from huggingface_api_handler.arguments.template import Prompt, parse_template
 from huggingface_api_handler.cache import Cache, NoCache, RedisCache, SqliteCache
+from huggingface_api_handler.errors import SettingsError
 from huggingface_api_handler.hub.facts import is_hub
 from huggingface_api_handler.hub.prices import Offer
 from huggingface_api_handler.protocols import chat
@@ -30,6 +31,7 @@ from huggingface_api_handler.protocols.base import Fields
 from huggingface_api_handler.protocols.chat import encode_chat, with_response_format
 from huggingface_api_handler.protocols.usage import Usage
 from huggingface_api_handler.query import cost
+from huggingface_api_handler.query.budget import cost_budget
 from huggingface_api_handler.query.cost import (
     MEDIUM_TOKENS,
     OUTPUT_TOKENS,
@@ -107,6 +109,17 @@ def settings(engine_price: Any, model_price: Any) -> Price | None:
 )
 def test_the_models_price_replaces_the_engines(engine: Any, model: Any, price: Price | None) -> None:
     assert settings(engine, model) == price
+
+
+@pytest.mark.parametrize("engine", [None, {"input": 1, "output": 2}])
+def test_a_models_price_without_what_is_billed_is_none(engine: Any) -> None:
+    """Older versions stored such prices; by them, the output would be free."""
+    of = engine_settings({"price": engine}, environ={}, login=lambda: None)
+    using = {"task": "chat-completion", "input_column": "text", "max_cost": 1}
+    model = replace(model_settings(using, of, hub=lambda *_: None), price={"input": 2.0})
+    assert own_price(model, of) is None
+    with pytest.raises(SettingsError, match="; that of the model has input without output, and chat-completion is bil"):
+        cost_budget(model, of, CALLER, None, NoCache())
 
 
 # --- the most that a request may cost ---

@@ -109,7 +109,9 @@ class Execution:
         None, "maximum requests per minute, for all workers together",
         above=0, most=1_000_000, example="300", levels=_EVERYWHERE,
     )  # fmt: skip
-    timeout: float = _argument(60, "maximum seconds per request", above=0, most=3600, example="60", levels=_EVERYWHERE)
+    timeout: float = _argument(
+        60, "maximum seconds per request", least=0.1, most=3600, example="60", levels=_EVERYWHERE
+    )
     max_retries: int = _argument(
         5,
         "retries of a failed request; up to twice as many while other requests succeed",

@@ -361,10 +361,10 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ),
     ({**C, "parameters": {"x": Identifier("y")}}, "parameters contains a word without quotes: write it in quotes"),
     # execution
-    ({**C, "timeout": 0}, "timeout must be a number above 0, at most 3600, not 0: write timeout = 60"),
+    ({**C, "timeout": 0}, "timeout must be a number from 0.1 to 3600, not 0: write timeout = 60"),
     (
         {**C, "timeout": Parameter()},
-        "timeout must be a number above 0, at most 3600, not a Parameter: write timeout = 60",
+        "timeout must be a number from 0.1 to 3600, not a Parameter: write timeout = 60",
     ),
     (
         {**C, "max_batch_size": 2000},
@@ -423,7 +423,7 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ),
     (
         {**C, "timeout": Identifier("soon")},
-        "timeout must be a number above 0, at most 3600, not 'soon': write timeout = 60",
+        "timeout must be a number from 0.1 to 3600, not 'soon': write timeout = 60",
     ),
     ({**C, "api_key": Identifier("hf_" + "a" * 34)}, "api_key needs quotes: write api_key = 'hf_…'"),
     # arguments of other statements
@@ -511,7 +511,7 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ),
     (
         {"model_name": "org/gone", "input_column": "text", "timeout": 0},
-        "timeout must be a number above 0, at most 3600, not 0: write timeout = 60; "
+        "timeout must be a number from 0.1 to 3600, not 0: write timeout = 60; "
         "the Hub has no model org/gone: look whether its name is right",
     ),
 ]
@@ -575,7 +575,7 @@ QUERY: list[tuple[Mapping[str, Any], str]] = [
         {"other.top_k": 1},
         "other.top_k names no model of the query: write top_k or m.top_k, or the model's alias before it",
     ),
-    ({"timeout": -1}, "timeout must be a number above 0, at most 3600, not -1: write timeout = 60"),
+    ({"timeout": -1}, "timeout must be a number from 0.1 to 3600, not -1: write timeout = 60"),
     ({"input_column": None}, "task 'text-classification' needs input_column: write input_column = 'text'"),
 ]
 
@@ -664,7 +664,7 @@ ENGINE: list[tuple[Mapping[str, Any], Mapping[str, str], str]] = [
     (
         {"timeout": "x", "foo": 1},
         {},
-        "timeout must be a number above 0, at most 3600, not 'x': write timeout = 60; unknown argument 'foo': "
+        "timeout must be a number from 0.1 to 3600, not 'x': write timeout = 60; unknown argument 'foo': "
         f"an engine accepts {', '.join(spec.name for spec in SPECS)}",
     ),
 ]

@@ -889,7 +889,7 @@ USING = st.fixed_dictionaries(
             max_size=4,
         ),
         "top_k": st.integers(1, 100) | st.integers(1, 100).map(str),
-        "timeout": st.floats(0.001, 3600) | st.integers(1, 3600).map(str),
+        "timeout": st.floats(0.1, 3600) | st.integers(1, 3600).map(str),
         "max_batch_size": st.integers(1, 1000),
         "requests_per_minute": st.none() | st.integers(1, 10**6),
         "on_error": st.sampled_from(["raise", "null", "NULL"]),

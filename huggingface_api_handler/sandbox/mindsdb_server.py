@@ -52,6 +52,9 @@ QUIET = {
     "DO_NOT_TRACK": "1",
 }
 
+#: How the servers for HTTP and MySQL log that their port is taken; that for HTTP names it.
+_IN_USE = re.compile(r".*address already in use", re.I)
+
 #: Requests to this machine bypass the proxies of the environment.
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -101,6 +104,21 @@ def answers_at(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
         return True
     return False
+
+
+def is_taken(port: int) -> bool:
+    """Return whether nobody else can listen on a loopback port, even if it does not answer."""
+    try:
+        socket.create_server((HOST, port)).close()
+    except (OSError, OverflowError):
+        return True
+    return answers_at(port)
+
+
+def taken(port: int) -> str:
+    """Return what to say of a port that is taken."""
+    free = "--http-port 0 --mysql-port 0 --sandbox-port 0"
+    return f"Port {port} is taken: stop what runs there, or let free ones be picked: make serve ARGS='{free}'"
 
 
 def _remove(folder: Path) -> None:
@@ -360,7 +378,12 @@ class MindsDBServer:
                 progress(waited)
             if not self.is_running:
                 raise ServerFailed(self._failure("ended while starting"))
-            if self._is_ready():
+            is_ready = self._is_ready()
+            # Somebody may have taken a port since ``start``. MindsDB goes on without it.
+            in_use = _IN_USE.search(self.log_text())
+            if in_use is not None:
+                raise ServerFailed(taken(self.http_port if str(self.http_port) in in_use[0] else self.mysql_port))
+            if is_ready:
                 return
             if waited > timeout:
                 raise ServerFailed(self._failure(f"did not answer within {timeout:.0f} seconds"))

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from .mindsdb_server import HOST, MindsDBServer, ServerFailed, answers_at, service_environment, stop_on_signals
+from .mindsdb_server import HOST, MindsDBServer, ServerFailed, is_taken, service_environment, stop_on_signals, taken
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,12 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
 
     for port in filter(None, (given.http_port, given.mysql_port, given.sandbox_port)):
-        if answers_at(port):
-            free = "--http-port 0 --mysql-port 0 --sandbox-port 0"
-            print(
-                f"Port {port} is taken: stop what runs there, or let free ones be picked: make serve ARGS='{free}'",
-                file=sys.stderr,
-            )
+        if is_taken(port):
+            print(taken(port), file=sys.stderr)
             return 1
     # The stack is closed after the signals are ignored: a second Ctrl-C does not interrupt the clean-up.
     with contextlib.ExitStack() as stack:

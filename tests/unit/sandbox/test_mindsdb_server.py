@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -225,6 +226,32 @@ def test_a_server_that_is_gone(tmp_path: Path) -> None:
 def test_serving_says_which_port_is_taken(talking: MindsDBServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert serve.main(["--http-port", str(talking.http_port)]) == 1
     assert f"Port {talking.http_port} is taken" in capsys.readouterr().err
+
+
+def test_a_port_that_does_not_answer_is_taken_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        assert serve.main(["--mysql-port", str(port), "--http-port=0"]) == 1
+    assert f"Port {port} is taken" in capsys.readouterr().err
+    assert serve.main(["--http-port", "70000"]) == 1
+
+
+@pytest.mark.parametrize("which", ["http", "mysql"])
+def test_a_port_that_is_taken_while_the_server_starts(tmp_path: Path, which: str) -> None:
+    ports = {"http": mindsdb_server.free_port(), "mysql": mindsdb_server.free_port()}
+    said = "OSError: [Errno 98] Address already in use"
+    if which == "http":
+        said = f"[Errno 98] error while attempting to bind on address ('127.0.0.1', {ports[which]}): " + said[-22:]
+    _fake_mindsdb(tmp_path, f"import time; print({said!r}, flush=True); time.sleep(60)")
+    server = MindsDBServer(
+        tmp_path / "storage",
+        environ={"PYTHONPATH": str(tmp_path)},
+        http_port=ports["http"],
+        mysql_port=ports["mysql"],
+    )
+    with pytest.raises(mindsdb_server.ServerFailed, match=f"Port {ports[which]} is taken: .* make serve ARGS="):
+        server.start(timeout=50)
 
 
 def test_a_temporary_storage_goes_with_the_server() -> None:

@@ -109,6 +109,8 @@ def _case(status: int, reason: str, body: Any, authorised: bool) -> Case:
             return case
     if status >= 500 and seconds_of(field_of(body, "estimated_time"), 1) is not None:
         return status_cases.STARTING
+    if status == 403 and status_cases.BARE_REFUSAL.fullmatch(reason):
+        return status_cases.NO_REASON
     if status == 401 and not authorised:
         return status_cases.NO_TOKEN
     known = BY_STATUS.get(status)

@@ -7,7 +7,7 @@ advice differs between Hugging Face and a server of the user's own.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import (
     ConnectionFailed,
@@ -133,6 +133,8 @@ FORBIDDEN = Case(
     "the model's page, and bill_to",
     "Check api_key and its permissions on the server",
 )
+#: Amazon's firewall says no more to a row's text, and its gateway no more to a key.
+NO_REASON = replace(FORBIDDEN, concerns_content=True)
 FIREWALL = Case(
     Forbidden,
     "the service, or a firewall in front of it, refused the request",
@@ -245,6 +247,8 @@ _CONTENT_POLICY = (
     r"|(inappropriate|prohibited|disallowed|sensitive|unsafe|harmful|nsfw) (content|input|prompt)"
 )
 _FIREWALL = r"\bblocked\b|firewall|\bwaf\b|attention required|request rejected|^error code: 10\d\d$"
+#: A refusal of access that says nothing else.
+BARE_REFUSAL = re.compile(r"\W*(403\W+)?((access )?(is )?(forbidden|denied))?\W*", re.I)
 _BAD_PARAMETER = (
     r"model_kwargs|unexpected keyword argument|unknown (parameter|field)|unexpected fields? in the request"
     r"|extra inputs are not permitted|matryoshka representation"

@@ -78,7 +78,7 @@ class Evidence:
 def fault_of(error: HuggingFaceError, known: Evidence) -> Fault:
     """Return whose fault ``error`` is."""
     if error.concerns_content and error.fatal:
-        return _content_fault(known)
+        return _content_fault(error, known)
     if error.fatal:
         return Fault.ACCOUNT if isinstance(error, AccountError) else Fault.SETTINGS
     if error.retryable:
@@ -90,9 +90,12 @@ def fault_of(error: HuggingFaceError, known: Evidence) -> Fault:
     return Fault.BATCH if error.divisible and known.rows > 1 else Fault.ROW
 
 
-def _content_fault(known: Evidence) -> Fault:
-    """A firewall or a moderation refused. If it lets nothing pass at all, it is not the content."""
-    if known.passed or known.service_passed:
+def _content_fault(error: HuggingFaceError, known: Evidence) -> Fault:
+    """A firewall or a moderation refused. If it lets nothing pass at all, it is not the content.
+
+    A refusal without a reason may be of the token, and an earlier query may have had another.
+    """
+    if known.passed or (known.service_passed and error.divisible):
         return Fault.BATCH if known.rows > 1 else Fault.ROW
     return Fault.OPEN if known.others_under_way else Fault.ACCOUNT
 

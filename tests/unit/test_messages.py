@@ -238,10 +238,16 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         "model_name.",
     ),
     "refused without a reason": (
-        Query(answer("Forbidden", 403, "text/plain")),
+        Query(answer("Forbidden", 403, "text/plain"), cells={"text": ["one"]}),
         'the service refused access: "Forbidden" (task text-classification, model org/name, HTTP 403). Check the '
         "token's permissions (https://huggingface.co/settings/tokens), the access conditions at "
         "https://huggingface.co/org/name, and bill_to.",
+    ),
+    "refused without a reason after others": (
+        Query(answer({"message": "Forbidden"}, 403)),
+        "the service refused the content of this row, while other rows succeeded: the service refused access: "
+        '"Forbidden" (task text-classification, model org/name, row 2, HTTP 403). Check the text or media of this row. '
+        "To set failed rows to NULL and continue, write USING on_error = 'null'.",
     ),
     "no credits, in 2025's words": (
         Query(

@@ -88,6 +88,21 @@ def test_a_firewalls_text_may_concern_the_rows_content(body: bytes) -> None:
     assert of(403, body).concerns_content
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "Forbidden"}, {"message": "forbidden"}, {"error": {"message": "Access denied.", "code": 403}},
+        b"Forbidden", b"403 Forbidden", b"", b"Access Denied",
+    ],
+)  # fmt: skip
+def test_a_refusal_without_a_reason_may_concern_the_rows_content(body: Any) -> None:
+    """Amazon's API Gateway says this if its firewall refuses a text, and also if the key is wrong."""
+    error = of(403, body)
+    assert type(error) is Forbidden
+    assert (error.concerns_content, error.divisible, error.retryable) == (True, False, False)
+    assert "Check the token" in str(error)
+
+
 @pytest.mark.parametrize("status", [400, 403])
 @pytest.mark.parametrize(
     "body",
@@ -115,7 +130,8 @@ def test_a_moderations_refusal_is_one_rows_error(status: int, body: Any) -> None
     ("status", "body"),
     [
         (401, {"error": "Invalid username or password."}), (401, PAGE), (402, PAGE), (404, PAGE),
-        (403, {"error": "This authentication method does not have sufficient permissions"}), (403, b"Forbidden"),
+        (403, {"error": "This authentication method does not have sufficient permissions"}), (401, b"Forbidden"),
+        (403, {"message": "Missing Authentication Token"}), (403, {"error": "Forbidden for users of this plan"}),
         (400, {"error": "schema violation: 'inputs' is required"}), (405, b"Method Not Allowed"),
         (422, {"error": "no"}),
     ],

@@ -16,7 +16,8 @@ from huggingface_api_handler.scheduling.results import Limits, RowResult
 from huggingface_api_handler.scheduling.service_state import ServiceState
 from tests.unit.virtual import Service, items, play
 
-FIREWALL = errors.Forbidden("a firewall refused: Attention Required!", status=403, concerns_content=True)
+FIREWALL = errors.Forbidden("a firewall: Attention Required!", status=403, concerns_content=True, divisible=True)
+NO_REASON = errors.Forbidden("Forbidden", status=403, concerns_content=True)
 TOKEN = errors.Unauthorized("the token was refused", status=401)
 FORBIDDEN = errors.Forbidden("the token may not do this", status=403)
 CREDITS = errors.OutOfCredits("no credits", status=402)
@@ -49,6 +50,12 @@ SINGLES = {"passed": True, "passed_here": True, "service_passed": True, "others_
         (FIREWALL, Evidence(**GOOD), Fault.ROW),
         (FIREWALL, Evidence(rows=32, **GOOD), Fault.BATCH),
         (FIREWALL, Evidence(service_passed=True), Fault.ROW),  # an earlier query passed
+        # One without a reason as well, but an earlier query may have had another token.
+        (NO_REASON, ONE, Fault.ACCOUNT),
+        (NO_REASON, Evidence(others_under_way=True), Fault.OPEN),
+        (NO_REASON, Evidence(service_passed=True), Fault.ACCOUNT),
+        (NO_REASON, Evidence(**GOOD), Fault.ROW),
+        (NO_REASON, Evidence(rows=32, **GOOD), Fault.BATCH),
         (MODERATED, ONE, Fault.ROW),  # no token is meant by that
         (MODERATED, Evidence(rows=32, **GOOD), Fault.BATCH),
         # What concerns every row stops the query, whatever has passed.

@@ -16,9 +16,9 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Url
 
-from .connection import Exchange
-from .connection_pool import PlainPool, TLSPool
-from .proxies import basic_login, environment_proxy
+from .connection import Exchange, Route
+from .connection_pool import ConnectionPool
+from .proxies import environment_proxy
 from .sockets import tls_context
 from .url_policy import ParsedUrl, Purpose
 
@@ -28,7 +28,6 @@ POOL = 256
 MEDIA_ORIGINS, MEDIA_POOL = 16, 8
 
 Origin: TypeAlias = "tuple[str, str, int]"
-Pool: TypeAlias = "PlainPool | TLSPool"
 
 
 class WireRequest(requests.PreparedRequest):
@@ -40,7 +39,7 @@ class WireRequest(requests.PreparedRequest):
         exchange: its limits.
     """
 
-    pool: Pool
+    pool: ConnectionPool
     target: str
     exchange: Exchange
 
@@ -50,7 +49,7 @@ class _BoundPool:
 
     __slots__ = ("_exchange", "_pool")
 
-    def __init__(self, pool: Pool, exchange: Exchange) -> None:
+    def __init__(self, pool: ConnectionPool, exchange: Exchange) -> None:
         self._pool = pool
         self._exchange = exchange
 
@@ -67,15 +66,15 @@ class Adapter(HTTPAdapter):
     """
 
     def __init__(self, proxy: Url | None, ca_bundle: str | None) -> None:
-        self._pools: dict[Origin, Pool] = {}
-        self._media_pools: OrderedDict[Origin, Pool] = OrderedDict()
+        self._pools: dict[Origin, ConnectionPool] = {}
+        self._media_pools: OrderedDict[Origin, ConnectionPool] = OrderedDict()
         self._lock = threading.Lock()
         self._proxy = proxy
         self._ca_bundle = ca_bundle
         self._context: ssl.SSLContext | None = None
         super().__init__(pool_connections=1, pool_maxsize=1)
 
-    def pool(self, parsed: ParsedUrl, purpose: Purpose) -> Pool:
+    def pool(self, parsed: ParsedUrl, purpose: Purpose) -> ConnectionPool:
         """Return the pool for an origin.
 
         A service may have been allowed a private address. Nothing that was checked as media may find a connection to
@@ -95,7 +94,7 @@ class Adapter(HTTPAdapter):
                     pool = self._pools[parsed.origin] = self._new_pool(parsed, POOL, proxy)
         return pool
 
-    def _media_pool(self, parsed: ParsedUrl) -> Pool:
+    def _media_pool(self, parsed: ParsedUrl) -> ConnectionPool:
         with self._lock:
             pool = self._media_pools.get(parsed.origin) or self._new_pool(parsed, MEDIA_POOL, None)
             self._media_pools[parsed.origin] = pool
@@ -105,19 +104,11 @@ class Adapter(HTTPAdapter):
                 self._media_pools.popitem(last=False)
         return pool
 
-    def _new_pool(self, parsed: ParsedUrl, size: int, proxy: Url | None) -> Pool:
-        options: dict[str, Any] = {"maxsize": size, "retries": 0}
-        host, port = parsed.host, parsed.port
-        if proxy is not None:
-            login = {"Proxy-Authorization": basic_login(proxy)} if proxy.auth else {}
-            options |= {"_proxy": proxy, "_proxy_headers": login}
-            if parsed.scheme == "http":
-                host, port = str(proxy.host), proxy.port or 80
-        if parsed.scheme == "http":
-            return PlainPool(host, port, **options)
-        if self._context is None:
+    def _new_pool(self, parsed: ParsedUrl, size: int, proxy: Url | None) -> ConnectionPool:
+        if parsed.scheme == "https" and self._context is None:
             self._context = tls_context(self._ca_bundle)
-        return TLSPool(host, port, ssl_context=self._context, **options)
+        context = self._context if parsed.scheme == "https" else None
+        return ConnectionPool(Route(parsed, proxy, context), size)
 
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import zlib
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ _GZIP = b"\x1f"
 
 
 def read_body(raw: Any, headers: Mapping[str, str], most: int, purpose: Purpose, deadline: float) -> bytes:
-    """Return the body of urllib3's response ``raw``, decompressed.
+    """Return the body of the response ``raw``, decompressed.
 
     Args:
         headers: with lower-case names.
@@ -62,7 +63,7 @@ def read_beginning(raw: Any, headers: Mapping[str, str], most: int, deadline: fl
         decompressor = _decompressor(headers)
         while len(body) <= most and (chunk := raw.read(_CHUNK, decode_content=False)):
             _append(body, chunk, decompressor, most, deadline)
-    except (OSError, urllib3.exceptions.HTTPError, HuggingFaceError):
+    except (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, HuggingFaceError):
         raw.close()
     if len(body) > most:
         raw.close()

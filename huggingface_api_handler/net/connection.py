@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import socket
+import contextlib
+import http.client
+import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
+from urllib3.util import Url
 
 from .framing import StrictResponse
-from .sockets import connect_to, resolve_proxy
+from .proxies import basic_login
+from .sockets import DeadlineSocket, DeadlineTLSSocket, connect_to, resolve_proxy
+from .url_policy import ParsedUrl
 
-#: Longest piece of a request that is joined with others into one write.
+#: Longest body that leaves in one write with the head of its request.
 _MAX_JOINED = 65536
 
 
@@ -33,6 +38,26 @@ class Exchange:
     is_reused: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How an origin is reached.
+
+    Attributes:
+        origin: a URL of it.
+        proxy: of HTTP, through which it is reached: with https through a tunnel.
+        context: of TLS; ``None`` with http.
+    """
+
+    origin: ParsedUrl
+    proxy: Url | None = None
+    context: ssl.SSLContext | None = None
+
+    @property
+    def proxy_headers(self) -> dict[str, str]:
+        """The headers for the proxy."""
+        return {"Proxy-Authorization": basic_login(self.proxy)} if self.proxy is not None and self.proxy.auth else {}
+
+
 class UnexpectedData(Exception):
     """Bytes wait on a connection before its request was sent, or its end does (``unread`` is empty)."""
 
@@ -41,8 +66,8 @@ class UnexpectedData(Exception):
         self.unread = unread
 
 
-class _Connection:
-    """What plain and TLS connections have in common.
+class Connection:
+    """A connection to an origin, opened when a request needs it.
 
     The head of a request and a short body leave in one write: one packet, one wake-up of the server, and half the
     times at which this thread waits for the interpreter. Right before it, the connection is checked: bytes that wait
@@ -50,92 +75,107 @@ class _Connection:
     """
 
     exchange: Exchange
-    #: The latest response.
-    response: StrictResponse | None = None
-    #: Pieces of the request that are joined; ``None`` while nothing is held back.
-    _held: list[bytes] | None = None
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self._socket: DeadlineSocket | DeadlineTLSSocket | None = None
 
     def start(self, exchange: Exchange) -> None:
         """Use the connection for ``exchange`` from now on."""
         self.exchange = exchange
-        sock = getattr(self, "sock", None)
-        exchange.is_reused = sock is not None
-        if sock is not None:
-            sock.deadline = exchange.deadline
+        exchange.is_reused = self._socket is not None
+        if self._socket is not None:
+            self._socket.deadline = exchange.deadline
 
-    @property
-    def is_connected(self) -> bool:
-        connection: Any = self
-        if connection.proxy is None:  # ``_write`` checks the rest, closer to the request
-            return connection.sock is not None
-        pending = getattr(connection.sock, "pending", None)
-        return bool(super().is_connected) and not (pending and pending())  # type: ignore[misc]
+    def send(self, method: str, target: str, body: bytes | None, headers: Mapping[str, str]) -> StrictResponse:
+        """Send a request; return its response, with the body unread.
 
-    def request(self, *arguments: Any, **options: Any) -> None:
-        self._held = []
-        try:
-            super().request(*arguments, **options)  # type: ignore[misc]
-            held = self._held
-        finally:
-            self._held = None
-        if held:
-            self._write(b"".join(held))
-
-    def send(self, data: Any) -> None:
-        held = self._held
-        if held is not None and isinstance(data, bytes) and len(data) <= _MAX_JOINED:
-            held.append(data)
-            return
-        self._held = None
-        if held:
-            self._write(b"".join(held))
-        super().send(data)  # type: ignore[misc]
-
-    def _write(self, head: bytes) -> None:
-        """Send the beginning of a request.
+        Args:
+            target: the path, or for a proxy the URL. It and ``headers`` are printable ASCII.
 
         Raises:
             UnexpectedData: this connection cannot be used for it. Nothing has been sent.
+            OSError, http.client.HTTPException: the connection broke.
+            urllib3.exceptions.HTTPError: there is no connection.
+            InvalidAnswer: see :meth:`StrictResponse.begin`.
         """
-        connection: Any = self
-        if connection.sock is None:
-            connection.connect()
-        if connection.proxy is None:
-            unread = connection.sock.unread()
+        sock = self._socket
+        if sock is None:
+            sock = self._socket = self._connected()
+        if self.route.proxy is None:  # else ``has_unread_data`` was asked before
+            unread = sock.unread()
             if unread or (unread is not None and self.exchange.is_reused):
                 raise UnexpectedData(unread)
-        super().send(head)  # type: ignore[misc]
-
-    def getresponse(self) -> Any:
-        response = super().getresponse()  # type: ignore[misc]
-        self.response = response._original_response
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {self.route.origin.authority}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        head, rest = "\r\n".join([*lines, "\r\n"]).encode("ascii"), body or b""
+        if len(rest) <= _MAX_JOINED:
+            head, rest = head + rest, b""
+        with contextlib.suppress(BrokenPipeError):  # a server may respond and close before it has read the request
+            sock.sendall(head)
+            if rest:
+                sock.sendall(rest)
+        response = StrictResponse(sock, method=method)
+        try:
+            response.begin()
+        except BaseException:
+            response.close()
+            raise
         return response
 
-    def _new_conn(self) -> socket.socket:
-        connection: Any = self
-        host, port = connection.host, connection.port
-        addresses = resolve_proxy(host, port) if connection.proxy is not None else self.exchange.addresses
+    def has_unread_data(self) -> bool:
+        """Return whether bytes wait on the connection, or its end does."""
+        return self._socket is not None and self._socket.unread() is not None
+
+    def close(self) -> None:
+        """Close it. The next request opens it again."""
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
+
+    def _connected(self) -> DeadlineSocket | DeadlineTLSSocket:
+        route, deadline = self.route, self.exchange.deadline
+        sock = self._connected_directly() if route.proxy is None else self._connected_by_proxy(route.proxy)
+        if route.context is None:
+            return sock
         try:
-            return connect_to(addresses, port, self.exchange.deadline)
+            secured: Any = route.context.wrap_socket(sock, server_hostname=route.origin.host)
+        except BaseException:
+            sock.close()
+            raise
+        secured.deadline = deadline
+        return secured  # type: ignore[no-any-return]
+
+    def _connected_directly(self) -> DeadlineSocket:
+        try:
+            return connect_to(self.exchange.addresses, self.route.origin.port, self.exchange.deadline)
         except TimeoutError as error:
-            raise ConnectTimeoutError(connection, "no connection in time") from error
+            raise ConnectTimeoutError("no connection in time") from error
         except OSError as error:
-            raise NewConnectionError(connection, "no connection") from error
+            raise NewConnectionError(self, "no connection") from error  # type: ignore[arg-type]
 
-    def set_debuglevel(self, level: int) -> None:
-        """Do nothing: with http.client's own switch, every connection prints its headers, the token among them."""
+    def _connected_by_proxy(self, proxy: Url) -> DeadlineSocket:
+        try:
+            host, port = str(proxy.host).strip("[]"), proxy.port or 80
+            sock = connect_to(resolve_proxy(host, port), port, self.exchange.deadline)
+            if self.route.context is not None:
+                self._open_tunnel(sock)
+        except (OSError, http.client.HTTPException) as error:
+            raise ProxyError("no connection through the proxy", error) from error
+        return sock
 
-
-class PlainConnection(_Connection, HTTPConnection):
-    response_class = StrictResponse
-    debuglevel = 0
-
-
-class TLSConnection(_Connection, HTTPSConnection):
-    response_class = StrictResponse
-    debuglevel = 0
-
-    def connect(self) -> None:
-        super().connect()
-        sock: Any = self.sock
-        sock.deadline = self.exchange.deadline
+    def _open_tunnel(self, sock: DeadlineSocket) -> None:
+        origin = self.route.origin
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        lines = [f"CONNECT {host}:{origin.port} HTTP/1.1", f"Host: {host}:{origin.port}"]
+        lines += [f"{name}: {value}" for name, value in self.route.proxy_headers.items()]
+        try:
+            sock.sendall("\r\n".join([*lines, "\r\n"]).encode("ascii"))
+            response = StrictResponse(sock, method="CONNECT")
+            response.begin()
+            response.close()
+            if response.status != 200:
+                raise OSError(f"Tunnel connection failed: {response.status}")
+        except BaseException:
+            sock.close()
+            raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import InvalidAnswer
@@ -17,28 +18,45 @@ MAX_INTERIM = 100
 #: The line before a chunk: its size in hexadecimal, and extensions that mean nothing here.
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _MAX_LINE = 65536
+#: Bytes of the headers of one response.
+MAX_HEAD = 2**18
+#: A header (RFC 9112, section 5), and a line that continues its value.
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\r]*?)[ \t]*")
+_FOLDED = re.compile(r"[ \t][^\0\r]*")
 #: Final statuses of responses without a body.
 _NO_BODY = (101, 204, 304)
 
 
 class StrictResponse(http.client.HTTPResponse):
-    """A response whose connection is closed after it if its end is in doubt."""
+    """A response whose connection is closed after it if its end is in doubt.
 
-    #: Whether bytes came directly after the response.
+    Attributes:
+        headers: with lower-case names; values of a repeated name are joined with commas.
+        has_extra_bytes: whether bytes came directly after the response.
+        release: takes its connection back.
+    """
+
+    headers: dict[str, str]  # type: ignore[assignment]
+    release: Callable[[StrictResponse], None]
     has_extra_bytes = False
     #: Whether it was closed before its end: what follows is its own rest.
     _is_abandoned = False
 
     def begin(self) -> None:
-        """Read status and headers; drop lines that are no headers, which urllib3 would write into the log."""
-        super().begin()
-        headers = self.headers
-        # Headers after such a line are lost, and with them what they say about the body.
-        if headers.defects:
-            self.will_close = True
-        headers.set_payload("")
-        headers.defects.clear()
-        self._frame()
+        """Read status and headers.
+
+        Raises:
+            InvalidAnswer: they leave no safe way to read the body.
+            http.client.HTTPException: they are no HTTP.
+        """
+        version, self.status, self.reason = self._read_status()
+        self.code = self.status
+        if not version.startswith("HTTP/1."):
+            raise http.client.UnknownProtocol(version)
+        self.version = 10 if version == "HTTP/1.0" else 11
+        self.headers, is_complete = self._read_headers()
+        self.msg = self.headers  # type: ignore[assignment]
+        self._frame(will_close=not is_complete)
 
     def _read_status(self) -> tuple[str, int, str]:
         """Return the status line of the final response. 101 is final: what follows it is another protocol."""
@@ -46,35 +64,58 @@ class StrictResponse(http.client.HTTPResponse):
             line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
             if not 100 <= line[1] < 200 or line[1] == 101:
                 return line
-            http.client.parse_headers(self.fp)
+            self._read_headers()
         raise bad_framing(f"more than {MAX_INTERIM} interim responses (status 1xx) and no final one")
 
-    def _frame(self) -> None:
+    def _read_headers(self) -> tuple[dict[str, str], bool]:
+        """Return the headers, and whether all lines were headers."""
+        headers: dict[str, str] = {}
+        name, is_complete, left = "", True, MAX_HEAD
+        while (line := self.fp.readline(left + 1)) not in (b"\r\n", b"\n"):
+            left -= len(line)
+            if left < 0:
+                raise http.client.LineTooLong("header line")
+            if not line.endswith(b"\n"):
+                raise http.client.IncompleteRead(line)
+            text = line.decode("latin-1").rstrip("\r\n")
+            found = _HEADER.fullmatch(text)
+            if found is not None:
+                name, value = found[1].lower(), found[2]
+                headers[name] = f"{headers[name]}, {value}" if name in headers else value
+            elif name and _FOLDED.fullmatch(text):
+                headers[name] = f"{headers[name]} {text.strip()}"
+            else:
+                name, is_complete = "", False
+        return headers, is_complete
+
+    def _frame(self, *, will_close: bool) -> None:
         """Determine where the body ends, and close the connection after it if the headers leave doubt.
+
+        Args:
+            will_close: a line that is no header leaves doubt.
 
         Raises:
             InvalidAnswer: the headers contradict each other, or name a transfer coding that is not supported.
         """
-        values: dict[str, list[str]] = {"content-length": [], "transfer-encoding": [], "connection": []}
-        for name, value in self.headers.raw_items():
-            found = values.get(name.lower())
-            if found is not None:
-                found += [part.strip().lower() for part in value.split(",")]
-        lengths, codings, connection = values.values()
-        if "close" in connection:
-            self.will_close = True
+        headers = self.headers
+        connection = _items(headers, "connection")
+        lengths, codings = _items(headers, "content-length"), _items(headers, "transfer-encoding")
+        self.chunked, self.length = False, None
+        self.will_close = will_close or "close" in connection or (self.version == 10 and "keep-alive" not in connection)
         if codings:
             self._frame_coded(codings, lengths)
         elif self.status in _NO_BODY:
+            self.length = 0
             self.will_close |= self.status == 101 or (self.status == 204 and lengths not in ([], ["0"]))
         elif lengths:
             self._frame_counted(lengths)
+        self.will_close |= self.length is None and not self.chunked
 
     def _frame_coded(self, codings: list[str], lengths: list[str]) -> None:
         if set(codings) - {"chunked", "identity"}:
             raise bad_framing("a transfer coding that is not supported")
         self.will_close |= codings != ["chunked"] or bool(lengths) or self.version < 11 or self.status in _NO_BODY
-        del self.headers["Content-Length"]
+        self.headers.pop("content-length", None)
         self.chunked = "chunked" in codings and self.status not in _NO_BODY
         self.chunk_left = None
         self.length = 0 if self.status in _NO_BODY else None
@@ -82,14 +123,11 @@ class StrictResponse(http.client.HTTPResponse):
     def _frame_counted(self, lengths: list[str]) -> None:
         if len(set(lengths)) > 1:
             raise bad_framing("several values of Content-Length")
-        valid = re.fullmatch("[0-9]{1,18}", lengths[0]) is not None
-        if valid and len(lengths) == 1:
-            return
-        del self.headers["Content-Length"]
-        if valid:
-            self.headers["Content-Length"] = lengths[0]
-        self.length = int(lengths[0]) if valid else None
-        self.will_close |= not valid
+        if re.fullmatch("[0-9]{1,18}", lengths[0]):
+            self.headers["content-length"] = lengths[0]
+            self.length = int(lengths[0])
+        else:
+            del self.headers["content-length"]
 
     def _read_next_chunk_size(self) -> int:
         """Return the size of the next chunk, of which Python's own accepts signs and underscores as well."""
@@ -107,6 +145,26 @@ class StrictResponse(http.client.HTTPResponse):
         left: int | None = super()._get_chunk_left()  # type: ignore[misc]
         return left
 
+    def read(self, amt: int | None = None, decode_content: bool = False) -> bytes:
+        """Return at most ``amt`` bytes of the body, or all of it, as it was sent.
+
+        Raises:
+            http.client.IncompleteRead: it ends too early.
+        """
+        data: bytes = super().read(amt)
+        if not data and amt and self.length:
+            raise http.client.IncompleteRead(b"", self.length)
+        return data
+
+    def release_conn(self) -> None:
+        """Give the connection back to its pool."""
+        self.release(self)
+
+    @property
+    def ended_cleanly(self) -> bool:
+        """Whether the body was read to its certain end, so that the connection can serve another request."""
+        return self.isclosed() and not (self.will_close or self.has_extra_bytes or self._is_abandoned)
+
     def close(self) -> None:
         self._is_abandoned = self.fp is not None
         super().close()
@@ -123,6 +181,11 @@ class StrictResponse(http.client.HTTPResponse):
         except (OSError, ValueError):  # closed
             pass
         super()._close_conn()  # type: ignore[misc]
+
+
+def _items(headers: Mapping[str, str], name: str) -> list[str]:
+    """Return the items of a header, in lower case."""
+    return [item.strip().lower() for item in headers[name].split(",")] if name in headers else []
 
 
 def _read_nothing(buffer: Any) -> None:

@@ -167,5 +167,6 @@ def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
             "the certificates that the server trusts cannot be read",
             advice="Check REQUESTS_CA_BUNDLE and SSL_CERT_FILE in the server's environment",
         ) from error
+    context.set_alpn_protocols(["http/1.1"])
     context.sslsocket_class = DeadlineTLSSocket
     return context

@@ -147,7 +147,6 @@ class Transport:
             return known
         parsed = self.policy.parse(url, purpose=request.purpose)
         headers = {
-            "Host": parsed.authority,
             "User-Agent": user_agent(),
             "Accept": request.accept,
             # Only what can be decompressed piece by piece, with a limit.
@@ -183,8 +182,9 @@ class Transport:
             except BaseException:
                 raw.close()
                 raise
-            raw.release_conn()
-            if wire.exchange.is_reused and raw._original_response.has_extra_bytes:
+            finally:
+                raw.release_conn()
+            if wire.exchange.is_reused and raw.has_extra_bytes:
                 # One of the two may be a late response to an earlier request.
                 raise bad_framing("more than one response to a request")
             return raw.status, response_headers, content
@@ -204,10 +204,10 @@ class Transport:
     ) -> WireRequest:
         wire = WireRequest()
         wire.pool = pool = self._adapter.pool(parsed, request.purpose)
-        addresses = () if pool.proxy is not None else self.policy.resolve(parsed, purpose=request.purpose)
+        addresses = () if pool.route.proxy is not None else self.policy.resolve(parsed, purpose=request.purpose)
         wire.exchange = Exchange(deadline, addresses, request.begins_paid_work)
         wire.method, wire.url, wire.body = request.method, parsed.url, request.body
-        forwarded = pool.proxy is not None and parsed.scheme == "http"
+        forwarded = pool.route.proxy is not None and parsed.scheme == "http"
         # The path begins after the third slash; there always is one.
         wire.target = parsed.url if forwarded else parsed.url[parsed.url.index("/", 8) :]
         if request.body is not None:

@@ -311,7 +311,7 @@ def test_a_status_without_a_body_keeps_its_connection(script: Script) -> None:
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n[1]", True),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n[1]", True),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\n[1]", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3, 3\r\n\r\n[1]", True),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\n[1]\r\n0\r\nX-Trailer: y\r\n\r\n", True),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\nConnection: keep-alive\r\n\r\n[1]", True),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\n[1]", False),
@@ -321,9 +321,14 @@ def test_a_status_without_a_body_keeps_its_connection(script: Script) -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: x\r\nConnection: close\r\n\r\n[1]", False),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n" + CHUNKED_ONE, False),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n" + CHUNKED_ONE, False),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nno header\r\nTransfer-Encoding: chunked\r\n\r\n[1]", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nno header\r\n" + CHUNKED_ONE, False),
+        (b"HTTP/1.1 200 OK\r\nno header\r\nContent-Length: 3\r\n\r\n[1]", False),
+        (b"HTTP/1.1 200 OK\r\nX : a\r\nContent-Length: 3\r\n\r\n[1]", False),
+        (b"HTTP/1.1 200 OK\r\nX: a\rContent-Length: 9\r\nContent-Length: 3\r\n\r\n[1]", False),
+        (b"HTTP/1.1 200 OK\r\nX: a\r\n\tb\r\nCONTENT-LENGTH:3\r\n\r\n[1]", True),
+        (b"HTTP/1.1 200 OK\r\n" + b"X-Many: of these\r\n" * 300 + b"Content-Length: 3\r\n\r\n[1]", True),
     ],
-    ids=range(13),
+    ids=range(18),
 )  # fmt: skip
 def test_which_connections_are_reused(script: Script, head: bytes, reused: bool) -> None:
     assert script.post(head).json() == [1]

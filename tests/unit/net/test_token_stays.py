@@ -141,7 +141,7 @@ def test_through_every_task(
     store.close()
     nowhere(token, *seen, files_of(tmp_path), "\n".join(log.lines), *capsys.readouterr())
     assert only_in_the_header(wire, token, port) >= len(TASKS)
-    assert any("urllib3" in line for line in log.lines)
+    assert any("huggingface_api_handler" in line for line in log.lines)
     # The DESCRIBE of a key says only that there is one.
     assert "******" in describe(Description(of, at, CALLER, store), "args").to_json()
 

@@ -432,7 +432,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
     ("pieces", "kind", "retryable"),
     [
         ([b""], ConnectionFailed, True),
-        ([b"HTTP/1.1 200"], InvalidAnswer, True),
+        ([b"HTTP/1.1 200"], ConnectionFailed, True),
         ([b"garbage\r\n\r\n"], ConnectionFailed, True),
         ([b"\x16\x03\x01\x00"], ConnectionFailed, True),
         ([OK + b"Content-Length: 50\r\n\r\n{\"a\": 1}"], ConnectionFailed, True),
@@ -449,8 +449,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
          True),
         ([b"HTTP/1.1 204 No Content\r\n\r\n"], InvalidAnswer, True),
         ([b"HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n"], Unavailable, True),
-        ([b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 70000 + b"\r\n\r\n"], ConnectionFailed, True),
-        ([b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 300 + b"\r\n"], ConnectionFailed, True),
+        ([b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 300000 + b"\r\n\r\n"], ConnectionFailed, True),
+        ([b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50000 + b"\r\n"], ConnectionFailed, True),
     ],
     ids=range(19),
 )  # fmt: skip

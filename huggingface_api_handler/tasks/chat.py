@@ -180,17 +180,20 @@ _FILTERED = re.compile(r"filter|safety|prohibited|blocklist|recitation|spii|mode
 _CUT = re.compile(r"length|max_(output_)?tokens|context_window_exceeded", re.I)
 
 
-def _refuse_failed(choice: Mapping[str, Any], content: str | None) -> None:
-    """Raise the error of a completion that failed on the way, or that the service's filter withheld."""
+def _refuse_failed(choice: Mapping[str, Any], content: Any) -> None:
+    """Raise the error of a completion that failed on the way, or that the service's filter withheld or cut off.
+
+    What a filter leaves would pass for the answer. A limit of tokens cuts answers off as well, but the user sets it.
+    """
     reason = str(choice.get("finish_reason") or choice.get("native_finish_reason") or "")
     if _FILTERED.search(reason):
-        if not content:
-            raise InvalidInput(
-                "the service's content filter withheld the answer",
-                advice="Change this row's text, or choose another model or provider",
-                divisible=False,
-            )
-    elif _FAILED.search(reason):
+        begun = one_line(carried(content), 60) if isinstance(content, str) else ""
+        raise InvalidInput(
+            "the service's content filter " + (f"cut the answer off: '{begun}'" if begun else "withheld the answer"),
+            advice="Change this row's text, or choose another model or provider",
+            divisible=False,
+        )
+    if _FAILED.search(reason):
         raise Unavailable(f"the service ended the answer with finish_reason = '{carried(reason)[:60]}'")
 
 
@@ -301,6 +304,7 @@ def generation_answer(part: Any, args: Arguments) -> Answer:
     explain: dict[str, Any] = {}
     details = found.get("details")
     details = details if isinstance(details, Mapping) else found
+    _refuse_failed(details, generated)
     if isinstance(details.get("finish_reason"), str):
         explain["finish_reason"] = carried(details["finish_reason"])
     tokens = whole(details.get("generated_tokens"))

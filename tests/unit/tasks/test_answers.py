@@ -503,6 +503,20 @@ def test_a_completion_that_is_not_worth_keeping_is_an_error(
         assert "max_tokens" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("task", "answer"),
+    [
+        ("chat-completion", chat("The first half", reason="content_filter")),
+        ("chat-completion", chat("The first half", reason="SAFETY")),
+        ("text-generation", {"choices": [{"text": "The first half", "finish_reason": "content_filter"}]}),
+    ],
+)
+def test_half_an_answer_that_a_filter_left_is_none(task: str, answer: Any) -> None:
+    """Unlike one that ends at the limit of tokens, which the user sets."""
+    with pytest.raises(InvalidInput, match="content filter cut the answer off: 'The first half'"):
+        read(task, answer)
+
+
 def test_a_refusal_is_told_in_the_models_own_words() -> None:
     for answer in (chat(None, refusal="I can't help."), chat([{"type": "refusal", "refusal": "I can't help."}])):
         with pytest.raises(InvalidAnswer, match=r"refused to answer: I can't help\.") as caught:
@@ -526,7 +540,6 @@ def test_a_choice_may_hold_an_error_or_no_message() -> None:
     filtered = {"choices": [{"message": None, "finish_reason": "content_filter"}]}
     with pytest.raises(InvalidInput, match="filter"):
         read("chat-completion", filtered)
-    assert values("chat-completion", chat("Pa", reason="content_filter")) == ["Pa"]
 
 
 def test_json_that_never_began_is_json_that_was_cut() -> None:

@@ -371,13 +371,20 @@ class CostBudget:
             )
         spent = f"the {'engine' if of_day else 'query'} has spent {dollars(last.spent)} of {limit}"
         spent += " today" if of_day else self._of_engine
-        held = f" and requests in progress may cost {dollars(last.others)}" if last.others else ""
+        who = "other queries" if of_day else "other partitions"
+        held = (
+            f", requests of {who} in progress may cost {dollars(last.others)}, for which this query waited "
+            f"{budget.PATIENCE:g} seconds" if last.others else ""
+        )  # fmt: skip
         message = f"{spent}{held}, and the next request may cost up to {dollars(least)}"
         of = "max_cost_per_day of the engine" if of_day else f"max_cost{self._of_engine}"
         if least > budget.cap:
             advice = f"Raise {of} to at least {_rounded_up(least)} for this request{_SEE_ALL}"
             return BudgetExceeded(message, advice=advice, retryable=False)
-        again = f"Run the query again {'after midnight UTC ' if of_day else ''}for the remaining rows"
+        freed = f"when {who} have ended" if last.others else ""
+        reset = "after midnight UTC, when the next day's limit begins," if of_day else ""
+        when = " or ".join(filter(None, [freed, reset]))
+        again = f"Run the query again {f'{when} ' if when else ''}for the remaining rows"
         return BudgetExceeded(message, advice=f"{again}, or raise {of}")
 
 

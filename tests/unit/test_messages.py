@@ -1060,8 +1060,8 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     "max_cost_per_day spent": (
         Query(model=PRICED, engine={"max_cost_per_day": 5}, cache=SpentToday()),
         "the engine has spent $5.00 of max_cost_per_day = 5 today, and the next request may cost up to $0.0040 "
-        "(task text-classification, model org/name). Run the query again after midnight UTC for the remaining "
-        "rows, or raise max_cost_per_day of the engine.",
+        "(task text-classification, model org/name). Run the query again after midnight UTC, when the next "
+        "day's limit begins, for the remaining rows, or raise max_cost_per_day of the engine.",
     ),
     "max_cost_per_day below the cost of a request": (
         Query(model=PRICED, engine={"max_cost_per_day": 0.003}, cache=SpentToday()),

@@ -311,7 +311,12 @@ class TestMaxCostPerDay:
         )
         assert codes(results) == {"budget_exceeded": 5}
         assert seconds == pytest.approx(SharedBudget.PATIENCE, abs=2.0)
-        assert "requests in progress may cost $1.10" in str(results[0].error)
+        error = str(results[0].error)
+        assert (
+            "today, requests of other queries in progress may cost $1.10, for which this query waited 60 seconds"
+            in error
+        )
+        assert "Run the query again when other queries have ended or after midnight UTC, when the next day's" in error
 
     def test_two_that_hold_too_little_for_a_request_do_not_wait_for_each_other(self) -> None:
         store = Store(1.5 * at_most(items(1)))

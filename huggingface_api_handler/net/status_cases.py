@@ -150,6 +150,15 @@ CONTENT_POLICY = Case(
     divisible=True,
     concerns_content=True,
 )
+#: A moderation that speaks of the account: of the account's past, or of a row whose text speaks of accounts.
+ACCOUNT_OR_CONTENT = Case(
+    Forbidden,
+    "the service refused the account, or the content of this row",
+    "If other rows are answered, change or leave out this row; if no row is answered, ask the service about the "
+    "account that the token belongs to",
+    divisible=True,
+    concerns_content=True,
+)
 BAD_PARAMETER = Case(
     SettingsError,
     "the model does not accept one of the parameters",
@@ -281,6 +290,14 @@ _NO_CREDITS = (
     r"insufficient[ _](quota|balance|credits?|funds)|balance is too low|not enough (balance|credits?)"
     r"|key limit exceeded|(exceeded|out of|depleted) (your )?([\w-]+ ){0,2}credits"
 )
+#: Before anything in quotes, which may be the row.
+_ACCOUNT = (
+    r"\b(account|organi[sz]ation|workspace|api[ _-]?key|billing|payment)\b.{0,60}"
+    r"\b(suspend|block|bann|ban\b|disable|deactivat|terminat|restrict|revok|flagged|lock|violat|fail|overdue|past due)"
+    rf"|{_NO_CREDITS}"
+)
+#: Limits of the rate, in whatever they count.
+_RATE = r"\b(per|each|every)[ -](second|minute|hour)\b"
 _KEY_REFUSED = (
     r"token seems invalid|authorization header|\b(invalid|incorrect|expired) (api[ _-]?key|(api )?token)\b"
     r"|\bapi[ _-]?key (is )?(not valid|invalid|expired|incorrect)"
@@ -297,6 +314,7 @@ BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], Case], ...] = tuple(
     for statuses, pattern, case in (
         # These quote the row, whose text may look like any of the others.
         ((400, 422), r"contains nan|missing values encoded|could not convert string to float", GAPS),
+        ((400, 403, 422), rf"\A(?=.*({_CONTENT_POLICY}))[^'\"`“]*({_ACCOUNT})", ACCOUNT_OR_CONTENT),
         ((400, 403, 422, 451), _CONTENT_POLICY, CONTENT_POLICY),
         ((400, 403, 404, 503), r"endpoint is paused|is paused, ask", PAUSED),
         ((400, 404, 422), r"not supported by (any )?provider|no (inference )?provider", NO_PROVIDER),
@@ -304,6 +322,7 @@ BY_REASON: tuple[tuple[frozenset[int], re.Pattern[str], Case], ...] = tuple(
         ((400, 404, 422, 500, 501), _OTHER_TASK, OTHER_TASK),
         ((400, 404, 415, 422, 500, 501), _NO_IMAGES, NO_IMAGES),
         ((400,), _KEY_REFUSED, TOKEN),
+        ((429,), _RATE, OVERLOADED),
         ((400, 403, 429), _NO_CREDITS, OUT_OF_CREDITS),
         ((403,), r"gated|access to (this )?model|restricted|awaiting a review", GATED),
         ((403,), r"permission|on behalf of|not allowed to bill|authentication method", PERMISSION),
@@ -412,7 +431,7 @@ BY_STATUS: dict[int, Case] = {
 #: Errors in a response of status 200 that name a type instead of a status: (pattern, the status that it means).
 BY_ERROR_TYPE: tuple[tuple[str, int], ...] = (
     (r"loading|scaling|starting", 503),
-    (r"overload|rate.?limit|too many requests", 429),
+    (rf"overload|rate.?limit|too many requests|{_RATE}", 429),
     (r"validation|invalid.?request|invalid input|tokenizer", 422),
     (r"credit|quota|billing|balance", 402),
     (r"unauthori|invalid.?token|authentication", 401),

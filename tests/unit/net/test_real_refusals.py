@@ -21,7 +21,7 @@ from huggingface_api_handler.errors import (
     Unauthorized,
 )
 from huggingface_api_handler.net.error_body import reason_of
-from huggingface_api_handler.net.error_mapping import failure
+from huggingface_api_handler.net.error_mapping import failure, failure_within
 from huggingface_api_handler.net.retry_after import retry_after
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from tests.unit.loopback import Loopback, answer
@@ -124,6 +124,38 @@ def test_a_moderations_refusal_is_one_rows_error(status: int, body: Any) -> None
     error = of(status, body)
     assert type(error) is InvalidInput
     assert (error.concerns_content, error.divisible, error.fatal, error.retryable) == (True, True, False, False)
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Your account has been flagged for violating our usage policies. Contact support.",
+        "This organization was suspended by our moderation team",
+        "API key disabled: violation of our terms",
+        "Request blocked by content policy: insufficient credits for moderated models",
+        "Billing: your last payment failed, so moderation blocks this workspace",
+    ],
+)
+def test_a_moderation_that_speaks_of_the_account_may_concern_every_row(status: int, words: str) -> None:
+    """The other rows show which it is: a row's own text, which the message quotes, may speak of accounts."""
+    error = of(status, {"error": {"message": words}})
+    assert type(error) is Forbidden
+    assert (error.concerns_content, error.divisible, error.fatal, error.retryable) == (True, True, True, False)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "You have exceeded your per minute credits. Try again later.",
+        "exceeded your credits per minute",
+        "Out of inference credits: 100 per hour are free",
+    ],
+)
+def test_credits_of_a_minute_are_a_rate_limit(words: str) -> None:
+    for error in (of(429, {"error": words}), failure_within(200, {}, {"error": words})):
+        assert type(error) is RateLimited
+    assert type(of(429, {"error": "You have exceeded your monthly included credits"})) is OutOfCredits
 
 
 @pytest.mark.parametrize(
@@ -243,7 +275,15 @@ def test_an_answer_that_the_service_found_malformed_may_be_well_formed_next_time
 
 
 @pytest.mark.parametrize(
-    "text", ["insufficient funds", "the api key is invalid", "unknown field", "does not support chat", "matryoshka"]
+    "text",
+    [
+        "insufficient funds",
+        "the api key is invalid",
+        "my account was blocked",
+        "unknown field",
+        "does not support chat",
+        "matryoshka",
+    ],
 )
 def test_what_a_row_says_is_no_refusal(text: str) -> None:
     """Servers quote the text that they refuse: it says nothing of the account or the arguments."""

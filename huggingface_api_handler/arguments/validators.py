@@ -112,8 +112,10 @@ def check_url(text: str, *, name: str) -> str:
     for field, _ in parse_qsl(urlsplit(text).query, keep_blank_values=True):
         if names_secret(field) or _folded(field) in _SECRETS_OF_URLS:
             raise BadValue(
-                f"must not contain a secret, {shown(field)}, because it is stored and shown unencrypted: write a "
-                "token in api_key of CREATE ML_ENGINE or CREATE MODEL, which is sent as a header",
+                f"must not contain a secret, {shown(field)}, because it is stored and shown unencrypted: remove it, "
+                "and write the key in api_key of CREATE ML_ENGINE or CREATE MODEL, which is sent as the header "
+                "Authorization: Bearer (a server that reads keys only from its URL needs a gateway that adds them); "
+                "other fields of the query, such as api-version, may stay",
                 advised=True,
             )
     if parsed.scheme == "http" and _HUB_HOST.fullmatch(parsed.host):
@@ -202,13 +204,16 @@ def check_bill_to(text: str) -> str:
 
 
 #: Fields that decide what is asked, where and for whose account, without signs and capitals, and what to write instead.
-#: ``user`` is none of them: it tells the service whose content it is, and changes neither model nor account.
+#: ``user`` and ``project`` are none of them: they say whose content it is, and change neither model nor account; nor is
+#: a model that prepares the audio, such as ``vad_model``.
 _REACHING: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (instead, re.compile(pattern))
     for instead, pattern in (
         (
             "model_name at CREATE MODEL",
-            r"(?!waitformodel)[a-z]*models?(ids?|names?|list|slug|uri|path)?|[a-z]*(deployment|fallback)[a-z]*",
+            r"(?!waitformodel|(vad|diari[sz]ation|segmentation|punctuation|alignment)model(name)?$)"
+            r"[a-z]*models?(ids?|names?|list|slug|uri|path)?|[a-z]*deployment(ids?|names?)?"
+            r"|(?!no|language|temperature|font)[a-z]*fallbacks?(dict|list|models?|providers?)?",
         ),
         ("provider at CREATE MODEL", r"[a-z]*providers?|route"),
         (
@@ -218,7 +223,7 @@ _REACHING: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ),
         (
             "bill_to at CREATE ML_ENGINE",
-            r"(x?hf)?billto|[a-z]*(organi[sz]ation|account|tenant|project|workspace)(ids?|name)?|org(id)?",
+            r"(?!project$)((x?hf)?billto|[a-z]*(organi[sz]ation|account|tenant|project|workspace)(ids?|name)?|org(id)?)",
         ),
     )
 )
@@ -243,7 +248,7 @@ def _check_reach(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         folded = _folded(name)
         instead = next((instead for instead, pattern in _REACHING if pattern.fullmatch(folded)), None)
-        if instead is not None:
+        if instead is not None and not isinstance(value, bool):  # true and false name nothing
             raise BadValue(f"must not contain {shown(name)}: write {instead}")
         if folded in _WRAPPERS and isinstance(value, Mapping):
             _check_reach(value)

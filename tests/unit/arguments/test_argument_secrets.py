@@ -123,7 +123,11 @@ def test_a_secret_in_the_query_of_an_endpoint_is_refused(query: str) -> None:
     at = f"https://x.endpoints.huggingface.cloud/v1?{query}"
     said = refusal(created, {"endpoint": at, "task": "chat-completion"})
     assert said.startswith("endpoint must not contain a secret, '")
-    assert "write a token in api_key of CREATE ML_ENGINE or CREATE MODEL" in said
+    assert (
+        "remove it, and write the key in api_key of CREATE ML_ENGINE or CREATE MODEL, which is sent as the header"
+        in said
+    )
+    assert "other fields of the query, such as api-version, may stay" in said
     assert "dear" not in said
 
 
@@ -147,6 +151,8 @@ def test_other_fields_of_a_query_are_taken() -> None:
         ({"context_window_fallback_dict": {}}, "model_name"), ({"deployment_name": "x"}, "model_name"),
         ({"llm_provider": "x"}, "provider"), ({"webhook_url": "x"}, "base_url"), ({"callback_url": "x"}, "base_url"),
         ({"vertex_project": "x"}, "bill_to"), ({"workspace_id": "x"}, "bill_to"), ({"sub_account": "x"}, "bill_to"),
+        ({"fallbacks": ["dear/model"]}, "model_name"), ({"default_fallbacks": ["x"]}, "model_name"),
+        ({"vad_model_path": "/x"}, "model_name"), ({"judge_model": "x"}, "model_name"), ({"project_id": 7}, "bill_to"),
         ({"extra_body": {"model": "dear/model"}}, "model_name"), ({"parameters": {"model": None}}, "model_name"),
     ],
 )  # fmt: skip
@@ -172,6 +178,9 @@ def test_what_is_no_secret_and_reaches_nowhere_is_taken() -> None:
         "response_format": {"json_schema": {"schema": {"properties": {"password": {"type": "string"}}}}},
         "tools": [{"function": {"parameters": {"properties": {"model": {"type": "string"}, "token": {}}}}}],
         "hf_inference": "hf_hub_download", "wait_for_model": True, "projection": 1, "modeling": 1,
+        "no_fallback": True, "use_fallback": False, "language_fallback": "en", "temperature_fallback": [0.2, 0.4],
+        "fallback_temperature": 0.2, "vad_model": "silero", "punctuation_model": "x", "project": "spring",
+        "proxy": False,
     }  # fmt: skip
     assert check_fields(fields) == fields
 

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -268,12 +269,14 @@ class SqliteCache(PersistentCache):
 
     def runs(self, scope: str | None = None) -> list[Run]:
         now = self._clock()
-        found = self._select(
-            "SELECT runs.*, ifnull(audited, 0), ifnull(agreed, 0) FROM runs LEFT JOIN audits USING (run)"
-            " WHERE ?1 IS NULL OR scope = ?1 ORDER BY started DESC, run",
-            scope,
-        )
-        return [with_state(Run(*row), now) for row in found]
+        found = self._select("SELECT * FROM runs WHERE ?1 IS NULL OR scope = ?1 ORDER BY started DESC, run", scope)
+        audits = {run: counts for run, *counts in self._select("SELECT run, audited, agreed FROM audits")}
+        runs: list[Run] = []
+        for row in found:
+            run = Run(*row)  # a read-only file of an older version has fewer columns: what they would hold is not known
+            audited, agreed = audits.get(run.run, (0, 0))
+            runs.append(with_state(replace(run, audited=audited, agreed=agreed), now))
+        return runs
 
     # Stops
 

@@ -317,7 +317,9 @@ class TestReadOnly:
 
         def work() -> int:
             cache = SqliteCache(path)
-            return 0 if cache.get_many(["paid"]) == {"paid": b"for"} and cache.runs("s")[0].run == "r1" else 2
+            (run,) = cache.runs("s")
+            right = (run.run, run.rate, run.cost, run.audited, run.agreed) == ("r1", 0.5, None, 0, 0)
+            return 0 if cache.get_many(["paid"]) == {"paid": b"for"} and right else 2
 
         assert _without_rights(folder, work) == 0
 
@@ -334,7 +336,7 @@ CREATE TABLE runs (
 ) WITHOUT ROWID;
 CREATE INDEX runs_by_scope ON runs (scope, started);
 INSERT INTO answers VALUES ('paid', X'666F72', 1e12);
-INSERT INTO runs VALUES ('r1', 's', 'm', 't', 9, 9, 0, 1, unixepoch(), 'done', 0, '', 0);
+INSERT INTO runs VALUES ('r1', 's', 'm', 't', 9, 9, 0, 1, unixepoch(), 'done', 0, '', 0.5);
 PRAGMA user_version = 2;
 """
 

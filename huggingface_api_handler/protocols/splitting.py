@@ -59,8 +59,10 @@ def split_labels(answer: Any, n: int, args: Arguments, *, takes_pairs: bool = Fa
         takes_pairs: the server takes a list of two texts for one pair, and answers with one list of its labels.
     """
     if isinstance(answer, Mapping) and isinstance(answer.get("data"), list):
-        # A classify route beside OpenAI's: a list for each text, even for one.
+        # A classify route beside OpenAI's: an element for each text, even for one.
         answer = answer["data"]
+        if any(isinstance(part, Mapping) and ("index" in part or "probs" in part) for part in answer):
+            return [_named(part, args) if "probs" in part else part for part in by_index(answer, n, "labels")]
         if len(answer) != n:
             miscounted(len(answer), n)
     if n == 1:
@@ -76,7 +78,24 @@ def split_labels(answer: Any, n: int, args: Arguments, *, takes_pairs: bool = Fa
     # true need not add up to 1.
     if takes_pairs or len({label_of(one["label"]) for one in flat}) == len(flat):
         refuse(answer, f"a list of labels for each of {n} inputs")
-    return [[one] for one in flat]
+    return [[one] for one in (by_index(flat, n, "a label") if any("index" in one for one in flat) else flat)]
+
+
+def _named(part: Mapping[str, Any], args: Arguments) -> list[dict[str, Any]]:
+    """Return a row's labels from ``{"label", "probs", "num_classes"}``, in which only the best one has its name."""
+    scores = [number(one, "a probability") for one in listed(part.get("probs"), "a list of probabilities")]
+    if not scores:
+        refuse(part, "at least one probability")
+    count = whole(part.get("num_classes"))
+    if count is not None and count != len(scores):
+        refuse(part, f"{count} probabilities")
+    best = max(range(len(scores)), key=scores.__getitem__)
+    label = part.get("label")
+    named = {} if args.values.get("labels") or not isinstance(label, str) else {best: label}
+    return [
+        {"label": args.model.id2label.get(str(position)) or named.get(position, f"LABEL_{position}"), "score": score}
+        for position, score in enumerate(scores)
+    ]
 
 
 #: Sums of a row's scores that show that they are probabilities of exclusive labels.
@@ -200,8 +219,11 @@ def split_vectors(answer: Any, n: int, args: Arguments) -> list[Any]:
                                           1 × tokens × dim       N × 1 × tokens × dim
     Inference Endpoints                   {"embeddings": …} of the above
     OpenAI's form                         {"data": [{"index", "embedding"}, …]}
+    llama.cpp's own form                  [{"index", "embedding"}, …]
     ====================================  =====================  ==========================
     """
+    if isinstance(answer, list) and any(isinstance(part, Mapping) and "embedding" in part for part in answer):
+        answer = {"data": answer}
     if isinstance(answer, Mapping) and isinstance(answer.get("data"), list):
         parts = [part.get("embedding") for part in by_index(answer["data"], n, "an embedding")]
     else:

@@ -7,11 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import HuggingFaceError, ModelNotFound
-from ..tasks.shapes import listed, number, refuse, whole
 from ..tasks.task import Arguments, Row, Task
 from . import openai
 from .base import Call, Fields, Learned, Probe, Server, beside, done, no_field
-from .splitting import by_index, split_labels, with_function
 
 #: Raw scores: ``use_activation``, which older versions call ``activation``.
 _RAW = {"use_activation": False, "activation": False}
@@ -22,30 +20,6 @@ def encode_classification(rows: Sequence[Row], args: Arguments, fields: Fields) 
     raw = _RAW if args.parameters.get("function_to_apply") else {}
     own = {**openai.named(args), "input": [row[0] for row in rows]}
     return Call(root={**beside(own, fields.root), **raw})
-
-
-def split_probabilities(answer: Any, n: int, args: Arguments) -> list[Any]:
-    """Split ``{"data": [{"index", "label", "probs", "num_classes"}]}``; only the best label has its name there."""
-    parts = answer.get("data") if isinstance(answer, Mapping) else None
-    if not isinstance(parts, list) or not any(isinstance(part, Mapping) and "probs" in part for part in parts):
-        return split_labels(answer, n, args)
-    return [_labels(part, args) for part in by_index(parts, n, "probabilities")]
-
-
-def _labels(part: Mapping[str, Any], args: Arguments) -> list[dict[str, Any]]:
-    scores = [number(one, "a probability") for one in listed(part.get("probs"), "a list of probabilities")]
-    if not scores:
-        refuse(part, "at least one probability")
-    count = whole(part.get("num_classes"))
-    if count is not None and count != len(scores):
-        refuse(part, f"{count} probabilities")
-    best = max(range(len(scores)), key=scores.__getitem__)
-    label = part.get("label")
-    named = {} if args.values.get("labels") or not isinstance(label, str) else {best: label}
-    return [
-        {"label": args.model.id2label.get(str(position)) or named.get(position, f"LABEL_{position}"), "score": score}
-        for position, score in enumerate(scores)
-    ]
 
 
 def encode_ranking(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
@@ -77,7 +51,6 @@ PROTOCOL = replace(
         "text-classification": replace(
             _OPENAI["text-classification"],
             encode=encode_classification,
-            split=with_function(split_probabilities),
             route="/classify",
         ),
         "text-ranking": replace(

@@ -81,6 +81,8 @@ SHAPES: list[tuple[str, int, Any, list[Any]]] = [
     ("text-classification", 2, [UP, label("UP", 0.95)], ["UP", "UP"]),
     ("text-classification", 2, [[UP, label("UP", 0.95)]], ["UP", "UP"]),
     ("text-classification", 2, {"data": [[UP, DOWN], [label("DOWN", 0.8)]]}, ["UP", "DOWN"]),
+    ("text-classification", 2, {"data": [{"index": 1, **UP}, {"index": 0, **DOWN}]}, ["DOWN", "UP"]),
+    ("text-classification", 1, {"data": [{"label": "UP", "probs": [0.2, 0.8]}]}, ["UP"]),
     # token-classification
     ("token-classification", 1, [PERSON], None),
     ("token-classification", 1, [[PERSON]], None),

@@ -103,7 +103,7 @@ def label_of(value: Any) -> str:
     if whole(value) is not None:  # class ids of models without names
         return str(value)
     label = text(value, "a label")
-    if not label:
+    if not label.strip():
         refuse(value, "a label")
     return label
 

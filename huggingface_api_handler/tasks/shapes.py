@@ -128,7 +128,8 @@ def text(value: Any, what: str = "a text", *, of: Any = None) -> str:
 
 
 def carried(value: str) -> str:
-    """Replace the halves of surrogate pairs that JSON may hold and no database takes."""
+    """Replace what JSON may hold and databases refuse: halves of surrogate pairs, and NUL, which PostgreSQL refuses."""
+    value = value.replace("\0", "\ufffd")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:

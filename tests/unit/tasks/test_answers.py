@@ -262,6 +262,7 @@ REFUSED: list[tuple[str, int, Any]] = [
     ("translation", 2, [{"translation_text": "a"}, {"translation_text": " "}]),
     ("image-to-text", 1, [{"generated_text": ""}]),
     ("text-classification", 1, [{"label": "", "score": 0.5}]),
+    ("text-classification", 1, [{"label": " ", "score": 0.5}]),
     ("text-generation", 1, [{"generated_text": "a"}, {"generated_text": "b"}]),
     ("text-generation", 2, {"choices": [{"index": 0, "text": "a"}, {"index": 0, "text": "b"}]}),
     ("text-generation", 2, {"choices": [{"text": "a"}, {"text": "b"}]}),

@@ -129,20 +129,30 @@ def column_cells(frame: pd.DataFrame, position: int) -> list[Any]:
     """Return one column's cells as Python objects, in row order."""
     column = frame.iloc[:, position]
     cells: list[Any] = column.tolist()
-    if str(column.dtype).lower() in _SHORT_FLOATS:
-        cells = [_as_written(cell) for cell in cells]
+    short = _SHORT_FLOATS.get(str(column.dtype).lower())
+    if short is not None:
+        cells = [_as_written(cell, short) for cell in cells]
     return cells
 
 
-#: Data types of columns whose numbers have fewer digits than Python's.
-_SHORT_FLOATS = frozenset({"float32", "float[pyarrow]"})
+#: Data types of columns whose numbers have fewer digits than Python's → of their cells.
+_SHORT_FLOATS: Mapping[str, type[np.floating[Any]]] = {
+    "float16": np.float16, "halffloat[pyarrow]": np.float16, "float32": np.float32, "float[pyarrow]": np.float32,
+}  # fmt: skip
+#: Digits before and behind the point up to which a decimal is written out.
+_MOST_DIGITS = 64
 
 
-def _as_written(cell: Any) -> Any:
+def _as_written(cell: Any, short: type[np.floating[Any]]) -> Any:
     """Return a number of 32 bits or less with the digits it was written with: 0.1, not 0.10000000149011612."""
-    if is_missing(cell):
-        return cell
-    return float(str(cell if isinstance(cell, np.floating) else np.float32(cell)))
+    return cell if is_missing(cell) else float(str(short(cell)))
+
+
+def _decimal_text(number: Decimal) -> str:
+    """Return a decimal as databases write it: 0.0000000, not 0E-7."""
+    if not number.is_finite() or max(abs(number.adjusted()), -int(number.as_tuple().exponent)) > _MOST_DIGITS:
+        return str(number)
+    return format(number, "f")
 
 
 def as_texts(cells: Sequence[Any]) -> list[str | InvalidInput | None]:
@@ -190,9 +200,11 @@ def plain(cell: Any, depth: int = DEEPEST) -> Any:
     if isinstance(cell, str):
         return str(cell)
     if isinstance(cell, (np.float16, np.float32)):
-        return plain(_as_written(cell))
+        return plain(_as_written(cell, type(cell)))
     if isinstance(cell, float):
         return float(cell) if math.isfinite(cell) else str(cell)
+    if isinstance(cell, Decimal):
+        return _decimal_text(cell)
     if isinstance(cell, (bytes, bytearray, memoryview)):
         return bytes(cell).decode("utf-8", "backslashreplace")
     if isinstance(cell, np.datetime64):

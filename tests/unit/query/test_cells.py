@@ -49,6 +49,11 @@ def test_numbers_of_32_bits_have_the_digits_that_they_were_written_with(dtype: s
     assert plain({"price": np.float16(0.1)}) == {"price": 0.1}
 
 
+def test_numbers_of_16_bits_have_the_digits_that_they_were_written_with() -> None:
+    frame = pd.DataFrame({"price": pd.Series([0.1, None], dtype="float16")})
+    assert as_texts(column_cells(frame, 0)) == ["0.1", None]
+
+
 @pytest.mark.parametrize("cell", [np.array(None, dtype=object), np.array(np.nan), np.ma.masked])
 def test_an_array_of_nothing_is_missing(cell: Any) -> None:
     assert as_texts([cell]) == [None]
@@ -72,7 +77,10 @@ def test_empty_text_counts_as_missing(cell: Any) -> None:
     [
         ("a", "a"), (" a ", " a "), (0, "0"), (1.5, "1.5"), (2.0, "2"),
         (-0.0, "0"), (1e300, "1e+300"), (True, "True"), (b"caf\xc3\xa9", "café"),
-        (decimal.Decimal("1.10"), "1.10"), (datetime.date(2026, 1, 2), "2026-01-02"), ({"a": "é"}, '{"a": "é"}'),
+        (decimal.Decimal("1.10"), "1.10"), (decimal.Decimal("0E-10"), "0.0000000000"),
+        (decimal.Decimal("1.2E-7"), "0.00000012"), (decimal.Decimal("1E+3"), "1000"),
+        (decimal.Decimal("1E-999"), "1E-999"), (decimal.Decimal("Infinity"), "Infinity"),
+        ([decimal.Decimal("0E-7")], '["0.0000000"]'), (datetime.date(2026, 1, 2), "2026-01-02"), ({"a": "é"}, '{"a": "é"}'),
         ([1, 2], "[1, 2]"), (np.int64(3), "3"), ("🙂", "🙂"), (range(3), "[0, 1, 2]"), ({1: 2}.keys(), "[1]"),
         (collections.deque([1, 2]), "[1, 2]"), (array.array("i", [1, 2]), "[1, 2]"),
         (pd.DataFrame({"a": [1, 2]}), '{"a": [1, 2]}'), (np.array(5), "5"), (np.array(" "), None),

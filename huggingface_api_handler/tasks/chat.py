@@ -68,6 +68,9 @@ def _tool_calls(value: Any) -> list[dict[str, Any]]:
     calls = []
     for raw in [value] if isinstance(value, Mapping) else listed(value, "a list of tool calls"):
         call = plain(mapping(raw, "a tool call"))
+        if call.get("type") == "custom" and isinstance(call.get("custom"), Mapping):  # its input is a text
+            calls.append(call)
+            continue
         function = dict(mapping(call.get("function"), "a tool call's function"))
         if not isinstance(function.get("arguments"), str):
             function["arguments"] = dumps(function.get("arguments", {}))
@@ -224,6 +227,22 @@ def _refuse_refusal(choice: Mapping[str, Any], message: Mapping[str, Any], conte
     )
 
 
+def _refuse_media(message: Mapping[str, Any]) -> None:
+    """Raise for a message with an image or audio and no text: the answer is complete, and a retry gets the same."""
+    content = message.get("content")
+    parts = [part.get("type") for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+    for kind, is_there in (
+        ("an image", message.get("images") or "image_url" in parts),
+        ("audio", message.get("audio") or "output_audio" in parts),
+    ):
+        if is_there:
+            raise InvalidAnswer(
+                f"the model answered with {kind} and without text",
+                advice="Choose a model that writes text, or another task for media",
+                divisible=False,
+            )
+
+
 def _refuse_empty(explain: Mapping[str, Any], args: Arguments) -> NoReturn:
     """Raise for a completion without an answer."""
     if is_cut(explain):
@@ -263,6 +282,7 @@ def chat_answer(answer: Any, args: Arguments) -> Answer:
     if reasoning:
         explain["reasoning"] = reasoning
     if not (content or "").strip() and "tool_calls" not in explain:
+        _refuse_media(message)
         _refuse_empty(explain, args)
     if wants_json(args) and content is not None and "tool_calls" not in explain:
         content = json_text(content, cut=is_cut(explain))

@@ -81,7 +81,7 @@ _CIRCUMSTANCES = _MESSAGES | frozenset(
 
 
 def _says_error(body: dict[str, Any]) -> bool:
-    if body.get("error") or body.get("errors") or body.get("object") == "error":
+    if _says(body.get("error")) or _says(body.get("errors")) or body.get("object") == "error":
         return True
     if body.keys() <= _CIRCUMSTANCES and any(
         body.get(name) and isinstance(body[name], (str, list)) for name in _MESSAGES
@@ -89,6 +89,11 @@ def _says_error(body: dict[str, Any]) -> bool:
         return True
     base = body.get("base_resp")
     return isinstance(base, dict) and base.get("status_code") not in (0, None) and not body.get("choices")
+
+
+def _says(value: Any) -> bool:
+    """Return whether a field says anything: some gateways add an error that is empty to every answer."""
+    return any(value.values()) if isinstance(value, dict) else bool(value)
 
 
 def unfetched(status: int, headers: Mapping[str, str], url: str) -> HuggingFaceError:

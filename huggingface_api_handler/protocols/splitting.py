@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import InvalidAnswer, SettingsError
 from ..tasks.answers import label_of
 from ..tasks.chat import choices_of
-from ..tasks.shapes import is_number, listed, mapping, number, one_element, refuse, unwrapped, whole
+from ..tasks.shapes import EMPTY_RETRIES, is_number, listed, mapping, number, one_element, refuse, unwrapped, whole
 from ..tasks.task import Arguments, Batching, Task
 from .base import Split, miscounted, refuse_failed
 
@@ -240,6 +240,7 @@ def split_vectors(answer: Any, n: int, args: Arguments) -> list[Any]:
             "the service sent nulls instead of a vector",
             advice="Run the query again; a server with half precision may need another dtype",
             retryable=n == 1,
+            retry_limit=EMPTY_RETRIES,
         )
     if len({_dimensions(part) for part in parts if isinstance(part, list)}) > 1:
         refuse(answer, "vectors of one length")

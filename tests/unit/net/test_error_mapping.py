@@ -411,7 +411,8 @@ def test_hidden_errors(body: Any, kind: type[HuggingFaceError]) -> None:
     "body", [None, 1, "error", [], {}, {"error": None}, {"error": ""}, {"error": []}, {"error": False}, [[1.0]],
              [{"label": "error"}], [{"error": "x"}, {"label": "y"}], [{"error": "x"}, 1], {"generated_text": "error"},
              {"message": {"role": "assistant", "content": "hi"}}, {"status": "IN_QUEUE", "request_id": "r"},
-             {"code": 0, "message": "ok", "data": []}, {"text": "hi", "message": "ok"}, {"id": "1", "object": "list"}]
+             {"code": 0, "message": "ok", "data": []}, {"text": "hi", "message": "ok"}, {"id": "1", "object": "list"},
+             {"error": {"code": 0, "message": "", "type": None}, "choices": [{"message": {"content": "hi"}}]}]
 )  # fmt: skip
 def test_answers_that_hide_none(body: Any) -> None:
     assert failure_within(200, {}, body) is None

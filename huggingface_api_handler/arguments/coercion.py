@@ -284,6 +284,8 @@ def _list(spec: ArgumentSpec, value: Any) -> list[Any]:
     if isinstance(value, str):
         if value.lstrip().startswith("["):
             value = _json_text(value)
+        elif spec.items == "text" and value and "," not in value:
+            value = [value]  # as it is: white space ends texts, too
         elif of_texts and value.strip():
             value = [part.strip() for part in value.split(",") if part.strip()]
     if not isinstance(value, (list, tuple)):

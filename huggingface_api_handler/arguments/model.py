@@ -55,7 +55,7 @@ def model_settings(
         read_arguments(reader, found.task, draft, engine.media_roots)
         find_missing_model(reader, found, draft.values)
         ask_hub(found, engine, hub)
-        note_conflicts(reader, found.facts, draft)
+        note_conflicts(reader, found.facts, draft, found.model or found.endpoint)
         if found.model_given:  # a default model does its task, whatever its tags
             note_mismatch(reader, found)
             if unserved is not None:

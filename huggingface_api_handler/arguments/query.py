@@ -40,7 +40,7 @@ def query_settings(
     _take_commands(reader, task)
     draft = _draft_of(model)
     read_arguments(reader, task, draft, engine.media_roots)
-    note_conflicts(reader, model.facts, draft)
+    note_conflicts(reader, model.facts, draft, model.model or model.endpoint)
     note_unknown(reader, task, QUERY)
     reader.finish()
     shared, sources = drafted(draft, engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from ..errors import one_line
 from ..tasks import TASKS
 from ..tasks.task import Input, Kind, ModelFacts, Task
-from .coercion import BadValue, as_sql, read_value
+from .coercion import BadValue, as_sql, read_value, shown
 from .examples import check_examples, rendered
 from .names import nearest
 from .parsing import ABSENT, Reader
@@ -41,7 +42,7 @@ from .task_specs import (
     own_specs,
     parameter_specs,
 )
-from .validators import check_constant, check_labels, check_output_dir
+from .validators import PARAMETER_RULES, check_constant, check_labels, check_output_dir
 
 
 @dataclass(slots=True)
@@ -209,7 +210,8 @@ def _read_parameters(reader: Reader, task: Task, draft: Draft, given: Mapping[st
         if value is None:
             continue
         try:
-            draft.parameters[spec.name] = read_value(spec, value)
+            value, check = read_value(spec, value), PARAMETER_RULES.get(spec.name)
+            draft.parameters[spec.name] = value if check is None else check(value)
             draft.sources[spec.name] = draft.layer
         except BadValue as fault:
             reader.fault(f"{spec.name} {fault.with_example(spec)}")
@@ -255,9 +257,10 @@ def _exceeds_cap(name: str, value: Any, engine: EngineSettings) -> bool:
     return name in _CAPS and name in engine.execution and value > engine.execution[name]
 
 
-def note_conflicts(reader: Reader, facts: ModelFacts | None, draft: Draft) -> None:
+def note_conflicts(reader: Reader, facts: ModelFacts | None, draft: Draft, model: str | None) -> None:
     """Record arguments that do not fit the model, or do not go together."""
     _note_labels(reader, facts, draft)
+    _note_languages(reader, draft, model)
     _note_packing(reader, draft)
 
 
@@ -271,6 +274,26 @@ def _note_labels(reader: Reader, facts: ModelFacts | None, draft: Draft) -> None
         check_labels(names, own, facts.id or "the model")
     except BadValue as fault:
         reader.fault(f"labels {fault}")
+
+
+#: Names of models that translate one language into one other.
+_ONE_PAIR = re.compile(r".*\bopus-mt-(?:tc-[a-z]+-)?([a-z]{2})-([a-z]{2})")
+
+
+def _note_languages(reader: Reader, draft: Draft, model: str | None) -> None:
+    """Record languages that are not those of the model, and one without the other, which no service takes."""
+    given = {name: draft.values.get(name) for name in ("lang_input", "lang_output")}
+    pair = _ONE_PAIR.fullmatch(model or "")
+    if pair is not None:
+        for (name, value), own in zip(given.items(), pair.groups(), strict=True):
+            if value is not None and not value.lower().startswith(own):
+                reader.fault(
+                    f"{name} = {shown(value)} has no effect on {model}, which translates from {pair[1]} to {pair[2]}: "
+                    "create a model with the model_name of another one, or without model_name"
+                )
+    elif model is not None and None in given.values() and any(given.values()):
+        missing = next(name for name, value in given.items() if value is None)
+        reader.fault(f"lang_input and lang_output belong together: write {missing}, too")
 
 
 #: Parameters that ask for answers of another form than ``output_schema``.

@@ -326,6 +326,37 @@ def check_constant(text: str, instead: str) -> str:
     return text
 
 
+def check_hypothesis(text: str) -> str:
+    """Return the sentence into which each label is put.
+
+    Raises:
+        BadValue: the service would refuse it, or compare the text with the same sentence for every label.
+    """
+    before, place, after = text.partition("{}")
+    if not place or any(brace in before + after for brace in "{}"):
+        raise BadValue(
+            f"must contain {{}} once, which is replaced by each label, and no other braces, not {shown(text)}: "
+            "write hypothesis_template = 'This text is about {}.'"
+        )
+    return text
+
+
+def check_response_format(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return a ``response_format``. Raises ``BadValue`` for a bare JSON schema, which servers refuse or ignore."""
+    if wanted.get("type") in ("array", "object") or "properties" in wanted:
+        raise BadValue(
+            "is a JSON schema without its frame: write response_format = {'type': 'json_schema', 'json_schema': "
+            "{'name': 'answer', 'schema': {…}}}, or output_schema for typed columns"
+        )
+    return wanted
+
+
+#: Rules for parameters of tasks, inside ``parameters`` or beside it.
+PARAMETER_RULES: Mapping[str, Callable[[Any], Any]] = {
+    "hypothesis_template": check_hypothesis,
+    "response_format": check_response_format,
+}
+
 #: Rules that hold wherever an argument of this name occurs.
 RULES: Mapping[str, Callable[[Any], Any]] = {
     "allowed_hosts": check_hosts,

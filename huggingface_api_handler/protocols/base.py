@@ -273,13 +273,25 @@ class Protocol:
             SettingsError: an argument that has no effect at such a server.
         """
         serving = self.serving(task)
-        return serving.encode(rows, args, self.fields(serving, args))
+        call = serving.encode(rows, args, self.fields(serving, args))
+        name = next((name for name in args.options if name not in _OLD_OPTIONS), None)
+        if name is not None and "options" not in call.root:
+            raise SettingsError(
+                f"options has no effect at {self.title}: it has no such field",
+                advice=f"Write {name} in parameters instead",
+            )
+        return call
 
     def fields(self, serving: Serving, args: Arguments) -> Fields:
-        """Return the arguments as fields of a request; the task's own have precedence over equal ``parameters``."""
+        """Return the arguments as fields of a request.
+
+        Raises:
+            SettingsError: an argument that has no effect here, or two that give one field different values.
+        """
         found = Fields()
         rules = serving.arguments
         own = {name: value for name, value in args.values.items() if name in rules}
+        set_by: dict[str, str] = {}
         for name, value in (*args.parameters.items(), *own.items()):
             rule = rules.get(name) or Sent(root=serving.root_fields)
             if value is None or isinstance(rule, Done):
@@ -293,10 +305,16 @@ class Protocol:
                 continue
             target = found.root if rule.root else found.parameters
             field_value = rule.value(value) if rule.value else value
-            if rule.spread and isinstance(field_value, Mapping):
-                target.update(field_value)
-            elif field_value is not None:
-                target[rule.name or name] = field_value
+            spread = rule.spread and isinstance(field_value, Mapping)
+            for field_name, one in (field_value if spread else {rule.name or name: field_value}).items():
+                if one is None:
+                    continue
+                if target.setdefault(field_name, one) != one:
+                    raise SettingsError(
+                        f"{set_by[field_name]} and {name} are the same field at {self.title}, {field_name}",
+                        advice=f"Write only one of them; {set_by[field_name]} = NULL in USING removes the model's own",
+                    )
+                set_by[field_name] = name
         return found
 
     def read(self, task: Task, answer: Any, n: int, args: Arguments) -> list[Answer]:
@@ -317,6 +335,10 @@ class Protocol:
             miscounted(len(parts), n)
         decode = serving.decode or task.decode
         return _with_tokens([decode(part, args) for part in parts], answer)
+
+
+#: Options of Hugging Face's former service, which statements of that time still hold: no other service needs them.
+_OLD_OPTIONS = frozenset({"use_cache", "use_gpu", "wait_for_model"})
 
 
 def refuse_failed(part: Any) -> None:

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from ..errors import HuggingFaceError
 from ..tasks.output_schema import output_schema
 from ..tasks.task import Arguments, Row
-from .base import Call, Fields, Learned, Refused, Rule, Sent, Serving, done, refuse_failed, sent
+from .base import Call, Fields, Learned, Refused, Rule, Sent, Serving, beside, done, refuse_failed, sent
 
-#: Fields that would make the service answer in another form than one JSON object, or name another model.
-NOT_SENT = ("stream", "stream_options", "messages", "model")
+#: Fields that would make the service answer in another form than one JSON object.
+NOT_SENT = ("stream", "stream_options")
 
 
 #: Characters of an answer that a repair request quotes.
@@ -52,7 +52,7 @@ def encode_chat(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
     if image is not None:
         content = [{"type": "text", "text": prompt}, {"type": "image_url", "image_url": {"url": image.data_uri}}]
     root = {name: value for name, value in fields.root.items() if name not in NOT_SENT}
-    return Call(root={"messages": messages(_message("user", content), args), **root})
+    return Call(root=beside({"messages": messages(_message("user", content), args)}, root))
 
 
 def split_choice(answer: Any, n: int, args: Arguments) -> list[Any]:

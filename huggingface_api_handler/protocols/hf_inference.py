@@ -13,7 +13,7 @@ from ..net.url_policy import ROUTER
 from ..tasks import TASKS
 from ..tasks.task import Task
 from . import pipeline_requests as requests
-from .base import Encoder, Protocol, Rule, Sent, Serving, done, refused, sent
+from .base import Encoder, Protocol, Refused, Rule, Sent, Serving, done, refused, sent
 from .chat import CHAT, chat_url
 from .splitting import split_for
 
@@ -25,10 +25,14 @@ BY_PIPELINE = frozenset({"feature-extraction", "sentence-similarity"})
 _LABELS = done("the client renames the labels of the answer", "labels")
 _CANDIDATES = sent("candidate_labels")
 _LENGTHS: dict[str, Rule] = {"min_output_length": Sent("min_length"), "max_output_length": Sent("max_length")}
+_ONE = Refused("a row has one answer", accepts=(1,))
 _NEW_TOKENS: dict[str, Rule] = {
     "min_output_length": Sent("min_new_tokens"), "max_output_length": Sent("max_new_tokens"),
 }  # fmt: skip
-_WRITTEN = sent("clean_up_tokenization_spaces", "generate_parameters", "truncation")
+_WRITTEN = {
+    **sent("clean_up_tokenization_spaces", "generate_parameters", "truncation"),
+    "num_return_sequences": _ONE,
+}
 _CLASSES = {**_LABELS, **sent("function_to_apply", "top_k")}
 _SPANS = sent(
     "doc_stride", "handle_impossible_answer", "max_answer_len", "max_question_len", "max_seq_len", "top_k",
@@ -57,6 +61,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Rule]] = {
             "max_new_tokens", "repetition_penalty", "return_full_text", "seed", "stop", "temperature", "top_k",
             "top_n_tokens", "top_p", "truncate", "typical_p", "watermark",
         ),
+        "num_return_sequences": _ONE,
     },
     "feature-extraction": {
         **done("the client pools the vectors of tokens", "pooling"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..tasks.task import Arguments, Batching, Row
@@ -28,8 +29,9 @@ from .splitting import split_generations, split_single, split_vectors
 
 def _body(args: Arguments, fields: Fields, **content: Any) -> Call:
     """Return a request with its options together; Ollama streams by default."""
-    options = {"options": fields.parameters} if fields.parameters else {}
-    return Call(root={**beside({**openai.named(args), **content}, fields.root), **options, "stream": False})
+    options = {**args.options, **fields.parameters}
+    own = {"options": options} if options else {}
+    return Call(root={**beside({**openai.named(args), **content}, fields.root), **own, "stream": False})
 
 
 def encode_chat(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
@@ -44,6 +46,12 @@ def encode_generation(rows: Sequence[Row], args: Arguments, fields: Fields) -> C
     """One prompt, which the model continues as it is, without its chat template."""
     options = openai.completion(fields.parameters, samples=bool(args.parameters.get("do_sample")))
     return _body(args, Fields(options, fields.root), prompt=rows[0][0], raw=True)
+
+
+def encode_input(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
+    """Texts, as a list even for one."""
+    call = openai.encode_input(rows, args, fields)
+    return replace(call, root={**call.root, "options": dict(args.options)}) if args.options else call
 
 
 def _counts(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,6 +99,8 @@ def recognize(probe: Probe) -> Server | None:
 
 _OPTIONS: Mapping[str, Rule] = sent("frequency_penalty", "seed", "stop", "temperature", "top_p")
 _LENGTH: Mapping[str, Rule] = {"max_output_length": Sent("num_predict")}
+#: Its own fields that are no options.
+_OWN: Mapping[str, Rule] = sent("format", "keep_alive", "think", root=True)
 
 PROTOCOL: Protocol = Protocol(
     name="ollama",
@@ -102,6 +112,7 @@ PROTOCOL: Protocol = Protocol(
             {
                 **_OPTIONS,
                 **_LENGTH,
+                **_OWN,
                 **sent("presence_penalty"),
                 **sent("tools", "logprobs", "top_logprobs", root=True),
                 **chat.IN_MESSAGES,
@@ -119,6 +130,7 @@ PROTOCOL: Protocol = Protocol(
             {
                 **_OPTIONS,
                 **_LENGTH,
+                **_OWN,
                 **sent("top_k", "typical_p"),
                 "max_new_tokens": Sent("num_predict"),
                 "repetition_penalty": Sent("repeat_penalty"),
@@ -133,7 +145,7 @@ PROTOCOL: Protocol = Protocol(
             Batching.ONE,
         ),
         "feature-extraction": Serving(
-            openai.encode_input,
+            encode_input,
             split_vectors,
             {
                 **done("its models give one vector for a text", "pooling"),

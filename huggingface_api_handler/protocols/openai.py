@@ -97,6 +97,7 @@ OF_COMPLETIONS: Mapping[str, Rule] = {
     **done("finish_reason and the number of tokens come in any case", "details"),
     **refused("join the prompt and the answer in SQL with CONCAT", "return_full_text"),
     **refused("write task = 'chat-completion' and response_format", "grammar"),
+    "n": Refused("a row has one answer", accepts=(1,)),
 }
 COMPLETION_ARGUMENTS: Mapping[str, Rule] = {
     "max_output_length": Sent("max_tokens", root=True),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from ..errors import HuggingFaceError, ModelNotFound
 from ..tasks.task import Arguments, Row, Task

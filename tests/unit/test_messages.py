@@ -650,6 +650,23 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         "again, describe the format in the prompt, or choose another model. To set failed rows to NULL and "
         "continue, write USING on_error = 'null'.",
     ),
+    "two values for one field": (
+        Query(GOOD, {**WRITE, "max_new_tokens": 20}, using={"max_output_length": 50}),
+        "max_new_tokens and max_output_length are the same field at hf-inference, max_new_tokens (task "
+        "text-generation, model org/name). Write only one of them; max_new_tokens = NULL in USING removes the "
+        "model's own.",
+    ),
+    "options of another server": (
+        Query(GOOD, {**CHAT, "options": {"num_ctx": 8192}}),
+        "options has no effect at hf-inference: it has no such field (task chat-completion, model org/name). Write "
+        "num_ctx in parameters instead.",
+    ),
+    "an image in the place of text": (
+        Query(answer({"choices": [{"message": {"content": None, "images": [{}]}}]}), CHAT, {"text": [BAD]}),
+        "the model answered with an image and without text (task chat-completion, model org/name, row 1). Choose a "
+        "model that writes text, or another task for media. To set failed rows to NULL and continue, write USING "
+        "on_error = 'null'.",
+    ),
     "candidates that a server does not look at": (
         Query(GOOD, {**TEXT, "task": "zero-shot-classification", "candidate_labels": "food, billing"}),
         "candidate_labels has no effect at this server: it returns POSITIVE (task zero-shot-classification, "

@@ -51,6 +51,7 @@ S = {"task": "summarization", "input_column": "text"}
 Z = {"task": "zero-shot-classification", "input_column": "text", "candidate_labels": "a, b"}
 L = {"model_name": "org/polar", "input_column": "review"}
 X = {"task": "chat-completion", "input_column": "text"}
+T = {"task": "translation", "input_column": "text"}
 G = {"task": "text-generation", "model_name": "org/writer"}
 HF = "https://x.endpoints.huggingface.cloud"
 TOO_DEEP = '{"x": ' + "[" * 40 + "]" * 40 + "}"
@@ -318,6 +319,31 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
         "candidate_labels must not be empty: write candidate_labels = 'food, billing, sports'",
     ),
     ({**Z, "candidate_labels": "a, b, a"}, "candidate_labels lists 'a' twice: write it once"),
+    (
+        {**Z, "hypothesis_template": "This is {{label}}."},
+        "hypothesis_template must contain {} once, which is replaced by each label, and no other braces, not "
+        "'This is {{label}}.': write hypothesis_template = 'This text is about {}.'",
+    ),
+    (
+        {**Z, "parameters": {"hypothesis_template": "This is news."}},
+        "hypothesis_template must contain {} once, which is replaced by each label, and no other braces, not "
+        "'This is news.': write hypothesis_template = 'This text is about {}.'",
+    ),
+    # languages
+    (
+        {**T, "model_name": "Helsinki-NLP/opus-mt-en-de", "lang_input": "en", "lang_output": "fr"},
+        "lang_output = 'fr' has no effect on Helsinki-NLP/opus-mt-en-de, which translates from en to de: create a "
+        "model with the model_name of another one, or without model_name",
+    ),
+    (
+        {**T, "model_name": "facebook/mbart-large-50", "lang_output": "fr_XX"},
+        "lang_input and lang_output belong together: write lang_input, too",
+    ),
+    (
+        {**X, "response_format": {"type": "object", "properties": {"a": {"type": "string"}}}},
+        "response_format is a JSON schema without its frame: write response_format = {'type': 'json_schema', "
+        "'json_schema': {'name': 'answer', 'schema': {…}}}, or output_schema for typed columns",
+    ),
     (
         {**Z, "candidate_labels": '["a"'},
         "candidate_labels contains invalid JSON, '[\"a\"': write candidate_labels = 'food, billing, sports'",

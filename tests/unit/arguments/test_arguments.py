@@ -195,6 +195,14 @@ def test_what_is_no_list(written: Any) -> None:
         read_value(LIST, written)
 
 
+@pytest.mark.parametrize(
+    ("written", "texts"), [("\n", ["\n"]), ("Human: ", ["Human: "]), ("a, b", ["a", "b"]), (["\n", " "], ["\n", " "])]
+)
+def test_a_text_alone_is_taken_as_it_is(written: Any, texts: list[str]) -> None:
+    """White space is what texts such as ``stop`` often consist of."""
+    assert read_value(ArgumentSpec("stop", "list", "", items="text"), written) == texts
+
+
 def test_an_object_may_be_json_text() -> None:
     form = ArgumentSpec("x", "object", "")
     assert read_value(form, '{"temperature": -0.5, "stop": ["\\n"]}') == {"temperature": -0.5, "stop": ["\n"]}

@@ -94,6 +94,8 @@ def test_every_rule_says_what_becomes_of_its_argument(protocol: Protocol) -> Non
         (OPENAI, "automatic-speech-recognition", {"return_timestamps": "char"}, "segments and words"),
         (OPENAI, "chat-completion", {"n": 2}, "one answer"),
         (OPENAI, "chat-completion", {"tool_prompt": "x"}, "no such field"),
+        (OPENAI, "text-generation", {"n": 2}, "one answer"),
+        (TOOLKIT, "summarization", {"num_return_sequences": 2}, "one answer"),
         (TGI, "text-generation", {"min_output_length": 3}, "no shortest output"),
         (VLLM, "text-generation", {"typical_p": 0.5}, "at vLLM"),
         (LLAMA, "text-generation", {"min_output_length": 3}, "no such field"),
@@ -125,6 +127,43 @@ def test_what_a_server_cannot_do_is_refused_with_a_reason(
 )
 def test_what_a_server_does_anyway_is_no_reason_to_refuse(protocol: Protocol, name: str, using: dict[str, Any]) -> None:
     assert not set(sent(protocol, name, **using)) & set(using)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name", "using"),
+    [
+        (OPENAI, "chat-completion", {"max_tokens": 5, "max_output_length": 9}),
+        (OPENAI, "text-generation", {"max_new_tokens": 5, "max_output_length": 9}),
+        (TGI, "text-generation", {"max_new_tokens": 5, "max_output_length": 9}),
+        (TOOLKIT, "summarization", {"generate_parameters": {"max_length": 5}, "max_output_length": 9}),
+    ],
+)
+def test_two_values_for_one_field_are_refused(protocol: Protocol, name: str, using: dict[str, Any]) -> None:
+    first, second = using
+    with pytest.raises(SettingsError, match=f"{first} and {second} are the same field at"):
+        call(protocol, name, **using)
+
+
+def test_one_value_for_one_field_may_be_written_twice() -> None:
+    assert sent(OPENAI, "chat-completion", max_tokens=5, max_output_length=5)["max_tokens"] == 5
+
+
+def test_messages_are_the_rows_own() -> None:
+    with pytest.raises(SettingsError, match="parameters must not contain 'messages'"):
+        call(OPENAI, "chat-completion", messages=[])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name"), [(OPENAI, "chat-completion"), (TEI, "feature-extraction"), (TGI, "text-generation")]
+)
+def test_options_are_sent_or_refused(protocol: Protocol, name: str) -> None:
+    rows = [ROWS.get(name, ("a",))]
+    with pytest.raises(SettingsError, match="options has no effect at .*Write num_ctx in parameters"):
+        protocol.encode(TASKS[name], rows, Arguments(options={"num_ctx": 8192}))
+    old = protocol.encode(TASKS[name], rows, Arguments(options={"wait_for_model": True, "use_cache": False}))
+    assert "options" not in old.root
+    made = TOOLKIT.encode(TASKS["summarization"], [("a",)], Arguments(options={"num_ctx": 8192}))
+    assert made.root == {"options": {"num_ctx": 8192}}
 
 
 # --- the servers' own words ------------------------------------------------------------------

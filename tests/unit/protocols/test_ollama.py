@@ -89,6 +89,18 @@ def test_chats(server: Loopback) -> None:
     }
 
 
+def test_its_own_fields_and_options(server: Loopback) -> None:
+    own = {"parameters": {"think": False, "keep_alive": "5m", "top_k": 4}, "options": {"num_ctx": 8192}}
+    predict(server, "chat-completion", ["hi"], **own)
+    predict(server, "text-generation", ["hi"], **own)
+    for body in [heard.json() for heard in posts(server)]:
+        assert (body["think"], body["keep_alive"]) == (False, "5m")
+        assert (body["options"]["num_ctx"], body["options"]["top_k"]) == (8192, 4)
+        assert not {"think", "keep_alive"} & body["options"].keys()
+    predict(server, "feature-extraction", ["hi"], options={"num_ctx": 8192})
+    assert posts(server)[-1].json()["options"] == {"num_ctx": 8192}
+
+
 def test_an_image_is_beside_the_prompt(server: Loopback) -> None:
     frame = pd.DataFrame({"in0": ["what?"], "image": [samples.png(b"x").data]}, dtype=object)
     found = Street("chat-completion", endpoint=server.url, image_column="image").predict(frame)

@@ -83,6 +83,7 @@ class SqliteFile:
         self._lock = threading.RLock()
         self._identity: tuple[int, int] | None = None
         #: Of the log and its index, which SQLite keeps beside the file while a process has opened it.
+        self._log_paths = [f"{self.path}{end}" for end in _LOG]
         self._log_identity: tuple[tuple[int, int] | None, ...] = ()
         name = f"the answer cache {self.path}"
         self.reading = CircuitBreaker(name)
@@ -222,7 +223,7 @@ class SqliteFile:
         return connection
 
     def _identities_of_log(self) -> tuple[tuple[int, int] | None, ...]:
-        return tuple(_identity(f"{self.path}{end}") for end in _LOG)
+        return tuple(map(_identity, self._log_paths))
 
     def _create(self) -> None:
         """Create the file if there is none. Raises OSError if it must not be written to."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import ssl
 from collections.abc import Mapping
@@ -111,10 +110,12 @@ class Connection:
         head, rest = "\r\n".join([*lines, "\r\n"]).encode("ascii"), body or b""
         if len(rest) <= _MAX_JOINED:
             head, rest = head + rest, b""
-        with contextlib.suppress(BrokenPipeError):  # a server may respond and close before it has read the request
+        try:
             sock.sendall(head)
             if rest:
                 sock.sendall(rest)
+        except BrokenPipeError:
+            pass  # a server may respond, and close, before it has read the request
         response = StrictResponse(sock, method=method)
         try:
             response.begin()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json as jsonlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from ..errors import InvalidAnswer, InvalidInput
@@ -20,6 +21,7 @@ MAX_OBJECT_BYTES = 512 * 2**20
 _SMALL_BODY = 2**20
 #: Header in which the router names the Inference Provider that answered.
 ANSWERED_BY = "x-inference-provider"
+_ENCODER = jsonlib.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _PROVIDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -52,7 +54,7 @@ class Request:
     begins_paid_work: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Response:
     """A successful response, read to its end.
 
@@ -79,7 +81,7 @@ class Response:
         Raises:
             InvalidAnswer: it is none, or was cut off (retryable), or would fill the memory, or is a stream.
         """
-        if self.events():
+        if self.events:
             raise InvalidAnswer(
                 "the service streams its response instead of sending it as JSON",
                 advice="Remove stream from parameters; if it is not there, turn streaming off at the server",
@@ -112,7 +114,8 @@ class Response:
                 divisible=False,
             ) from error
 
-    def events(self) -> list[Event]:
+    @cached_property
+    def events(self) -> Sequence[Event]:
         """Return the server-sent events of a stream; empty if the response is none."""
         return parse_events(self.content) if self.is_json and is_stream(self.media_type, self.content) else []
 
@@ -149,7 +152,7 @@ def encode_json(body: Any) -> bytes:
         InvalidInput: it has no form in JSON.
     """
     try:
-        return jsonlib.dumps(body, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        return _ENCODER.encode(body).encode("utf-8")
     except UnicodeEncodeError as error:
         raise InvalidInput("the text contains an incomplete character (a lone surrogate)") from error
     except (TypeError, ValueError, RecursionError) as error:

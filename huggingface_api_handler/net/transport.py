@@ -232,7 +232,7 @@ def _refuse_hidden_failure(response: Response, request: Request) -> None:
     """Raise if a response of status 200 is a failure: a web page, or an error in JSON or in an event of a stream."""
     if response.media_type == "text/html" and "html" not in request.accept:
         response.json()
-    for event in response.events():
+    for event in response.events:
         body = parsed_json(event.data.encode())
         if event.name == "error" and not (isinstance(body, dict) and body.get("error")):
             body = {"error": event.data if body is None else body}

@@ -85,6 +85,8 @@ class InferenceAPI:
         self._provider = provider
         self._bill_to = bill_to
         self._holds = _holds(self.endpoint, timeout)
+        #: URL → headers of requests to it.
+        self._headers: dict[str, Mapping[str, str]] = {}
         # An endpoint's name for its model is part of no path: '/repository' and the like are fine.
         self._path = "" if self.endpoint else model_path(model or "")
 
@@ -146,7 +148,7 @@ class InferenceAPI:
         body, content_type = self._body(task, call, model)
         return self._transport.send(
             Request(
-                method="POST", url=url or route, token=self._token, headers={**self._billing(route), **self._holds},
+                method="POST", url=url or route, token=self._token, headers=self._headers_of(route),
                 body=body, content_type=content_type, accept=call.accept, timeout=timeout,
                 max_bytes=task.max_answer_bytes,
             )
@@ -156,13 +158,16 @@ class InferenceAPI:
         """Fetch a link of a response; other servers serve it, so no token is sent."""
         return self._transport.get(link, purpose="link", token=None, timeout=timeout)
 
-    def _billing(self, url: str) -> dict[str, str]:
-        """Return the headers that say who is billed for a request to ``url``, and under which name."""
-        headers: dict[str, str] = {}
-        if self._bill_to and self._transport.policy.is_primary(url):
-            headers["X-HF-Bill-To"] = self._bill_to
-        if self._session and facts.is_hub(url):
-            headers["X-HF-Session-id"] = self._session
+    def _headers_of(self, url: str) -> Mapping[str, str]:
+        """Return the headers that say who is billed for a request to ``url``, under which name, and what holds it."""
+        headers = self._headers.get(url)
+        if headers is None:
+            headers = dict(self._holds)
+            if self._bill_to and self._transport.policy.is_primary(url):
+                headers["X-HF-Bill-To"] = self._bill_to
+            if self._session and facts.is_hub(url):
+                headers["X-HF-Session-id"] = self._session
+            self._headers[url] = headers
         return headers
 
     def _body(self, task: Task, call: Call, model: str | None) -> tuple[bytes, str]:
@@ -214,7 +219,7 @@ def _form(fields: Mapping[str, Any], file: Media) -> tuple[bytes, str]:
 
 def answer_of(response: Response) -> Any:
     """Return the body as JSON, or as ``Media`` if its media type says so; a stream is assembled."""
-    events = response.events()
+    events = response.events
     if events:
         return streams.assembled(events)
     return response.json() if response.is_json else Media(response.content, response.media_type)

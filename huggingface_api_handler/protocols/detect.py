@@ -208,14 +208,14 @@ class Findings:
             return self._server
 
     @contextmanager
-    def first(self, task: str, *, is_unsure: bool, patience: float) -> Iterator[None]:
-        """Let one thread send the first request of a task, if it is not sure how; the others wait for what it shows.
+    def first(self, task: str, *, patience: float) -> Iterator[None]:
+        """Let one thread send the first request of a task; the others wait for what it shows.
 
         Args:
             patience: seconds to wait at most.
         """
         patience = min(patience, threading.TIMEOUT_MAX)
-        if is_unsure and task not in self._tried and self._first.acquire(timeout=patience):
+        if task not in self._tried and self._first.acquire(timeout=patience):
             try:
                 if task not in self._tried:
                     try:
@@ -270,8 +270,10 @@ class Endpoint:
         ends = time.monotonic() + timeout
         server = self.server(timeout)
         unsure = self._is_unsure(server) or answer_schema(arguments) is not None
+        if not unsure:
+            return self._asked(server, rows, arguments, ends)
         # A request that is left with too little time would be billed, and its answer lost.
-        with self._findings.first(self._task.name, is_unsure=unsure, patience=timeout / 2):
+        with self._findings.first(self._task.name, patience=timeout / 2):
             return self._asked(server, rows, arguments, ends)
 
     def _asked(self, server: Server, rows: Sequence[Row], arguments: Arguments, ends: float) -> Answered:

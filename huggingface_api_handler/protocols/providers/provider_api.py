@@ -102,7 +102,7 @@ class ProviderAPI(InferenceAPI):
         helper = provider_registry.helper(offer.provider, task.name)
         base = f"{self._base_url.removesuffix('/hf-inference')}/{quote(provider.name, safe='')}"
         url = f"{base}/{requests.route(helper, offer)}"
-        headers = {**self._billing(url), **requests.headers(helper, left)}
+        headers = {**self._headers_of(url), **requests.headers(helper, left)}
         body, content_type = requests.body(helper, offer, call, str(self.model), url)
         work = Work(provider, base, url, headers, timeout, deadline, task.max_answer_bytes)
         request = Request(

@@ -63,9 +63,9 @@ def test_any_stream_has_events(content: bytes) -> None:
 
 def test_a_stream_is_handed_on_whole(server: Loopback) -> None:
     response = stream(server, CHUNKS + b"data: [DONE]\n\n", f"{STREAM}; charset=utf-8")
-    assert [event.data for event in response.events()][-1] == "[DONE]"
-    assert len(response.events()) == 3
-    assert stream(server, b"[1]", "application/json").events() == []
+    assert [event.data for event in response.events][-1] == "[DONE]"
+    assert len(response.events) == 3
+    assert stream(server, b"[1]", "application/json").events == []
 
 
 def test_a_stream_that_nobody_reads_says_so_and_is_not_retried(server: Loopback) -> None:

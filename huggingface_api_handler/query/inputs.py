@@ -357,7 +357,7 @@ def _digest(value: Any) -> str:
 
 
 def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, default=_jsonable, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def _jsonable(value: Any) -> Any:
@@ -366,6 +366,9 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     return repr(value)
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=True, default=_jsonable, separators=(",", ":"))
 
 
 def _server_token(engine: EngineSettings, caller: Caller) -> str | None:

@@ -94,7 +94,8 @@ class PendingAnswers:
         """Let ``values`` wait, in place of older ones under the same keys."""
         with self._lock:
             for key, entry in values.items():
-                self._drop(key)
+                if key in self._waiting:
+                    self._drop(key)
                 self._waiting[key] = entry
                 self._bytes += _size(key, entry)
 
@@ -126,9 +127,7 @@ class PendingAnswers:
         return {key: value for key, (value, expires) in found.items() if expires > now}
 
     def _drop(self, key: str) -> None:
-        entry = self._waiting.pop(key, None)
-        if entry is not None:
-            self._bytes -= _size(key, entry)
+        self._bytes -= _size(key, self._waiting.pop(key))
 
 
 def _size(key: str, entry: tuple[bytes, float]) -> int:

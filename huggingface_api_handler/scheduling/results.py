@@ -121,16 +121,18 @@ class BatchResult:
         rows = len(self.answers)
         if self.cost is not None:
             result.cost = self.cost / rows
-        result.input_tokens = _share(self.input_tokens, rows, at)
-        result.output_tokens = _share(self.output_tokens, rows, at)
+        if self.input_tokens is not None:
+            result.input_tokens = _share(self.input_tokens, rows, at)
+        if self.output_tokens is not None:
+            result.output_tokens = _share(self.output_tokens, rows, at)
         if rows == 1 and result.tokens is None:
             result.tokens = self.tokens
         return result
 
 
-def _share(total: int | None, rows: int, at: int) -> int | None:
+def _share(total: int, rows: int, at: int) -> int:
     """Return the part of one of ``rows``, such that the parts of all add up to ``total``."""
-    return None if total is None else total // rows + (at < total % rows)
+    return total // rows + (at < total % rows)
 
 
 #: Upper bounds, in milliseconds, of the counts in ``Summary.latencies``: a quarter apart.

@@ -113,7 +113,8 @@ def labels_answer(part: Any, args: Arguments) -> Answer:
     renamed = label_names(args)
     best: dict[str, float] = {}
     scored = _scored(unwrapped(part))
-    _check_labels(list(dict.fromkeys(label for label, _ in scored)), renamed, args)
+    if args.values:
+        _check_labels(list(dict.fromkeys(label for label, _ in scored)), renamed, args)
     for label, score in scored:
         name = renamed.get(label, label)
         best[name] = max(score, best.get(name, score))

@@ -10,6 +10,7 @@ from enum import Enum
 from ..errors import (
     AccountError,
     HuggingFaceError,
+    InvalidAnswer,
     InvalidInput,
     ModelLoading,
     NotAttempted,
@@ -83,11 +84,20 @@ def fault_of(error: HuggingFaceError, known: Evidence) -> Fault:
         return Fault.ACCOUNT if isinstance(error, AccountError) else Fault.SETTINGS
     if error.retryable:
         return Fault.BATCH if _list_may_be_at_fault(error, known) else Fault.MOMENT
-    # Without a status the fault was found here, in the row itself: a blocked address, a file that is missing.
     same = known.same_requests >= SAME_REQUESTS and known.same_rows >= SAME_ROWS
-    if error.status is not None and same and not known.passed:
+    if same and not known.passed and _may_concern_all(error, known):
         return Fault.SETTINGS
     return Fault.BATCH if error.divisible and known.rows > 1 else Fault.ROW
+
+
+def _may_concern_all(error: HuggingFaceError, known: Evidence) -> bool:
+    """Return whether the service said so, or answered in a form that follows from the task, the model and the server.
+
+    Without that, the fault was found here, in the row itself: a blocked address, a file that is missing.
+    """
+    if isinstance(error, InvalidAnswer):
+        return (error.divisible or error.argument is not None) and not known.service_passed
+    return error.status is not None
 
 
 def _content_fault(error: HuggingFaceError, known: Evidence) -> Fault:
@@ -133,11 +143,15 @@ class SameRefusals:
 def settings_error(error: HuggingFaceError, requests: int) -> SettingsError:
     """Return the error of a query whose every request failed like ``error``."""
     wrong = f"the argument {error.argument}" if error.argument else "an argument"
-    advice = f"Check {error.argument}: " if error.argument else ""
+    advice = f"Check {error.argument}: the message" if error.argument else "The message"
+    advice += " of the service names the cause"
+    if isinstance(error, InvalidAnswer):  # the message is ours
+        wrong = wrong if error.argument else "an argument, the model or the server"
+        advice = error.advice or error.plain_remedy()
     return SettingsError(
         f"no row succeeded: the first {requests} requests failed with the same error, so {wrong} is wrong, not "
         f"the rows: {error.message}",
-        advice=f"{advice}the message of the service names the cause; DESCRIBE <model>.args shows all arguments",
+        advice=f"{advice}; DESCRIBE <model>.args shows all arguments",
         status=error.status,
         request_id=error.request_id,
     )

@@ -252,6 +252,7 @@ def _refuse_empty(explain: Mapping[str, Any], args: Arguments) -> NoReturn:
             "the token limit was used up before the answer, for example by the model's reasoning",
             advice="Raise max_tokens, or tell the model to reason less",
             divisible=False,
+            argument="max_tokens",
         )
     refuse_empty(", and response_format asks for JSON" if wants_json(args) else "")
 

@@ -26,6 +26,9 @@ TOO_MANY_TOKENS = errors.InvalidInput("max_tokens > 4096 must have stream=true",
 CONTENT_TYPE = errors.InvalidInput("not this kind of content", status=415, divisible=False)
 FILTERED = errors.InvalidInput("the service filtered the answer", divisible=False)
 MODERATED = errors.InvalidInput("against our content policy", status=400, concerns_content=True)
+NO_FORM = errors.InvalidAnswer("null, but a list of labels was expected", advice="Check that the model fits")
+REFUSED = errors.InvalidAnswer("the model refused to answer", divisible=False)
+SPENT = errors.InvalidAnswer("the token limit was used up", divisible=False, argument="max_tokens")
 EMPTY = errors.InvalidAnswer("an empty answer", retryable=True)
 BROKEN = errors.Unavailable("Internal Server Error", status=500)
 SLOW = errors.RateLimited("slow down", status=429)
@@ -75,6 +78,13 @@ SINGLES = {"passed": True, "passed_here": True, "service_passed": True, "others_
         (TOO_MANY_TOKENS, Evidence(same_requests=20, same_rows=3), Fault.SETTINGS),
         (TOO_MANY_TOKENS, Evidence(rows=32, same_requests=20, same_rows=3), Fault.SETTINGS),
         (errors.BlockedAddress("a private address"), Evidence(same_requests=20, same_rows=20), Fault.ROW),
+        # … and so is an answer in the same wrong form, unless the service has given a good one before.
+        (NO_FORM, Evidence(same_requests=20, same_rows=3), Fault.SETTINGS),
+        (SPENT, Evidence(same_requests=20, same_rows=20), Fault.SETTINGS),
+        (NO_FORM, Evidence(same_requests=20, same_rows=20, service_passed=True), Fault.ROW),
+        (NO_FORM, Evidence(same_requests=19, same_rows=19), Fault.ROW),
+        (NO_FORM, Evidence(same_requests=50, same_rows=50, **GOOD), Fault.ROW),
+        (REFUSED, Evidence(same_requests=50, same_rows=50), Fault.ROW),
         # … but not of few, not of lists alone, and not where a row has passed.
         (TOO_MANY_TOKENS, Evidence(same_requests=19, same_rows=19), Fault.ROW),
         (TOO_MANY_TOKENS, Evidence(rows=32, same_requests=40, same_rows=2), Fault.BATCH),
@@ -211,6 +221,18 @@ class TestSettings:
         assert "no row succeeded" in str(stopped)
         assert "max_tokens > 4096 must have stream=true" in str(stopped)
         assert "Check max_tokens" in str(stopped)
+        assert codes(results)["not_attempted"] > 300
+
+    @pytest.mark.parametrize("size", [1, 32])
+    def test_answers_that_all_have_a_wrong_form_stop_the_query(self, size: int) -> None:
+        """Each of them is billed, and none is of use."""
+        service = Service(0.05, fault=refusing(NO_FORM))
+        _, results, scheduler = play(items(400), service, Limits(max_batch_size=size))
+        stopped = scheduler.summary.stopped
+        assert len(service.sizes) <= 40
+        assert isinstance(stopped, errors.SettingsError)
+        assert "an argument, the model or the server is wrong" in str(stopped)
+        assert "Check that the model fits" in str(stopped)
         assert codes(results)["not_attempted"] > 300
 
     def test_rows_that_are_refused_each_in_its_own_words_are_all_sent(self) -> None:

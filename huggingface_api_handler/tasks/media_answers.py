@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import InvalidInput
 from . import samples
 from .media import Media, decode_base64, is_data_uri, parse_data_uri, sniff
 from .shapes import (
@@ -72,7 +73,18 @@ def _inner(value: Any) -> Any:
 
 
 def _core(answer: Any) -> Any:
-    """Return the text at the heart of a provider's JSON: base64, a ``data:`` URI or a link; or what is there."""
+    """Return the text at the heart of a provider's JSON: base64, a ``data:`` URI or a link; or what is there.
+
+    Raises:
+        InvalidInput: fal-ai's filter has put a black image in its place.
+    """
+    flags = answer.get("has_nsfw_concepts") if isinstance(answer, Mapping) else None
+    if isinstance(flags, list) and flags[:1] == [True]:
+        raise InvalidInput(
+            "the service's content filter withheld the image",
+            advice="Change this row's text, or choose another model or provider",
+            divisible=False,
+        )
     for _ in range(_MAX_STEPS):
         if not isinstance(answer, (Mapping, list)):
             break
@@ -99,14 +111,23 @@ def _audio(answer: Any) -> Media | None:
 
 
 def _as_sent(answer: Media, kind: str) -> Media:
+    """Return a medium with the type that its bytes show: file stores often declare a generic or another one."""
     declared = answer.type.partition(";")[0].strip().lower()
-    if answer.data and _is_of(declared, kind):
-        return Media(answer.data, declared)
-    # File stores often declare a generic type: the bytes show the real one.
     seen = sniff(answer.data) if answer.data else None
-    if seen is None or not seen.startswith(f"{kind}/"):
+    if seen is not None and _is_of(seen, kind) and seen.replace("/x-", "/") != declared:
+        return Media(answer.data, seen)
+    if not answer.data or not _is_of(declared, kind) or (seen is None and _is_text(answer.data, declared)):
         refuse(answer, f"a file of type {kind}")
-    return Media(answer.data, seen)
+    return Media(answer.data, declared)
+
+
+def _is_text(data: bytes, declared: str) -> bool:
+    """Return whether a medium is a text, such as a message why there is none; SVG is a text that is an image."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return declared != "image/svg+xml" and "".join(text.split()).isprintable()
 
 
 def found_medium(answer: Any, kind: str) -> Media | None:

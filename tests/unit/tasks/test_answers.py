@@ -300,6 +300,7 @@ REFUSED: list[tuple[str, int, Any]] = [
     ("text-to-image", 1, "aGVsbG8="),
     ("text-to-image", 1, Media(b"<html>", "text/html")),
     ("text-to-image", 1, Media(b"", "image/png")),
+    ("text-to-image", 1, Media(b"NSFW content detected\n", "image/png")),
     ("text-to-image", 1, "data:image/\ud800;base64,AAAA"),
     ("text-to-image", 1, 'data:image/">;base64,AAAA'),
     ("text-to-speech", 1, {"audio": [0.1, math.nan], "sampling_rate": 8000}),
@@ -656,6 +657,9 @@ MADE: list[tuple[str, Any, Media]] = [
     ("text-to-image", Media(b"\xff\xd8\xff\xe0", "image/jpeg"), Media(b"\xff\xd8\xff\xe0", "image/jpeg")),
     ("text-to-image", Media(PNG.data, "binary/octet-stream"), PNG),
     ("text-to-image", Media(PNG.data, ""), PNG),
+    ("text-to-image", Media(PNG.data, "image/jpeg"), PNG),
+    ("text-to-image", Media(b"<svg></svg>", "image/svg+xml"), Media(b"<svg></svg>", "image/svg+xml")),
+    ("text-to-image", {"images": [{"url": f"data:image/png;base64,{PNG_64}"}], "has_nsfw_concepts": [False]}, PNG),
     ("image-to-image", {"images": [{"url": f"data:image/png;base64,{PNG_64}"}]}, PNG),
     ("depth-estimation", PNG, PNG),
     ("image-to-image", PNG, PNG),
@@ -681,6 +685,12 @@ def test_media_are_found_wherever_they_lie(task: str, raw: Any, medium: Media) -
     assert answer.media == medium
     assert answer.explain in (None, {"media_type": medium.type, "bytes": len(medium.data)})
     assert bool(TASKS[task].explain) == (answer.explain is not None)
+
+
+@pytest.mark.parametrize("url", [f"data:image/png;base64,{PNG_64}", "https://x.test/a.png"])
+def test_an_image_that_a_filter_has_blackened_is_none(url: str) -> None:
+    with pytest.raises(InvalidInput, match="content filter withheld the image"):
+        media_link({"images": [{"url": url}], "has_nsfw_concepts": [True], "prompt": "x"})
 
 
 @pytest.mark.parametrize("raw", [

@@ -40,6 +40,7 @@ from ..scheduling.progress import Progress, duration, left
 from ..scheduling.results import BatchResult, RowResult, Summary
 from ..tasks.media import Media
 from ..tasks.task import Answer, Arguments, Kind, Task
+from ..tasks.vectors import VectorLength
 from . import packing
 from .advice import too_long_advice
 from .cost import PriceList
@@ -90,6 +91,7 @@ class RequestExecutor:
         roots: folders that media may be read from.
         columns: for each input of the task, the column that it is read from, for messages.
         names_provider: whether errors say which provider they come from.
+        lengths: of the query's vectors.
         misfits: key of an item → its answer that did not fit, which its next request quotes; shared by the
             executors of a query.
     """
@@ -104,6 +106,7 @@ class RequestExecutor:
     names_provider: bool = False
     misfits: dict[str, tuple[str, str]] = field(default_factory=dict)
     audit: Audit | None = None
+    lengths: VectorLength | None = None
 
     def __post_init__(self) -> None:
         self._media = [one.kind for one in self.task.inputs]
@@ -139,7 +142,7 @@ class RequestExecutor:
             )
         counted = [answer.tokens for answer in found.answers if answer.tokens is not None]
         return BatchResult(
-            [None if answer is None else _row_result(answer) for answer in answers],
+            [None if answer is None else self._row_result(answer) for answer in answers],
             request_id=found.response.request_id,
             compute_seconds=found.response.compute_seconds,
             tokens=sum(counted) if counted else None,
@@ -147,6 +150,13 @@ class RequestExecutor:
             max_batch_size=1 if self.audit is not None and self.audit.failed else None,
             **self._used(found.usage),
         )
+
+    def _row_result(self, answer: Answer) -> RowResult | HuggingFaceError:
+        fault = None if self.lengths is None else self.lengths.fault(answer.explain)
+        if fault is not None:
+            return fault
+        value = answer.value if answer.media is None else answer.media.data_uri
+        return RowResult(value, answer.explain, tokens=answer.tokens)
 
     def _used(self, usage: Usage) -> dict[str, Any]:
         """Return the fields of a ``BatchResult`` that say what a request used and cost, and who answered."""
@@ -174,7 +184,9 @@ class RequestExecutor:
         if self.misfits and len(items) == 1:
             arguments = replace(arguments, misfit=self.misfits.get(items[0].key))
         found = self.endpoint.ask(rows, arguments, time_left(ends, time.monotonic()))
-        return found.answers, found
+        if self.task.place is None:
+            return found.answers, found
+        return [self.task.place(answer, row) for answer, row in zip(found.answers, rows, strict=True)], found
 
     def _note_misfit(self, item: Item, error: InvalidAnswer) -> None:
         """Remember an answer that does not fit for the item's next request, which quotes it; a second one is final."""
@@ -202,11 +214,6 @@ class RequestExecutor:
             return loading.load(cell, kind, transport=self.transport, roots=self.roots, timeout=timeout)
         except HuggingFaceError as error:
             raise error.with_facts(column=column) from error
-
-
-def _row_result(answer: Answer) -> RowResult:
-    value = answer.value if answer.media is None else answer.media.data_uri
-    return RowResult(value, answer.explain, tokens=answer.tokens)
 
 
 def _let_go(error: BaseException) -> None:

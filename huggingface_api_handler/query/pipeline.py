@@ -34,6 +34,7 @@ from ..scheduling.worker_pool import WorkerPool
 from ..tasks import TASKS
 from ..tasks.output_schema import OutputSchema
 from ..tasks.task import Batching, Task
+from ..tasks.vectors import VectorLength
 from .advice import Adviser
 from .budget import cost_budget
 from .claims import SendOnce, WaitingRun, waiting_run
@@ -74,6 +75,9 @@ class Prediction:
     retry: RetryPolicy | None = None
     statement: Statement = field(default_factory=Statement)
     conditions: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        self._lengths = VectorLength(TASKS[self.model.task])
 
     def run(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the prediction columns for ``frame``: same index, same order of rows.
@@ -145,7 +149,7 @@ class Prediction:
         missing: list[Item] = []
         for item in items:
             found = unpack(cached[item.key]) if item.key in cached else None
-            if found is None or not is_readable(schema, found[0]):
+            if found is None or not is_readable(schema, found[0]) or self._lengths.fault(found[1]):
                 missing.append(item)
             else:
                 value, explain, meta = found
@@ -211,6 +215,7 @@ class Prediction:
             if self._schema is not None and prices.takes_schema(provider) is False:
                 endpoint.expect_no_schema()
         shared: dict[str, Any] = {"prices": prices, "names_provider": several, "misfits": {}, "audit": audit}
+        shared["lengths"] = self._lengths
         executors = [
             RequestExecutor(task, arguments, transport, roots, endpoint, columns, **shared) for endpoint in endpoints
         ]

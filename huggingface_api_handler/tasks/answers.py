@@ -5,11 +5,14 @@ Servers write the same thing in several forms; each decoder takes all of them an
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..errors import SettingsError
+from .offsets import in_characters
 from .shapes import (
     carried,
     dumps,
@@ -25,7 +28,7 @@ from .shapes import (
     unwrapped,
     whole,
 )
-from .task import Answer, Arguments, Decoder
+from .task import Answer, Arguments, Decoder, Row
 
 _LABELS = "a list of labels with scores"
 
@@ -147,6 +150,12 @@ def entities_answer(part: Any, args: Arguments) -> Answer:
     return Answer(dumps(entities), words)
 
 
+def placed_entities(answer: Answer, row: Row) -> Answer:
+    """Return entities with their positions in characters of the text."""
+    entities = in_characters(json.loads(str(answer.value)), "word", str(row[0]))
+    return replace(answer, value=dumps(entities))
+
+
 #: What fill-mask models call their blank, for models of which nothing is known.
 MASKS = ("[MASK]", "<mask>")
 _FRAMES = ("[CLS]", "[SEP]", "<s>", "</s>")
@@ -231,6 +240,13 @@ def span_answer(part: Any, args: Arguments) -> Answer:
     """One question's answers → the best one's text, with its score and place in the context."""
     best = _ranked_answers(part)[0]
     return Answer(carried(best["answer"]), _facts(best))
+
+
+def placed_span(answer: Answer, row: Row) -> Answer:
+    """Return a span with its position in characters of the context."""
+    (span,) = in_characters([{**(answer.explain or {}), "": str(answer.value)}], "", str(row[1]))
+    del span[""]
+    return replace(answer, explain=span)
 
 
 def all_answers(part: Any, args: Arguments) -> Answer:

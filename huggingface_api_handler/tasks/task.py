@@ -164,6 +164,7 @@ class Task:
         inputs: the columns that feed it.
         decode: (one row's part of an answer, arguments) → its ``Answer``, or ``InvalidAnswer``. The part is parsed
             JSON, or ``Media`` if the service sent something else.
+        place: (answer, row) → the answer with positions in characters of the row's text; ``None``: it has none.
         batching: how rows may share requests.
         explain: what ``<target>_explain`` holds; empty: there is no such column.
         aliases: other names by which the task is asked for.
@@ -186,6 +187,7 @@ class Task:
     inputs: tuple[Input, ...]
     decode: Decoder
     example: Example
+    place: Callable[[Answer, Row], Answer] | None = None
     batching: Batching = Batching.ONE
     explain: str = ""
     aliases: tuple[str, ...] = ()

@@ -38,6 +38,7 @@ TOKEN_CLASSIFICATION = Task(
     inputs=(TEXT,),
     parameters="TokenClassificationParameters",
     decode=answers.entities_answer,
+    place=answers.placed_entities,
     batching=Batching.LIST,
     default_model="FacebookAI/xlm-roberta-large-finetuned-conll03-english",
     example=Example((("Ana Lopez lives in Rome.",), ("We met at Acme Corp in Berlin.",), ("nothing to see here",))),
@@ -55,6 +56,7 @@ QUESTION_ANSWERING = Task(
     inputs=(QUESTION, Input("context_column", Kind.TEXT, "the text that contains the answer", constant="context")),
     parameters="QuestionAnsweringParameters",
     decode=answers.span_answer,
+    place=answers.placed_span,
     batching=Batching.LIST,
     default_model="deepset/roberta-base-squad2",
     example=Example(

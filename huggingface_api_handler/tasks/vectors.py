@@ -7,10 +7,10 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import SettingsError
+from ..errors import InvalidAnswer, SettingsError
 from .media import decode_base64
 from .shapes import dumps, is_number, listed, refuse
-from .task import Answer, Arguments
+from .task import Answer, Arguments, Task
 
 _VECTOR = "a vector of finite numbers"
 #: Half-precision servers return lengths that differ from 1 by as much.
@@ -74,7 +74,7 @@ def _normalized(vector: list[float]) -> list[float]:
     length = math.hypot(*vector)
     if not math.isfinite(length):
         refuse(vector, _VECTOR)
-    return vector if length == 0 or abs(length - 1) <= _NORM_TOLERANCE else [one / length for one in vector]
+    return vector if abs(length - 1) <= _NORM_TOLERANCE else [one / length for one in vector]
 
 
 def _checked_length(vector: list[float], args: Arguments) -> None:
@@ -88,14 +88,42 @@ def _checked_length(vector: list[float], args: Arguments) -> None:
 
 
 def vector_answer(part: Any, args: Arguments) -> Answer:
-    """One row's vector → JSON list, with ``pooling = 'none'`` its token vectors, and how long they are."""
+    """One row's vector → JSON list, with ``pooling = 'none'`` its token vectors, and how long they are.
+
+    A vector of zeros is none: it has no direction, so no distance of angles to it is defined.
+    """
     found = _vector_of(part, args)
+    if not any(any(one) if isinstance(one, list) else one for one in found):
+        raise InvalidAnswer(
+            "the service returned a vector of zeros",
+            advice="Check that the server's model computes embeddings: one for ranking, for example, does not",
+        )
     if isinstance(found[0], list):
         _checked_length(found[0], args)
         return Answer(dumps(found), {"dimensions": len(found[0])})
     _checked_length(found, args)
     vector = _normalized(found) if args.parameters.get("normalize") else found
     return Answer(dumps(vector), {"dimensions": len(vector)})
+
+
+class VectorLength:
+    """The length of the vectors of one query, which is that of its first one: others cannot be compared with it."""
+
+    def __init__(self, task: Task) -> None:
+        self._matters = task.decode is vector_answer
+        self._first: dict[str, Any] = {}
+
+    def fault(self, explain: Mapping[str, Any] | None) -> InvalidAnswer | None:
+        """Return the error of an answer with another length; ``None``: it has none."""
+        length = (explain or {}).get("dimensions")
+        if not self._matters or self._first.setdefault("length", length) == length:
+            return None
+        return InvalidAnswer(
+            f"the vector has {length} dimensions, and others of this query have {self._first['length']}: the server's "
+            "model has changed, or providers have different models",
+            advice="Name one provider; delete stored vectors with USING clear_cache = true, and run the query again",
+            divisible=False,
+        )
 
 
 def _vector_of(part: Any, args: Arguments) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.media import Media
 from huggingface_api_handler.tasks.task import Batching, Kind, Task
+from tests.unit import street
+from tests.unit.loopback import Heard, Loopback, answer
 
 CALLER = Caller(tenant="0/0", engine="engine-1", model="model-1", name="m", target="y")
 NAMES = list(TASKS)
@@ -519,3 +522,33 @@ def test_equal_rows_with_a_fixed_answer_are_one_request(sandbox: Sandbox, temper
     bench = Bench(sandbox, "chat-completion", temperature=temperature, use_cache=False, seed=7)
     bench.predict(bench.frame([0, 0]))
     assert sandbox.sent() == 1
+
+
+def test_vectors_of_another_length_are_errors_of_their_rows(store: Cache) -> None:
+    """Whether the server's model changed during the query or since the answers that are stored."""
+    lengths = {"a": 2, "b": 2, "c": 3, "d": 3}
+
+    def embed(heard: Heard, sock: socket.socket) -> None:
+        vectors = [[1.0] * lengths[text] for text in heard.json()["inputs"]]
+        answer(vectors)(heard, sock)
+
+    with Loopback(embed) as server:
+        at = street.engine(server)
+        of = street.model(at, task="feature-extraction", model_name="org/name", input_column="t")
+
+        def query(*texts: str, **execution: Any) -> pd.DataFrame:
+            return street.predict(at, of, {"t": texts}, store=store, max_concurrency=1, **execution)
+
+        assert query("a", "b", max_batch_size=1)["y_error"].isna().all()
+        mixed = query("a", "c", "b")
+        assert mixed["y"].tolist() == ["[1.0, 1.0]", None, "[1.0, 1.0]"]
+        assert mixed["y_error_type"].tolist() == [None, "invalid_answer", None]
+        assert mixed["y_error"][1].startswith(
+            "the vector has 3 dimensions, and others of this query have 2: the server's model has changed, or "
+            "providers have different models. Name one provider; delete stored vectors with USING clear_cache = true"
+        )
+        assert query("d", "c")["y_error"].isna().all()
+        # Both are stored by now, and no query mixes them.
+        assert query("a", "d")["y_error_type"].tolist() == [None, "invalid_answer"]
+        in_one_request = query("a", "c", use_cache=False)
+        assert in_one_request["y_error_type"].tolist() == [None, "invalid_answer"]

@@ -7,6 +7,7 @@ import json
 import math
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from huggingface_api_handler.errors import (
     Unavailable,
 )
 from huggingface_api_handler.protocols import Protocol, hf_inference, tei
-from huggingface_api_handler.tasks import TASKS, samples
+from huggingface_api_handler.tasks import TASKS, answers, samples
 from huggingface_api_handler.tasks.media import Media
 from huggingface_api_handler.tasks.media_answers import media_link
 from huggingface_api_handler.tasks.task import Answer, Arguments, ModelFacts
@@ -424,6 +425,56 @@ def test_pooling_is_the_users_choice() -> None:
 def test_tokens_of_a_request_are_shared_out_and_none_is_lost() -> None:
     raw = {"data": [{"index": i, "embedding": [1.0]} for i in range(3)], "usage": {"total_tokens": 7}}
     assert [one.tokens for one in read("feature-extraction", raw, 3)] == [3, 2, 2]
+
+
+@pytest.mark.parametrize("part", [[0.0, 0], [[0.0, 0.0], [0.0, 0.0]], {"embeddings": [[0, 0]]}])
+def test_a_vector_of_zeros_is_none(part: Any) -> None:
+    for pooling in ("mean", "none"):
+        with pytest.raises(InvalidAnswer, match="a vector of zeros"):
+            read("feature-extraction", part, 1, Arguments(values={"pooling": pooling}))
+
+
+#: An emoji has one character, two code units of UTF-16 and four bytes of UTF-8; é has two bytes.
+EMOJI = "\N{PARTY POPPER} Ana Pérez lives in Rome, é"
+
+
+@pytest.mark.parametrize(
+    "size", [len, lambda text: len(text.encode("utf-16-le")) // 2, lambda text: len(text.encode())]
+)
+@pytest.mark.parametrize("words", [["Ana Pérez", "Rome"], ["ana perez", "▁Rome"], ["ana", "##rez", "Rome"]])
+def test_positions_are_in_characters_whatever_the_server_counts(size: Callable[[str], int], words: list[str]) -> None:
+    places = [EMOJI.lower().index(word.strip("▁#").replace("perez", "pérez").lower()) for word in words]
+    spans = [(place, place + len(word.strip("▁#"))) for place, word in zip(places, words, strict=True)]
+    said = [
+        {"entity_group": "X", "score": 0.9, "word": word, "start": size(EMOJI[:start]), "end": size(EMOJI[:end])}
+        for word, (start, end) in zip(words, spans, strict=True)
+    ]
+    (answer,) = read("token-classification", said)
+    placed = answers.placed_entities(answer, (EMOJI,))
+    assert [(one["start"], one["end"]) for one in json.loads(str(placed.value))] == spans
+    assert placed.explain == answer.explain
+
+
+def test_positions_of_an_answer_are_in_characters_too() -> None:
+    said = {"answer": "Rome", "score": 0.5, "start": len(EMOJI[:21].encode()), "end": len(EMOJI[:25].encode())}
+    (answer,) = read("question-answering", said)
+    assert EMOJI[21:25] == "Rome"
+    assert answers.placed_span(answer, ("Where?", EMOJI)).explain == {"score": 0.5, "start": 21, "end": 25}
+
+
+@pytest.mark.parametrize(
+    ("word", "start", "end", "expected"),
+    [
+        ("[UNK]", 2, 5, (2, 5)), ("Rome", 400, 404, (None, None)), ("Rome", None, None, (None, None)),
+        ("Rome", -1, 4, (None, 4)),
+    ],
+)  # fmt: skip
+def test_positions_that_show_nothing_stay_and_those_beyond_the_text_are_left_out(
+    word: str, start: int | None, end: int | None, expected: tuple[int | None, int | None]
+) -> None:
+    (answer,) = read("token-classification", [{"entity": "X", "score": 1, "word": word, "start": start, "end": end}])
+    (found,) = json.loads(str(answers.placed_entities(answer, (EMOJI,)).value))
+    assert (found["start"], found["end"]) == expected
 
 
 # --- chat ------------------------------------------------------------------------------------

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
 
+import pandas as pd
 from mindsdb.integrations.utilities.query_traversal import query_traversal
 from mindsdb_sql_parser.ast import BinaryOperation, Identifier, Join, Select
 
 from ..arguments.specs import HOST_CONDITIONS, HOST_EQUAL_COLUMNS
 from ..errors import SettingsError, one_line
-from .patching import patch
+from .patching import is_patched, patch
 
 _STEPS = "mindsdb.api.executor.sql_query.steps.apply_predictor_step"
 
@@ -38,32 +40,87 @@ def on_and_where_are_passed_on(is_ours: Callable[[Any, str, str], bool]) -> None
     if steps is None:
         return
 
+    unpatched = steps.ApplyPredictorStepCall.call
+    if not is_patched(unpatched):
+        _unpatched.append(unpatched.__code__)
+
     @patch(steps.ApplyPredictorStepCall, "call")
     def call(original: Any, self: Any, step: Any) -> Any:
-        data = self.steps_data[step.dataframe.step_num]
-        conditions = list(step.row_dict or {})
-        hidden = _hidden_by_on(data.columns, step.columns_map)
-        target = _target(self.context["predictor_metadata"], step)
-        selects = _selects(self.sql_query.query)
-        nobodys = _for_no_table(selects)
-        model = _label(step.predictor)
-        fault = _fault_in_on(selects, model)
-        equal = {
-            name: f"{model}.{name} = {column}"
-            for select in selects
-            for name, column in _equal_columns(select.where, model)
-        }
-        # Any condition could be on a field of output_schema, which only the model knows.
-        matters = bool(hidden or conditions or nobodys or fault or equal)
-        matters = matters or any(_may_be_filled(one.name, target) for one in data.columns)
-        if matters and is_ours(self.session, step.namespace, step.predictor.parts[0]):
-            if fault is not None:
-                raise fault
-            step.params = {
-                **(step.params or {}), **nobodys, HOST_CONDITIONS: conditions, HOST_EQUAL_COLUMNS: equal,
-            }  # fmt: skip
-            step.columns_map = {**(step.columns_map or {}), **hidden}
+        found = _found(self, step, is_ours)
+        if found is not None:
+            step.params = {**(step.params or {}), **found.params}
+            step.columns_map = {**(step.columns_map or {}), **found.hidden}
         return original(self, step)
+
+
+#: The code of MindsDB's own step.
+_unpatched: list[CodeType] = []
+
+
+def catch_up(params: dict[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
+    """Do for a process's first statement what the patch does for the others.
+
+    A process loads this package while it runs its first statement for a model of this engine: its step has begun by
+    then, and is read from the stack.
+
+    Args:
+        params: of the prediction, which are completed.
+        frame: its rows.
+
+    Returns:
+        the rows, with the names of columns that the patch would have given them.
+
+    Raises:
+        SettingsError: MindsDB would follow ON only in part.
+    """
+    at: FrameType | None = sys._getframe()
+    while at is not None and at.f_code not in _unpatched:
+        at = at.f_back
+    if at is None or (at.f_back is not None and at.f_back.f_globals is globals()):  # called by the patch
+        return frame
+    self = at.f_locals["self"]
+    found = _found(self, at.f_locals["step"], lambda *_: True)
+    if found is None:
+        return frame
+    params.update(found.params)
+    columns = self.steps_data[at.f_locals["step"].dataframe.step_num].columns
+    names = [".".join((str(one.table_alias), str(one.alias))) for one in columns]
+    renamed = [own if own in found.hidden else name for own, name in zip(names, frame.columns, strict=False)]
+    return frame.set_axis([*renamed, *frame.columns[len(renamed) :]], axis=1)
+
+
+class _Found(NamedTuple):
+    """What a step tells the model: arguments, and columns that ON does not mean."""
+
+    params: dict[str, Any]
+    hidden: dict[str, Any]
+
+
+def _found(self: Any, step: Any, is_ours: Callable[[Any, str, str], bool]) -> _Found | None:
+    """Return what a step is to tell its model; ``None``: nothing, or the model is another engine's.
+
+    Raises:
+        SettingsError: MindsDB would follow ON only in part.
+    """
+    data = self.steps_data[step.dataframe.step_num]
+    conditions = list(step.row_dict or {})
+    hidden = _hidden_by_on(data.columns, step.columns_map)
+    target = _target(self.context["predictor_metadata"], step)
+    selects = _selects(self.sql_query.query)
+    nobodys = _for_no_table(selects)
+    model = _label(step.predictor)
+    fault = _fault_in_on(selects, model)
+    equal = {
+        name: f"{model}.{name} = {column}" for select in selects for name, column in _equal_columns(select.where, model)
+    }
+    # Any condition could be on a field of output_schema, which only the model knows.
+    matters = bool(hidden or conditions or nobodys or fault or equal)
+    matters = matters or any(_may_be_filled(one.name, target) for one in data.columns)
+    if not matters or not is_ours(self.session, step.namespace, step.predictor.parts[0]):
+        return None
+    if fault is not None:
+        raise fault
+    return _Found({**nobodys, HOST_CONDITIONS: conditions, HOST_EQUAL_COLUMNS: equal}, hidden)
 
 
 def _hidden_by_on(columns: Any, columns_map: Any) -> dict[str, Any]:
@@ -99,6 +156,16 @@ def _fault_in_on(selects: list[Select], model: str) -> SettingsError | None:
     MindsDB takes from it one column of a table for each column of the model, and ignores the rest: it would send all
     rows.
     """
+    for select in selects:
+        table = select.from_table
+        if isinstance(table, Join) and model in _table_names(table.left) and isinstance(table.left, Identifier):
+            on = table.condition
+            if on is not None and any(_is_of(one, model) for one in _identifiers(on)):
+                first, second, shown = (one_line(one.to_string(), 100) for one in (table.right, table.left, on))
+                return SettingsError(
+                    f"MindsDB ignores ON {shown}, because the model comes before the table",
+                    advice=f"Write the table first: FROM {first} JOIN {second} ON {shown}",
+                )
     for condition in (one for select in selects for one in _conditions(select.from_table, model)):
         columns: dict[str, str] = {}
         for part in _parts(condition):

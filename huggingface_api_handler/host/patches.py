@@ -78,8 +78,10 @@ def patch_tasks(owner: Any) -> Callable[[Callable[..., Any]], None]:
         def apply_async(
             original: Any, self: Any, task_type: Any, model_id: Any, payload: Any, dataframe: Any = None
         ) -> Any:
-            task = (task_type, model_id, payload, dataframe)
             engine = payload["handler_meta"]["engine"]
+            if engine == ENGINE and task_type == ML_TASK_TYPE.PREDICT:
+                dataframe = joins.catch_up(payload["args"]["predict_params"], dataframe)
+            task = (task_type, model_id, payload, dataframe)
             _note_model(task_type, model_id, engine)
             if engine != ENGINE:
                 return original(self, *task)

@@ -6,6 +6,7 @@ import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from mindsdb_sql_parser import parse_sql
 from mindsdb_sql_parser.ast import Identifier
@@ -136,7 +137,8 @@ def test_two_columns_for_one_input_are_refused(monkeypatch: pytest.MonkeyPatch, 
         "SELECT * FROM t JOIN m ON t.title = m.text UNION SELECT * FROM t JOIN m ON t.body = m.text",
         "SELECT * FROM t JOIN u ON t.text = u.a AND t.text = u.b AND u.a > 2 JOIN m",
         "SELECT * FROM t JOIN m ON 1 = 1",
-        "SELECT * FROM m JOIN t ON UPPER(t.title) = m.text",
+        "SELECT * FROM m JOIN t ON t.id = t.other",
+        "SELECT * FROM m JOIN t",
     ],
 )
 def test_one_column_for_each_input_is_passed_on(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
@@ -147,6 +149,60 @@ def test_a_column_that_where_compares_with_the_model_is_named_to_it(monkeypatch:
     sql = "SELECT * FROM t, m WHERE t.title = m.text AND t.id > 2 AND t.id = t.other AND m.mood = t.mood"
     step = Joined(monkeypatch).call([column("t", "title")], sql=sql)
     assert step.params[HOST_EQUAL_COLUMNS] == {"text": "m.text = t.title", "mood": "m.mood = t.mood"}
+
+
+class FirstStatement:
+    """A statement whose step loads this package: MindsDB's own code has begun by then."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, sql: str, *columns: SimpleNamespace) -> None:
+        module: Any = ModuleType(joins._STEPS)
+        frame = pd.DataFrame([range(len(columns) + 1)], columns=[*(one.name for one in columns), "__mindsdb_row_id"])
+
+        class ApplyPredictorStepCall:
+            def call(self, step: Any) -> Any:
+                joins.on_and_where_are_passed_on(lambda *_: True)
+                params = dict(step.params or {})
+                return params, joins.catch_up(params, frame)
+
+        module.ApplyPredictorStepCall = ApplyPredictorStepCall
+        monkeypatch.setitem(sys.modules, joins._STEPS, module)
+        self.step: Any = SimpleNamespace(
+            dataframe=SimpleNamespace(step_num=0), row_dict={"mood": "x"}, columns_map=None, params={"top_k": 2},
+            namespace="mindsdb", predictor=Identifier(parts=["m"]),
+        )  # fmt: skip
+        self.made: Any = ApplyPredictorStepCall()
+        self.made.steps_data = [SimpleNamespace(columns=list(columns))]
+        self.made.sql_query, self.made.session = SimpleNamespace(query=parse_sql(sql)), None
+        self.made.context = {"predictor_metadata": []}
+
+    def run(self) -> Any:
+        return self.made.call(self.step)
+
+
+def test_the_first_statement_of_a_process_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    sql = "SELECT * FROM p JOIN m ON m.text = p.title USING c.dry_run = true"
+    first = FirstStatement(monkeypatch, sql, column("p", "title"), column("p", "text"))
+    first.step.columns_map = {"text": Identifier(parts=["p", "title"])}
+    params, frame = first.run()
+    told = {HOST_CONDITIONS: ["mood"], HOST_EQUAL_COLUMNS: {}}
+    assert params == {"top_k": 2, "c.dry_run": True, **told}
+    assert list(frame.columns) == ["title", "p.text", "__mindsdb_row_id"]
+    # The next one goes through the patch, which has done all this already.
+    params, frame = first.run()
+    assert params == {"top_k": 2, "c.dry_run": True, **told}
+    assert list(frame.columns) == ["title", "text", "__mindsdb_row_id"]
+
+
+def test_the_first_statement_of_a_process_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    sql = "SELECT * FROM t JOIN m ON m.text = t.title AND t.stars > 3"
+    with pytest.raises(SettingsError, match=r"MindsDB ignores t\.stars > 3"):
+        FirstStatement(monkeypatch, sql, column("t", "title")).run()
+
+
+def test_a_prediction_without_a_step_is_left_alone() -> None:
+    frame, params = pd.DataFrame({"text": ["a"]}), {"top_k": 2}
+    assert joins.catch_up(params, frame) is frame
+    assert params == {"top_k": 2}
 
 
 IGNORED = "in ON of a model, and would send all rows."
@@ -169,6 +225,16 @@ def test_what_mindsdb_ignores_in_on_is_refused(
     with pytest.raises(SettingsError) as refused:
         Joined(monkeypatch).call([column("t", "title")], sql=f"SELECT * FROM t JOIN u JOIN m ON {on}")
     assert str(refused.value) == f"MindsDB ignores {ignored} {IGNORED} {advice}"
+
+
+def test_a_model_before_its_table_is_refused_with_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    sql = "SELECT * FROM p.m AS m JOIN shop.t AS r ON m.text = r.title"
+    with pytest.raises(SettingsError) as refused:
+        Joined(monkeypatch).call([column("r", "title")], sql=sql)
+    assert str(refused.value) == (
+        "MindsDB ignores ON m.text = r.title, because the model comes before the table. Write the table first: "
+        "FROM shop.t AS r JOIN p.m AS m ON m.text = r.title."
+    )
 
 
 @pytest.mark.parametrize("on", ["m.text = upper(t.title)", "m.text = t.title OR m.text = t.body", "m.text <> t.title"])

@@ -18,6 +18,8 @@ LONGEST_ESTIMATE = 120.0
 
 _RATE_LIMIT_RESET = re.compile(r"(?:^|[;,\s])(?:t|reset)=\s*\"?([0-9.]+)")
 _REMAINING = re.compile(r"\b(?:r|remaining)=\s*[1-9]")
+#: Between two limits of a RateLimit header: its older form has commas within a limit, and no semicolons.
+_NEXT_LIMIT = re.compile(r",(?=[^,;]*;)")
 #: Headers with the end of a limit, as ``x-ratelimit-reset-tokens`` or ``anthropic-ratelimit-tokens-reset``.
 _RESET_NAME = re.compile(r"(?=.*rate-?limit).*reset")
 #: A larger number is a point in time: seconds since 1970, from the second one on milliseconds.
@@ -26,13 +28,11 @@ _LONGEST_RESET, _MILLISECONDS = 1e7, 1e11
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _UNIT = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)(?![a-z])"
 _PART = rf"[0-9]{{1,9}}(?:\.[0-9]{{1,9}})?\s{{0,2}}{_UNIT}"
-_DURATION = re.compile(rf"{_PART}(?:\s{{0,2}}{_PART}){{0,4}}", re.I)
-#: A duration without spaces, as in headers: '2m3.5s'.
-_COMPACT = re.compile(r"(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ms|s|m|h|d)){1,5}")
+_DURATION = re.compile(rf"{_PART}(?:(?:,? and |,? {{0,2}}){_PART}){{0,4}}", re.I)
 _NUMBER_AND_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", re.I)
 _IN_WORDS = re.compile(
     r"\b(?:try(?: your request)? again|retry(?: your request)?|retrying|wait|available|resets?)"
-    r"(?: (?:in|after|for|at|until))?(?: (?:about|approximately|at least))? ",
+    r"(?: (?:in|after|for|at|until))?(?: (?:about|approximately|at least))?:? ",
     re.I,
 )
 _TIMESTAMP = re.compile(
@@ -46,9 +46,9 @@ def retry_after(
     """Return the seconds that the server asked to wait, up to ``LONGEST_WAIT``; ``None`` if it did not, or for none.
 
     In this order: ``RateLimit: "api";r=0;t=189`` (to the end of its window), ``Retry-After-Ms``, ``Retry-After``
-    (seconds or a date), "try again in 3.2s" in the text, ``X-RateLimit-Reset…`` and other vendors' headers (``2m3s``,
-    or a point in time) of the limit that is used up, ``retry_after`` and Google's ``RetryInfo`` in the body, and a
-    loading model's ``estimated_time``.
+    (seconds, ``2m3s``, or a point in time), "try again in 3.2s" in the text, ``X-RateLimit-Reset…`` and other vendors'
+    headers of the limit that is used up, ``retry_after`` and Google's ``RetryInfo`` in the body, and a loading model's
+    ``estimated_time``.
 
     Args:
         headers: with lower-case names.
@@ -60,7 +60,7 @@ def retry_after(
     for seconds in (
         _window(headers.get("ratelimit", "")),
         _milliseconds(headers.get("retry-after-ms")),
-        _seconds_or_date(headers.get("retry-after", ""), now),
+        _reset_seconds(headers.get("retry-after", ""), now),
         _in_words(reason, now),
         _reset(headers, now),
         _reset(_headers_in(body), now),
@@ -84,21 +84,15 @@ def seconds_of(value: Any, most: float) -> float | None:
 
 
 def _window(value: str) -> float | None:
-    limit = _RATE_LIMIT_RESET.search(value)
-    if limit is None or _REMAINING.search(value) is not None:
-        return None
-    seconds = seconds_of(limit[1], LONGEST_WAIT)
-    return None if seconds is None else seconds + 1
+    """Return the seconds to the end of the window of each limit that is used up; of several, the latest."""
+    limits = [limit for limit in _NEXT_LIMIT.split(value) if _REMAINING.search(limit) is None]
+    resets = [reset[1] for limit in limits if (reset := _RATE_LIMIT_RESET.search(limit)) is not None]
+    return max((found + 1 for text in resets if (found := seconds_of(text, LONGEST_WAIT)) is not None), default=None)
 
 
 def _milliseconds(value: str | None) -> float | None:
     milliseconds = seconds_of(value, 1e9)
     return None if milliseconds is None else milliseconds / 1000
-
-
-def _seconds_or_date(value: str, now: datetime) -> float | None:
-    seconds = seconds_of(value.strip().removesuffix("s"), LONGEST_WAIT)
-    return _until(value, now) if seconds is None else seconds
 
 
 def _until(value: str, now: datetime) -> float | None:
@@ -158,8 +152,9 @@ def _reset(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def _reset_seconds(value: str, now: datetime) -> float | None:
+    """Return the seconds in '30', '2m3.5s' or '30 seconds', or until a point in time."""
     text = value.strip().lower()
-    if _COMPACT.fullmatch(text):
+    if _DURATION.fullmatch(text):
         return _duration(text)
     number = seconds_of(text, math.inf)
     if number is None:

@@ -424,6 +424,9 @@ def test_what_to_do_about_an_input_that_is_too_long(server: Loopback, task: str,
         ({}, "try again in 999999999 hours", 900),
         ({"x-ratelimit-reset-requests": "2m"}, "try again in 3.2s", 3.2),
         ({"retry-after": "4"}, "try again in 3.2s", 4),
+        ({}, "Try again in 1 minute and 5 seconds.", 65),
+        ({}, "Try again in 1 hour, 2 minutes, and 3 seconds", 900),
+        ({"date": "Thu, 01 Jan 2026 12:00:00 GMT"}, "Limit resets at: 2026-01-01 12:00:20 UTC", 20),
     ],
 )  # fmt: skip
 def test_when_to_try_again(headers: dict[str, str], reason: str, seconds: float | None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 MEDIA_TYPE = "text/event-stream"
 
 #: How events begin: servers call them JSON or text as well.
-_EVENTS = re.compile(rb"\s*(?:data|event|id|retry)?:")
+_EVENTS = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry)?:")
 _LINE_END = re.compile("\r\n|\n|\r")
 
 

@@ -102,8 +102,12 @@ def test_a_refusal_in_a_stream_is_not_retried(server: Loopback) -> None:
 
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-ndjson"])
 @pytest.mark.parametrize(
-    "content", [b"data: {}\n\n", b"\n: comment\n\ndata: {}\n\n", b"event: x\ndata: {}", b'{"a": 1}\n{"b": 2}\n']
-)
+    "content",
+    [
+        b"data: {}\n\n", b"\n: comment\n\ndata: {}\n\n", b"event: x\ndata: {}", b'{"a": 1}\n{"b": 2}\n',
+        b"\xef\xbb\xbfdata: {}\n\n",
+    ],
+)  # fmt: skip
 def test_a_stream_may_be_called_something_else(kind: str, content: bytes) -> None:
     assert is_stream(kind, content)
 

@@ -11,6 +11,7 @@ from typing import Any
 import urllib3.exceptions
 
 from ..errors import HuggingFaceError, InvalidAnswer, PayloadTooLarge
+from .framing import bad_framing
 from .memory_limit import MEMORY
 from .sockets import seconds_left
 from .url_policy import Purpose
@@ -21,6 +22,10 @@ _CHUNK = 65536
 _PIECE = 2**20
 #: The first byte of each of gzip's members.
 _GZIP = b"\x1f"
+#: Names in Content-Encoding that compress nothing. Amazon's tools store theirs with the file, and servers send it on.
+_NO_COMPRESSION = frozenset({"identity", "none", "binary", "8bit", "chunked", "aws-chunked"})
+#: Which bytes of a body are sent, and how many it has.
+_RANGE = re.compile(r"bytes 0-([0-9]{1,18})/([0-9]{1,18})")
 
 
 def read_body(raw: Any, headers: Mapping[str, str], most: int, purpose: Purpose, deadline: float) -> bytes:
@@ -31,9 +36,11 @@ def read_body(raw: Any, headers: Mapping[str, str], most: int, purpose: Purpose,
         most: its longest length.
 
     Raises:
-        InvalidAnswer: it is longer (of media: ``PayloadTooLarge``), or cannot be decompressed.
+        InvalidAnswer: it is longer (of media: ``PayloadTooLarge``), cannot be decompressed, or is only a part.
         TimeoutError: there was no memory for it in time.
     """
+    if raw.status == 206 and not _is_whole(headers):
+        raise bad_framing("only a part of its response (status 206)")
     decompressor = _decompressor(headers)
     if decompressor is None:
         length = headers.get("content-length", "")
@@ -51,6 +58,15 @@ def read_body(raw: Any, headers: Mapping[str, str], most: int, purpose: Purpose,
     if decompressor is not None and not decompressor.has_ended:
         raise InvalidAnswer("the service's compressed response was cut off", retryable=True, divisible=False)
     return bytes(body)
+
+
+def _is_whole(headers: Mapping[str, str]) -> bool:
+    """Return whether a "partial" response holds all of the body, as far as its headers say."""
+    given = headers.get("content-range")
+    if given is None:
+        return not headers.get("content-type", "").lower().startswith("multipart/byteranges")
+    found = _RANGE.fullmatch(given.strip())
+    return found is not None and int(found[1]) + 1 == int(found[2])
 
 
 def read_beginning(raw: Any, headers: Mapping[str, str], most: int, deadline: float) -> bytes:
@@ -79,8 +95,9 @@ def _append(body: bytearray, chunk: bytes, decompressor: Decompressor | None, mo
 
 
 def _decompressor(headers: Mapping[str, str]) -> Decompressor | None:
-    encoding = headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity") or _is_charset(encoding):
+    names = re.split(r"[\s,]+", headers.get("content-encoding", "").lower())
+    encoding = ", ".join(one for one in names if one and one not in _NO_COMPRESSION and not _is_charset(one))
+    if not encoding:
         return None
     if encoding in ("gzip", "x-gzip", "deflate"):
         return Decompressor()

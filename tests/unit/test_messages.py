@@ -586,6 +586,12 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         "row 2). Check base_url and endpoint; if they are right, run the query again. To set failed rows to NULL "
         "and continue, write USING on_error = 'null'.",
     ),
+    "a part of an answer": (
+        Query(answer(b"[", 206, Content_Range="bytes 0-0/99")),
+        "failed after 3 attempts: the service sent only a part of its response (status 206) (task "
+        "text-classification, model org/name, row 2). Run the query again; if this persists, check for a faulty proxy "
+        "between MindsDB and the service. To set failed rows to NULL and continue, write USING on_error = 'null'.",
+    ),
     "an answer that is cut": (
         Query(answer(b'[{"label": "POS')),
         "failed after 3 attempts: the service sent a response that is not JSON (task text-classification, model "

@@ -749,11 +749,45 @@ def test_a_zlib_body_has_no_members(script: Script) -> None:
     assert script.post(ok(packed, OK + b"Content-Encoding: deflate\r\n")).json() == [1]
 
 
-@pytest.mark.parametrize("name", ["utf-8", "UTF-8", "iso-8859-1"])
-def test_a_character_set_is_no_compression(script: Script, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["utf-8", "UTF-8", "iso-8859-1", "aws-chunked", "none", "binary", "identity, identity", "", " , "]
+)
+def test_what_is_no_compression(script: Script, name: str) -> None:
     assert script.post(ok(b"[1]", OK + f"Content-Encoding: {name}\r\n".encode())).json() == [1]
     with pytest.raises(InvalidAnswer, match="compressed its response as 'br', which was not requested"):
         script.post(ok(b"[1]", OK + b"Content-Encoding: br\r\n"))
+
+
+@pytest.mark.parametrize("name", ["aws-chunked,gzip", "identity, gzip", "gzip, utf-8"])
+def test_compression_beside_what_is_none(script: Script, name: str) -> None:
+    assert script.post(ok(gzip.compress(b"[1]"), OK + f"Content-Encoding: {name}\r\n".encode())).json() == [1]
+    with pytest.raises(InvalidAnswer, match="which was not requested"):
+        script.post(ok(gzip.compress(gzip.compress(b"[1]")), OK + b"Content-Encoding: gzip, gzip\r\n"))
+
+
+# --- a part of a response -----------------------------------------------------------------------------
+
+PART = b"HTTP/1.1 206 Partial Content\r\n"
+
+
+@pytest.mark.parametrize("method", ["post", "get"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Range: bytes 0-2/100\r\n", b"Content-Range: bytes 7-9/10\r\n", b"Content-Range: bytes 0-2/*\r\n",
+        b"Content-Range: nonsense\r\n", b"Content-Type: multipart/byteranges; boundary=x\r\n",
+    ],
+)  # fmt: skip
+def test_a_part_is_not_taken_for_the_whole(script: Script, method: str, head: bytes) -> None:
+    with pytest.raises(InvalidAnswer, match="only a part") as caught:
+        getattr(script, method)(ok(b"[1]", PART + head))
+    assert caught.value.retryable
+    assert script.post(ok(b"[2]")).json() == [2]
+
+
+@pytest.mark.parametrize("head", [b"", b"Content-Range: bytes 0-2/3\r\n"])
+def test_a_part_that_is_the_whole_is_taken(script: Script, head: bytes) -> None:
+    assert script.get(ok(b"[1]", PART + head)).content == b"[1]"
 
 
 def test_a_failure_says_its_status_whatever_comes_behind(script: Script) -> None:

@@ -69,7 +69,10 @@ def engine_settings(
     """
     reader = Reader(raw)
     given = {spec.name: reader.value(spec) for spec in ENGINE if spec.name in _EXECUTION_NAMES}
+    faults = len(reader.faults)
     key = take_token(reader)
+    if len(reader.faults) > faults:
+        token = None  # the same one, which is refused once
     base_url = reader.value(BASE_URL, check_base_url)
     is_own = base_url is not None
     if not is_own:

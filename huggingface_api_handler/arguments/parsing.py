@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from ..errors import HuggingFaceError, SettingsError, hide_tokens
-from ..net.redaction import holds_token
+from ..net.redaction import holds_token, names_secret
 from .coercion import BadValue, read_value, shown
 from .names import nearest
 from .specs import API_KEY, HOST_PREFIX, ArgumentSpec
@@ -119,7 +119,8 @@ class Reader:
 
     def unknown(self, name: str, known: Iterable[str], otherwise: str = "") -> None:
         """Record an unknown argument, with the nearest known one."""
-        near = nearest(name, known)
+        known = tuple(known)
+        near = API_KEY.name if names_secret(name) and API_KEY.name in known else nearest(name, known)
         hint = f": did you mean '{near}'?" if near else otherwise
         self.fault(f"unknown argument {shown(name)}{hint}")
 

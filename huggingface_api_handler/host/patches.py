@@ -28,16 +28,18 @@ from mindsdb.utilities.functions import encrypt_json
 from mindsdb.utilities.ml_task_queue.const import ML_TASK_TYPE
 from sqlalchemy import event
 
-from ..errors import HuggingFaceError
+from ..errors import MASK, HuggingFaceError
 from . import joins
 from .commands import run_here
 from .keys import is_key, remember_key, sealed, without_keys, without_secrets
 from .patching import is_patched, mark_patched, patch
-from .settings import ENGINE, queue_settings, secret_key
+from .settings import ENGINE, KEY_ARGUMENTS, queue_settings, secret_key
 from .storage import SECRETS
 
 #: MindsDB names an entry of its prediction cache ``model_id_sha256``.
 _PREDICTION_KEY = re.compile(r"_(\d+)_[0-9a-f]{64}$")
+#: A key in the text of a statement, whatever its quotes.
+_KEY_IN_STATEMENT = re.compile(rf"(\b(?:{'|'.join(KEY_ARGUMENTS)})[`\"']?\s*[=:]\s*)[^\s,;)}}]+", re.I)
 
 
 def apply_patches() -> None:
@@ -310,13 +312,16 @@ def _tokens_are_masked_in_logs() -> None:
     """Mask tokens in MindsDB's log: in messages, tracebacks and chained exceptions.
 
     MindsDB's own list of secret names lacks ours, and it examines messages alone. All engines share the log, so that
-    nothing but tokens is masked.
+    nothing else is masked.
     """
     if is_patched(getattr(host_log.SanitizingMixin, "format", None)):
         return
 
     def format_without_keys(self: Any, record: logging.LogRecord) -> str:
-        return without_keys(super(host_log.SanitizingMixin, self).format(record))
+        text = super(host_log.SanitizingMixin, self).format(record)
+        if ENGINE in text:  # a key need not have the form of a token
+            text = _KEY_IN_STATEMENT.sub(rf"\1{MASK}", text)
+        return without_keys(text)
 
     mark_patched(format_without_keys)
     host_log.SanitizingMixin.format = format_without_keys

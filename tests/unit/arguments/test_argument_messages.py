@@ -617,6 +617,7 @@ def test_a_query_says(overrides: Mapping[str, Any], line: str) -> None:
 
 ENGINE: list[tuple[Mapping[str, Any], Mapping[str, str], str]] = [
     ({"apikey": "x"}, {}, "unknown argument 'apikey': did you mean 'api_key'?"),
+    *(({name: "x"}, {}, f"unknown argument '{name}': did you mean 'api_key'?") for name in ("token", "hf_token")),
     (
         {},
         {"HF_TOKEN": "a\u201d"},
@@ -701,6 +702,13 @@ def test_create_engine_says(raw: Mapping[str, Any], environ: Mapping[str, str], 
     with pytest.raises(SettingsError) as refused:
         engine_settings(raw, environ=environ, login=lambda: None)
     assert str(refused.value) == line
+
+
+def test_a_key_that_is_passed_twice_is_refused_once() -> None:
+    """CREATE ML_ENGINE validates it in the statement, and as it has been stored."""
+    with pytest.raises(SettingsError) as refused:
+        engine_settings({"api_key": "two words"}, environ={}, token="two words", login=lambda: None)
+    assert str(refused.value).count("cannot contain") == 1
 
 
 @pytest.mark.parametrize(("using", "_line"), CREATE)

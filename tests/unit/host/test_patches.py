@@ -45,10 +45,45 @@ except process_cache.MLProcessException as error:
 print(process_cache.warm_function(lambda: session.query(Model).count(), ctx.dump()))
 """
 
+#: Statements that MindsDB's parser refuses, as the log quotes them.
+LOGGED = """
+import logging, sys
+from mindsdb.utilities import log as host_log
+from huggingface_api_handler.host import patches
+
+patches.apply_patches()
+
+class Formatter(host_log.SanitizingMixin, logging.Formatter):
+    pass
+
+for text in sys.argv[1:]:
+    print(Formatter().format(logging.LogRecord("x", logging.ERROR, "", 0, text, (), None)).replace("\\n", " "))
+"""
+
+
+def _printed(script: str, folder: Path, *arguments: str) -> list[str]:
+    environ = {**os.environ, "MINDSDB_STORAGE_DIR": str(folder)}
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.splitlines()
+
+
+def test_a_key_of_any_form_in_a_statement_is_masked_in_the_log(tmp_path: Path) -> None:
+    start = "CREATE ML_ENGINE e FROM huggingface_api USING "
+    texts = [
+        f"{start}api_key = 'sk-gateway' x'",
+        f"{start}\n  API_KEY='sk-gateway, base_url = 'x'",
+        f'{start}huggingface_api_api_key="sk-gateway"',
+        start + '{"api_key": "sk-gateway"}',
+        "CREATE ML_ENGINE e FROM openai USING api_key = 'sk-other' x'",
+    ]
+    *ours, other = _printed(LOGGED, tmp_path, *texts)[-5:]
+    assert "gateway" not in " ".join(ours)
+    assert ours[0] == f"{start}api_key = ****** x'"
+    assert "base_url" in ours[1]
+    assert other == texts[-1]
+
 
 def test_a_task_that_fails_in_the_database_leaves_the_worker_usable(tmp_path: Path) -> None:
-    environ = {**os.environ, "MINDSDB_STORAGE_DIR": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", DROPPED], env=environ, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.stdout.splitlines()[-2:] == ["True", "1"], done.stderr[-2000:]
+    assert _printed(DROPPED, tmp_path)[-2:] == ["True", "1"]

@@ -84,7 +84,7 @@ def has_ended(pid: int, host: str) -> bool:
     if host == socket.gethostname():
         try:
             os.kill(pid, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError, TypeError):  # the last two: no process has such a number
             return True
         except OSError:
             pass

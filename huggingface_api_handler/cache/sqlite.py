@@ -133,7 +133,7 @@ class SqliteCache(PersistentCache):
                         [value for (scope, name), count in some for value in (scope, name, count)],
                     )
                 connection.execute("COMMIT")
-            except sqlite3.Error:
+            except BaseException:
                 self._pending.give_back(taken)
                 self._counts.give_back(counts)
                 raise
@@ -303,7 +303,7 @@ class SqliteCache(PersistentCache):
 
         def write(connection: sqlite3.Connection) -> None:
             now = self._clock()
-            found = connection.execute("SELECT turn FROM paces WHERE pace = ?", (rate,)).fetchone()
+            found = connection.execute("SELECT CAST(turn AS REAL) FROM paces WHERE pace = ?", (rate,)).fetchone()
             at = now - CREDIT
             if found is not None and found[0] <= now + longest_wait(interval, count):
                 at = max(at, found[0])

@@ -140,7 +140,7 @@ class SqliteFile:
             while True:
                 try:
                     done = work(self._opened())
-                except (sqlite3.Error, OSError, OtherFormat) as error:
+                except (sqlite3.Error, OSError, OtherFormat, UnicodeDecodeError) as error:
                     if _is_busy(error):
                         if time.monotonic() < give_up:
                             time.sleep(RETRY_WAIT)
@@ -158,7 +158,9 @@ class SqliteFile:
 
     def _repair(self, error: Exception) -> bool:
         """Make the file usable again, if that can be done; whether to try once more."""
-        damaged = isinstance(error, sqlite3.Error) and _code(error) in (CORRUPT, NOT_A_DATABASE)
+        # Python's module fails so on the text of SQLite's own error, which quotes what is damaged.
+        damaged = isinstance(error, UnicodeDecodeError)
+        damaged |= isinstance(error, sqlite3.Error) and _code(error) in (CORRUPT, NOT_A_DATABASE)
         identity = self._identity
         self._close()
         if not damaged and not isinstance(error, OtherFormat):

@@ -109,6 +109,36 @@ class TestSqlite:
         assert sum("set aside" in record.getMessage() for record in caplog.records) == 1
         cache.close()
 
+    def test_damage_that_is_no_text_is_met_too(self, tmp_path: Path) -> None:
+        """SQLite's own error quotes a name from the file, and Python's module cannot decode it."""
+        path = tmp_path / "answers.sqlite"
+        cache = SqliteCache(path)
+        cache.put_many({"old": b"1"})
+        cache.close()
+        content = path.read_bytes()
+        path.write_bytes(
+            content.replace(b"tableanswers", b"table\xf7nswers").replace(
+                b"CREATE TABLE answers", b"CREATE TABLE )nswers"
+            )
+        )
+        assert cache.get_many(["old"]) == {}
+        cache.put_many({"new": b"1"})
+        assert cache.get_many(["new"]) == {"new": b"1"}
+        assert [file for file in tmp_path.iterdir() if ".aside-" in file.name]
+        cache.close()
+
+    @pytest.mark.parametrize("garbage", ["", "x", 1e308, 2**62, "[1"])
+    def test_values_of_other_types_are_none(self, tmp_path: Path, garbage: object) -> None:
+        cache = SqliteCache(tmp_path / "answers.sqlite")
+        cache.reserve_requests("rate", 1.0)
+        cache.claim("s", ["a"], "one")
+        cache.file.write(lambda connection: connection.execute("UPDATE paces SET turn = ?", (garbage,)))
+        cache.file.write(lambda connection: connection.execute("UPDATE claims SET pid = ?", (garbage,)))
+        assert cache.reserve_requests("rate", 1.0) is not None
+        assert cache.claim("s", ["a"], "two").granted == {"a"}
+        assert cache.claim_holders("s") == {"two"}
+        cache.close()
+
     def test_damage_met_while_in_use(self, tmp_path: Path) -> None:
         path = tmp_path / "answers.sqlite"
         cache = SqliteCache(path)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from .process import printed
 
 #: A model is dropped while it is created: MindsDB updates a row that is gone.
 DROPPED = """
@@ -61,14 +60,6 @@ for text in sys.argv[1:]:
 """
 
 
-def _printed(script: str, folder: Path, *arguments: str) -> list[str]:
-    environ = {**os.environ, "MINDSDB_STORAGE_DIR": str(folder)}
-    command = [sys.executable, "-c", script, *arguments]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.splitlines()
-
-
 def test_a_key_of_any_form_in_a_statement_is_masked_in_the_log(tmp_path: Path) -> None:
     start = "CREATE ML_ENGINE e FROM huggingface_api USING "
     texts = [
@@ -78,7 +69,7 @@ def test_a_key_of_any_form_in_a_statement_is_masked_in_the_log(tmp_path: Path) -
         start + '{"api_key": "sk-gateway"}',
         "CREATE ML_ENGINE e FROM openai USING api_key = 'sk-other' x'",
     ]
-    *ours, other = _printed(LOGGED, tmp_path, *texts)[-5:]
+    *ours, other = printed(LOGGED, tmp_path, *texts)[-5:]
     assert "gateway" not in " ".join(ours)
     assert ours[0] == f"{start}api_key = ****** x'"
     assert "base_url" in ours[1]
@@ -86,4 +77,4 @@ def test_a_key_of_any_form_in_a_statement_is_masked_in_the_log(tmp_path: Path) -
 
 
 def test_a_task_that_fails_in_the_database_leaves_the_worker_usable(tmp_path: Path) -> None:
-    assert _printed(DROPPED, tmp_path)[-2:] == ["True", "1"]
+    assert printed(DROPPED, tmp_path)[-2:] == ["True", "1"]

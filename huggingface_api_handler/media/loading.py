@@ -39,6 +39,8 @@ _TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,63}")
 _SUCH_AS = {Kind.IMAGE: "a PNG, JPEG or WebP", Kind.AUDIO: "a WAV, FLAC or MP3", Kind.VIDEO: "an MP4, WebM or AVI"}
 _WEB = re.compile(r"https?:", re.I)
 _LOOKS_LIKE_PATH = re.compile(r"(?:[/~]|\.{1,2}/|[A-Za-z]:\\|file:)|.*\.[A-Za-z0-9]{1,5}$", re.S)
+#: The forms of RFC 8089: 'file:///srv/a.png', 'file:/srv/a.png', 'file://localhost/srv/a.png'.
+_FILE_URI = re.compile(r"file:(?://(?:localhost(?=/))?)?", re.I)
 _LEADS_AWAY = re.compile(r"[/~]|file:|.*(?:\\|\.\.)", re.I | re.S)
 _SCHEME = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+://")
 _DATA_URI = "It reads data:image/png;base64,… with the medium's bytes behind the comma"
@@ -323,8 +325,9 @@ def _inside(text: str, roots: tuple[str, ...]) -> tuple[str, str] | None:
     A relative path is tried below each root. Links are resolved here, and what they lead to has
     to be inside; the way there is then walked without following any.
     """
-    if text[:7].lower() == "file://":
-        text = unquote(text[7:])
+    uri = _FILE_URI.match(text)
+    if uri is not None:
+        text = unquote(text[uri.end() :])
     if not roots or not text or "\0" in text or len(text) > 4096 or "\n" in text:
         return None
     try:

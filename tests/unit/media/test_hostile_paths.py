@@ -145,11 +145,12 @@ def test_the_battery_is_large_and_its_bait_is_good(house: House, service: Loopba
 def test_no_path_leads_out(house: House, service: Loopback, rooted: bool) -> None:
     paths = house.paths()
     good = ["cat.png", f"{house.root}/cat.png", "sub/cat two.png", f"file://{house.root}/sub/cat%20two.png"]
+    good += [f"file:{house.root}/cat.png", f"FILE://localhost{house.root}/cat.png"]
     using = {"media_roots": str(house.root)} if rooted else {}
     found = _ask(house, service, [*good, *paths], **using)
-    assert list(found["y"][:4]) == (["cat"] * 4 if rooted else [None] * 4)
-    assert [path for path, value in zip(paths, found["y"][4:], strict=True) if value is not None] == []
-    kinds = dict(zip(paths, found["y_error_type"][4:], strict=True))
+    assert list(found["y"][:6]) == (["cat"] * 6 if rooted else [None] * 6)
+    assert [path for path, value in zip(paths, found["y"][6:], strict=True) if value is not None] == []
+    kinds = dict(zip(paths, found["y_error_type"][6:], strict=True))
     assert {kind for kind in kinds.values() if kind} <= {"blocked_file", "invalid_input"}
     assert not any(_holds_secret(heard.body) for heard in service.heard)
     assert len(service.heard) == (2 if rooted else 0)

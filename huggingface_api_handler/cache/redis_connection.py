@@ -113,11 +113,14 @@ class RedisConnection:
         import redis
 
         given = {"socket_timeout": TIMEOUT, "socket_connect_timeout": CONNECT_TIMEOUT}
+        # Answers are bytes, whatever the host's settings say.
+        fixed = {**limits, "decode_responses": False}
         if isinstance(self._connection, str):
-            return redis.Redis.from_url(self._connection, **{**given, **limits})
+            client = redis.Redis.from_url(self._connection, **given)
+            client.connection_pool.connection_kwargs.update(fixed)  # options of the URL would replace arguments
+            return client
         own = {name: value for name, value in self._connection.items() if name not in _NOT_OURS}
-        # Answers are bytes, whatever the host's setting says.
-        return redis.Redis(**{**given, **own, **limits, "decode_responses": False})
+        return redis.Redis(**{**given, **own, **fixed})
 
 
 def as_text(value: Any) -> str:

@@ -401,7 +401,7 @@ def format_of(path: Path) -> int | None:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
             version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):  # the latter: the text of SQLite's own error is damaged too
         return None
     return version
 

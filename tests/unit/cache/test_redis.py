@@ -193,6 +193,16 @@ class TestRedis:
         assert cache.get_many(["a"]) == {"a": b"\xff"}
         cache.close()
 
+    def test_options_of_a_url_that_would_change_answers_or_waits(self, redis_url: str, tmp_path: Path) -> None:
+        url = f"{redis_url}?decode_responses=True&socket_timeout=60"
+        cache = RedisCache(url, prefix=tmp_path.name)
+        cache.put_many({"a": b"\xff"})
+        assert cache.get_many(["a"]) == {"a": b"\xff"}
+        with RedisConnection(url)._new_client(socket_timeout=PROBE_TIMEOUT) as client:
+            assert client.connection_pool.connection_kwargs["socket_timeout"] == PROBE_TIMEOUT
+            assert client.get(f"{tmp_path.name}:nothing") is None
+        cache.close()
+
     def test_queries_go_on_with_settings_that_the_client_does_not_know(self, caplog: pytest.LogCaptureFixture) -> None:
         cache = RedisCache({"host": "127.0.0.1", "nonsense": "secret"})
         with caplog.at_level(logging.WARNING):

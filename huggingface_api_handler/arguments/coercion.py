@@ -186,6 +186,9 @@ def _column(spec: ArgumentSpec, value: Any) -> str:
         raise BadValue(f"must be the name of a column in quotes, not {shown(value)}")
     if not clean(value).strip():
         raise BadValue("must be the name of a column")
+    braces = re.fullmatch(r"\s*\{\{([^{}]+)\}\}\s*", value)
+    if braces:
+        raise BadValue(f"must be the name of a column without braces: write {spec.name} = '{braces[1].strip()}'")
     return value
 
 

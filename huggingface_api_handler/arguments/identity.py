@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -144,13 +145,34 @@ def _is_timed(has_endpoint: bool, provider: str | None) -> bool:
     return has_endpoint or provider in (None, "hf-inference")
 
 
+#: Words for tasks that are unlike their names.
+_EVERYDAY = (
+    (r"embed|vector", "feature-extraction"),
+    (r"rerank", "text-ranking"),
+    (r"speech.?to.?text|transcri|^asr|whisper", "automatic-speech-recognition"),
+    (r"^tts", "text-to-speech"),
+    (r"^ocr|caption", "image-to-text"),
+    (r"entit", "token-classification"),
+    (r"^qa$", "question-answering"),
+    (r"^vqa", "visual-question-answering"),
+    (r"summar", "summarization"),
+    (r"zero.?shot$|topic", "zero-shot-classification"),
+    (r"^classif|toxic|spam|emotion|moderat", "text-classification"),
+    (r"image.?generation|diffusion", "text-to-image"),
+    (r"video.?generation", "text-to-video"),
+    (r"^(llm|gpt|instruct)|^extract", "chat-completion"),
+    (r"^generate", "text-generation"),
+)
+
+
 def _take_task(reader: Reader) -> Task | None:
     name = reader.value(TASK)
     if name is None:
         return None
     task = find_task(name)
     if task is None:
-        near = nearest(name, [one for task in TASKS.values() for one in (task.name, *task.aliases)])
+        near = next((task for words, task in _EVERYDAY if re.search(words, name.lower())), None)
+        near = near or nearest(name, [one for task in TASKS.values() for one in (task.name, *task.aliases)])
         hint = f"did you mean '{near}'?" if near else f"choose one of {', '.join(TASKS)}"
         reader.fault(f"unknown task {shown(name)}: {hint}")
     return task

@@ -105,14 +105,29 @@ def find_column(columns: Sequence[Any], wanted: str, argument: str) -> int:
     if not found:
         raise SettingsError(
             f"the query has no column '{wanted}', which the model reads as {argument}; its columns are: {known}",
-            advice=f"Check the spelling, also in ON m.{quoted(wanted)} = t.<your column>, and name the table first: "
-            f"FROM <your table> AS t JOIN <the model> AS m; or write USING {argument} = '<your column>'",
+            advice=_how_to_give(wanted, argument, names, is_table=len(names) < len(columns)),
         )
     raise SettingsError(
         f"the query has {len(found)} columns named '{wanted}', which the model reads as {argument}",
-        advice=f"Write ON m.{quoted(wanted)} = <table>.<column>, or rename one of them in a sub-select, with AS. If "
-        "ON names the column, run the query again: ON is not read in the first query after MindsDB has started",
+        advice=f"Write ON m.{quoted(wanted)} = <table>.<column>, or rename one of them in a sub-select, with AS",
     )
+
+
+def _how_to_give(wanted: str, argument: str, names: Sequence[str], *, is_table: bool) -> str:
+    """Return how to write a query that has a column for an input.
+
+    Args:
+        names: of the query's columns.
+        is_table: whether they are a table's, and not the conditions of WHERE.
+    """
+    parts = [part.strip() for part in wanted.split(",")]
+    if len(parts) > 1 and all(part in names for part in parts):
+        return f"Name one column; combine several in a sub-select: CONCAT({', '.join(map(quoted, parts))}) AS text"
+    near = wanted.rpartition(".")[2]
+    near = near if near in names else nearest(wanted, names) or "<your column>"
+    mapping = f"ON m.{quoted(wanted)} = t.{near if near.startswith('<') else quoted(near)}"
+    alone = "" if is_table else f"{quoted(wanted)} = '…' in WHERE, or "
+    return f"Write {alone}FROM <your table> AS t JOIN <the model> AS m {mapping}, or USING {argument} = '{near}'"
 
 
 def _folded(name: str) -> str:

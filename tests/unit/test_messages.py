@@ -971,15 +971,29 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
     # --- the query
     "a column that is not there": (
         Query(cells={"review": ["x"]}),
-        "the query has no column 'text', which the model reads as input_column; its columns are: 'review'. Check "
-        "the spelling, also in ON m.text = t.<your column>, and name the table first: FROM <your table> AS t "
-        "JOIN <the model> AS m; or write USING input_column = '<your column>'.",
+        "the query has no column 'text', which the model reads as input_column; its columns are: 'review'. Write "
+        "text = '…' in WHERE, or FROM <your table> AS t JOIN <the model> AS m ON m.text = t.<your column>, or USING "
+        "input_column = '<your column>'.",
+    ),
+    "a column of a table that is not there": (
+        Query(cells={"id": [1], "texts": ["x"], "__mindsdb_row_id": [1]}),
+        "the query has no column 'text', which the model reads as input_column; its columns are: 'id', 'texts'. Write "
+        "FROM <your table> AS t JOIN <the model> AS m ON m.text = t.texts, or USING input_column = 'texts'.",
+    ),
+    "a column with its table": (
+        Query(model={**TEXT, "input_column": "t.text"}, cells={"id": [1], "text": ["x"], "__mindsdb_row_id": [1]}),
+        "the query has no column 't.text', which the model reads as input_column; its columns are: 'id', 'text'. Write "
+        "FROM <your table> AS t JOIN <the model> AS m ON m.`t.text` = t.text, or USING input_column = 'text'.",
+    ),
+    "two columns for one input": (
+        Query(model={**TEXT, "input_column": "a, b"}, cells={"a": ["x"], "b": ["y"]}),
+        "the query has no column 'a, b', which the model reads as input_column; its columns are: 'a', 'b'. Name one "
+        "column; combine several in a sub-select: CONCAT(a, b) AS text.",
     ),
     "a column that is there twice": (
         Query(cells={"Text": ["x"], "TEXT": ["y"]}),
         "the query has 2 columns named 'text', which the model reads as input_column. Write ON m.text = "
-        "<table>.<column>, or rename one of them in a sub-select, with AS. If ON names the column, run the query "
-        "again: ON is not read in the first query after MindsDB has started.",
+        "<table>.<column>, or rename one of them in a sub-select, with AS.",
     ),
     "a template with an unknown column": (
         Query(model={**WRITE, "input_column": None, "prompt_template": "Say {{revew}}"}, cells={"review": ["x"]}),

@@ -108,6 +108,13 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ),
     ({**C, "task": Identifier("summarization")}, "task needs quotes: write task = 'summarization'"),
     ({**C, "task": "sumarization"}, "unknown task 'sumarization': did you mean 'summarization'?"),
+    ({**C, "task": "embeddings"}, "unknown task 'embeddings': did you mean 'feature-extraction'?"),
+    ({**C, "task": "LLM"}, "unknown task 'LLM': did you mean 'chat-completion'?"),
+    ({**C, "task": "image_classifcation"}, "unknown task 'image_classifcation': did you mean 'image-classification'?"),
+    (
+        {**C, "column": "{{ review }}"},
+        "column must be the name of a column without braces: write input_column = 'review'",
+    ),
     ({**C, "task": "chat"}, "unknown task 'chat': did you mean 'chat-completion'?"),
     (
         {**C, "model": "a/b", "model_name": "a/c"},

@@ -230,12 +230,29 @@ def _task_of(tag: str) -> Task | None:
     return named or next((one for one in TASKS.values() if tag in one.pipeline_tags), None)
 
 
+#: Languages that people name.
+_CODES = {
+    "arabic": "ar", "chinese": "zh", "czech": "cs", "danish": "da", "dutch": "nl", "english": "en", "finnish": "fi",
+    "french": "fr", "german": "de", "greek": "el", "hindi": "hi", "hungarian": "hu", "italian": "it",
+    "japanese": "ja", "korean": "ko", "polish": "pl", "portuguese": "pt", "russian": "ru", "spanish": "es",
+    "swedish": "sv", "turkish": "tr", "ukrainian": "uk",
+}  # fmt: skip
+
+
 def find_missing_model(reader: Reader, found: Identity, values: Mapping[str, Any]) -> None:
     """Choose the task's default model if the statement names only the task."""
     task = found.task
     if task is None or found.model is not None or found.model_given or found.endpoint is not None:
         return
+    named = {one: value for one, value in values.items() if one.startswith("lang_") and value.lower() in _CODES}
+    for one, value in named.items():
+        reader.fault(
+            f"{one} must be a code for the task's default model, not {shown(value)}: write "
+            f"{one} = '{_CODES[value.lower()]}'"
+        )
     name = task.default_for(values)
+    if named:
+        return
     if name is None:
         reader.fault(f"task '{task.name}' needs a model: write model_name = 'org/name'{_or_default(task)}")
         return

@@ -112,8 +112,8 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     ({**C, "task": "LLM"}, "unknown task 'LLM': did you mean 'chat-completion'?"),
     ({**C, "task": "image_classifcation"}, "unknown task 'image_classifcation': did you mean 'image-classification'?"),
     (
-        {**C, "column": "{{ review }}"},
-        "column must be the name of a column without braces: write input_column = 'review'",
+        {**C, "input_column": "{{ review }}"},
+        "input_column must be the name of a column without braces: write input_column = 'review'",
     ),
     ({**C, "task": "chat"}, "unknown task 'chat': did you mean 'chat-completion'?"),
     (
@@ -345,6 +345,10 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     (
         {**T, "model_name": "facebook/mbart-large-50", "lang_output": "fr_XX"},
         "lang_input and lang_output belong together: write lang_input, too",
+    ),
+    (
+        {**T, "lang_input": "English", "lang_output": "de"},
+        "lang_input must be a code for the task's default model, not 'English': write lang_input = 'en'",
     ),
     (
         {**X, "response_format": {"type": "object", "properties": {"a": {"type": "string"}}}},

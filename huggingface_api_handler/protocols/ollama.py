@@ -25,6 +25,7 @@ from .base import (
     sent,
 )
 from .splitting import split_generations, split_single, split_vectors
+from .streams import broken_off
 
 
 def _body(args: Arguments, fields: Fields, **content: Any) -> Call:
@@ -61,10 +62,17 @@ def _counts(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {"prompt_tokens": counts[0], "completion_tokens": counts[1], "total_tokens": sum(counts)}
 
 
+def _refuse_piece(answer: Mapping[str, Any]) -> None:
+    """Raise for the first piece of a stream, of which nothing else has arrived."""
+    if answer.get("done") is False:
+        raise broken_off()
+
+
 def split_chat(answer: Any, n: int, args: Arguments) -> list[Any]:
     """Put an answer in the form of a chat completion."""
     if not isinstance(answer, Mapping) or not isinstance(answer.get("message"), Mapping):
         return split_single(answer, n, args)
+    _refuse_piece(answer)
     message = {**answer["message"], "reasoning": answer["message"].get("thinking")}
     choice = {"message": message, "finish_reason": answer.get("done_reason")}
     return [{"choices": [choice], "usage": _counts(answer)}]
@@ -74,6 +82,7 @@ def split_text(answer: Any, n: int, args: Arguments) -> list[Any]:
     """Put an answer in the form of a generated text."""
     if not isinstance(answer, Mapping) or "response" not in answer:
         return split_generations(answer, n, args)
+    _refuse_piece(answer)
     details = {"finish_reason": answer.get("done_reason"), "generated_tokens": answer.get("eval_count")}
     return [{"generated_text": answer["response"], "details": details}]
 

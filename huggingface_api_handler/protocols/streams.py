@@ -28,7 +28,10 @@ def assembled(events: Sequence[Event]) -> Any:
         InvalidAnswer: the stream breaks off (retryable), or is of no known form.
     """
     has_end = any(event.data.strip() == _END for event in events)
-    parts = [part for part in (_parsed(event.data) for event in events) if isinstance(part, Mapping)]
+    found = [_parsed(event.data) for event in events]
+    parts = [part for part in found if isinstance(part, Mapping)]
+    if any(part is None and event.data.lstrip()[:1] == "{" for part, event in zip(found, events, strict=True)):
+        raise broken_off()  # a piece is missing
     if any(isinstance(part.get("choices"), list) for part in parts):
         return _choices(parts, has_end)
     whole = next((part for part in reversed(parts) if isinstance(part.get("generated_text"), str)), None)
@@ -37,7 +40,7 @@ def assembled(events: Sequence[Event]) -> Any:
     if len(parts) == 1 and "token" not in parts[0]:
         return parts[0]
     if any("token" in part for part in parts) or not parts:
-        raise _broken_off()
+        raise broken_off()
     raise InvalidAnswer(
         "the service streams its answer in an unknown format",
         advice="Remove stream from parameters; if it is not there, turn streaming off at the server",
@@ -52,7 +55,8 @@ def _parsed(data: str) -> Any:
         return None
 
 
-def _broken_off() -> InvalidAnswer:
+def broken_off() -> InvalidAnswer:
+    """Return the error of a stream that is not whole."""
     return InvalidAnswer(
         "the service's stream broke off before the end of the answer",
         advice="Run the query again, or ask for a shorter answer",
@@ -72,7 +76,7 @@ def _choices(parts: Sequence[Mapping[str, Any]], has_end: bool) -> dict[str, Any
                 index = choice.get("index")
                 _add(found.setdefault(index if isinstance(index, int) else 0, {}), choice)
     if not found or not (has_end or all(one.get("finish_reason") for one in found.values())):
-        raise _broken_off()
+        raise broken_off()
     choices = [{"index": index, **_with_messages(choice)} for index, choice in sorted(found.items())]
     return {"choices": choices, "usage": usage}
 
@@ -130,15 +134,20 @@ def _as_parts(value: Any) -> list[Any]:
 
 
 def _add_call(calls: list[dict[str, Any]], chunk: Mapping[str, Any]) -> None:
-    """Add a piece of a tool call: the first names the function, the others continue its arguments."""
-    index = chunk.get("index")
-    position = index if isinstance(index, int) and 0 <= index <= len(calls) else max(len(calls) - 1, 0)
-    if position == len(calls):
-        calls.append({"type": "function", "function": {"name": "", "arguments": ""}})
-    call = calls[position]
+    """Add a piece of a tool call: the first names the function, the others continue its arguments.
+
+    Gemini gives all calls the same index; some servers give each piece another id. So a new call has both an id of its
+    own and a name.
+    """
+    index, function = chunk.get("index"), chunk.get("function")
+    same = [one for one in calls if one["index"] == index] if isinstance(index, int) else calls
+    names = isinstance(function, Mapping) and bool(function.get("name"))
+    if not same or (names and chunk.get("id") not in (None, same[-1].get("id"))):
+        same = [{"index": index, "type": "function", "function": {"name": "", "arguments": ""}}]
+        calls += same
+    call = same[-1]
     if chunk.get("id") is not None:
         call["id"] = chunk["id"]
-    function = chunk.get("function")
     if isinstance(function, Mapping):
         for name in ("name", "arguments"):
             if isinstance(function.get(name), str):

@@ -204,7 +204,8 @@ def text_decoder(*names: str) -> Decoder:
 
     def decode(part: Any, args: Arguments) -> Answer:
         found = mapping(one_element(part, "one text"), f"an object with {names[0]}")
-        value = next((found[name] for name in names if isinstance(found.get(name), str)), None)
+        given = [found[name] for name in names if found.get(name) is not None]
+        value = next((one for one in given if isinstance(one, str)), next(iter(given), None))
         said = text(value, f"an object with {names[0]}", of=found)
         if not said.strip():
             refuse_empty()

@@ -248,13 +248,17 @@ def _refuse_empty(explain: Mapping[str, Any], args: Arguments) -> NoReturn:
     if is_cut(explain):
         if wants_json(args) and "reasoning" not in explain:
             raise _no_json(cut=True)
-        raise InvalidAnswer(
-            "the token limit was used up before the answer, for example by the model's reasoning",
-            advice="Raise max_tokens, or tell the model to reason less",
-            divisible=False,
-            argument="max_tokens",
-        )
+        raise _spent("max_tokens")
     refuse_empty(", and response_format asks for JSON" if wants_json(args) else "")
+
+
+def _spent(limit: str) -> InvalidAnswer:
+    return InvalidAnswer(
+        "the token limit was used up before the answer, for example by the model's reasoning",
+        advice=f"Raise {limit}, or tell the model to reason less",
+        divisible=False,
+        argument=limit,
+    )
 
 
 def chat_answer(answer: Any, args: Arguments) -> Answer:
@@ -334,6 +338,8 @@ def generation_answer(part: Any, args: Arguments) -> Answer:
     if tokens is not None:
         explain["tokens"] = tokens
     generated = text(generated, "an object with generated_text", of=found)
+    if not generated and is_cut(explain):
+        raise _spent("max_new_tokens")
     if not generated and not tokens:
         refuse_empty()
     least = args.values.get("min_output_length")

@@ -30,7 +30,8 @@ def sketch(value: Any) -> str:
     if isinstance(value, Media):
         return f"{len(value.data)} bytes of {one_line(value.type, 60)}"
     if isinstance(value, Mapping):
-        names = ", ".join(one_line(str(name), 30) for name in list(value)[:6])
+        shown = [f"{name} (null)" if part is None else str(name) for name, part in list(value.items())[:6]]
+        names = ", ".join(one_line(name, 30) for name in shown)
         return f"an object with {names}" if names else "an empty object"
     if isinstance(value, (list, tuple)):
         return f"a list of {len(value)}" if value else "an empty list"

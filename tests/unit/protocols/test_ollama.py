@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from huggingface_api_handler.errors import HuggingFaceError, SettingsError
+from huggingface_api_handler.errors import HuggingFaceError, InvalidAnswer, SettingsError
 from huggingface_api_handler.protocols import ollama
 from huggingface_api_handler.protocols.base import Server
 from huggingface_api_handler.protocols.detect import by_url, find
@@ -131,6 +131,18 @@ def test_what_it_cannot_do_is_refused_before_a_request(server: Loopback) -> None
     with pytest.raises(SettingsError, match="tool_choice = 'required' has no effect at Ollama"):
         predict(server, "chat-completion", ["hi"], tool_choice="required")
     assert posts(server) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "piece"),
+    [("chat-completion", {"message": {"content": "Par"}}), ("text-generation", {"response": "Par"})],
+)
+def test_the_first_piece_of_a_stream_is_no_answer(server: Loopback, task: str, piece: dict[str, Any]) -> None:
+    server.speak = lambda heard, sock: (
+        speak(heard, sock) if heard.method == "GET" else answer({**piece, "model": MODEL, "done": False})(heard, sock)
+    )
+    with pytest.raises(InvalidAnswer, match="broke off"):
+        predict(server, task, ["hi"], max_retries=0)
 
 
 def test_its_error_is_told(server: Loopback) -> None:

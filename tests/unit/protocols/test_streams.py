@@ -76,6 +76,50 @@ def test_tool_calls_come_in_pieces() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        # The same index for two calls, as Gemini writes it.
+        (
+            [
+                {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}},
+                {"index": 0, "id": "b", "function": {"name": "f", "arguments": "{}"}},
+            ],
+            [("f", "{}"), ("f", "{}")],
+        ),
+        # No index.
+        (
+            [
+                {"id": "a", "function": {"name": "f", "arguments": "{"}},
+                {"function": {"arguments": "}"}},
+                {"id": "b", "function": {"name": "g", "arguments": "{}"}},
+            ],
+            [("f", "{}"), ("g", "{}")],
+        ),
+        # Another id for each piece of one call, as older versions of vLLM write it.
+        (
+            [
+                {"index": 0, "id": "a", "function": {"name": "f"}},
+                {"index": 0, "id": "b", "function": {"arguments": "{"}},
+                {"index": 0, "id": "c", "function": {"name": None, "arguments": "}"}},
+            ],
+            [("f", "{}")],
+        ),
+    ],
+)
+def test_tool_calls_are_told_apart(pieces: list[Any], expected: list[tuple[str, str]]) -> None:
+    found = assembled(stream(*[chunk(tool_calls=[one]) for one in pieces], chunk(reason="tool_calls")))
+    calls = [one["function"] for one in found["choices"][0]["message"]["tool_calls"]]
+    assert [(one["name"], one["arguments"]) for one in calls] == expected
+
+
+def test_a_stream_without_one_of_its_pieces_is_not_whole() -> None:
+    with pytest.raises(InvalidAnswer, match="broke off") as caught:
+        assembled(stream(chunk("Bon"), '{"choices": [{"delta": {"content', chunk("r", "stop"), "[DONE]"))
+    assert caught.value.retryable
+    assert assembled(stream(chunk("Bon", "stop"), "[DONE]", '"'))["choices"][0]["message"]["content"] == "Bon"
+
+
 def test_completions_and_generations() -> None:
     texts = [
         {"choices": [{"index": 0, "text": one, "finish_reason": end}]} for one, end in (("a", None), ("b", "stop"))

@@ -265,6 +265,7 @@ REFUSED: list[tuple[str, int, Any]] = [
     ("text-classification", 1, [{"label": "", "score": 0.5}]),
     ("text-classification", 1, [{"label": " ", "score": 0.5}]),
     ("text-generation", 1, [{"generated_text": "a"}, {"generated_text": "b"}]),
+    ("text-generation", 1, {"generated_text": "", "details": {"finish_reason": "length", "generated_tokens": 9}}),
     ("text-generation", 2, {"choices": [{"index": 0, "text": "a"}, {"index": 0, "text": "b"}]}),
     ("text-generation", 2, {"choices": [{"text": "a"}, {"text": "b"}]}),
     ("chat-completion", 1, {"id": "x", "object": "chat.completion"}),

@@ -29,7 +29,7 @@ from .base import (
     refused,
     sent,
 )
-from .chat import CHAT, NOT_SENT
+from .chat import CHAT, NOT_SENT, ROUTE
 from .splitting import split_generations, split_labels, split_ranking, split_single, split_vectors, with_function
 
 # --- completions, embeddings, ranks, labels --------------------------------------------------
@@ -129,7 +129,7 @@ CLASSIFICATION_ARGUMENTS: Mapping[str, Rule] = {
 }
 
 TASKS: Mapping[str, Serving] = {
-    "chat-completion": replace(CHAT, arguments={**CHAT.arguments, **no_field("tool_prompt")}),
+    "chat-completion": replace(CHAT, arguments={**CHAT.arguments, **no_field("tool_prompt")}, route=f"{{v1}}{ROUTE}"),
     "text-generation": Serving(
         encode_completion, split_generations, COMPLETION_ARGUMENTS, "{v1}/completions", Batching.ONE, True
     ),

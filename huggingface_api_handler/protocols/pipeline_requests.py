@@ -103,8 +103,14 @@ def writes_apart(model: ModelFacts) -> bool:
 
 
 def encode_generation(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
-    """Prompts, with a request for what is new only, since some servers repeat the prompt."""
+    """Prompts, with a request for what is new only, since some servers repeat the prompt.
+
+    These servers take no temperature of 0, by which people ask for the most likely text.
+    """
     fields.parameters.pop("stream", None)
+    if fields.parameters.get("temperature") == 0:
+        del fields.parameters["temperature"]
+        fields.parameters["do_sample"] = False
     defaults: dict[str, Any] = {} if writes_apart(args.model) else {"return_full_text": False}
     return _call(texts(rows), args, fields, **defaults)
 

@@ -30,6 +30,11 @@ def _schema(wanted: Any) -> Any:
     return {"type": "json_object", "value": schema} if schema else wanted
 
 
+def _share(share: float) -> float | None:
+    """Return a share of the probability; all of it, which these servers refuse, is what they take without the field."""
+    return None if share == 1 else share
+
+
 def recognize(probe: Probe) -> Server | None:
     """Return the server if ``/info`` tells of a text generator."""
     about = probe("/info")
@@ -47,6 +52,7 @@ PROTOCOL = Protocol(
             split_generations,
             {
                 **hf_inference.ARGUMENTS["text-generation"],
+                **{name: Sent(value=_share) for name in ("top_p", "typical_p")},
                 **refused("it has no shortest output", "min_output_length"),
             },
             batching=Batching.ONE,
@@ -56,6 +62,7 @@ PROTOCOL = Protocol(
             arguments={
                 **chat.ARGUMENTS,
                 "response_format": Sent(root=True, value=_schema),
+                "top_p": Sent(root=True, value=_share),
                 **refused("it ignores biases", "logit_bias"),
             },
         ),

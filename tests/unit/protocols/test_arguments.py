@@ -180,6 +180,20 @@ def test_a_completion_is_deterministic_unless_samples_are_wanted(
     assert sent(OPENAI, "text-generation", **using).get("temperature") == temperature
 
 
+@pytest.mark.parametrize("protocol", [HF, TOOLKIT, TGI], ids=lambda one: one.name)
+def test_no_pipeline_is_sent_a_temperature_of_0(protocol: Protocol) -> None:
+    made = sent(protocol, "text-generation", temperature=0, do_sample=True)
+    assert "temperature" not in made
+    assert made["do_sample"] is False
+    assert sent(protocol, "text-generation", temperature=0.5)["temperature"] == 0.5
+
+
+def test_text_generation_inference_is_not_sent_all_of_the_probability() -> None:
+    assert not {"top_p", "typical_p"} & sent(TGI, "text-generation", top_p=1.0, typical_p=1).keys()
+    assert "top_p" not in sent(TGI, "chat-completion", top_p=1)
+    assert sent(TGI, "text-generation", top_p=0.9)["top_p"] == 0.9
+
+
 def test_lengths_of_a_completion() -> None:
     made = sent(OPENAI, "text-generation", min_output_length=2, max_output_length=9)
     assert (made["min_tokens"], made["max_tokens"]) == (2, 9)

@@ -30,13 +30,15 @@ def split_single(answer: Any, n: int, args: Arguments) -> list[Any]:
 def by_index(parts: Sequence[Any], n: int, what: str) -> list[Any]:
     """Put objects that carry ``index`` in the order of the rows: each of 0 … n-1 exactly once.
 
-    The only object of the only row needs none.
+    The only object of the only row needs none, and one index that is missing is 0, which some gateways leave out.
     """
-    if n == 1 and len(parts) == 1 and "index" not in mapping(parts[0], what):
+    known = [mapping(part, what).get("index") for part in parts]
+    if n == 1 and len(parts) == 1:
         return list(parts)
+    if known.count(None) == 1:
+        known[known.index(None)] = 0
     placed: dict[int, Any] = {}
-    for part in parts:
-        index = mapping(part, what).get("index")
+    for part, index in zip(parts, known, strict=True):
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < n or index in placed:
             refuse(part, f"{what} with each index from 0 to {n - 1} once")
         placed[index] = part

@@ -167,6 +167,9 @@ SHAPES: list[tuple[str, int, Any, list[Any]]] = [
      ["[1.0]", "[2.0]"]),
     ("feature-extraction", 1, {"data": [{"index": 0, "embedding": PACKED}]}, ["[0.5, -2.0]"]),
     ("feature-extraction", 1, {"data": [{"embedding": [0.5]}]}, ["[0.5]"]),
+    ("feature-extraction", 1, {"data": [{"index": "0", "embedding": [0.5]}]}, ["[0.5]"]),
+    ("feature-extraction", 1, {"data": [{"index": 1, "embedding": [0.5]}]}, ["[0.5]"]),
+    ("text-ranking", 3, [{"index": 2, "score": 0.9}, {"score": 0.5}, {"index": 1, "score": 0.1}], [0.5, 0.1, 0.9]),
     # likeness and ranks
     ("sentence-similarity", 2, [0.8, 0.1], [0.8, 0.1]),
     ("sentence-similarity", 1, [1], [1.0]),
@@ -294,6 +297,7 @@ REFUSED: list[tuple[str, int, Any]] = [
     ("text-ranking", 2, [{"index": 1, "score": 0.9}, {"index": 1, "score": 0.1}]),
     ("text-ranking", 2, [{"score": 0.9}, {"score": 0.1}]),  # best first, of whom?
     ("text-ranking", 2, [{"index": 1, "score": 0.9}]),
+    ("text-ranking", 2, [{"index": 0, "score": 0.9}, {"score": 0.1}]),  # which of them is 0?
     ("text-ranking", 2, [{"index": True, "score": 0.9}, {"index": 0, "score": 0.1}]),
     ("object-detection", 1, [{**UP, "box": {"xmin": 1}}]),
     ("object-detection", 1, [{**UP, "box": {**BOX, "ymax": math.inf}}]),

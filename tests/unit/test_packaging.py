@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -60,6 +61,26 @@ def test_the_source_archive_builds_the_same_wheel(dist: Path, tmp_path: Path) ->
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     (first,), (second,) = dist.glob("*.whl"), (tmp_path / "again").glob("*.whl")
     assert _content(first) == _content(second)
+
+
+def test_the_pages_of_the_source_archive_link_to_files_in_it(dist: Path) -> None:
+    (source,) = dist.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        pages = {
+            member.name.partition("/")[2]: archive.extractfile(member).read().decode()
+            for member in archive.getmembers()
+            if member.name.endswith(".md")
+        }
+        names = {member.name.partition("/")[2] for member in archive.getmembers()}
+    assert {"README.md", "docs/operations.md"} <= set(pages)
+    folders = {str(folder) for name in names for folder in Path(name).parents}
+    broken = {
+        (page, link)
+        for page, text in pages.items()
+        for link in re.findall(r"\]\(([^)#\s]+)", text)
+        if "://" not in link and os.path.normpath(Path(page).parent / link) not in names | folders
+    }
+    assert not broken
 
 
 def _content(wheel: Path) -> dict[str, bytes]:

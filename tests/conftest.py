@@ -21,8 +21,12 @@ ROOT = Path(__file__).parents[1]
 _TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_API_API_KEY")
 for _name in (*_TOKENS, "HUGGINGFACE_API_BASE_URL", "HF_ENDPOINT"):
     os.environ.pop(_name, None)
-os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hf-home-")
-atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
+# Whoever runs the tests may have a MindsDB: no test sees its settings, writes into its folder or uses its database.
+for _name in [name for name in os.environ if name.startswith("MINDSDB_")]:
+    del os.environ[_name]
+for _name in ("HF_HOME", "MINDSDB_STORAGE_DIR"):
+    os.environ[_name] = tempfile.mkdtemp(prefix="hf-tests-")
+    atexit.register(shutil.rmtree, os.environ[_name], ignore_errors=True)
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["MINDSDB_NO_STUDIO"] = "1"
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"

@@ -74,12 +74,12 @@ def test_a_second_server_leaves_the_shop_of_the_first_alone(tmp_path: Path) -> N
     assert "make_shop.py" not in commands() and "sandbox.serve" in commands()
 
 
-def test_a_request_that_reaches_itself_is_no_sign_of_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_reaches_itself_is_no_sign_of_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def echo(*_: Any, **__: Any) -> None:
         raise http.client.BadStatusLine("GET /api/util/ping HTTP/1.1")
 
     monkeypatch.setattr(mindsdb_server._DIRECT, "open", echo)
-    assert not MindsDBServer()._is_ready()
+    assert not MindsDBServer(tmp_path)._is_ready()
 
 
 def test_the_shop_is_replaced_as_a_whole(tmp_path: Path) -> None:

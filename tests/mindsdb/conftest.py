@@ -19,6 +19,7 @@ import pytest
 from huggingface_api_handler.cli.link import handlers_folder, install, is_installed
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLError, Table, service_environment
+from tests.services import cannot_run
 
 from .expected import MANY_REVIEWS, REVIEWS, TWIN_REVIEWS
 
@@ -115,13 +116,6 @@ class Postgres:
                 connection.execute(statement)
             else:
                 connection.cursor().executemany(statement, rows)
-
-
-def cannot_run(reason: str) -> None:
-    """Fail where the services are required, as in CI; elsewhere skip, and say loudly what was not tested."""
-    if os.environ.get("REQUIRE_SERVICES"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,54 +21,39 @@ from typing import Any
 import psutil
 import pymysql
 import pytest
-import redis
 
 from huggingface_api_handler.host.queue_notes import refusals
 from huggingface_api_handler.sandbox import Sandbox
-from huggingface_api_handler.sandbox.mindsdb_server import MindsDBServer, SQLError, service_environment
+from huggingface_api_handler.sandbox.mindsdb_server import HOST, MindsDBServer, SQLError, service_environment
+from tests.services import RedisServer
 
-from .conftest import cannot_run, postgres_with_reviews
+from .conftest import postgres_with_reviews
 from .expected import REVIEWS, TWIN_REVIEWS, mood
 from .one_process import environment, found_by, queue_environment
 from .scrape import totals_of, usage_of
 
-HOST, PORT = os.environ.get("REDIS_HOST", "127.0.0.1"), int(os.environ.get("REDIS_PORT", "6379"))
-
 
 @pytest.fixture(scope="module")
-def queue() -> Iterator[int]:
-    """A database of this Redis that nobody else uses, emptied at the end."""
-    with _database(uuid.uuid4().int) as (_, number):
-        yield number
-
-
-@contextlib.contextmanager
-def _database(queue: int, step: int = 0) -> Iterator[tuple[Any, int]]:
-    """A client of one of the databases 8 to 15, ``step`` after ``queue``'s, and its number; emptied at the end."""
-    number = 8 + (queue + step) % 8
-    with contextlib.closing(redis.Redis(HOST, PORT, db=number)) as client:
-        try:
-            client.flushdb()
-        except redis.exceptions.RedisError as error:
-            cannot_run(f"NOT TESTED: Redis does not answer at {HOST}:{PORT}: start it, or set REDIS_HOST ({error})")
-        yield client, number
-        client.flushdb()
+def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The server's queue is in database 0; tests with consumers of their own use others."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def server(
-    installed: None, sandbox: Sandbox, queue: int, duck: Path, tmp_path_factory: pytest.TempPathFactory
+    installed: None, sandbox: Sandbox, queue: RedisServer, duck: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MindsDBServer]:
     environ = {
         **service_environment(sandbox.url, sandbox.hub_url),
         "PROMETHEUS_MULTIPROC_DIR": str(tmp_path_factory.mktemp("metrics")),
         "MINDSDB_ML_QUEUE_TYPE": "redis",
         "MINDSDB_ML_QUEUE_HOST": HOST,
-        "MINDSDB_ML_QUEUE_PORT": str(PORT),
-        "MINDSDB_ML_QUEUE_DB": str(queue),
+        "MINDSDB_ML_QUEUE_PORT": str(queue.port),
+        "MINDSDB_ML_QUEUE_DB": "0",
     }
     config = {
-        "cache": {"type": "redis", "connection": {"host": HOST, "port": PORT, "db": queue}},
+        "cache": {"type": "redis", "connection": {"host": HOST, "port": queue.port, "db": 0}},
         # Rows that a partitioned query fetches at a time, whatever its batch_size.
         "data_stream": {"fetch_size": 100},
     }
@@ -102,8 +86,8 @@ def test_errors_come_back_as_clean_as_without_a_queue(server: MindsDBServer) -> 
     assert "Traceback" not in str(refused.value)
 
 
-def test_no_key_stands_in_redis(server: MindsDBServer, queue: int) -> None:
-    with contextlib.closing(redis.Redis(HOST, PORT, db=queue)) as client:
+def test_no_key_stands_in_redis(server: MindsDBServer, queue: RedisServer) -> None:
+    with contextlib.closing(queue.client()) as client:
         held = [client.dump(key) or b"" for key in client.scan_iter()]
         assert held
         assert not any(("hf_" + "q" * 34).encode() in value for value in held)
@@ -159,10 +143,9 @@ def test_clients_that_come_and_go_leave_nothing_open(server: MindsDBServer) -> N
 
 
 @pytest.fixture(scope="module")
-def tasks(installed: None, queue: int, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def tasks(installed: None, queue: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What becomes of tasks in a queue of their own, with a consumer that does as the script says."""
-    with _database(queue, 1) as (_, number):
-        return found_by("queue_inprocess", queue_environment(tmp_path_factory.mktemp("tasks"), HOST, PORT, number))
+    return found_by("queue_inprocess", queue_environment(tmp_path_factory.mktemp("tasks"), HOST, queue.port, 1))
 
 
 def test_two_tasks_of_one_moment_have_two_names(tasks: dict[str, Any]) -> None:
@@ -239,14 +222,14 @@ def test_a_worker_whose_parent_is_killed_ends_in_good_order(
 
 
 def test_a_consumer_ends_when_it_is_told_to_and_the_doctor_knows_it(
-    installed: None, queue: int, tmp_path: Path
+    installed: None, queue: RedisServer, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "huggingface_api_handler", "consumer", "--tasks", "2"]
-    with _database(queue, 2) as (client, number):
-        environ = queue_environment(tmp_path, HOST, PORT, number)
+    with contextlib.closing(queue.client(2)) as client:
+        environ = queue_environment(tmp_path, HOST, queue.port, 2)
         consumer = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            _until(lambda: any(one["cmd"] == "xreadgroup" and one["db"] == str(number) for one in client.client_list()))
+            _until(lambda: any(one["cmd"] == "xreadgroup" and one["db"] == "2" for one in client.client_list()))
             script = "from huggingface_api_handler.cli.doctor_queue import check_queue as c; print(*c(), sep='\\n')"
             told = subprocess.run(
                 [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=60, check=True
@@ -265,15 +248,17 @@ def test_a_consumer_ends_when_it_is_told_to_and_the_doctor_knows_it(
             consumer.wait()
 
 
-def test_a_consumer_that_refuses_to_start_says_so_in_the_queue(installed: None, queue: int, tmp_path: Path) -> None:
+def test_a_consumer_that_refuses_to_start_says_so_in_the_queue(
+    installed: None, queue: RedisServer, tmp_path: Path
+) -> None:
     # The link leads to another copy than the one that is run.
     script = (
         "import pathlib, sys; from huggingface_api_handler.cli import link, main; "
         f"link.PACKAGE = pathlib.Path({str(tmp_path)!r}); sys.exit(main.main(['consumer']))"
     )
-    with _database(queue, 3) as (client, number):
+    with contextlib.closing(queue.client(3)) as client:
         done = subprocess.run(
-            [sys.executable, "-c", script], env=queue_environment(tmp_path, HOST, PORT, number), capture_output=True,
+            [sys.executable, "-c", script], env=queue_environment(tmp_path, HOST, queue.port, 3), capture_output=True,
             text=True, timeout=120, check=False,
         )  # fmt: skip
         noted = refusals(client)

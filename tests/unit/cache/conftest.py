@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import pytest
 
 from huggingface_api_handler.cache import Cache, NoCache, RedisCache, SqliteCache, sqlite
 from huggingface_api_handler.cache import redis as redis_cache
+from tests.services import CLOSED_PORT, RedisServer
 
 MULTI = multiprocessing.get_context("spawn")
 
@@ -54,59 +54,18 @@ def in_ended_process() -> Iterator[None]:
         yield
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class RedisServer:
-    """A Redis on a port of its own, which the test can stop and start."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        program = shutil.which("redis-server")
-        if program is None:
-            pytest.skip("no redis-server on this machine")
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self._process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, cwd=self._folder)
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError("redis-server does not start")
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(10)
-            self._process = None
-
-
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis that all tests share; each takes a prefix of its own."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server.url
-    server.stop()
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
 
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis for one test."""
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
+    with RedisServer(tmp_path) as server:
+        yield server
 
 
 @dataclass
@@ -163,7 +122,7 @@ def open_cache(kind: str, where: str, prefix: str, clock: Callable[[], float] = 
 def unreachable(backend: Backend) -> Cache:
     """A cache of that kind that can be neither read nor written."""
     if backend.kind == "redis":
-        return RedisCache({"host": "127.0.0.1", "port": free_port()}, clock=backend.clock)
+        return RedisCache({"host": "127.0.0.1", "port": CLOSED_PORT}, clock=backend.clock)
     folder = Path(backend.where).parent
     folder.write_text("no folder")
     return SqliteCache(backend.where, clock=backend.clock)

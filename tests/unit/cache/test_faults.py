@@ -19,10 +19,11 @@ import pytest
 
 from huggingface_api_handler.cache import Cache, RedisCache, SqliteCache
 from huggingface_api_handler.query.execution import unpack
+from tests.services import RedisServer
 from tests.unit.loopback import Loopback, answer
 from tests.unit.street import LABELS, engine, model, predict
 
-from .conftest import Backend, RedisServer, on_full_disk, unreachable
+from .conftest import Backend, on_full_disk, unreachable
 
 ROWS = 20
 

@@ -18,8 +18,7 @@ import pytest
 from huggingface_api_handler.cache import Draw, RedisCache, base, redis_connection
 from huggingface_api_handler.cache.budgets import BUDGETS_KEPT_FOR
 from huggingface_api_handler.cache.redis_connection import PROBE_TIMEOUT, RedisConnection
-
-from .conftest import RedisServer, free_port
+from tests.services import CLOSED_PORT, RedisServer
 
 
 class Cutter:
@@ -120,7 +119,7 @@ class TestBrokenConnection:
 
 class TestRedis:
     def test_queries_go_on_where_it_is_down(self, caplog: pytest.LogCaptureFixture) -> None:
-        cache = RedisCache({"host": "127.0.0.1", "port": free_port()})
+        cache = RedisCache({"host": "127.0.0.1", "port": CLOSED_PORT})
         with caplog.at_level(logging.WARNING):
             for _ in range(3):
                 cache.put_many({"a": b"1"})
@@ -179,7 +178,7 @@ class TestRedis:
             return new_client(self, **given)
 
         monkeypatch.setattr(RedisConnection, "_new_client", watched)
-        cache = RedisCache({"host": "127.0.0.1", "port": free_port()})
+        cache = RedisCache({"host": "127.0.0.1", "port": CLOSED_PORT})
         cache.put_many({"a": b"1"})
         cache.run_end("r", done=1, errors=0)
         assert limits == [{}, {"socket_timeout": PROBE_TIMEOUT, "socket_connect_timeout": PROBE_TIMEOUT}]

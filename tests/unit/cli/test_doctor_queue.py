@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,8 @@ import pytest
 from huggingface_api_handler.cli import doctor_queue
 from huggingface_api_handler.cli.finding import Finding
 from huggingface_api_handler.host import queue_notes
+from huggingface_api_handler.sandbox.mindsdb_server import HOST
+from tests.services import RedisServer
 
 OWN = {
     "package": "1",
@@ -36,31 +37,11 @@ def _own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A Redis of the tests' own, where the program is there."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("no redis-server on this machine")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = str(tmp_path_factory.mktemp("redis"))  # or it writes into the working folder
-    server = subprocess.Popen(
-        [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "no"],
-        stdout=subprocess.DEVNULL,
-    )
-    connected = queue_notes.connect({"host": "127.0.0.1", "port": port, "db": 1})
-    try:
-        for _ in range(100):
-            try:
-                socket.create_connection(("127.0.0.1", port), 1.0).close()
-                break
-            except OSError:
-                time.sleep(0.05)
+    with (
+        RedisServer(tmp_path_factory.mktemp("redis")) as server,
+        contextlib.closing(queue_notes.connect({"host": HOST, "port": server.port, "db": 1})) as connected,
+    ):
         yield connected
-    finally:
-        connected.close()
-        server.terminate()
-        server.wait(10)
 
 
 def told(**differs: Any) -> dict[str, str]:

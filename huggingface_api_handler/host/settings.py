@@ -53,8 +53,11 @@ def queue_settings() -> Mapping[str, Any]:
 
 
 def tenant() -> tuple[Any, Any]:
-    """Return the company and the user for whom this process works at the moment."""
-    return ctx.company_id, ctx.user_id
+    """Return the company and the user for whom this process works at the moment; ``None``: nobody is named.
+
+    Before 26.0, MindsDB's HTTP server calls a user who is not named 0, and its other parts ``None``.
+    """
+    return ctx.company_id or None, ctx.user_id or None
 
 
 def is_key_argument(name: Any) -> bool:

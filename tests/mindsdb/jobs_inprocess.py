@@ -20,10 +20,10 @@ def main(hub_url: str) -> None:
     start()
     from mindsdb.interfaces.jobs.jobs_controller import JobsExecutor
     from mindsdb.interfaces.storage import db
-    from mindsdb.utilities.constants import DEFAULT_COMPANY_ID, DEFAULT_USER_ID
+    from mindsdb.utilities.context import context
 
-    # The server adds the database of files when it starts.
-    owner = {"company_id": DEFAULT_COMPANY_ID, "user_id": DEFAULT_USER_ID}
+    # The server adds the database of files when it starts. Before 26.0, it belongs to a company alone.
+    owner = {name: getattr(context, name) for name in ("company_id", "user_id") if hasattr(db.Integration, name)}
     db.session.add(db.Integration(name="files", data={}, engine="files", **owner))
     db.session.commit()
 

@@ -53,6 +53,8 @@ def usage_of(response: Response, answer: Any) -> Usage:
     total = whole(found.get("total_tokens"))
     if total is not None and given is not None and made is None:
         made = max(total - given, 0)
+    if given == 0:  # no request is without input: the service does not count
+        given, made = None, made or None
     return Usage(given, made, _dollars(found), seconds, response.provider)
 
 

@@ -182,9 +182,10 @@ class PriceList:
             return usage.cost, "reported"
         price = self.of(usage.provider or provider)
         cost = None if price is None else price.cost(usage.input_tokens, usage.output_tokens, usage.seconds)
-        if usage.cost is not None and not cost:
+        # Gateways report 0 for models whose price they do not know.
+        if usage.cost is not None and (price is None or cost == 0):
             return usage.cost, "reported"
-        return cost, None if cost is None else "computed"  # gateways report 0 for models whose price they do not know
+        return cost, None if cost is None else "computed"
 
     def _price(self, offer: Offer | None) -> Price | None:
         if offer is None or offer.input is None or offer.output is None:

@@ -28,6 +28,9 @@ def used(answer: Any, **headers: str) -> Usage:
         ({"result": {"response": "a", "usage": {"prompt_tokens": 7, "completion_tokens": 3}}}, (7, 3)),
         ({"usage": {"prompt_tokens": "7", "completion_tokens": -3}}, (None, None)),
         ({"usage": None}, (None, None)),
+        # Servers that do not count send zeros.
+        ({"usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}}, (None, None)),
+        ({"usage": {"prompt_tokens": 0, "completion_tokens": 3}}, (None, 3)),
         ([[{"label": "a", "score": 1.0}], []], (None, None)),
         (None, (None, None)),
     ],

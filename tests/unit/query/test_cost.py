@@ -199,7 +199,7 @@ def test_a_reported_cost_counts_unless_it_is_0_and_the_price_is_not() -> None:
     prices = PriceList(own=Price(input=2.0, output=1.0))
     assert prices.cost(used) == (0.25, "reported")
     assert prices.cost(free) == (2.0, "computed")
-    assert prices.cost(replace(free, input_tokens=None)) == (0.0, "reported")
+    assert prices.cost(replace(free, input_tokens=None)) == (None, None)
     assert PriceList(own=Price()).cost(free) == PriceList().cost(free) == (0.0, "reported")
 
 

@@ -30,6 +30,8 @@ _ORGANIZATION = re.compile(r"(?=.{1,96}\Z)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-
 _VISIBLE = re.compile(r"[!-~]{1,200}")
 #: Fields of a URL's query that hold a secret, beside those with a telling name: Google's, Azure's, those of signatures.
 _SECRETS_OF_URLS = ("key", "code", "sig", "signature")
+#: A URL without its beginning.
+_BARE_HOST = re.compile(r"(localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]*)?")
 _COLUMN_IN_BRACES = re.compile(r"\{\{[^{}]+\}\}")
 
 
@@ -105,6 +107,10 @@ def check_url(text: str, *, name: str) -> str:
     try:
         parsed = parse_url(text)
     except ValueError as error:
+        host = _BARE_HOST.fullmatch(text)
+        if host:
+            scheme = "http" if host[1] == "localhost" or host[1].replace(".", "").isdigit() else "https"
+            raise BadValue(f"must begin with https:// or http://: write {name} = '{scheme}://{text}'") from None
         raise BadValue(f"is not a usable URL: {error}") from None
     if parsed.host == DEAD_HOST:
         rest = f"write base_url = '{ROUTER}', or remove it" if name == "base_url" else "remove it"

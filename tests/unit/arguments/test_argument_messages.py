@@ -462,6 +462,14 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
         {**C, "timeout": Identifier("soon")},
         "timeout must be a number from 0.1 to 3600, not 'soon': write timeout = 60",
     ),
+    (
+        {**X, "endpoint": "localhost:8080/v1"},
+        "endpoint must begin with https:// or http://: write endpoint = 'http://localhost:8080/v1'",
+    ),
+    (
+        {**X, "endpoint": "models.example.com"},
+        "endpoint must begin with https:// or http://: write endpoint = 'https://models.example.com'",
+    ),
     ({**C, "api_key": Identifier("hf_" + "a" * 34)}, "api_key needs quotes: write api_key = 'hf_…'"),
     # arguments of other statements
     *(
@@ -672,8 +680,7 @@ ENGINE: list[tuple[Mapping[str, Any], Mapping[str, str], str]] = [
     (
         {"base_url": "router.huggingface.co"},
         {},
-        "base_url is not a usable URL: a URL begins with https:// or http:// and a host: write base_url = "
-        "'https://router.huggingface.co/hf-inference'",
+        "base_url must begin with https:// or http://: write base_url = 'https://router.huggingface.co'",
     ),
     (
         {"base_url": "https://gateway.example/models"},

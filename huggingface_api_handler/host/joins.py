@@ -109,7 +109,7 @@ def _found(self: Any, step: Any, is_ours: Callable[[Any, str, str], bool]) -> _F
     selects = _selects(self.sql_query.query)
     nobodys = _for_no_table(selects)
     model = _label(step.predictor)
-    fault = _fault_in_on(selects, model)
+    fault = _fault_in_on(selects, model) or _given_twice(conditions, step.columns_map, model)
     equal = {
         name: f"{model}.{name} = {column}" for select in selects for name, column in _equal_columns(select.where, model)
     }
@@ -181,6 +181,18 @@ def _fault_in_on(selects: list[Select], model: str) -> SettingsError | None:
                     advice=f"Write one condition: ON {model}.{name} = {column}; or combine the columns in a sub-select",
                 )
     return None
+
+
+def _given_twice(conditions: list[str], columns_map: Any, model: str) -> SettingsError | None:
+    """Return the refusal of an input for which ON has a column and WHERE has a value; ``None``: there is none."""
+    mapped = {name.lower() for name in columns_map or {}}
+    name = next((one for one in conditions if one.lower() in mapped), None)
+    if name is None:
+        return None
+    return SettingsError(
+        f"ON has a column for the model's input {name}, and WHERE has a value for it",
+        advice=f"Remove {model}.{name} from one of them",
+    )
 
 
 def _parts(condition: Any) -> Iterator[Any]:

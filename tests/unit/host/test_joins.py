@@ -227,6 +227,15 @@ def test_what_mindsdb_ignores_in_on_is_refused(
     assert str(refused.value) == f"MindsDB ignores {ignored} {IGNORED} {advice}"
 
 
+def test_an_input_with_a_column_in_on_and_a_value_in_where_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    on = {"text": Identifier(parts=["t", "title"])}
+    with pytest.raises(SettingsError) as refused:
+        Joined(monkeypatch).call([column("t", "title"), column("t", "Text")], {"Text": "x"}, on)
+    assert str(refused.value) == (
+        "ON has a column for the model's input Text, and WHERE has a value for it. Remove m.Text from one of them."
+    )
+
+
 def test_a_model_before_its_table_is_refused_with_on(monkeypatch: pytest.MonkeyPatch) -> None:
     sql = "SELECT * FROM p.m AS m JOIN shop.t AS r ON m.text = r.title"
     with pytest.raises(SettingsError) as refused:

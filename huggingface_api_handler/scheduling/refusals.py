@@ -80,6 +80,8 @@ def fault_of(error: HuggingFaceError, known: Evidence) -> Fault:
     """Return whose fault ``error`` is."""
     if error.concerns_content and error.fatal:
         return _content_fault(error, known)
+    if error.fatal and known.passed and _is_of_answer(error):
+        return Fault.BATCH if known.rows > 1 else Fault.ROW
     if error.fatal:
         return Fault.ACCOUNT if isinstance(error, AccountError) else Fault.SETTINGS
     if error.retryable:
@@ -88,6 +90,11 @@ def fault_of(error: HuggingFaceError, known: Evidence) -> Fault:
     if same and not known.passed and _may_concern_all(error, known):
         return Fault.SETTINGS
     return Fault.BATCH if error.divisible and known.rows > 1 else Fault.ROW
+
+
+def _is_of_answer(error: HuggingFaceError) -> bool:
+    """Return whether an answer showed that an argument has no effect: not if others came with the same arguments."""
+    return isinstance(error, SettingsError) and error.usage is not None
 
 
 def _may_concern_all(error: HuggingFaceError, known: Evidence) -> bool:
@@ -161,6 +168,8 @@ def row_error(error: HuggingFaceError) -> HuggingFaceError:
     """Return ``error`` as the error of the one row that caused it."""
     if not error.fatal:
         return error
+    if _is_of_answer(error):
+        return InvalidAnswer(error.message, advice=error.advice, request_id=error.request_id, divisible=False)
     return InvalidInput(
         f"the service refused the content of this row, while other rows succeeded: {error.message}",
         advice="Check the text or media of this row",

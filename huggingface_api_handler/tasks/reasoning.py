@@ -14,7 +14,7 @@ form                                       used by
 =========================================  ===================================================================
 
 Text that only mentions a tag stays as it is: a tag counts at the start of the content or of a line, a closing tag
-without an opening one only where it ends its line or its sentence.
+without an opening one only where it ends its line or its sentence, and none counts in a block of code.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ _OF_PROMPTS = ("analysis", "reflection")
 _LONGEST_SIGN = 24
 #: A tag between two of these is mentioned.
 _QUOTES = "`'\"“”‘’()«»"
+#: The first line and the last of a block of code.
+_FENCE = re.compile(r"^[ \t]*```", re.M)
 #: Tags that are looked at for one block: the time that hostile content takes stays short.
 _TAGS = 64
 
@@ -174,10 +176,15 @@ def _is_mentioned(content: str, tag: re.Match[str]) -> bool:
     return all(sign and sign in _QUOTES for sign in (before, after))
 
 
+def _is_in_code(content: str, at: int, tag: re.Match[str]) -> bool:
+    """Return whether a tag after ``at`` is within a fenced block of code: an example."""
+    return len(_FENCE.findall(content, at, tag.start())) % 2 == 1 and _FENCE.search(content, tag.end()) is not None
+
+
 def _headless_end(content: str, at: int) -> re.Match[str] | None:
     """Return the closing tag of a block whose opening tag the chat template wrote, if there is such a block."""
     closing = _CLOSE.search(content, at)
-    if closing is None or _is_mentioned(content, closing):
+    if closing is None or _is_mentioned(content, closing) or _is_in_code(content, at, closing):
         return None
     if any(not _is_mentioned(content, one) for one in _OPEN.finditer(content, at, closing.start())):
         return None
@@ -194,6 +201,8 @@ def _next_block(content: str, at: int, *, leads: bool, cut: bool) -> tuple[re.Ma
         head = content[at : opening.start()]
         is_first = leads and not head.strip()
         if _is_mentioned(content, opening) or not (is_first or head.rstrip(" \t").endswith("\n")):
+            continue
+        if not is_first and _is_in_code(content, at, opening):
             continue
         closing = _closing(content, opening)
         if closing is None:

@@ -10,6 +10,7 @@ import pytest
 
 from huggingface_api_handler import errors
 from huggingface_api_handler.errors import HuggingFaceError
+from huggingface_api_handler.protocols.usage import Usage
 from huggingface_api_handler.scheduling.batches import Batch
 from huggingface_api_handler.scheduling.refusals import Evidence, Fault, SameRefusals, fault_of, row_error
 from huggingface_api_handler.scheduling.results import Limits, RowResult
@@ -26,6 +27,8 @@ TOO_MANY_TOKENS = errors.InvalidInput("max_tokens > 4096 must have stream=true",
 CONTENT_TYPE = errors.InvalidInput("not this kind of content", status=415, divisible=False)
 FILTERED = errors.InvalidInput("the service filtered the answer", divisible=False)
 MODERATED = errors.InvalidInput("against our content policy", status=400, concerns_content=True)
+UNSEEN = errors.SettingsError("labels has 2 names, and the model's labels are a, b, c", advice="Leave labels out")
+UNSEEN.usage = Usage()
 NO_FORM = errors.InvalidAnswer("null, but a list of labels was expected", advice="Check that the model fits")
 REFUSED = errors.InvalidAnswer("the model refused to answer", divisible=False)
 SPENT = errors.InvalidAnswer("the token limit was used up", divisible=False, argument="max_tokens")
@@ -68,6 +71,10 @@ SINGLES = {"passed": True, "passed_here": True, "service_passed": True, "others_
         (CREDITS, Evidence(rows=32, **GOOD), Fault.ACCOUNT),
         (NOT_FOUND, ONE, Fault.SETTINGS),
         (errors.SettingsError("no such parameter"), MANY, Fault.SETTINGS),
+        # An answer that shows an argument without effect concerns all rows, unless others came with the same arguments.
+        (UNSEEN, ONE, Fault.SETTINGS),
+        (UNSEEN, Evidence(**GOOD), Fault.ROW),
+        (UNSEEN, Evidence(rows=32, **GOOD), Fault.BATCH),
         # A refused value is its row's fault, and in a batch somebody's.
         (TOO_MANY_TOKENS, ONE, Fault.ROW),
         (TOO_MANY_TOKENS, MANY, Fault.BATCH),
@@ -153,6 +160,11 @@ def test_an_error_of_the_account_becomes_the_rows() -> None:
     assert "this row" in str(error)
     assert "Attention Required!" in str(error)
     assert row_error(TOO_MANY_TOKENS) is TOO_MANY_TOKENS
+
+
+def test_an_error_of_the_settings_becomes_the_rows() -> None:
+    error = row_error(UNSEEN)
+    assert (error.code, error.fatal, str(error)) == ("invalid_answer", False, str(UNSEEN))
 
 
 def codes(results: list[RowResult]) -> Counter[str]:

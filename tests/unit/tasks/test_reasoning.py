@@ -13,6 +13,8 @@ HARMONY = "<|channel|>analysis<|message|>User wants French.<|end|><|start|>assis
     ("content", "answer", "reasoning"),
     [
         ("<think>hm</think>\n\nParis", "Paris", "hm"),
+        ("<think>\n```\ncode\n</think>\n\n```\nParis\n```", "```\nParis\n```", "```\ncode"),
+        ("Try:\n```\ncode\n```\nSo.\n</think>\n\nParis", "Paris", "Try:\n```\ncode\n```\nSo."),
         ("Okay, the user asks. That is Paris.\n</think>\n\nParis", "Paris", "Okay, the user asks. That is Paris."),
         ("That is Paris.</think>Paris", "Paris", "That is Paris."),
         ('thoughts</think>\n\n{"city": "Oslo"}', '{"city": "Oslo"}', "thoughts"),
@@ -78,6 +80,8 @@ def test_reasoning_is_separated(content: str, answer: str, reasoning: str) -> No
         "analysis: the final",
         "Here is my thought process: none",
         "<answer>\nParis\n</answer>",
+        "Write this:\n\n```xml\n<think>\nsteps\n</think>\nanswer\n```\n\nThen parse it.",
+        "It ends with:\n```\n</think>\n```\nNothing else.",
         "<sentiment_analysis>good</sentiment_analysis>\n<summary>x</summary>",
         "a <channel|> b",
         "[Analysis]\nSales rose.",

@@ -80,9 +80,31 @@ def _answer(number: int, output: Any, schema: OutputSchema | None) -> str:
         found = json.loads(output) if isinstance(output, str) else output
         return json.dumps(schema.validated(found), ensure_ascii=False)
     except NotValid as fault:
-        raise BadValue(f"must have outputs that match output_schema, but in example {number} {fault}") from None
+        raise BadValue(
+            f"must have outputs that match output_schema, but in example {number} {fault}: {_write_output(schema)}"
+        ) from None
     except (ValueError, RecursionError):
-        raise BadValue(f"must have outputs that match output_schema, but example {number} has no valid JSON") from None
+        raise BadValue(
+            f"must have outputs that match output_schema, but example {number} has text: {_write_output(schema)}"
+        ) from None
+
+
+#: A value of each type of ``output_schema``.
+_VALUES = {
+    "text": "…", "integer": 1, "number": 0.5, "boolean": True, "date": "2026-01-31", "datetime": "2026-01-31T12:00:00",
+    "list": ["…"],
+}  # fmt: skip
+
+
+def _write_output(schema: OutputSchema) -> str:
+    """Return how to write an output with the first fields of a schema."""
+    values: dict[str, Any] = {}
+    for one in schema.fields[:4]:
+        chosen = one.choices[0] if one.choices else None
+        values[one.name] = _VALUES[one.type] if chosen is None else [chosen] if one.type == "list" else chosen
+    more = ", …" if len(schema.fields) > len(values) else ""
+    output = json.dumps(values, ensure_ascii=False).removesuffix("}")
+    return f'write {{"input": "…", "output": {output}{more}}}}}'
 
 
 def _text(value: Any) -> str:

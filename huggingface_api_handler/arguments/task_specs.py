@@ -234,11 +234,14 @@ def _parameter_spec(owner: str, field: dataclasses.Field[Any], hint: Any, meanin
     return _bounded(spec, owner)
 
 
+_OF_PARAMETERS = {"top_k": "3", "response_format": "{'type': 'json_object'}"}
+
+
 def _parameter_example(name: str, kind: str, choices: list[str], items: str) -> str | None:
     if choices:
         return f"'{choices[0]}'"
-    if name == "top_k":
-        return "3"
+    if name in _OF_PARAMETERS:
+        return _OF_PARAMETERS[name]
     return _EXAMPLES[kind] if kind in ("number", "integer", "boolean") or (kind, items) == ("list", "text") else None
 
 

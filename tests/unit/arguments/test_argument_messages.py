@@ -545,7 +545,21 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
     (
         {**X, "output_schema": "stars integer", "examples": [{"input": "x", "output": {"stars": "5"}}]},
         "examples must have outputs that match output_schema, but in example 1 the field 'stars' is '5', and "
-        "must be a whole number or null",
+        'must be a whole number or null: write {"input": "…", "output": {"stars": 1}}',
+    ),
+    (
+        {
+            **X,
+            "output_schema": "mood text in (good, bad), tags list, urgent boolean, at date, more text",
+            "examples": [{"input": "x", "output": "good"}],
+        },
+        "examples must have outputs that match output_schema, but example 1 has text: write "
+        '{"input": "…", "output": {"mood": "good", "tags": ["…"], "urgent": true, "at": "2026-01-31", …}}',
+    ),
+    (
+        {**X, "response_format": "json"},
+        "response_format must be an object, or JSON text of one, not 'json': write response_format = "
+        "{'type': 'json_object'}",
     ),
     # many at once
     (

@@ -28,6 +28,11 @@ _BROKEN = Case(
     "the connection broke before the response was complete",
     "Run the query again, or raise max_retries",
 )
+_NO_HTTP = Case(
+    ConnectionFailed,
+    "the response is not HTTP",
+    "Check the port in base_url or endpoint, and whether the URL must begin with https://",
+)
 _UNREACHED = Case(
     ConnectionFailed, "no connection", "Check base_url, endpoint and the server's network, then run the query again"
 )
@@ -37,9 +42,14 @@ _LATE = Case(
 _TLS = Case(
     ConnectionFailed,
     "no secure connection",
-    "Check the URL; if the network uses its own certificates, set REQUESTS_CA_BUNDLE on the MindsDB server to them",
+    "Check the port in base_url or endpoint, and whether the URL must begin with http://",
 )
-_CERTIFICATE = Case(ConnectionFailed, "the server's certificate was rejected", _TLS.advice, retryable=False)
+_CERTIFICATE = Case(
+    ConnectionFailed,
+    "the server's certificate was rejected",
+    "Check the URL; if the network uses its own certificates, set REQUESTS_CA_BUNDLE on the MindsDB server to them",
+    retryable=False,
+)
 _PROXY = Case(
     ConnectionFailed,
     "no connection through the proxy",
@@ -111,6 +121,8 @@ BY_EXCEPTION: dict[type[BaseException], Case] = {
     u3.HeaderParsingError: _GARBLED,
     u3.UnrewindableBodyError: _UNKNOWN,
     http.client.HTTPException: _BROKEN,
+    http.client.BadStatusLine: _NO_HTTP,
+    http.client.UnknownProtocol: _NO_HTTP,
     ssl.SSLError: _TLS,
     ssl.SSLCertVerificationError: _CERTIFICATE,
     socket.gaierror: _UNREACHED,
@@ -170,6 +182,9 @@ def may_have_arrived(error: HuggingFaceError) -> bool:
 
 def _case_of(error: BaseException) -> Case:
     chain = list(_chain(error))
+    # Not a connection that was closed without a response, whose exception is of this class too.
+    if any(type(part) in (http.client.BadStatusLine, http.client.UnknownProtocol) for part in chain):
+        return _NO_HTTP
     for kind in _TELLING:
         if any(isinstance(part, kind) for part in chain):
             return BY_EXCEPTION[kind]

@@ -702,6 +702,12 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         "text-classification, model org/name, row 2). Run the query again, or raise max_retries. To set failed "
         "rows to NULL and continue, write USING on_error = 'null'.",
     ),
+    "a server that does not speak HTTP": (
+        Query(raw(b"-ERR unknown command\r\n")),
+        "failed after 3 attempts: the response is not HTTP: 127.0.0.1 (task text-classification, model org/name, row "
+        "2). Check the port in base_url or endpoint, and whether the URL must begin with https://. To set failed rows "
+        "to NULL and continue, write USING on_error = 'null'.",
+    ),
     "a silent server": (
         Query(silent, cells={"text": [BAD]}, using={"timeout": 0.2}),
         "failed after 3 attempts: no complete response in time (timeout = 0.2 seconds): 127.0.0.1 (task "

@@ -480,7 +480,7 @@ def _wrapped(inner: BaseException) -> BaseException:
          "secure"),
         (socket.gaierror(-2, "Name or service not known"), ConnectionFailed, True, "no connection"),
         (urllib3.exceptions.IncompleteRead(1, 2), ConnectionFailed, True, "broke"),
-        (http.client.BadStatusLine("x"), ConnectionFailed, True, "broke"),
+        (http.client.BadStatusLine("x"), ConnectionFailed, True, "not HTTP"),
         (urllib3.exceptions.DecodeError("x"), InvalidAnswer, True, "read"),
         (OSError(24, "Too many open files"), ConnectionFailed, True, "too many open files"),
     ],

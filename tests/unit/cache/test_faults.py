@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from huggingface_api_handler.cache import Cache, RedisCache, SqliteCache
 from huggingface_api_handler.query.execution import unpack
 from tests.services import RedisServer
 from tests.unit.loopback import Loopback, answer
+from tests.unit.rights import open_folder, without_rights
 from tests.unit.street import LABELS, engine, model, predict
 
 from .conftest import Backend, on_full_disk, unreachable
@@ -267,28 +266,11 @@ class TestDeleted:
             assert set(third.get_many("abcde")) == {"c", "d", "e"}
 
 
-def _without_rights(folder: Path, work: Any) -> int:
-    """Run ``work`` in a process that may not write to ``folder``: root may write everywhere, so it gives that up."""
-    child = os.fork()
-    if child == 0:
-        code = 9
-        try:
-            if os.geteuid() == 0:
-                os.setresuid(65534, 65534, 65534)
-            code = work()
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 class TestReadOnly:
     @pytest.fixture
     def folder(self) -> Iterator[Path]:
-        folder = Path(tempfile.mkdtemp())
-        folder.chmod(0o755)
-        yield folder
-        folder.chmod(0o755)
-        shutil.rmtree(folder)
+        with open_folder() as folder:
+            yield folder
 
     @pytest.mark.parametrize("folder_mode", [0o555, 0o777], ids=["folder too", "file alone"])
     def test_a_read_only_file_is_still_read(self, folder: Path, folder_mode: int) -> None:
@@ -300,14 +282,14 @@ class TestReadOnly:
         path.chmod(0o444)
         folder.chmod(folder_mode)
 
-        def work() -> int:
+        def work() -> bool:
             cache = SqliteCache(path)
             cache.put_many({"b": b"2"})
             read = cache.get_many(["a", "b"]) == {"a": b"1", "b": b"2"} and cache.usage("s") == {"rows": 3.0}
             again = cache.get_many(["a"]) == {"a": b"1"} and cache.runs("s") == []
-            return 0 if read and again else 2
+            return read and again
 
-        assert _without_rights(folder, work) == 0
+        assert without_rights(work)
 
     def test_a_file_of_the_version_before_is_read_too(self, folder: Path) -> None:
         path = folder / "answers.sqlite"
@@ -316,13 +298,13 @@ class TestReadOnly:
         path.chmod(0o444)
         folder.chmod(0o555)
 
-        def work() -> int:
+        def work() -> bool:
             cache = SqliteCache(path)
             (run,) = cache.runs("s")
             right = (run.run, run.rate, run.cost, run.audited, run.agreed) == ("r1", 0.5, None, 0, 0)
-            return 0 if cache.get_many(["paid"]) == {"paid": b"for"} and right else 2
+            return cache.get_many(["paid"]) == {"paid": b"for"} and right
 
-        assert _without_rights(folder, work) == 0
+        assert without_rights(work)
 
 
 #: A file as the version before makes it.

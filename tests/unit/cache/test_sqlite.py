@@ -6,10 +6,8 @@ import contextlib
 import logging
 import os
 import resource
-import shutil
 import sqlite3
 import stat
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from hypothesis import strategies as st
 
 from huggingface_api_handler.cache import SqliteCache
 from huggingface_api_handler.cache.runs import RUNS_KEPT_FOR
+from tests.unit.rights import open_folder, without_rights
 
 from .conftest import MULTI, Clock, on_full_disk
 
@@ -250,28 +249,17 @@ class TestSqlite:
         cache.close()
 
     def test_a_read_only_folder(self) -> None:
-        """In a process of its own: root may write everywhere, so there it gives its rights up first."""
-        folder = Path(tempfile.mkdtemp())
-        try:
+        def work() -> bool:
+            assert not os.access(folder, os.W_OK)
+            cache = SqliteCache(folder / "answers.sqlite")
+            cache.put_many({"a": b"1"})
+            cache.count("s", {"rows": 1})
+            return cache.get_many(["a"]) == {"a": b"1"} and cache.usage("s") == {"rows": 1.0}
+
+        with open_folder() as folder:
             folder.chmod(0o555)
-            child = os.fork()
-            if child == 0:
-                code = 1
-                try:
-                    if os.geteuid() == 0:
-                        os.setresuid(65534, 65534, 65534)
-                    assert not os.access(folder, os.W_OK)
-                    cache = SqliteCache(folder / "answers.sqlite")
-                    cache.put_many({"a": b"1"})
-                    cache.count("s", {"rows": 1})
-                    code = 0 if cache.get_many(["a"]) == {"a": b"1"} and cache.usage("s") == {"rows": 1.0} else 2
-                finally:
-                    os._exit(code)
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert without_rights(work)
             assert list(folder.iterdir()) == []
-        finally:
-            folder.chmod(0o755)
-            shutil.rmtree(folder)
 
     def test_no_room_for_the_file_to_grow(self, tmp_path: Path) -> None:
         """The system refuses to write on, as it does on a full disk: here by a limit on the size of files."""

@@ -168,14 +168,14 @@ def test_a_batch_is_passed_on_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def embed(heard: Heard, sock: socket.socket) -> None:
         texts = heard.json()["input"]
-        vectors = [{"index": place, "embedding": [float(text.split()[1])]} for place, text in enumerate(texts)]
+        vectors = [{"index": place, "embedding": [1.0, float(text.split()[1])]} for place, text in enumerate(texts)]
         answer({"data": vectors[::-1]})(heard, sock)
 
     with Service() as service:
         service.routes["/hf-inference/models/org/vectors/pipeline/feature-extraction"] = answer({"error": "busy"}, 503)
         service.routes["/scaleway/v1/embeddings"] = embed
         frame = ask(service, "hf-inference, scaleway", 200, task="feature-extraction", model_name="org/vectors")
-        assert [json.loads(vector) for vector in frame["y"]] == [[float(number)] for number in range(200)]
+        assert [json.loads(vector) for vector in frame["y"]] == [[1.0, float(number)] for number in range(200)]
         refused = [heard for heard in service.heard if heard.target.startswith("/hf-inference/")]
         assert 0 < len(refused) <= 16
         assert len(service.heard) - len(refused) < 200, "each row was sent alone"

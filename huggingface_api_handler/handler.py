@@ -21,7 +21,7 @@ from .arguments import (
     query_settings,
 )
 from .arguments.forms import query_form
-from .arguments.specs import HOST_CONDITIONS, HOST_EQUAL_COLUMNS
+from .arguments.specs import HOST_CONDITIONS, HOST_EQUAL_COLUMNS, HOST_NAMED
 from .errors import SettingsError
 from .host import storage, worker
 from .host.patches import apply_patches, purge_predictions
@@ -30,7 +30,7 @@ from .host.statement import statement_of
 from .hub import facts
 from .query.advice import unserved
 from .query.commands import run_command
-from .query.conditions import refuse_columns_in_where
+from .query.conditions import refuse_columns_in_where, refuse_unknown_in_where
 from .query.cost import price_list
 from .query.describe import Description, describe
 from .query.inputs import Caller, read_columns
@@ -153,6 +153,8 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         statement = statement_of(self.model_storage.predictor_id, caller.model)
         conditions = overrides.get(HOST_CONDITIONS)
         prediction = Prediction(model, engine, caller, RUNTIME, store, statement=statement, conditions=conditions)
+        named = overrides.get(HOST_NAMED) or ()
+        refuse_unknown_in_where(conditions or (), named, task, model, caller.target, prediction.columns())
         return prediction, query_command(task, overrides, alias=caller.name)
 
     def finetune(self, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:

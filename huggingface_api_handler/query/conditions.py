@@ -12,8 +12,9 @@ import pandas as pd
 
 from ..arguments import ModelSettings
 from ..arguments.coercion import as_sql
+from ..arguments.names import nearest
 from ..errors import SettingsError, one_line
-from ..tasks.task import Task
+from ..tasks.task import Kind, Task
 from . import cells as cell_values
 from .cells import HOST_COLUMNS
 from .inputs import Caller, read_columns
@@ -70,6 +71,54 @@ def refuse_columns_in_where(equal: Mapping[str, str], task: Task, model: ModelSe
                 f"MindsDB ignores a condition in WHERE that compares the model's input {name} with a column",
                 advice=f"Write it in the JOIN: ON {condition}",
             )
+
+
+#: What the columns that options add end in, and the option.
+_ADDED = {
+    "_error": "on_error = 'null'", "_error_type": "on_error = 'null'", "_retryable": "on_error = 'null'",
+    "_meta": "include_meta = true", "_plan": "dry_run = true", "_cost": "dry_run = true",
+}  # fmt: skip
+
+
+def refuse_unknown_in_where(
+    conditions: Sequence[str],
+    named: Sequence[str],
+    task: Task,
+    model: ModelSettings,
+    target: str,
+    columns: Sequence[str],
+) -> None:
+    """Refuse a query whose WHERE speaks of a column that the model does not have: MindsDB ignores such a condition.
+
+    Args:
+        conditions: columns of the model that WHERE compares with ``=``, which may be inputs.
+        named: columns of the model in other conditions.
+        columns: that the query has of the model.
+    """
+    read = read_columns(task, model)
+    known = [*columns, *([f"{target}_plan", f"{target}_cost"] if model.execution.dry_run else [])]
+    filled, inputs = ({name.lower() for name in names} for names in (known, read))
+    reads_all = any(one.kind in (Kind.RECORD, Kind.TABLE) and one.argument not in model.columns for one in task.inputs)
+    name = next((one for one in named if one.lower() not in filled), None)
+    if name is not None and (reads_all or name.lower() in inputs):
+        raise SettingsError(
+            f"MindsDB ignores a condition on the model's input {name} and would return all rows",
+            advice="Write it on the column of the table",
+        )
+    name = name or next((one for one in conditions if one.lower() not in filled | inputs), None)
+    if name is None or reads_all:
+        return
+    known += read
+    option = _ADDED.get(name.lower().removeprefix(target.lower()))
+    near = nearest(name, known)
+    raise SettingsError(
+        f"the model has no column {name}, and MindsDB would ignore the condition on it and return all rows",
+        advice=f"Write USING {option}, which adds the column"
+        if option
+        else f"Write {near}"
+        if near
+        else f"Its columns are: {', '.join(known)}",
+    )
 
 
 def _equals_on_an_output(

@@ -110,6 +110,7 @@ def read_arguments(reader: Reader, task: Task, draft: Draft, roots: tuple[str, .
             draft.note(OUTPUT_DIR.name, folder)
     read_common(reader, draft)
     _read_parameters(reader, task, draft, given)
+    _read_limits(reader, draft)
     _note_missing(reader, task, draft)
     _note_answers(reader, draft)
 
@@ -215,6 +216,21 @@ def _read_parameters(reader: Reader, task: Task, draft: Draft, given: Mapping[st
             draft.sources[spec.name] = draft.layer
         except BadValue as fault:
             reader.fault(f"{spec.name} {fault.with_example(spec)}")
+
+
+#: Names of one limit.
+_LIMITS = ("max_output_length", "max_new_tokens", "max_tokens")
+
+
+def _read_limits(reader: Reader, draft: Draft) -> None:
+    """Let a statement's limit of tokens replace one that an earlier statement gives by another name."""
+    given = [name for name in _LIMITS if draft.sources.get(name) == draft.layer]
+    if len(given) > 1:
+        reader.fault(f"{given[0]} and {given[1]} are the same limit: write only one of them")
+    for name in _LIMITS:
+        if given and name in draft.sources and name not in given:
+            draft.put(draft.values, name, None)
+            _drop_parameter(draft, name)
 
 
 def _drop_parameter(draft: Draft, name: str) -> None:

@@ -140,8 +140,14 @@ def entities_answer(part: Any, args: Arguments) -> Answer:
     """One row's entities → JSON list, and the words of each kind."""
     entities: list[dict[str, Any]] = []
     words: dict[str, list[str]] = {}
+    grouping = args.parameters.get("aggregation_strategy")
     for raw in _objects(part, "a list of entities"):
         field = "entity_group" if raw.get("entity_group") is not None else "entity"
+        if field == "entity" and grouping not in (None, "none"):
+            raise SettingsError(
+                f"aggregation_strategy = '{grouping}' has no effect at this server: it returns single tokens",
+                advice="Leave aggregation_strategy out, or use another server",
+            )
         kind, word = label_of(raw.get(field)), text(raw.get("word"), "a word")
         entity = {field: kind, "score": number(raw.get("score"), "a score"), "word": word}
         entity.update({name: whole(raw.get(name)) for name in ("start", "end")})
@@ -178,7 +184,8 @@ def fillings_answer(part: Any, args: Arguments) -> Answer:
     best: dict[str, float] = {}
     for sentence, score, _ in _fillings(part):
         best.setdefault(sentence, score)
-    return Answer(next(iter(best)), best)
+    ranked = list(best.items())[: whole(args.parameters.get("top_k"))]
+    return Answer(ranked[0][0], dict(ranked))
 
 
 def _all_blanks(bests: Sequence[tuple[str, float, Any]], args: Arguments) -> tuple[str, float]:

@@ -249,6 +249,8 @@ def _refuse_empty(explain: Mapping[str, Any], args: Arguments) -> NoReturn:
         if wants_json(args) and "reasoning" not in explain:
             raise _no_json(cut=True)
         raise _spent("max_tokens")
+    if "reasoning" in explain:
+        refuse_empty(", only the model's reasoning")
     refuse_empty(", and response_format asks for JSON" if wants_json(args) else "")
 
 

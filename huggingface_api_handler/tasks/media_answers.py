@@ -213,7 +213,7 @@ def transcript_answer(answer: Any, args: Arguments) -> Answer:
 
 
 def _chunk(one: Mapping[str, Any]) -> dict[str, Any]:
-    times = listed(one.get("timestamp"), "start and end of a chunk")
+    times = [None, None] if one.get("timestamp") is None else listed(one["timestamp"], "start and end of a chunk")
     if len(times) != 2:
         refuse(times, "start and end of a chunk")
     return {"text": text(one.get("text"), "a chunk's text"),

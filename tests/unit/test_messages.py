@@ -657,10 +657,11 @@ MISTAKES: dict[str, tuple[Query | Create, str]] = {
         "continue, write USING on_error = 'null'.",
     ),
     "two values for one field": (
-        Query(GOOD, {**WRITE, "max_new_tokens": 20}, using={"max_output_length": 50}),
-        "max_new_tokens and max_output_length are the same field at hf-inference, max_new_tokens (task "
-        "text-generation, model org/name). Write only one of them; max_new_tokens = NULL in USING removes the "
-        "model's own.",
+        Query(
+            GOOD, {**TEXT, "task": "summarization", "parameters": {"max_length": 20}}, using={"max_output_length": 50}
+        ),
+        "max_length and max_output_length are the same field at hf-inference, max_length (task summarization, model "
+        "org/name). Write only one of them; max_length = NULL in USING removes the model's own.",
     ),
     "options of another server": (
         Query(GOOD, {**CHAT, "options": {"num_ctx": 8192}}),

@@ -336,6 +336,10 @@ CREATE: list[tuple[Mapping[str, Any] | None, str]] = [
         "hypothesis_template must contain {} once, which is replaced by each label, and no other braces, not "
         "'This is news.': write hypothesis_template = 'This text is about {}.'",
     ),
+    (
+        {**X, "max_tokens": 5, "max_output_length": 9},
+        "max_output_length and max_tokens are the same limit: write only one of them",
+    ),
     # languages
     (
         {**T, "model_name": "Helsinki-NLP/opus-mt-en-de", "lang_input": "en", "lang_output": "fr"},

@@ -472,6 +472,23 @@ def test_a_default_model_need_not_be_tagged_for_its_task() -> None:
     assert model(None, says("text-generation"), task="summarization", input_column="t").task == "summarization"
 
 
+@pytest.mark.parametrize(
+    ("task", "first", "later"),
+    [
+        ("chat-completion", "max_tokens", "max_output_length"),
+        ("chat-completion", "max_output_length", "max_tokens"),
+        ("text-generation", "max_new_tokens", "max_length"),
+    ],
+)
+def test_a_querys_limit_of_tokens_replaces_the_models_by_whatever_name(task: str, first: str, later: str) -> None:
+    made = model(task=task, model_name="org/name", input_column="t", **{first: 5})
+    asked = query_settings(made, engine(), {later: 9})
+    name = "max_output_length" if later == "max_length" else later
+    assert {**asked.values, **asked.parameters} == {name: 9}
+    assert first not in asked.sources
+    assert query_settings(made, engine(), {"timeout": 3}).sources[first] == "model"
+
+
 def test_languages_choose_a_translation_model() -> None:
     settings = model(task="translation", input_column="t", lang_input="en", lang_output="fr")
     assert settings.model == "Helsinki-NLP/opus-mt-en-fr"
@@ -701,7 +718,8 @@ def test_every_example_that_a_message_gives_is_accepted() -> None:
             written = ast.literal_eval(form.example.replace("true", "True").replace("false", "False"))
             shares = {"rows_per_request": 20} if form.name.startswith("audit") else {}
             fed = {**task.example.using, **columns, **shares}
-            for name in _ways_beside(task, form):
+            limits = {"max_new_tokens"} if form.name == "max_output_length" else set()
+            for name in _ways_beside(task, form) | limits:
                 fed.pop(name, None)
             model(root, task=task.name, model_name="org/name", **{**fed, form.name: written})
 

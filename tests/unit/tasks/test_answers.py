@@ -743,6 +743,25 @@ def test_media_are_found_wherever_they_lie(task: str, raw: Any, medium: Media) -
     assert bool(TASKS[task].explain) == (answer.explain is not None)
 
 
+def test_single_tokens_are_no_groups() -> None:
+    wanted = Arguments(parameters={"aggregation_strategy": "simple"})
+    with pytest.raises(SettingsError, match="aggregation_strategy = 'simple' has no effect.*single tokens"):
+        read("token-classification", [TOWN], 1, wanted)
+    assert read("token-classification", [PERSON], 1, wanted)
+    assert read("token-classification", [TOWN], 1, Arguments(parameters={"aggregation_strategy": "none"}))
+
+
+def test_as_many_fillings_as_wanted() -> None:
+    found = [filled("good", 0.6), filled("bad", 0.2), filled("odd", 0.1)]
+    (answer,) = read("fill-mask", found, 1, Arguments(parameters={"top_k": 2}))
+    assert answer.explain == {"a good day": 0.6, "a bad day": 0.2}
+
+
+def test_a_transcript_stays_if_the_times_of_a_chunk_are_unknown() -> None:
+    (answer,) = read("automatic-speech-recognition", {"text": "hi", "chunks": [{"text": "hi", "timestamp": None}]})
+    assert (answer.value, answer.explain) == ("hi", {"chunks": [{"text": "hi", "timestamp": [None, None]}]})
+
+
 @pytest.mark.parametrize("url", [f"data:image/png;base64,{PNG_64}", "https://x.test/a.png"])
 def test_an_image_that_a_filter_has_blackened_is_none(url: str) -> None:
     with pytest.raises(InvalidInput, match="content filter withheld the image"):

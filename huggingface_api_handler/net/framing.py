@@ -20,8 +20,10 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _MAX_LINE = 65536
 #: Bytes of the headers of one response.
 MAX_HEAD = 2**18
-#: A header (RFC 9112, section 5), and a line that continues its value.
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\r]*?)[ \t]*")
+#: Name and value of a header (RFC 9112, section 5). White space around the value is removed apart: a pattern could
+#: divide a long run of it in so many ways that it would hold all threads for hours.
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\0\r]*)")
+#: A line that continues a value.
 _FOLDED = re.compile(r"[ \t][^\0\r]*")
 #: Final statuses of responses without a body.
 _NO_BODY = (101, 204, 304)
@@ -69,7 +71,8 @@ class StrictResponse(http.client.HTTPResponse):
 
     def _read_headers(self) -> tuple[dict[str, str], bool]:
         """Return the headers, and whether all lines were headers."""
-        headers: dict[str, str] = {}
+        # Joined at the end: a value of thousands of lines would be copied for each of them.
+        pieces: dict[str, list[str]] = {}
         name, is_complete, left = "", True, MAX_HEAD
         while (line := self.fp.readline(left + 1)) not in (b"\r\n", b"\n"):
             left -= len(line)
@@ -80,13 +83,14 @@ class StrictResponse(http.client.HTTPResponse):
             text = line.decode("latin-1").rstrip("\r\n")
             found = _HEADER.fullmatch(text)
             if found is not None:
-                name, value = found[1].lower(), found[2]
-                headers[name] = f"{headers[name]}, {value}" if name in headers else value
+                name = found[1].lower()
+                known = pieces.setdefault(name, [])
+                known += [", "] * bool(known) + [found[2].strip(" \t")]
             elif name and _FOLDED.fullmatch(text):
-                headers[name] = f"{headers[name]} {text.strip()}"
+                pieces[name] += [" ", text.strip(" \t")]
             else:
                 name, is_complete = "", False
-        return headers, is_complete
+        return {name: "".join(value) for name, value in pieces.items()}, is_complete
 
     def _frame(self, *, will_close: bool) -> None:
         """Determine where the body ends, and close the connection after it if the headers leave doubt.
@@ -185,7 +189,7 @@ class StrictResponse(http.client.HTTPResponse):
 
 def _items(headers: Mapping[str, str], name: str) -> list[str]:
     """Return the items of a header, in lower case."""
-    return [item.strip().lower() for item in headers[name].split(",")] if name in headers else []
+    return [item.strip(" \t").lower() for item in headers[name].split(",")] if name in headers else []
 
 
 def _read_nothing(buffer: Any) -> None:

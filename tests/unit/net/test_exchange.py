@@ -336,12 +336,25 @@ def test_which_connections_are_reused(script: Script, head: bytes, reused: bool)
     assert script.server.connections == (1 if reused else 2)
 
 
+@pytest.mark.parametrize("line", [b"X: a%sb\r\n" % (b" " * 200_000), b"X:%s\0\r\n" % (b" " * 200_000)])
+def test_white_space_in_a_header_holds_no_thread(script: Script, line: bytes) -> None:
+    """A pattern that can divide it in many ways would try all of them, for hours, beyond any timeout."""
+    assert script.post(OK + line + b"\r\n[1]", close=True).json() == [1]
+
+
+def test_all_lines_of_a_header_count(script: Script) -> None:
+    head = OK + b"X: a\r\n  b \r\n" + b"X:\tc \r\n" + b"Y:\r\n d\r\n"
+    headers = script.post(ok(b"[1]", head)).headers
+    assert (headers["x"], headers["y"]) == ("a b, c", " d")
+
+
 @pytest.mark.parametrize(
     "head",
     [
         b"Content-Length: 3\r\nContent-Length: 4\r\n", b"Content-Length: 3, 4\r\n",
         b"Content-Length: 3\r\nContent-Length: x\r\n",
         b"Transfer-Encoding: gzip, chunked\r\n", b"Transfer-Encoding: xchunked\r\nContent-Length: 3\r\n",
+        b"Transfer-Encoding: \x0bchunked\r\n", b"Transfer-Encoding: chunked\x85\r\n",
     ],
 )  # fmt: skip
 def test_contradictions_about_the_length_are_refused(script: Script, head: bytes) -> None:

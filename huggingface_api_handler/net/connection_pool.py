@@ -110,7 +110,7 @@ class ConnectionPool:
                 ) from error
         conn.close()
         conn.start(exchange)
-        return conn.send(method, target, body, headers)
+        return self._send_on(conn, method, target, body, headers)  # on a new connection, every failure is final
 
     def _take(self, exchange: Exchange) -> Connection:
         """Return a connection for ``exchange``: the one that was used last, or a new one."""

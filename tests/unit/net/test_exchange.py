@@ -409,15 +409,26 @@ def test_a_chunk_that_ends_elsewhere_is_no_response(script: Script, body: bytes)
     assert script.post(ok(b"[2]")).json() == [2]
 
 
-def test_a_server_that_speaks_first_is_no_service() -> None:
+@pytest.mark.parametrize("answers", [0, 1], ids=["at once", "after a connection that closed while idle"])
+def test_a_server_that_speaks_first_is_no_service(answers: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         one = Client(UrlPolicy((url := f"http://127.0.0.1:{listener.getsockname()[1]}",)))
         accepted: list[socket.socket] = []
+        turn = threading.Barrier(2, timeout=10)
 
         def greet() -> None:
-            sock, _ = listener.accept()
-            accepted.append(sock)
-            sock.sendall(b"220 ready\r\n")
+            for n in range(answers + 1):
+                sock, _ = listener.accept()
+                accepted.append(sock)
+                if n == answers:
+                    sock.sendall(b"220 ready\r\n")
+                turn.wait()
+                if n < answers:
+                    sock.recv(2**16)
+                    sock.sendall(ok(b"[1]"))
+                    turn.wait()
+                    sock.close()
+                    turn.wait()
 
         greeter = threading.Thread(target=greet)
         greeter.start()
@@ -425,16 +436,21 @@ def test_a_server_that_speaks_first_is_no_service() -> None:
 
         def connect_and_wait(self: Any, address: Any) -> None:
             connect(self, address)
-            greeter.join(10)
+            turn.wait()
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(DeadlineSocket, "connect", connect_and_wait, raising=False)
+            for _ in range(answers):
+                assert one.post(url, json={}, timeout=10).json() == [1]
+                turn.wait()
+                turn.wait()
             with pytest.raises(ConnectionFailed, match="before it was sent a request") as caught:
                 one.post(url, json={}, timeout=10)
         assert caught.value.retryable
-        accepted[0].settimeout(10)
-        assert accepted[0].recv(1) == b""  # nothing was sent
-        accepted[0].close()
+        greeter.join(10)
+        accepted[-1].settimeout(10)
+        assert accepted[-1].recv(1) == b""  # nothing was sent
+        accepted[-1].close()
 
 
 # --- connections that close -----------------------------------------------------------------------

@@ -13,7 +13,7 @@ from urllib3.util import Url
 
 from .framing import StrictResponse
 from .proxies import basic_login
-from .sockets import DeadlineSocket, DeadlineTLSSocket, connect_to, resolve_proxy
+from .sockets import DeadlineSocket, DeadlineTLSSocket, connect_to, resolve_proxy, seconds_left
 from .url_policy import ParsedUrl
 
 #: Longest body that leaves in one write with the head of its request.
@@ -140,6 +140,7 @@ class Connection:
         if route.context is None:
             return sock
         try:
+            sock.settimeout(seconds_left(deadline))  # a proxy may have taken most of the time
             secured: Any = route.context.wrap_socket(sock, server_hostname=route.origin.host)
         except BaseException:
             sock.close()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from huggingface_api_handler.errors import ConnectionFailed, HuggingFaceError, SettingsError
 from huggingface_api_handler.net.proxies import environment_proxy
+from huggingface_api_handler.net.sockets import DeadlineSocket
 from huggingface_api_handler.net.url_policy import UrlPolicy, parse_url
 from tests.unit.loopback import Loopback, Speak, answer, certificate, raw, tunnel
 from tests.unit.net.client import Client
@@ -184,8 +188,11 @@ def test_a_proxy_that_cannot_be_used_is_named_without_its_password(monkeypatch: 
 
 @pytest.mark.parametrize(
     "speak",
-    [answer("no", 407, "text/plain"), answer("no", 403, "text/plain"), raw(b"HTTP/1.1 502 X\r\n\r\n"), raw(b"")],
-)
+    [
+        answer("no", 407, "text/plain"), answer("no", 403, "text/plain"), raw(b"HTTP/1.1 502 X\r\n\r\n"), raw(b""),
+        raw(b"220 ready\r\n"),
+    ],
+)  # fmt: skip
 def test_a_proxy_that_refuses_is_told_from_the_service(
     proxy: Loopback, monkeypatch: pytest.MonkeyPatch, speak: Speak
 ) -> None:
@@ -204,3 +211,28 @@ def test_a_proxy_that_does_not_listen_is_told_from_the_service(monkeypatch: pyte
     with pytest.raises(ConnectionFailed, match="proxy") as caught:
         Client(UrlPolicy((SERVICE,), resolver=_unknown)).post(SERVICE, json={}, timeout=5)
     assert caught.value.retryable
+
+
+def test_the_time_that_a_proxy_takes_is_not_given_to_the_handshake_again(
+    proxy: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy.speak = raw(b"HTTP/1.1 200 OK\r\n\r\n")
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    left: list[float | None] = []
+
+    def receive(self: socket.socket, *arguments: Any) -> int:
+        size = receive_into(self, *arguments)
+        monkeypatch.setattr(time, "monotonic", lambda: monotonic() + 49)  # it took so long
+        return size
+
+    def refuse(self: ssl.SSLContext, sock: socket.socket, **_: Any) -> None:
+        left.append(sock.gettimeout())
+        raise ssl.SSLError("no handshake")
+
+    receive_into, monotonic = DeadlineSocket.recv_into, time.monotonic
+    monkeypatch.setattr(DeadlineSocket, "recv_into", receive)
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", refuse)
+    base = "https://service.example/hf-inference"
+    with pytest.raises(HuggingFaceError):
+        Client(UrlPolicy((base,), resolver=_unknown)).post(base, json={}, timeout=50)
+    assert left[0] is not None and left[0] <= 1

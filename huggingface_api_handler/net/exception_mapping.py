@@ -182,12 +182,12 @@ def may_have_arrived(error: HuggingFaceError) -> bool:
 
 def _case_of(error: BaseException) -> Case:
     chain = list(_chain(error))
-    # Not a connection that was closed without a response, whose exception is of this class too.
-    if any(type(part) in (http.client.BadStatusLine, http.client.UnknownProtocol) for part in chain):
-        return _NO_HTTP
     for kind in _TELLING:
         if any(isinstance(part, kind) for part in chain):
             return BY_EXCEPTION[kind]
+    # Not a connection that was closed without a response, whose exception is of this class too.
+    if any(type(part) in (http.client.BadStatusLine, http.client.UnknownProtocol) for part in chain):
+        return _NO_HTTP
     if isinstance(error, rq.ConnectionError) and any(isinstance(part, u3.ProtocolError) for part in chain):
         return _BROKEN
     for base in type(error).__mro__:

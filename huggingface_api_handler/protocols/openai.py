@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import HuggingFaceError
+from ..tasks.generation import SAMPLING
 from ..tasks.task import EMPTY, Arguments, Batching, Row, Task
 from . import toolkit
 from .base import (
@@ -40,14 +41,10 @@ def named(args: Arguments) -> Mapping[str, Any]:
     return {"model": args.model.id} if args.model.id else EMPTY
 
 
-#: Arguments by which a user asks for samples; without one the most likely text is wanted.
-_SAMPLING = ("temperature", "top_p", "top_k", "typical_p", "best_of")
-
-
 def completion(fields: Mapping[str, Any], *, samples: bool) -> dict[str, Any]:
     """Return the fields of a completion; OpenAI-style servers sample unless ``temperature`` is 0."""
     found = {name: value for name, value in fields.items() if name not in NOT_SENT}
-    if not samples and not any(found.get(name) is not None for name in _SAMPLING):
+    if not samples and not any(found.get(name) is not None for name in (*SAMPLING, "best_of")):
         found["temperature"] = 0
     return found
 

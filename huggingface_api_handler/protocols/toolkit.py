@@ -6,11 +6,25 @@ alone; those of sentence-transformers take none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from . import hf_inference
-from .base import Protocol, Refused, Rule, Sent, done
+from ..tasks.generation import SAMPLING
+from ..tasks.task import Arguments, Row
+from . import hf_inference, pipeline_requests
+from .base import Call, Encoder, Fields, Protocol, Refused, Rule, Sent, done
+
+
+def encode_generation(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
+    """Prompts, with whether samples are wanted.
+
+    If a request does not say so, a pipeline does as its model's ``generation_config.json`` says: it samples unasked, or
+    ignores ``temperature``.
+    """
+    call = pipeline_requests.encode_generation(rows, args, fields)
+    is_wanted = any(call.parameters.get(name) is not None for name in SAMPLING)
+    return replace(call, parameters={"do_sample": is_wanted, **call.parameters})
+
 
 _GENERATE_KWARGS: dict[str, Rule] = {"generation_parameters": Sent("generate_kwargs")}
 _GENERATE_PARAMETERS: dict[str, Rule] = {"generate_parameters": Sent(spread=True)}
@@ -35,12 +49,18 @@ _OWN: Mapping[str, Mapping[str, Rule]] = {
     "text-to-speech": _GENERATE_KWARGS,
 }
 
+_ENCODERS: Mapping[str, Encoder] = {"text-generation": encode_generation}
+
 PROTOCOL: Protocol = replace(
     hf_inference.PROTOCOL,
     name="toolkit",
     title="the default container of Inference Endpoints",
     tasks={
-        name: replace(serving, arguments={**serving.arguments, **_OWN.get(name, {})})
+        name: replace(
+            serving,
+            encode=_ENCODERS.get(name, serving.encode),
+            arguments={**serving.arguments, **_OWN.get(name, {})},
+        )
         for name, serving in hf_inference.PROTOCOL.tasks.items()
     },
 )

@@ -60,10 +60,14 @@ TRANSLATION = Task(
 # --- text-generation -------------------------------------------------------------------------
 
 
+#: Arguments by which a user asks for samples; without one the most likely text is wanted.
+SAMPLING = ("temperature", "top_k", "top_p", "typical_p")
+
+
 def generation_samples(args: Arguments) -> bool:
     """Return whether the service samples: only if an argument requests it, and no seed is given."""
     given = args.parameters
-    drawn = given.get("do_sample") or any(given.get(name) for name in ("temperature", "top_p", "typical_p"))
+    drawn = given.get("do_sample") or any(given.get(name) for name in SAMPLING)
     return bool(drawn) and given.get("seed") is None
 
 

@@ -194,6 +194,23 @@ def test_text_generation_inference_is_not_sent_all_of_the_probability() -> None:
     assert sent(TGI, "text-generation", top_p=0.9)["top_p"] == 0.9
 
 
+@pytest.mark.parametrize(
+    ("using", "wanted"),
+    [
+        ({}, {"do_sample": False}),
+        ({"repetition_penalty": 1.5}, {"do_sample": False, "repetition_penalty": 1.5}),
+        ({"temperature": 0.7}, {"do_sample": True, "temperature": 0.7}),
+        ({"top_k": 5}, {"do_sample": True, "top_k": 5}),
+        ({"temperature": 0}, {"do_sample": False}),
+        ({"temperature": 0.7, "do_sample": False}, {"do_sample": False, "temperature": 0.7}),
+    ],
+)  # fmt: skip
+def test_a_pipeline_samples_if_that_is_wanted_whatever_its_model_prefers(
+    using: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    assert sent(TOOLKIT, "text-generation", **using) == {**wanted, "return_full_text": False}
+
+
 def test_lengths_of_a_completion() -> None:
     made = sent(OPENAI, "text-generation", min_output_length=2, max_output_length=9)
     assert (made["min_tokens"], made["max_tokens"]) == (2, 9)

@@ -373,6 +373,7 @@ def test_what_draws_lots_says_so() -> None:
     assert not samples_with("text-classification")
     assert not samples_with("text-generation")
     assert samples_with("text-generation", temperature=0.7)
+    assert samples_with("text-generation", top_k=5)
     assert not samples_with("text-generation", temperature=0.7, seed=1)
     assert samples_with("chat-completion")
     assert not samples_with("chat-completion", temperature=0)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..errors import HuggingFaceError, ModelNotFound
 from ..tasks.task import Arguments, Row, Task
 from . import openai
-from .base import Call, Fields, Learned, Probe, Server, beside, done, no_field
+from .base import Call, Fields, Learned, Probe, Refused, Server, beside, done, no_field
 
 #: Raw scores: ``use_activation``, which older versions call ``activation``.
 _RAW = {"use_activation": False, "activation": False}
@@ -62,6 +62,7 @@ PROTOCOL = replace(
             arguments={
                 **openai.COMPLETION_ARGUMENTS,
                 **no_field("typical_p"),
+                "best_of": Refused("it writes one text", accepts=(1,)),
             },
         ),
     },

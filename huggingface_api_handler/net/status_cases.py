@@ -260,7 +260,8 @@ _FIREWALL = r"\bblocked\b|firewall|\bwaf\b|attention required|request rejected|^
 BARE_REFUSAL = re.compile(r"\W*(403\W+)?((access )?(is )?(forbidden|denied))?\W*", re.I)
 _BAD_PARAMETER = (
     r"model_kwargs|unexpected keyword argument|unknown (parameter|field)|unexpected fields? in the request"
-    r"|extra inputs are not permitted|matryoshka (representation|embeddings)|only supports (matryoshka )?dimensions\b"
+    r"|extra inputs are not permitted|matryoshka( representation| embeddings|_dim)"
+    r"|only supports (matryoshka )?dimensions\b"
 )
 _UNKNOWN_MODEL = (
     r"(invalid|unknown|unrecogni[sz]ed) model( name| id)?\b|no such model|not a valid model\b"

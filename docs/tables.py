@@ -203,7 +203,7 @@ def servers() -> str:
             rows.setdefault(key, []).append(case["arguments"])
     return table(
         ("server", "task", "arguments", "result"),
-        ([server, task, "; ".join(cases), result] for (server, task, result), cases in rows.items()),
+        ([server, task, "; ".join(dict.fromkeys(cases)), result] for (server, task, result), cases in rows.items()),
     )
 
 

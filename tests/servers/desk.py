@@ -12,6 +12,7 @@ from huggingface_api_handler.cache import NoCache
 from huggingface_api_handler.query.inputs import Caller
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
+from huggingface_api_handler.tasks import TASKS
 
 
 class Desk:
@@ -39,7 +40,7 @@ class Desk:
             HuggingFaceError: an argument that CREATE MODEL refuses.
         """
         columns = ["a", "b"][: len(rows[0])]
-        inputs = dict(zip(("input_column", "input_column2"), columns, strict=False))
+        inputs = dict(zip((one.argument for one in TASKS[task].inputs), columns, strict=False))
         common = {
             "task": task, "endpoint": f"{self.url}{path}", "max_retries": 1, "use_cache": False, "on_error": "null",
         }  # fmt: skip

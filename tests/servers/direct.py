@@ -7,8 +7,11 @@ of CREATE MODEL; writes a list of answers, each a list of one value a row: a tex
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import sys
+import wave
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,11 +20,14 @@ Using = Mapping[str, Any]
 
 
 def vectors(model: str, rows: Rows, using: Using) -> list[Any]:
-    """Normalized vectors, cut to ``dimensions``."""
+    """Vectors, cut to ``dimensions``, and normalized unless ``normalize`` is false."""
     from sentence_transformers import SentenceTransformer
 
     loaded = SentenceTransformer(model, device="cpu", truncate_dim=using.get("dimensions"))
-    return [row.tolist() for row in loaded.encode([row[0] for row in rows], normalize_embeddings=True)]
+    return [
+        row.tolist()
+        for row in loaded.encode([row[0] for row in rows], normalize_embeddings=using.get("normalize", True))
+    ]
 
 
 def ranks(model: str, rows: Rows, using: Using) -> list[Any]:
@@ -69,6 +75,21 @@ def texts(model: str, rows: Rows, using: Using, *, chat: bool) -> list[Any]:
     return answers
 
 
+def transcripts(model: str, rows: Rows, using: Using) -> list[Any]:
+    """What Whisper writes of the samples of data URIs, without timestamps."""
+    import numpy
+    from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+    loaded, reader = WhisperForConditionalGeneration.from_pretrained(model), WhisperProcessor.from_pretrained(model)
+    answers = []
+    for (uri,) in rows:
+        with wave.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as sound:
+            heard = numpy.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype("float32") / 32768
+        made = loaded.generate(**reader(heard, sampling_rate=16000, return_tensors="pt"))
+        answers.append([reader.batch_decode(made, skip_special_tokens=True)[0], {}])
+    return answers
+
+
 def messages(text: str, using: Using) -> list[dict[str, str]]:
     """The messages of a chat: the instruction, the examples, the row's text."""
     found = [{"role": "system", "content": using["system_prompt"]}] if "system_prompt" in using else []
@@ -84,6 +105,11 @@ def generation(using: Using, *, chat: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"max_new_tokens": longest, "do_sample": temperature > 0}
     if temperature > 0:
         found |= {"temperature": float(temperature), "top_p": using.get("top_p", 1.0)}
+        found |= {"top_k": using["top_k"]} if "top_k" in using else {}
+    if "min_output_length" in using:
+        found["min_new_tokens"] = using["min_output_length"]
+    if "repetition_penalty" in using:
+        found["repetition_penalty"] = using["repetition_penalty"]
     if "stop" in using:
         found["stop_strings"] = using["stop"]
     if "logit_bias" in using:
@@ -95,6 +121,7 @@ TASKS: Mapping[str, Callable[[str, Rows, Using], list[Any]]] = {
     "feature-extraction": vectors,
     "text-ranking": ranks,
     "text-classification": labels,
+    "automatic-speech-recognition": transcripts,
     "chat-completion": lambda model, rows, using: texts(model, rows, using, chat=True),
     "text-generation": lambda model, rows, using: texts(model, rows, using, chat=False),
 }

@@ -1,4 +1,4 @@
-"""Install servers of PyPI in environments of their own, make their models, and run them."""
+"""Install servers in environments of their own, make their models, and run them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,25 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.servers.cases import HERE, Server
+from tests.servers.case import HERE, Server
 
 
 def installed(server: Server, folder: Path) -> Path:
     """Make the server's environment and models, unless they are there, and return the environment's ``bin``."""
-    venv = folder / server.name.partition("-")[0]
+    venv = folder / server.environment
     stamp = venv / ".installed"
     if not stamp.exists() or stamp.read_text() != repr(server.packages):
         print(f"Installing {' '.join(server.packages)} into {venv}.", flush=True)
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
         pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, *server.packages], check=True)
+        if server.unwanted:
+            subprocess.run([*pip[:3], "uninstall", "--quiet", "--yes", *server.unwanted], check=True)
+        if server.source:  # its packages are those above: its own list may need more than an index
+            subprocess.run([*pip, "--no-deps", Path(os.environ[server.source]).resolve()], check=True)
         stamp.write_text(repr(server.packages))
+    if not server.maker:
+        return venv / "bin"
     maker = HERE / server.maker
     models = models_of(server, folder)
     models.mkdir(parents=True, exist_ok=True)
@@ -40,9 +46,13 @@ def installed(server: Server, folder: Path) -> Path:
 
 
 def models_of(server: Server, folder: Path) -> Path:
-    """Return the folder of a server's models; another one when the script that makes them has changed."""
-    made = (HERE / server.maker).read_bytes()
-    return folder / "models" / hashlib.sha256(made).hexdigest()[:8]
+    """Return the folder of a server's models.
+
+    It is another one when the script that makes them has changed, and for servers of other environments, whose
+    libraries may not read each other's models.
+    """
+    made = (HERE / server.maker).read_bytes() if server.maker else b""
+    return folder / "models" / f"{server.environment}-{hashlib.sha256(made).hexdigest()[:8]}"
 
 
 def closed() -> dict[str, str]:
@@ -51,6 +61,8 @@ def closed() -> dict[str, str]:
     return {
         **kept, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1",
         "INFINITY_ANONYMOUS_USAGE_STATS": "0", "OMP_NUM_THREADS": "1",
+        "OPENAI_API_KEY": "none", "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "true", "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "1",
     }  # fmt: skip
 
 
@@ -72,14 +84,24 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(server: Server, folder: Path, port: int | None = None) -> Iterator[str]:
-    """Run a server, at a port of its own unless one is given, and give its URL."""
+def running(server: Server, folder: Path, port: int | None = None, behind: str = "") -> Iterator[str]:
+    """Run a server, at a port of its own unless one is given, and give its URL.
+
+    Args:
+        behind: the URL of the server behind it.
+    """
     port = port or free_port()
     programs, models = installed(server, folder), models_of(server, folder)
-    program, *arguments = [one.format(port=port, here=HERE, models=models) for one in server.command]
+    program, *arguments = [one.format(port=port, here=HERE, models=models, behind=behind) for one in server.command]
     url = f"http://127.0.0.1:{port}"
     with (folder / f"{server.name}.log").open("w") as log:
-        process = subprocess.Popen([programs / program, *arguments], stdout=log, stderr=log, env=closed(), cwd=folder)
+        process = subprocess.Popen(
+            [programs / program, *arguments],
+            stdout=log,
+            stderr=log,
+            env=closed(),
+            cwd=models if server.models else folder,
+        )
         try:
             wait(process, f"{url}/health")
             yield url

@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.servers.cases import HERE, LLAMA_CHAT
+from tests.servers.case import HERE
+from tests.servers.cases import LLAMA_CHAT
 from tests.servers.desk import Desk
 from tests.servers.environments import closed, installed, models_of, running
 from tests.unit.loopback import Loopback, answer

@@ -63,7 +63,7 @@ def byte_tokenizer(special: dict[str, str]) -> Any:
     made = Tokenizer(models.BPE({piece: place for place, piece in enumerate(pieces)}, []))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=512, **special)
+    return PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=2048, **special)
 
 
 def chat_model(folder: Path) -> None:
@@ -74,8 +74,8 @@ def chat_model(folder: Path) -> None:
     words = byte_tokenizer({"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"})
     words.chat_template = CHAT_TEMPLATE
     config = LlamaConfig(
-        vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=2, max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=3,
+        vocab_size=len(words), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=1,
+        num_key_value_heads=1, max_position_embeddings=2048, bos_token_id=1, eos_token_id=2, pad_token_id=3,
     )  # fmt: skip
     model = LlamaForCausalLM(config)
     model.generation_config.do_sample = True  # as most chat models have it; else a server ignores temperature
@@ -90,7 +90,7 @@ def bert_config(size: int, **more: Any) -> Any:
     from transformers import BertConfig
 
     return BertConfig(
-        vocab_size=size, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        vocab_size=size, hidden_size=32, num_hidden_layers=2, num_attention_heads=1, intermediate_size=64,
         max_position_embeddings=160, pad_token_id=3, **more,
     )  # fmt: skip
 

@@ -33,7 +33,8 @@ class StrictResponse(http.client.HTTPResponse):
     """A response whose connection is closed after it if its end is in doubt.
 
     Attributes:
-        headers: with lower-case names; values of a repeated name are joined with commas.
+        headers: with lower-case names; different values of a repeated name are joined with commas. Equal ones count
+            once: proxies repeat headers of which there can be only one, such as Location.
         has_extra_bytes: whether bytes came directly after the response.
         release: takes its connection back.
     """
@@ -72,8 +73,8 @@ class StrictResponse(http.client.HTTPResponse):
     def _read_headers(self) -> tuple[dict[str, str], bool]:
         """Return the headers, and whether all lines were headers."""
         # Joined at the end: a value of thousands of lines would be copied for each of them.
-        pieces: dict[str, list[str]] = {}
-        name, is_complete, left = "", True, MAX_HEAD
+        lines: list[list[str]] = []
+        is_header, is_complete, left = False, True, MAX_HEAD
         while (line := self.fp.readline(left + 1)) not in (b"\r\n", b"\n"):
             left -= len(line)
             if left < 0:
@@ -83,14 +84,16 @@ class StrictResponse(http.client.HTTPResponse):
             text = line.decode("latin-1").rstrip("\r\n")
             found = _HEADER.fullmatch(text)
             if found is not None:
-                name = found[1].lower()
-                known = pieces.setdefault(name, [])
-                known += [", "] * bool(known) + [found[2].strip(" \t")]
-            elif name and _FOLDED.fullmatch(text):
-                pieces[name] += [" ", text.strip(" \t")]
+                is_header = True
+                lines.append([found[1].lower(), found[2].strip(" \t")])
+            elif is_header and _FOLDED.fullmatch(text):
+                lines[-1].append(text.strip(" \t"))
             else:
-                name, is_complete = "", False
-        return {name: "".join(value) for name, value in pieces.items()}, is_complete
+                is_header = is_complete = False
+        values: dict[str, dict[str, None]] = {}
+        for name, *parts in lines:
+            values.setdefault(name, {})[" ".join(parts)] = None
+        return {name: ", ".join(different) for name, different in values.items()}, is_complete
 
     def _frame(self, *, will_close: bool) -> None:
         """Determine where the body ends, and close the connection after it if the headers leave doubt.

@@ -131,7 +131,6 @@ def connect_to(addresses: Iterable[str], port: int, deadline: float) -> Deadline
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             sock.connect((address, port))
-            sock.settimeout(seconds_left(deadline))
             return sock
         except OSError as error:
             sock.close()

@@ -348,6 +348,16 @@ def test_all_lines_of_a_header_count(script: Script) -> None:
     assert (headers["x"], headers["y"]) == ("a b, c", " d")
 
 
+def test_a_header_that_is_sent_twice_counts_once(script: Script) -> None:
+    """As some proxies do. Joined, its values would be no media type, no compression and no URL."""
+    head = (OK + b"Content-Encoding: gzip\r\n").replace(b"HTTP/1.1 200 OK\r\n", b"") * 2
+    response = script.post(ok(gzip.compress(b"[1]"), b"HTTP/1.1 200 OK\r\n" + head))
+    assert (response.json(), response.media_type) == ([1], "application/json")
+    with pytest.raises(HuggingFaceError) as caught:
+        script.post(ok(b"", b"HTTP/1.1 429 X\r\n" + b"Retry-After: 7\r\n" * 2))
+    assert caught.value.retry_after == 7
+
+
 @pytest.mark.parametrize(
     "head",
     [

@@ -259,7 +259,8 @@ _FIREWALL = r"\bblocked\b|firewall|\bwaf\b|attention required|request rejected|^
 #: A refusal of access that says nothing else.
 BARE_REFUSAL = re.compile(r"\W*(403\W+)?((access )?(is )?(forbidden|denied))?\W*", re.I)
 _BAD_PARAMETER = (
-    r"model_kwargs|unexpected keyword argument|unknown (parameter|field)|unexpected fields? in the request"
+    r"model_kwargs|`generate_kwargs` is non empty"
+    r"|unexpected keyword argument|unknown (parameter|field)|unexpected fields? in the request"
     r"|extra inputs are not permitted|matryoshka( representation| embeddings|_dim)"
     r"|only supports (matryoshka )?dimensions\b"
 )

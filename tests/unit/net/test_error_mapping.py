@@ -74,6 +74,8 @@ MEL = "You have passed more than 3000 mel input features (> 30 seconds)"
          "api_key"),
         (400, {"error": "The following `model_kwargs` are not used by the model: ['top_z']"}, SettingsError, False,
          "top_z"),
+        (400, {"error": "You're using a forward-only model, but `generate_kwargs` is non empty."}, SettingsError, False,
+         "generate_kwargs"),
         (400, {"error": {"message": "matryoshka_dim=64 is not in a valid range. Select between 1 and 32."}},
          SettingsError, False, "matryoshka_dim"),
         (400, {"error": {"message": "Model 'm' only supports dimensions in range [1, 32], got 64."}}, SettingsError,

@@ -110,8 +110,12 @@ CHECKS: Mapping[str, Callable[[pd.DataFrame], bool]] = {
         [name for name in json.loads(more) if not name.startswith("LABEL_")] == [best]
         for best, more in result[["y", "y_explain"]].to_numpy().tolist()
     ),
+    "a WAV file for each text": lambda result: (
+        all(value.startswith("data:audio/wav;base64,UklGR") for value in result["y"])
+        and result["y"].nunique() == len(result)
+    ),
 }  # fmt: skip
-TYPED, LIMITED, TOO_LONG, JSON, SCORES, LOGPROBS, BEST_NAMED = CHECKS
+TYPED, LIMITED, TOO_LONG, JSON, SCORES, LOGPROBS, BEST_NAMED, SPOKEN = CHECKS
 
 
 #: Arguments that say how rows are sent, not what is asked.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from huggingface_api_handler.tasks import samples
-from tests.servers.case import DIRECT, IGNORED, REFUSED, SAMPLED, TORCH, Case, Server, each, error
+from tests.servers.case import DIRECT, IGNORED, REFUSED, SAMPLED, SPOKEN, TORCH, Case, Server, each, error
 from tests.servers.rows import LONG, SOUNDS
 
 #: As its container has them, but torch, and for its own source, which PyPI does not have.
@@ -60,13 +60,18 @@ _RANKS = _toolkit("text-ranking")
 _IMAGES = _toolkit("image-classification")
 _BOXES = _toolkit("object-detection")
 _SEGMENTS = _toolkit("image-segmentation", base={"threshold": 0.1})
+_IMAGE_QUESTIONS = _toolkit("visual-question-answering")
+_CAPTIONS = _toolkit("image-to-text")
+_DEPTHS = _toolkit("depth-estimation")
+_VOICES = _toolkit("text-to-speech")
 _SPEECH = _toolkit("automatic-speech-recognition")
 _SOUNDS = _toolkit("audio-classification")
 
 SERVERS = (
     _LABELS, _ENTITIES, _SPANS, _TABLES, _ZERO_SHOT, _MASKS, _SUMMARIES, _TRANSLATIONS, _LANGUAGES, _TEXTS, _VECTORS,
     _SENTENCES,
-    _SIMILAR, _RANKS, _IMAGES, _BOXES, _SEGMENTS, _SPEECH, _SOUNDS,
+    _SIMILAR, _RANKS, _IMAGES, _BOXES, _SEGMENTS,
+    _IMAGE_QUESTIONS, _CAPTIONS, _DEPTHS, _VOICES, _SPEECH, _SOUNDS,
 )  # fmt: skip
 
 _NAMES = {"labels": ["low", "middle", "high"]}
@@ -155,6 +160,20 @@ CASES = (
     *each(
         _SEGMENTS, "image-segmentation", IMAGES, DIRECT, {}, {"threshold": 0.9}, {"mask_threshold": 0.1},
         {"overlap_mask_area_threshold": 0.1}, {"subtask": "semantic"}, {"subtask": "instance"}, {"subtask": "panoptic"},
+    ),
+    *each(
+        _IMAGE_QUESTIONS, "visual-question-answering", tuple((*row, "red or green?") for row in IMAGES), DIRECT, {},
+        {"top_k": 1},
+    ),
+    *each(
+        _CAPTIONS, "image-to-text", IMAGES, DIRECT, {}, {"max_new_tokens": 5}, {"max_output_length": 5},
+        {"generation_parameters": {"max_new_tokens": 3}},
+    ),
+    *each(_DEPTHS, "depth-estimation", IMAGES, error("invalid_input"), {}),
+    Case(_VOICES, "text-to-speech", SENTENCES, {}, SPOKEN),
+    Case(
+        _VOICES, "text-to-speech", SENTENCES, {"generation_parameters": {"do_sample": False}},
+        error("invalid_settings"), shown="`generation_parameters`, a model that does not generate",
     ),
     *each(
         _SPEECH, "automatic-speech-recognition", SOUNDS, DIRECT, {}, {"return_timestamps": "char"},

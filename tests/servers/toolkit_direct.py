@@ -62,6 +62,9 @@ def value(task: str, run: Any, row: Sequence[str], arguments: Mapping[str, Any],
         found = run(question=row[0], context=row[1], **arguments)
         best = found[0] if isinstance(found, list) else found
         return [best["answer"], {name: best[name] for name in ("score", "start", "end")}]
+    if task == "visual-question-answering":
+        ranked = sorted(run(medium(row[0]), row[1], **arguments), key=lambda one: -one["score"])
+        return [ranked[0]["answer"], {"answers": [{name: one[name] for name in ("answer", "score")} for one in ranked]}]
     if task == "table-question-answering":
         found = run(query=row[0], table=json.loads(row[1]), **arguments)
         return [found.pop("answer"), {**found, "coordinates": [list(pair) for pair in found["coordinates"]]}]

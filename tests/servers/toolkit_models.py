@@ -137,6 +137,69 @@ def segmenter(folder: Path) -> None:
     )
 
 
+def image_questions(folder: Path) -> None:
+    import torch
+    from transformers import ViltConfig, ViltForQuestionAnswering, ViltImageProcessor
+
+    torch.manual_seed(15)
+    words = tokenizer(BERT, ("[CLS]", "[SEP]"))
+    words.model_max_length = 40
+    config = ViltConfig(
+        vocab_size=len(words), **PICTURE, max_position_embeddings=40, initializer_range=0.5, **named("yes", "no", "red")
+    )
+    size = {"shortest_edge": 32}
+    save(folder, ViltForQuestionAnswering(config), words, ViltImageProcessor(size=size, size_divisor=8))
+
+
+def captions(folder: Path) -> None:
+    import torch
+    from transformers import VisionEncoderDecoderConfig, VisionEncoderDecoderModel, ViTConfig, ViTImageProcessor
+
+    torch.manual_seed(16)
+    words = tokenizer(BERT, ("[CLS]", "[SEP]"))
+    text = bert_config(len(words), is_decoder=True, add_cross_attention=True)
+    text.initializer_range = 0.5
+    seen = ViTConfig(**PICTURE, initializer_range=0.5)
+    config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(seen, text)
+    config.decoder_start_token_id, config.pad_token_id = words.cls_token_id, words.pad_token_id
+    model = VisionEncoderDecoderModel(config)
+    model.generation_config.max_length = 12
+    save(folder, model, words, ViTImageProcessor(size={"height": 32, "width": 32}))
+
+
+def depths(folder: Path) -> None:
+    import torch
+    from transformers import GLPNConfig, GLPNForDepthEstimation, GLPNImageProcessor
+
+    torch.manual_seed(17)
+    config = GLPNConfig(
+        depths=[1, 1, 1, 1], hidden_sizes=[8, 8, 16, 16], num_attention_heads=[1, 1, 2, 2], decoder_hidden_size=16
+    )
+    save(folder, GLPNForDepthEstimation(config), GLPNImageProcessor())
+
+
+def voice(folder: Path) -> None:
+    """A VITS without noise."""
+    import json
+
+    import torch
+    from transformers import VitsConfig, VitsModel, VitsTokenizer
+
+    torch.manual_seed(18)
+    folder.mkdir()
+    pieces = [*" abcdefghijklmnopqrstuvwxyz", "<unk>"]
+    (folder / "vocab.json").write_text(json.dumps({one: at for at, one in enumerate(pieces)}))
+    words = VitsTokenizer(str(folder / "vocab.json"), pad_token=" ", phonemize=False, is_uroman=False)
+    config = VitsConfig(
+        vocab_size=len(pieces), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, ffn_dim=16, flow_size=16,
+        spectrogram_bins=17, use_stochastic_duration_prediction=False, duration_predictor_filter_channels=16,
+        prior_encoder_num_flows=1, prior_encoder_num_wavenet_layers=1, posterior_encoder_num_wavenet_layers=1,
+        upsample_initial_channel=32, upsample_rates=[8, 8], upsample_kernel_sizes=[16, 16], resblock_kernel_sizes=[3],
+        resblock_dilation_sizes=[[1]], noise_scale=0.0, noise_scale_duration=0.0,
+    )  # fmt: skip
+    save(folder, VitsModel(config), words)
+
+
 def speech(kind: str, **more: Any) -> Callable[[Path], None]:
     """A Wav2Vec2 of the class ``kind``, with characters as words."""
 
@@ -178,6 +241,10 @@ MAKERS: dict[str, Callable[[Path], None]] = {
     "image-classification": image_classifier,
     "object-detection": object_detector,
     "image-segmentation": segmenter,
+    "visual-question-answering": image_questions,
+    "image-to-text": captions,
+    "depth-estimation": depths,
+    "text-to-speech": voice,
     "automatic-speech-recognition": speech("Wav2Vec2ForCTC"),
     "audio-classification": speech("Wav2Vec2ForSequenceClassification", **named("bell", "drum", "horn")),
 }

@@ -69,7 +69,9 @@ def direct_answers(server: Server, url: str, folder: Path) -> dict[int, list[Any
 _IN_EXPLAIN = (
     "text-classification", "zero-shot-classification", "fill-mask", "image-classification", "audio-classification",
 )  # fmt: skip
-_IN_BOTH = ("question-answering", "table-question-answering", "automatic-speech-recognition")
+_IN_BOTH = (
+    "question-answering", "table-question-answering", "visual-question-answering", "automatic-speech-recognition",
+)  # fmt: skip
 _IN_JSON = ("feature-extraction", "token-classification", "object-detection", "image-segmentation")
 
 

@@ -170,7 +170,8 @@ class StrictResponse(http.client.HTTPResponse):
     @property
     def ended_cleanly(self) -> bool:
         """Whether the body was read to its certain end, so that the connection can serve another request."""
-        return self.isclosed() and not (self.will_close or self.has_extra_bytes or self._is_abandoned)
+        is_whole = self.isclosed() and not self.length
+        return is_whole and not (self.will_close or self.has_extra_bytes or self._is_abandoned)
 
     def close(self) -> None:
         self._is_abandoned = self.fp is not None

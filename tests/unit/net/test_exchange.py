@@ -476,6 +476,26 @@ def test_a_connection_that_closed_while_idle_fails_no_request(script: Script, sa
     assert (script.server.connections, len(script.server.heard)) == (4, 8)
 
 
+@pytest.mark.parametrize("head", [b"200 OK", b"200 OK\r\nContent-Encoding: gzip", b"500 X"])
+def test_a_connection_whose_response_broke_off_is_closed_at_once(head: bytes) -> None:
+    closed = threading.Event()
+
+    def speak(heard: Heard, sock: socket.socket) -> None:
+        sock.sendall(b"HTTP/1.1 " + head + b"\r\nContent-Length: 9\r\n\r\n[1]")
+        sock.shutdown(socket.SHUT_WR)
+        sock.settimeout(10)
+        if sock.recv(1) == b"":
+            closed.set()
+        raise EOFError
+
+    with Loopback(speak) as server:
+        one = Client(UrlPolicy((server.url,)))
+        with pytest.raises(HuggingFaceError):
+            one.post(server.url, json={}, timeout=10)
+        assert closed.wait(15)
+        one.close()
+
+
 def test_a_post_that_a_reused_connection_lost_is_not_sent_again(script: Script) -> None:
     script.post(ok(b"[0]"))
     with pytest.raises(ConnectionFailed, match="closed a reused connection") as caught:

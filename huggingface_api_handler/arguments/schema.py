@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ..tasks.output_schema import TYPES, Field, OutputSchema
-from ..tasks.shapes import is_number, whole
+from ..tasks.shapes import int64, is_number
 from .coercion import BadValue, shown
 
 #: SQL's and JSON's names of the types.
@@ -357,7 +357,7 @@ def _choice(name: str, kind: str, value: Any) -> Any:
                 f"{_write(name, f'{kind} in {listed}')}"
             ) from None
     fits = {
-        "integer": whole(value) is not None, "number": is_number(value),
+        "integer": int64(value) is not None, "number": is_number(value),
     }.get(kind, isinstance(value, str) and bool(value))  # fmt: skip
     if not fits:
         raise BadValue(f"gives the field '{name}' a value that is no {'text' if kind == 'list' else kind}")

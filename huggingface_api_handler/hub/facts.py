@@ -19,11 +19,15 @@ from urllib.parse import quote
 
 from ..errors import EndpointGone, Forbidden, HuggingFaceError, ModelNotFound, SettingsError, Unauthorized, one_line
 from ..net.url_policy import parse_url
+from ..tasks.shapes import inside, objects
 from ..tasks.task import ModelFacts
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+#: Seconds without a response.
+TIMEOUT = 10.0
 
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 _HUB = "huggingface.co"
@@ -73,7 +77,7 @@ class Served:
 _LABELLED = ("text-classification", "audio-classification", "image-classification", "video-classification")
 
 
-def model_facts(model_id: str, *, token: str | None = None, timeout: float = 10.0) -> ModelFacts | None:
+def model_facts(model_id: str, token: str | None = None, *, timeout: float = TIMEOUT) -> ModelFacts | None:
     """Return the Hub's record of a model; ``None`` if the Hub cannot be reached.
 
     Args:
@@ -115,7 +119,7 @@ def _configured_labels(model_id: str, token: str | None, timeout: float) -> dict
         return {}
 
 
-def providers(model_id: str, *, token: str | None = None, timeout: float = 10.0) -> tuple[Served, ...] | None:
+def providers(model_id: str, *, token: str | None = None, timeout: float = TIMEOUT) -> tuple[Served, ...] | None:
     """Return who serves a model, including unknown providers; ``None`` if the Hub cannot be reached.
 
     Raises:
@@ -128,8 +132,7 @@ def providers(model_id: str, *, token: str | None = None, timeout: float = 10.0)
     if isinstance(mapping, Mapping):
         entries = [(name, entry) for name, entry in mapping.items() if isinstance(entry, Mapping)]
     else:
-        listed = mapping if isinstance(mapping, list) else []
-        entries = [(entry.get("provider"), entry) for entry in listed if isinstance(entry, Mapping)]
+        entries = [(entry.get("provider"), entry) for entry in objects(mapping)]
     return tuple(
         Served(
             name,
@@ -143,7 +146,7 @@ def providers(model_id: str, *, token: str | None = None, timeout: float = 10.0)
     )
 
 
-def whoami(token: str, timeout: float = 10.0) -> Account | None:
+def whoami(token: str, timeout: float = TIMEOUT) -> Account | None:
     """Return the owner of a token; ``None`` if the Hub does not respond: it limits the rate of this call strictly.
 
     Raises:
@@ -158,26 +161,21 @@ def whoami(token: str, timeout: float = 10.0) -> Account | None:
         return None
     if body is None or not _text(body.get("name")):
         return None
-    organisations = body.get("orgs")
-    access = _inner(body, "auth", "accessToken")
+    access = inside(body, "auth", "accessToken")
     return Account(
         name=str(body["name"]),
-        organisations=_texts([one.get("name") for one in organisations if isinstance(one, Mapping)])
-        if isinstance(organisations, list)
-        else (),
-        role=_text(access.get("role")),
+        organisations=_texts([one.get("name") for one in objects(body.get("orgs"))]),
+        role=_text(inside(access, "role")),
         may_infer=_may_infer(access),
     )
 
 
-def bill(
-    token: str, since: datetime, *, organization: str | None = None, timeout: float = 10.0
-) -> dict[str, float] | None:
+def bill(token: str, since: datetime, *, organization: str | None = None) -> dict[str, float] | None:
     """Return session → USD that Hugging Face has billed for it, ``None`` where the Hub cannot be reached.
 
     Args:
         since: the bill's months begin with that of this time.
-        organization: the one that is billed; ``None``: the owner of the token.
+        organization: to which it is addressed; ``None``: the owner of the token.
 
     Raises:
         Forbidden: the token may not read the bill.
@@ -188,7 +186,7 @@ def bill(
     path = f"/api/{owner}/billing/usage-by-inference-session"
     within = {"startDate": _moment(start), "endDate": _moment(end)}
     try:
-        body = _asked(lambda api: _get(api, path, token, timeout, within), None, token)
+        body = _asked(lambda api: _get(api, path, token, TIMEOUT, within), None, token)
     except HuggingFaceError as error:
         raise Forbidden(
             f"the token may not read the bill{f' of {organization}' if organization else ''}",
@@ -205,12 +203,8 @@ def _moment(time: datetime) -> str:
 def _costs_of(body: Mapping[str, Any]) -> dict[str, float]:
     """Add up what a bill holds of each session, in any month."""
     costs: dict[str, float] = {}
-    periods = body.get("periods")
-    for period in periods if isinstance(periods, list) else []:
-        sessions = period.get("sessions") if isinstance(period, Mapping) else None
-        for session in sessions if isinstance(sessions, list) else []:
-            if not isinstance(session, Mapping):
-                continue
+    for period in objects(body.get("periods")):
+        for session in objects(period.get("sessions")):
             name, cents = session.get("id"), session.get("costCents")
             if isinstance(name, str) and isinstance(cents, (int, float)) and not isinstance(cents, bool):
                 costs[name] = costs.get(name, 0.0) + cents / 100
@@ -234,7 +228,7 @@ def _configured_hub() -> str | None:
     return os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or None
 
 
-def reachable(timeout: float = 10.0) -> bool:
+def reachable(timeout: float = TIMEOUT) -> bool:
     """Return whether the Hub responds to a request without a token."""
     try:
         return _asked(lambda api: _get(api, "/api/tasks", None, timeout), None, None) is not None
@@ -399,7 +393,7 @@ def _texts(values: Any) -> tuple[str, ...]:
 
 def _labels(config: Any) -> dict[str, str]:
     """Return the label order of the model's config, by number as text; the config may contain anything."""
-    labels = config.get("id2label") if isinstance(config, Mapping) else None
+    labels = inside(config, "id2label")
     if not isinstance(labels, Mapping):
         return {}
     return {
@@ -407,21 +401,11 @@ def _labels(config: Any) -> dict[str, str]:
     }
 
 
-def _inner(body: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    for name in names:
-        inner = body.get(name)
-        body = inner if isinstance(inner, Mapping) else {}
-    return body
-
-
-def _may_infer(access: Mapping[str, Any]) -> bool | None:
-    role = access.get("role")
-    if role in ("read", "write"):
+def _may_infer(access: Any) -> bool | None:
+    if inside(access, "role") in ("read", "write"):
         return True
-    fine = access.get("fineGrained")
+    fine = inside(access, "fineGrained")
     if not isinstance(fine, Mapping):
         return None
-    scoped = fine.get("scoped")
-    scopes = [one for one in scoped if isinstance(one, Mapping)] if isinstance(scoped, list) else []
-    granted = [fine.get("global"), *(one.get("permissions") for one in scopes)]
+    granted = [fine.get("global"), *(one.get("permissions") for one in objects(fine.get("scoped")))]
     return any(isinstance(names, list) and _MAY_INFER in names for names in granted)

@@ -1,4 +1,4 @@
-"""What the router says of the providers of a chat model: their prices, their speed, what they can do.
+"""The router's records of the providers of a chat model: prices, speed and features.
 
 Nothing here fails: a router that does not answer, or not in this form, has published nothing.
 """
@@ -14,7 +14,7 @@ from urllib.parse import quote
 from ..errors import HuggingFaceError
 from ..net.request import Request
 from ..net.transport import Transport
-from ..tasks.shapes import not_negative
+from ..tasks.shapes import inside, not_negative, objects
 
 log = logging.getLogger(__name__)
 
@@ -78,28 +78,24 @@ def published(transport: Transport, url: str, token: Any, timeout: float = TIMEO
             return ()
         log.info("the router's prices cannot be read: %s", error.message)
         return None
-    inner = body.get("data") if isinstance(body, Mapping) else None
-    entry = inner if isinstance(inner, Mapping) else body
-    listed = entry.get("providers") if isinstance(entry, Mapping) else None
+    inner = inside(body, "data")
+    listed = inside(inner if isinstance(inner, Mapping) else body, "providers")
     return tuple(offers_of(listed)) if isinstance(listed, list) else None
 
 
-def offers_of(listed: Iterable[Any]) -> Iterable[Offer]:
+def offers_of(listed: list[Any]) -> Iterable[Offer]:
     """Read the router's entries of providers; fields that are missing or of another type are ``None``."""
-    for entry in listed:
-        name = entry.get("provider") if isinstance(entry, Mapping) else None
+    for entry in objects(listed):
+        name = entry.get("provider")
         if not isinstance(name, str) or not name:
             continue
-        pricing = entry.get("pricing")
-        prices = pricing if isinstance(pricing, Mapping) else {}
-        if entry.get("is_free") is True:
-            prices = {"input": 0.0, "output": 0.0}
+        prices = {"input": 0.0, "output": 0.0} if entry.get("is_free") is True else entry.get("pricing")
         context = not_negative(entry.get("context_length"))
         yield Offer(
             name,
             str(entry.get("status") or LIVE),
-            not_negative(prices.get("input")),
-            not_negative(prices.get("output")),
+            not_negative(inside(prices, "input")),
+            not_negative(inside(prices, "output")),
             None if context is None else int(context),
             _flag(entry.get("supports_tools")),
             _flag(entry.get("supports_structured_output")),
@@ -113,11 +109,11 @@ def choose(offers: Iterable[Offer], wanted: str, answered_by: str | None = None)
 
     Args:
         wanted: a provider, ``auto`` or a policy of the router.
-        answered_by: the provider that answered last, where the router chooses.
+        answered_by: the provider that answered last, if the router chooses.
 
     Returns:
-        that of the provider; else of the one that answered last; else of the one that the policy chooses; else the
-        dearest. Offers without a price, and of providers that are not live, are passed over where the router chooses.
+        that of the provider; else of the one that answered last; else of the one that the policy chooses; else the most
+        expensive. If the router chooses, offers without a price and of providers that are not live are ignored.
     """
     offers = tuple(offers)
     named = next((offer for offer in offers if offer.provider == wanted), None)

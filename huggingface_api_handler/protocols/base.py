@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeAlias
 from ..errors import HuggingFaceError, InvalidAnswer, SettingsError
 from ..net.error_mapping import failure_within
 from ..tasks.media import Media
-from ..tasks.shapes import whole
+from ..tasks.shapes import inside, int64, share
 from ..tasks.task import EMPTY, Answer, Arguments, Batching, Decoder, Row, Task
 
 
@@ -158,7 +158,7 @@ class Serving:
         route: below the server's URL, ``{v1}`` for the prefix of OpenAI's routes; ``None``: the URL itself.
         batching: how rows share requests; ``None``: as the task allows.
         root_fields: fields that no rule knows are beside ``inputs``, not in ``parameters``.
-        decode: takes the place of the task's decoder.
+        decode: replaces the task's decoder.
     """
 
     encode: Encoder
@@ -342,7 +342,7 @@ _OLD_OPTIONS = frozenset({"use_cache", "use_gpu", "wait_for_model"})
 
 
 def refuse_failed(part: Any) -> None:
-    """Raise the error that is in the place of an answer, or of a part of it, if one is."""
+    """Raise the error that an answer, or a part of it, consists of, if it does."""
     error = failure_within(200, {}, part) if isinstance(part, dict) else None
     if error is not None:
         raise error
@@ -355,9 +355,7 @@ def _shown(value: Any) -> str:
 
 def _with_tokens(answers: list[Answer], answer: Any) -> list[Answer]:
     """Share the tokens that the service counted for a whole request among its rows."""
-    usage = answer.get("usage") if isinstance(answer, Mapping) else None
-    total = whole(usage.get("total_tokens")) if isinstance(usage, Mapping) else None
+    total = int64(inside(answer, "usage", "total_tokens"))
     if total is None or any(one.tokens is not None for one in answers):
         return answers
-    each, rest = divmod(total, len(answers))
-    return [replace(one, tokens=each + (position < rest)) for position, one in enumerate(answers)]
+    return [replace(one, tokens=share(total, len(answers), position)) for position, one in enumerate(answers)]

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from ..errors import HuggingFaceError
 from ..tasks.output_schema import output_schema
+from ..tasks.shapes import inside
 from ..tasks.task import Arguments, Row
 from .base import Call, Fields, Learned, Refused, Rule, Sent, Serving, beside, done, refuse_failed, sent
 
@@ -57,7 +58,7 @@ def encode_chat(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
 
 def split_choice(answer: Any, n: int, args: Arguments) -> list[Any]:
     """Take the whole answer for the one row, unless its choice holds an error."""
-    choices = answer.get("choices") if isinstance(answer, Mapping) else None
+    choices = inside(answer, "choices")
     if isinstance(choices, list) and choices:
         refuse_failed(choices[0])
     return [answer]

@@ -250,6 +250,11 @@ class Endpoint:
         """The provider of the model; ``None`` at an endpoint."""
         return self._client.provider
 
+    @property
+    def service(self) -> tuple[str, str | None]:
+        """What answers; see ``InferenceAPI.service``."""
+        return self._client.service
+
     def server(self, timeout: float | None = None) -> Server:
         """Return what is known of the server now. Never raises: the query's own requests show what is wrong.
 

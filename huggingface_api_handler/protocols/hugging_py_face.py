@@ -1,4 +1,4 @@
-"""hugging-py-face, the library that puts requests together for the tasks that it knows.
+"""hugging-py-face, the library that builds the requests of the tasks that it knows.
 
 Nothing else imports it, so that it can be replaced: what it does for a task, ``built`` returns. Its own ways of sending
 (looking the model up, reading files, waiting) are not used.
@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import SettingsError
 from .base import Call
 
-#: Task → the method of hugging-py-face that puts its requests together.
+#: Task → the method of hugging-py-face that builds its requests.
 METHODS: Mapping[str, str] = {
     "text-classification": "text_classification",
     "question-answering": "question_answering",
@@ -118,7 +118,7 @@ def _ours(family: type) -> Callable[[], Any]:
 
 
 def _arguments(method: _Method, call: Call) -> dict[str, Any] | None:
-    """Return ``call`` as arguments of ``method``; ``None`` if it has no place for them.
+    """Return ``call`` as arguments of ``method``; ``None`` if it does not take all of them.
 
     ``parameters`` is a copy: zero_shot_classification writes into what it is given.
     """
@@ -148,9 +148,9 @@ def _arguments(method: _Method, call: Call) -> dict[str, Any] | None:
 
 
 def built(task: str, call: Call) -> tuple[Any, Mapping[str, Any], Mapping[str, Any]] | None:
-    """Return (inputs, parameters, options) of ``call`` as the library's method for ``task`` puts them together.
+    """Return (inputs, parameters, options) of ``call`` as the library's method for ``task`` builds them.
 
-    ``None``: it has no method for the task, or the method has no place for something in ``call``.
+    ``None``: it has no method for the task, or the method does not take everything in ``call``.
     """
     if task not in METHODS:
         return None

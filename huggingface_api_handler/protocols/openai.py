@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import HuggingFaceError
 from ..tasks.generation import SAMPLING
+from ..tasks.shapes import inside, objects
 from ..tasks.task import EMPTY, Arguments, Batching, Row, Task
 from . import toolkit
 from .base import (
@@ -175,8 +176,8 @@ def models_at(probe: Probe, prefix: str) -> list[Mapping[str, Any]] | None:
     found = probe(f"{prefix}/models")
     if found is BROKEN:
         return []
-    models = found.get("data") if isinstance(found, Mapping) else None
-    return [one for one in models if isinstance(one, Mapping)] if isinstance(models, list) else None
+    models = inside(found, "data")
+    return objects(models) if isinstance(models, list) else None
 
 
 def only_model(models: Sequence[Mapping[str, Any]]) -> str | None:
@@ -197,8 +198,7 @@ def recognize(probe: Probe) -> Server | None:
         models = models_at(probe, prefix)
         if models is not None:
             return Server(PROTOCOL, prefix, only_model(models))
-    described = probe("/openapi.json")
-    paths = described.get("paths") if isinstance(described, Mapping) else None
+    paths = inside(probe("/openapi.json"), "paths")
     own = [f"/v1{route}" for route in _ROUTES]
     return Server(PROTOCOL, "/v1") if isinstance(paths, Mapping) and any(one in paths for one in own) else None
 

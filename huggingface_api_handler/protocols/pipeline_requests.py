@@ -66,7 +66,7 @@ def encode_question(rows: Sequence[Row], args: Arguments, fields: Fields) -> Cal
 
 
 def masked(text: str, mask: str | None) -> str:
-    """Return the text with the model's own blank in the place of another model's.
+    """Return the text with the model's own blank instead of another model's.
 
     Raises:
         InvalidInput: the text has no blank.
@@ -143,7 +143,7 @@ def encode_table_question(rows: Sequence[Row], args: Arguments, fields: Fields) 
 
 
 def encode_rows(rows: Sequence[Row], args: Arguments, fields: Fields) -> Call:
-    """All rows as one table, column by column."""
+    """Return all rows as one table, column by column."""
     records = [dict(row[0]) for row in rows]
     names = list(dict.fromkeys(name for record in records for name in record))
     data = {str(name): [cell_text(record.get(name)) for record in records] for name in names}

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import InvalidAnswer, SettingsError
 from ..tasks.answers import label_of
 from ..tasks.chat import choices_of
-from ..tasks.shapes import EMPTY_RETRIES, is_number, listed, mapping, number, one_element, refuse, unwrapped, whole
+from ..tasks.shapes import EMPTY_RETRIES, array, int64, is_number, mapping, number, one_element, refuse, unwrapped
 from ..tasks.task import Arguments, Batching, Task
 from .base import Split, miscounted, refuse_failed
 
@@ -28,7 +28,7 @@ def split_single(answer: Any, n: int, args: Arguments) -> list[Any]:
 
 
 def by_index(parts: Sequence[Any], n: int, what: str) -> list[Any]:
-    """Put objects that carry ``index`` in the order of the rows: each of 0 … n-1 exactly once.
+    """Return objects with an ``index`` in the order of the rows: each of 0 … n-1 exactly once.
 
     The only object of the only row needs none, and one index that is missing is 0, which some gateways leave out.
     """
@@ -69,7 +69,7 @@ def split_labels(answer: Any, n: int, args: Arguments, *, takes_pairs: bool = Fa
             miscounted(len(answer), n)
     if n == 1:
         return [unwrapped(answer)]
-    rows = listed(answer, _LABELS)
+    rows = array(answer, _LABELS)
     if len(rows) == n and all(isinstance(row, list) for row in rows):
         return rows
     # The best label of each row, as one list, bare or inside another.
@@ -85,10 +85,10 @@ def split_labels(answer: Any, n: int, args: Arguments, *, takes_pairs: bool = Fa
 
 def _named(part: Mapping[str, Any], args: Arguments) -> list[dict[str, Any]]:
     """Return a row's labels from ``{"label", "probs", "num_classes"}``, in which only the best one has its name."""
-    scores = [number(one, "a probability") for one in listed(part.get("probs"), "a list of probabilities")]
+    scores = [number(one, "a probability") for one in array(part.get("probs"), "a list of probabilities")]
     if not scores:
         refuse(part, "at least one probability")
-    count = whole(part.get("num_classes"))
+    count = int64(part.get("num_classes"))
     if count is not None and count != len(scores):
         refuse(part, f"{count} probabilities")
     best = max(range(len(scores)), key=scores.__getitem__)
@@ -112,7 +112,7 @@ def applied(part: Any, function: str | None) -> Any:
     """
     if function is None:
         return part
-    labels = [mapping(one, _LABELS) for one in listed(unwrapped(part), _LABELS)]
+    labels = [mapping(one, _LABELS) for one in array(unwrapped(part), _LABELS)]
     scores = [number(one.get("score"), "a score") for one in labels]
     if len(scores) > 1 and all(0 <= one <= 1 for one in scores) and _SUM[0] <= sum(scores) <= _SUM[1]:
         if function == "softmax":
@@ -154,7 +154,7 @@ def split_zero_shot(answer: Any, n: int, args: Arguments) -> list[Any]:
     """Split an answer of zero-shot-classification: one list of labels is always one row's."""
     if n == 1:
         return [unwrapped(answer)]
-    rows = listed(answer, _LABELS)
+    rows = array(answer, _LABELS)
     if len(rows) != n:
         miscounted(len(rows), n)
     if not all(isinstance(row, list) or (isinstance(row, Mapping) and "labels" in row) for row in rows):
@@ -172,7 +172,7 @@ def split_lists(answer: Any, n: int, args: Arguments) -> list[Any]:
     """
     if n == 1:
         return [unwrapped(answer)]
-    rows = listed(answer, f"a list for each of {n} inputs")
+    rows = array(answer, f"a list for each of {n} inputs")
     if len(rows) == n and not all(isinstance(row, list) for row in rows):
         refuse(answer, f"a list for each of {n} inputs")
     return rows
@@ -182,15 +182,15 @@ def split_elements(answer: Any, n: int, args: Arguments) -> list[Any]:
     """Split an answer with one element a row; that of a single row may be bare."""
     if n == 1 and not isinstance(answer, list):
         return [answer]
-    return listed(answer, f"an object for each of {n} inputs")
+    return array(answer, f"an object for each of {n} inputs")
 
 
 def split_spans(answer: Any, n: int, args: Arguments) -> list[Any]:
     """Split an answer of question-answering: with ``top_k``, each row has a list."""
     if n == 1:
         return [answer]
-    rows = listed(answer, f"an answer for each of {n} questions")
-    wanted = whole(args.parameters.get("top_k"))
+    rows = array(answer, f"an answer for each of {n} questions")
+    wanted = int64(args.parameters.get("top_k"))
     if wanted is not None and wanted > 1 and not all(isinstance(row, list) for row in rows):
         refuse(answer, f"a list of answers for each of {n} questions")
     return rows
@@ -231,7 +231,7 @@ def split_vectors(answer: Any, n: int, args: Arguments) -> list[Any]:
     else:
         if isinstance(answer, Mapping):
             answer = answer.get("embeddings", answer.get("embedding", answer))
-        parts = listed(answer, "a list of vectors")
+        parts = array(answer, "a list of vectors")
         if n == 1:
             # Bare, wrapped, or the token vectors of the one text: all are this row's.
             parts = [parts[0] if len(parts) == 1 and isinstance(parts[0], (list, str)) else parts]
@@ -265,22 +265,22 @@ def split_numbers(answer: Any, n: int, args: Arguments) -> list[Any]:
     """Split an answer of sentence-similarity."""
     if isinstance(answer, Mapping):
         answer = answer.get("similarities", answer)
-    return listed(answer, f"a number for each of {n} sentences")
+    return array(answer, f"a number for each of {n} sentences")
 
 
 def split_ranking(answer: Any, n: int, args: Arguments) -> list[Any]:
     """Assign scores to their documents: services give them best first, with ``index``."""
     what = f"a score for each of {n} documents"
     if isinstance(answer, Mapping):
-        answer = listed(next((answer[name] for name in ("scores", "results", "data") if name in answer), None), what)
-    parts = listed(answer, what)
+        answer = array(next((answer[name] for name in ("scores", "results", "data") if name in answer), None), what)
+    parts = array(answer, what)
     return parts if all(is_number(part) for part in parts) else by_index(parts, n, what)
 
 
 def split_rows(answer: Any, n: int, args: Arguments) -> list[Any]:
     """Split an answer about the rows of one table."""
     what = f"a value for each of {n} rows"
-    rows = listed(answer, what)
+    rows = array(answer, what)
     if len(rows) != n:
         miscounted(len(rows), n)
     if any(isinstance(row, list) for row in rows) and not all(isinstance(row, list) for row in rows):

@@ -1,7 +1,6 @@
-"""Streams: servers that respond with events or lines of JSON, although no request asks for them.
+"""Streams: servers may respond with events or lines of JSON, although no request asks for them.
 
-A stream that is complete is put together to the answer that the same server sends at once. One that breaks off is no
-answer.
+A complete stream is assembled to the answer that the same server sends at once. One that breaks off is no answer.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 
 from ..errors import InvalidAnswer
 from ..net.event_stream import Event
+from ..tasks.shapes import objects
 
 #: The last event of OpenAI's streams; text-generation-inference ends without it.
 _END = "[DONE]"
@@ -22,7 +22,7 @@ _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
 
 
 def assembled(events: Sequence[Event]) -> Any:
-    """Return the answer that a stream amounts to.
+    """Return the answer that a stream contains.
 
     Raises:
         InvalidAnswer: the stream breaks off (retryable), or is of no known form.
@@ -71,10 +71,9 @@ def _choices(parts: Sequence[Mapping[str, Any]], has_end: bool) -> dict[str, Any
     usage = None
     for part in parts:
         usage = part.get("usage") or usage
-        for choice in part.get("choices") or []:
-            if isinstance(choice, Mapping):
-                index = choice.get("index")
-                _add(found.setdefault(index if isinstance(index, int) else 0, {}), choice)
+        for choice in objects(part.get("choices")):
+            index = choice.get("index")
+            _add(found.setdefault(index if isinstance(index, int) else 0, {}), choice)
     if not found or not (has_end or all(one.get("finish_reason") for one in found.values())):
         raise broken_off()
     choices = [{"index": index, **_with_messages(choice)} for index, choice in sorted(found.items())]
@@ -96,17 +95,15 @@ def _add(choice: dict[str, Any], chunk: Mapping[str, Any]) -> None:
     for name in _TEXTS:
         if isinstance(delta.get(name), (str, list)):
             message[name] = _joined(message.get(name), delta[name])
-    calls = delta.get("tool_calls")
-    for call in calls if isinstance(calls, list) else []:
-        if isinstance(call, Mapping):
-            _add_call(message.setdefault("tool_calls", []), call)
+    for call in objects(delta.get("tool_calls")):
+        _add_call(message.setdefault("tool_calls", []), call)
 
 
 def _with_messages(choice: dict[str, Any]) -> dict[str, Any]:
     """Put the messages of chunks without a delta into a choice.
 
-    After deltas, it is the whole message, if it says anything. Without, each repeats the one before it and goes on, or
-    each is a piece.
+    After deltas, it is the whole message, if it is not empty. Without deltas, each message is a piece, or repeats and
+    continues the one before it.
     """
     messages = choice.pop("messages", [])
     if not messages:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..tasks.shapes import whole
+from ..tasks.shapes import int64
 from ..tasks.task import Arguments, Row
 from . import openai, toolkit
 from .base import Call, Fields, Probe, Protocol, Server, Serving, beside, done, model_name, sent
@@ -40,7 +40,7 @@ def recognize(probe: Probe) -> Server | None:
         return None
     if "max_client_batch_size" not in about and "max_batch_tokens" not in about:
         return None
-    most = whole(about.get("max_client_batch_size"))
+    most = int64(about.get("max_client_batch_size"))
     return Server(PROTOCOL, model=model_name(about.get("model_id")), max_batch_size=most if most and most > 0 else None)
 
 

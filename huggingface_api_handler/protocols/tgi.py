@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..tasks.shapes import inside
 from ..tasks.task import Arguments, Batching, Row
 from . import chat, hf_inference, pipeline_requests, toolkit
 from .base import Call, Fields, Probe, Protocol, Sent, Server, Serving, model_name, refused
@@ -25,8 +26,7 @@ def encode_generation(rows: Sequence[Row], args: Arguments, fields: Fields) -> C
 
 def _schema(wanted: Any) -> Any:
     """Return OpenAI's ``json_schema`` in the one form that all versions of text-generation-inference know."""
-    described = wanted.get("json_schema") if isinstance(wanted, Mapping) else None
-    schema = described.get("schema") if isinstance(described, Mapping) else None
+    schema = inside(wanted, "json_schema", "schema")
     return {"type": "json_object", "value": schema} if schema else wanted
 
 

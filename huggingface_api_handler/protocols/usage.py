@@ -1,4 +1,4 @@
-"""What a response says of what it cost: tokens, seconds, dollars, and who answered."""
+"""The usage that a response reports: tokens, seconds, dollars, and the provider that answered."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..net.request import Response
-from ..tasks.shapes import is_number, whole
+from ..tasks.shapes import int64, is_number
 
 #: Fields of an answer that hold an object with counts of tokens, in the order in which they are read.
-_PLACES = ("usage", "details", "meta", "result")
+_HOLDERS = ("usage", "details", "meta", "result")
 #: Names of the counts: OpenAI's, those of newer APIs, Ollama's, text-generation-inference's.
 _INPUT = ("prompt_tokens", "input_tokens", "prompt_eval_count")
 _OUTPUT = ("completion_tokens", "output_tokens", "eval_count", "generated_tokens")
@@ -50,7 +50,7 @@ def usage_of(response: Response, answer: Any) -> Usage:
     if not found:
         return Usage(seconds=seconds, provider=response.provider)
     given, made = _first(found, _INPUT), _first(found, _OUTPUT)
-    total = whole(found.get("total_tokens"))
+    total = int64(found.get("total_tokens"))
     if total is not None and given is not None and made is None:
         made = max(total - given, 0)
     if given == 0:  # no request is without input: the service does not count
@@ -64,13 +64,13 @@ def _counts(answer: Any) -> Mapping[str, Any]:
         answer = answer[0]
     if not isinstance(answer, Mapping):
         return {}
-    inner = next((answer[name] for name in _PLACES if isinstance(answer.get(name), Mapping)), answer)
+    inner = next((answer[name] for name in _HOLDERS if isinstance(answer.get(name), Mapping)), answer)
     return _counts(inner) if isinstance(inner.get("usage"), Mapping) else inner
 
 
 def _first(found: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
     for name in names:
-        count = whole(found.get(name))
+        count = int64(found.get(name))
         if count is not None and count >= 0:
             return count
     return None

@@ -14,19 +14,19 @@ from typing import Any
 from ..errors import SettingsError
 from .offsets import in_characters
 from .shapes import (
-    carried,
+    array,
     dumps,
     exact_number,
+    int64,
     is_number,
-    listed,
     mapping,
     number,
     one_element,
     refuse,
     refuse_empty,
+    storable,
     text,
     unwrapped,
-    whole,
 )
 from .task import Answer, Arguments, Decoder, Row
 
@@ -87,13 +87,13 @@ def _scored(part: Any) -> list[tuple[str, float]]:
     if isinstance(part, list) and len(part) == 1 and isinstance(part[0], Mapping) and "labels" in part[0]:
         part = part[0]
     if isinstance(part, Mapping) and "labels" in part:
-        labels = listed(part["labels"], "a list of labels")
-        scores = listed(part.get("scores"), "a list of scores")
+        labels = array(part["labels"], "a list of labels")
+        scores = array(part.get("scores"), "a list of scores")
         if len(labels) != len(scores):
             refuse(part, "as many labels as scores")
         pairs = list(zip(labels, scores, strict=True))
     else:
-        objects = [part] if isinstance(part, Mapping) else listed(part, _LABELS)
+        objects = [part] if isinstance(part, Mapping) else array(part, _LABELS)
         pairs = [(mapping(one, _LABELS).get("label"), one.get("score")) for one in objects]
         if pairs and pairs[0][0] is None:
             refuse(objects[0], _LABELS)
@@ -103,7 +103,7 @@ def _scored(part: Any) -> list[tuple[str, float]]:
 
 
 def label_of(value: Any) -> str:
-    if whole(value) is not None:  # class ids of models without names
+    if int64(value) is not None:  # class ids of models without names
         return str(value)
     label = text(value, "a label")
     if not label.strip():
@@ -122,7 +122,7 @@ def labels_answer(part: Any, args: Arguments) -> Answer:
         name = renamed.get(label, label)
         best[name] = max(score, best.get(name, score))
     ranked = sorted(best.items(), key=lambda item: -item[1])
-    limit = whole(args.parameters.get("top_k"))
+    limit = int64(args.parameters.get("top_k"))
     if limit is not None and limit > 0:
         ranked = ranked[:limit]
     return Answer(ranked[0][0], dict(ranked))
@@ -132,7 +132,7 @@ def labels_answer(part: Any, args: Arguments) -> Answer:
 
 
 def _objects(part: Any, what: str) -> list[Mapping[str, Any]]:
-    parts = [part] if isinstance(part, Mapping) else listed(part, what)
+    parts = [part] if isinstance(part, Mapping) else array(part, what)
     return [mapping(one, what) for one in parts]
 
 
@@ -150,7 +150,7 @@ def entities_answer(part: Any, args: Arguments) -> Answer:
             )
         kind, word = label_of(raw.get(field)), text(raw.get("word"), "a word")
         entity = {field: kind, "score": number(raw.get("score"), "a score"), "word": word}
-        entity.update({name: whole(raw.get(name)) for name in ("start", "end")})
+        entity.update({name: int64(raw.get(name)) for name in ("start", "end")})
         entities.append(entity)
         words.setdefault(kind, []).append(word)
     return Answer(dumps(entities), words)
@@ -184,7 +184,7 @@ def fillings_answer(part: Any, args: Arguments) -> Answer:
     best: dict[str, float] = {}
     for sentence, score, _ in _fillings(part):
         best.setdefault(sentence, score)
-    ranked = list(best.items())[: whole(args.parameters.get("top_k"))]
+    ranked = list(best.items())[: int64(args.parameters.get("top_k"))]
     return Answer(ranked[0][0], dict(ranked))
 
 
@@ -225,7 +225,7 @@ def text_decoder(*names: str) -> Decoder:
 
 
 def _ranked_answers(part: Any) -> list[Mapping[str, Any]]:
-    """Return a row's answers, best first; those without a score keep their place at the end."""
+    """Return a row's answers, best first; those without a score stay at the end."""
     found = _objects(unwrapped(part), "an answer")
     if not found:
         refuse(part, "an answer")
@@ -240,14 +240,14 @@ def _facts(one: Mapping[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if one.get("score") is not None:
         facts["score"] = number(one["score"], "a score")
-    facts.update({name: whole(one[name]) for name in ("start", "end") if whole(one.get(name)) is not None})
+    facts.update({name: int64(one[name]) for name in ("start", "end") if int64(one.get(name)) is not None})
     return facts
 
 
 def span_answer(part: Any, args: Arguments) -> Answer:
-    """One question's answers → the best one's text, with its score and place in the context."""
+    """One question's answers → the best one's text, with its score and position in the context."""
     best = _ranked_answers(part)[0]
-    return Answer(carried(best["answer"]), _facts(best))
+    return Answer(storable(best["answer"]), _facts(best))
 
 
 def placed_span(answer: Answer, row: Row) -> Answer:
@@ -259,10 +259,8 @@ def placed_span(answer: Answer, row: Row) -> Answer:
 
 def all_answers(part: Any, args: Arguments) -> Answer:
     """One question's answers → the best one's text, and all of them."""
-    ranked = _ranked_answers(part)
-    return Answer(
-        carried(ranked[0]["answer"]), {"answers": [{"answer": carried(one["answer"]), **_facts(one)} for one in ranked]}
-    )
+    answers = [{"answer": storable(one["answer"]), **_facts(one)} for one in _ranked_answers(part)]
+    return Answer(answers[0]["answer"], {"answers": answers})
 
 
 def table_answer(part: Any, args: Arguments) -> Answer:
@@ -271,14 +269,19 @@ def table_answer(part: Any, args: Arguments) -> Answer:
     explain: dict[str, Any] = {}
     if isinstance(found.get("coordinates"), list):
         explain["coordinates"] = [
-            [whole(position) for position in listed(pair, "a row and a column")[:2]] for pair in found["coordinates"]
+            [int64(position) for position in array(pair, "a row and a column")[:2]] for pair in found["coordinates"]
         ]
     if isinstance(found.get("cells"), list):
-        explain["cells"] = [carried(cell) if isinstance(cell, str) else str(cell) if is_number(cell) else None
-                            for cell in found["cells"]]  # fmt: skip
+        explain["cells"] = [_cell(cell) for cell in found["cells"]]
     if isinstance(found.get("aggregator"), str):
-        explain["aggregator"] = carried(found["aggregator"])
+        explain["aggregator"] = storable(found["aggregator"])
     return Answer(text(found.get("answer"), "an answer about the table"), explain)
+
+
+def _cell(cell: Any) -> str | None:
+    if isinstance(cell, str):
+        return storable(cell)
+    return str(cell) if is_number(cell) else None
 
 
 # --- numbers ---------------------------------------------------------------------------------

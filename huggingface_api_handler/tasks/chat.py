@@ -11,17 +11,19 @@ from ..errors import InvalidAnswer, InvalidInput, SettingsError, Unavailable, on
 from .output_schema import NotValid, OutputSchema, output_schema
 from .reasoning import separate
 from .shapes import (
-    carried,
+    array,
     dumps,
+    inside,
+    int64,
     is_number,
-    listed,
     mapping,
+    objects,
     one_element,
     plain,
     refuse,
     refuse_empty,
+    storable,
     text,
-    whole,
 )
 from .task import Answer, Arguments
 
@@ -34,7 +36,7 @@ _FENCE = re.compile(r"\A\s*```[A-Za-z]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*\Z", re
 def choices_of(answer: Mapping[str, Any]) -> list[Any]:
     """Return the choices of a completion, of which there must be one at least."""
     choices = answer.get("choices")
-    choices = listed(answer if choices is None else choices, "an object with choices")
+    choices = array(answer if choices is None else choices, "an object with choices")
     if not choices:
         refuse(answer, "at least one choice")
     return choices
@@ -66,7 +68,7 @@ def _content(value: Any) -> tuple[str | None, str]:
 def _tool_calls(value: Any) -> list[dict[str, Any]]:
     """Return tool calls with their arguments as JSON text, which is what most servers send."""
     calls = []
-    for raw in [value] if isinstance(value, Mapping) else listed(value, "a list of tool calls"):
+    for raw in [value] if isinstance(value, Mapping) else array(value, "a list of tool calls"):
         call = plain(mapping(raw, "a tool call"))
         if call.get("type") == "custom" and isinstance(call.get("custom"), Mapping):  # its input is a text
             calls.append(call)
@@ -81,8 +83,11 @@ def _tool_calls(value: Any) -> list[dict[str, Any]]:
 def _usage(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         return {}
-    return {carried(name): count for name, count in value.items() if isinstance(name, str) and is_number(count)
-            and (not isinstance(count, int) or whole(count) is not None)}  # fmt: skip
+    return {
+        storable(name): count
+        for name, count in value.items()
+        if isinstance(name, str) and (int64(count) is not None or (isinstance(count, float) and is_number(count)))
+    }
 
 
 def wants_json(args: Arguments) -> bool:
@@ -190,23 +195,22 @@ def _refuse_failed(choice: Mapping[str, Any], content: Any) -> None:
     """
     reason = str(choice.get("finish_reason") or choice.get("native_finish_reason") or "")
     if _FILTERED.search(reason):
-        begun = one_line(carried(content), 60) if isinstance(content, str) else ""
+        begun = one_line(storable(content), 60) if isinstance(content, str) else ""
         raise InvalidInput(
             "the service's content filter " + (f"cut the answer off: '{begun}'" if begun else "withheld the answer"),
             advice="Change this row's text, or choose another model or provider",
             divisible=False,
         )
     if _FAILED.search(reason):
-        raise Unavailable(f"the service ended the answer with finish_reason = '{carried(reason)[:60]}'")
+        raise Unavailable(f"the service ended the answer with finish_reason = '{storable(reason)[:60]}'")
 
 
 def _refuse_blocked(found: Mapping[str, Any]) -> None:
     """Raise for a prompt that Gemini's filter refused: it gives no candidate, only the reason."""
-    feedback = found.get("promptFeedback")
-    reason = feedback.get("blockReason") if isinstance(feedback, Mapping) else None
+    reason = inside(found, "promptFeedback", "blockReason")
     if isinstance(reason, str):
         raise InvalidInput(
-            f"the service's content filter refused the prompt: {carried(reason)[:60]}",
+            f"the service's content filter refused the prompt: {storable(reason)[:60]}",
             advice="Change this row's text, or choose another model or provider",
             divisible=False,
         )
@@ -214,14 +218,13 @@ def _refuse_blocked(found: Mapping[str, Any]) -> None:
 
 def _refuse_refusal(choice: Mapping[str, Any], message: Mapping[str, Any], content: str | None) -> None:
     """Raise for a model that refuses: in a field of its own, in a part of the content, or as its reason to end."""
-    parts = message["content"] if isinstance(message.get("content"), list) else []
-    told = [message.get("refusal"), *(part.get("refusal") for part in parts if isinstance(part, Mapping))]
-    said = next((one for one in told if isinstance(one, str) and one.strip()), "")
+    refusals = [message.get("refusal"), *(part.get("refusal") for part in objects(message.get("content")))]
+    said = next((one for one in refusals if isinstance(one, str) and one.strip()), "")
     if not said and choice.get("finish_reason") != "refusal":
         return
     said = said or content or ""
     raise InvalidAnswer(
-        f"the model refused to answer{f': {one_line(carried(said), 200)}' if said.strip() else ''}",
+        f"the model refused to answer{f': {one_line(storable(said), 200)}' if said.strip() else ''}",
         advice="Change this row's text, or choose another model",
         divisible=False,
     )
@@ -296,13 +299,13 @@ def chat_answer(answer: Any, args: Arguments) -> Answer:
     schema = output_schema(args)
     if schema is not None:
         content = typed_text(content, explain, schema)
-    return Answer(content, explain, tokens=whole(explain.get("usage", {}).get("total_tokens")))
+    return Answer(content, explain, tokens=int64(explain.get("usage", {}).get("total_tokens")))
 
 
 def _explained(found: Mapping[str, Any], choice: Mapping[str, Any], message: Mapping[str, Any]) -> dict[str, Any]:
     explain: dict[str, Any] = {}
     if isinstance(choice.get("finish_reason"), str):
-        explain["finish_reason"] = carried(choice["finish_reason"])
+        explain["finish_reason"] = storable(choice["finish_reason"])
     usage = _usage(found.get("usage"))
     if usage:
         explain["usage"] = usage
@@ -312,7 +315,7 @@ def _explained(found: Mapping[str, Any], choice: Mapping[str, Any], message: Map
         explain["tool_calls"] = _tool_calls({"function": message["function_call"]})
     reasoning = next(filter(None, map(message.get, ("reasoning_content", "reasoning", "thinking"))), None)
     if isinstance(reasoning, str) and reasoning.strip():
-        explain["reasoning"] = carried(reasoning.strip())
+        explain["reasoning"] = storable(reasoning.strip())
     if isinstance(choice.get("logprobs"), Mapping):
         explain["logprobs"] = plain(choice["logprobs"])
     return explain
@@ -324,19 +327,17 @@ def _explained(found: Mapping[str, Any], choice: Mapping[str, Any], message: Map
 def generation_answer(part: Any, args: Arguments) -> Answer:
     """One generated text, with why it ended and how long it is where the service says so."""
     found = mapping(one_element(part, "one generated text"), "an object with generated_text")
-    message = found.get("message")
-    content = message.get("content") if isinstance(message, Mapping) else None
-    positions = (found.get("generated_text"), found.get("text"), content)
+    positions = (found.get("generated_text"), found.get("text"), inside(found, "message", "content"))
     generated = next((one for one in positions if one is not None), None)
     explain: dict[str, Any] = {}
     details = found.get("details")
     details = details if isinstance(details, Mapping) else found
     _refuse_failed(details, generated)
     if isinstance(details.get("finish_reason"), str):
-        explain["finish_reason"] = carried(details["finish_reason"])
-    tokens = whole(details.get("generated_tokens"))
+        explain["finish_reason"] = storable(details["finish_reason"])
+    tokens = int64(details.get("generated_tokens"))
     if tokens is None:
-        tokens = whole(_usage(found.get("usage")).get("completion_tokens"))
+        tokens = int64(_usage(found.get("usage")).get("completion_tokens"))
     if tokens is not None:
         explain["tokens"] = tokens
     generated = text(generated, "an object with generated_text", of=found)

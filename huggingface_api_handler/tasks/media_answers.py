@@ -1,4 +1,4 @@
-"""Readers of generated and cut-out media: bytes as they come, base64, ``data:`` URIs, lists of samples."""
+"""Decoders of media in answers: bytes, base64, ``data:`` URIs, lists of samples."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ..errors import InvalidInput
 from . import samples
 from .media import Media, decode_base64, is_data_uri, parse_data_uri, sniff
 from .shapes import (
-    carried,
+    array,
     dumps,
+    int64,
     is_number,
-    listed,
     mapping,
     number,
     one_element,
     refuse,
+    storable,
     text,
     unwrapped,
-    whole,
 )
 from .task import Answer, Arguments, Decoder
 
-#: Where services put what they made.
+#: Fields in which services put what they generated.
 _HOLDERS = (
     "image", "images", "image_result", "depth", "audio", "video", "videos", "output", "outputs", "data", "blob",
     "result",
@@ -66,7 +66,7 @@ def is_link(value: Any) -> bool:
 
 
 def _inner(value: Any) -> Any:
-    """Return what lies one step inside an answer, or ``None``."""
+    """Return what is one level inside an answer, or ``None``."""
     if isinstance(value, list):
         return value[0] if value else None
     return next((value[name] for name in (*_HOLDERS, *_INLINE) if value.get(name)), None)
@@ -93,7 +93,7 @@ def _core(answer: Any) -> Any:
 
 
 def media_link(answer: Any) -> str | None:
-    """Return the link under which a service left what it made, or ``None`` if the answer holds it itself."""
+    """Return the link to what a service generated, or ``None`` if the answer contains it itself."""
     core = _core(answer)
     return core if is_link(core) else None
 
@@ -103,7 +103,7 @@ def _audio(answer: Any) -> Media | None:
     found = answer[0] if isinstance(answer, list) and len(answer) == 1 else answer
     if not isinstance(found, Mapping):
         return None
-    rate, audio = whole(found.get("sampling_rate")), found.get("audio")
+    rate, audio = int64(found.get("sampling_rate")), found.get("audio")
     audio = unwrapped(audio)
     if rate is None or not 0 < rate <= 1_000_000 or not isinstance(audio, list) or not audio:
         return None
@@ -154,7 +154,7 @@ def media_decoder(kind: str, *, described: bool) -> Decoder:
     def decode(answer: Any, args: Arguments) -> Answer:
         medium = found_medium(answer, kind)
         if medium is None:
-            return Answer(carried(str(media_link(answer))), {} if described else None)
+            return Answer(storable(str(media_link(answer))), {} if described else None)
         facts = {"media_type": medium.type, "bytes": len(medium.data)} if described else None
         return Answer(None, facts, media=medium)
 
@@ -174,7 +174,7 @@ def _uri(value: Any, kind: str, what: str) -> str:
 def segments_answer(answer: Any, args: Arguments) -> Answer:
     """Segments → JSON list, their masks as ``data:`` URIs, and how many there are of each label."""
     found = []
-    for raw in listed([answer] if isinstance(answer, Mapping) else unwrapped(answer), "a list of segments"):
+    for raw in array([answer] if isinstance(answer, Mapping) else unwrapped(answer), "a list of segments"):
         one = mapping(raw, "a segment")
         score = None if one.get("score") is None else number(one["score"], "a score")
         found.append({"label": text(one.get("label"), "a label"), "score": score,
@@ -187,7 +187,7 @@ def segments_answer(answer: Any, args: Arguments) -> Answer:
 def parts_answer(answer: Any, args: Arguments) -> Answer:
     """Separated audio sources → JSON list of label and ``data:`` URI."""
     found = []
-    for raw in listed([answer] if isinstance(answer, Mapping) else answer, "a list of audio sources"):
+    for raw in array([answer] if isinstance(answer, Mapping) else answer, "a list of audio sources"):
         one = mapping(raw, "an audio source")
         found.append({"label": text(one.get("label"), "a label"),
                       "blob": _uri(one.get("blob"), "audio", "audio as base64")})  # fmt: skip
@@ -213,7 +213,7 @@ def transcript_answer(answer: Any, args: Arguments) -> Answer:
 
 
 def _chunk(one: Mapping[str, Any]) -> dict[str, Any]:
-    times = [None, None] if one.get("timestamp") is None else listed(one["timestamp"], "start and end of a chunk")
+    times = [None, None] if one.get("timestamp") is None else array(one["timestamp"], "start and end of a chunk")
     if len(times) != 2:
         refuse(times, "start and end of a chunk")
     return {"text": text(one.get("text"), "a chunk's text"),

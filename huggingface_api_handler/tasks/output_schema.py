@@ -14,7 +14,7 @@ from datetime import date, datetime
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from .shapes import is_number, plain, whole
+from .shapes import int64, is_number, plain
 from .task import Arguments, Scalar
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def _exact(field: Field, value: Any) -> Any:
     """
     if field.type == "integer" and value is not None:
         value = int(value)
-        if whole(value) is None:
+        if int64(value) is None:
             raise NotValid(f"the field '{field.name}' does not fit into 64 bits")
     elif field.type == "number" and value is not None and not is_number(value):
         raise NotValid(f"the field '{field.name}' is not a finite number")

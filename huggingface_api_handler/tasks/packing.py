@@ -1,4 +1,4 @@
-"""Rows that share the prompt of a chat: what is asked, and which part of the one response is whose answer.
+"""Rows that share the prompt of a chat: the prompt, and the answer of each row in the response.
 
 Each row has an id that follows from its own cache key: short, and neither a number nor the row's position. So a model
 that numbers its answers itself, or mixes up its list, does not hit the id of another row by chance.
@@ -17,7 +17,7 @@ from typing import Any
 
 from .chat import is_cut, one_object
 from .output_schema import NotValid, OutputSchema, output_schema
-from .shapes import carried, dumps, is_number
+from .shapes import dumps, is_number, share, storable
 from .task import Answer, Arguments
 
 #: Characters of an id; more where two rows of a request would have the same.
@@ -166,7 +166,7 @@ def _value(answer: Any, schema: OutputSchema | None) -> str | None:
         except NotValid:
             return None
     if isinstance(answer, str):
-        return carried(answer) if answer.strip() else None
+        return storable(answer) if answer.strip() else None
     return dumps(answer) if is_number(answer) or isinstance(answer, bool) else None
 
 
@@ -194,15 +194,15 @@ _DECODER = json.JSONDecoder()
 
 def _entries_before_cut(value: Any, ids: Sequence[str]) -> list[tuple[str, Any]]:
     """Return the (id, answer) pairs of a response that was cut; none if they are not those of the first rows."""
-    place = _BEGINNING.match(value) if isinstance(value, str) else None
+    before = _BEGINNING.match(value) if isinstance(value, str) else None
     entries: list[str] = []
-    while place is not None:
+    while before is not None:
         try:
-            _, end = _DECODER.raw_decode(value, place.end())
+            _, end = _DECODER.raw_decode(value, before.end())
         except (ValueError, RecursionError):
             break
-        entries.append(value[place.end() : end])
-        place = _BETWEEN.match(value, end)
+        entries.append(value[before.end() : end])
+        before = _BETWEEN.match(value, end)
     found = _entries(f'{{"answers": [{", ".join(entries)}]}}')
     return found if len(found) == len(entries) and [name for name, _ in found] == [*ids[: len(found)]] else []
 
@@ -214,16 +214,11 @@ def _shares(answer: Answer, rows: int) -> list[Answer]:
     for position in range(rows):
         own: dict[str, Any] = {name: explain[name] for name in ("finish_reason",) if name in explain}
         if isinstance(explain.get("usage"), Mapping):
-            own["usage"] = {name: _share(count, rows, position) for name, count in explain["usage"].items()}
+            own["usage"] = {
+                name: share(count, rows, position) if isinstance(count, int) else count / rows
+                for name, count in explain["usage"].items()
+            }
         own[ROWS_IN_REQUEST] = rows
-        tokens = None if answer.tokens is None else _share(answer.tokens, rows, position)
+        tokens = None if answer.tokens is None else share(answer.tokens, rows, position)
         shares.append(Answer(None, own, tokens=tokens))
     return shares
-
-
-def _share(count: Any, rows: int, position: int) -> Any:
-    """Return the part of a count that one row has; all parts add up to it."""
-    if not isinstance(count, int):
-        return count / rows
-    each, rest = divmod(count, rows)
-    return each + (position < rest)

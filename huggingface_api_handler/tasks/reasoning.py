@@ -56,7 +56,7 @@ _SENTENCES = re.compile(
     r"(.*?)(?:Here(?:'s| is) my response:|\[BEGIN FINAL RESPONSE\]|\Z)(.*?)(?:\[END FINAL RESPONSE\]\s*)?\Z",
     re.S,
 )
-#: What stands before an answer and behind it, after the reasoning.
+#: Tags before and after an answer that follows reasoning.
 _BEFORE_ANSWER = re.compile(r"\A\s*(?:<(answer|response|output)>\n|<\|(?:begin_of|start)_(solution|response)\|>)", re.I)
 _BEHIND_ANSWER = re.compile(r"</(answer|response|output)>\Z|<\|end_(?:of_)?(solution|response)\|>\Z", re.I)
 #: Words that prompts ask for as well: a block of these that nothing follows is the answer.
@@ -136,7 +136,7 @@ def _by_tags(content: str, cut: bool) -> Separated:
 
 
 def _after_strays(content: str, at: int) -> int:
-    """Return where a text goes on after closing tags that stand alone."""
+    """Return where a text continues after closing tags without opening ones."""
     while (closing := _CLOSE.search(content, at)) is not None and not content[at : closing.start()].strip():
         at = closing.end()
     return at

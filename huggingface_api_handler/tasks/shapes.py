@@ -1,7 +1,4 @@
-"""The small questions that every decoder asks of an answer: is it an object, a number, a text?
-
-Nothing here trusts an answer: it may be any JSON at all, nested as deep as it likes.
-"""
+"""Checks of the JSON types in an answer, which may be any JSON, nested to any depth."""
 
 from __future__ import annotations
 
@@ -13,20 +10,20 @@ from typing import Any, NoReturn
 from ..errors import InvalidAnswer, one_line
 from .media import Media
 
-#: How deep a structure may be that we hand on; JSON is read and written by recursion.
+#: How deep a returned structure may be nested; JSON is read and written by recursion.
 MAX_DEPTH = 48
 
 #: Retries after an empty answer: each is billed, and some inputs, such as an empty page, have no other answer.
 EMPTY_RETRIES = 3
 
-#: Whole numbers beyond this poison the host's database session.
-_MAX_WHOLE = 2**63
+#: Larger integers break the host's database session.
+_MAX_INT64 = 2**63
 
 # --- refusing --------------------------------------------------------------------------------
 
 
 def sketch(value: Any) -> str:
-    """Say in a few words what shape a JSON value has, without its content."""
+    """Return the shape of a JSON value in a few words, without its content."""
     if isinstance(value, Media):
         return f"{len(value.data)} bytes of {one_line(value.type, 60)}"
     if isinstance(value, Mapping):
@@ -46,7 +43,7 @@ def refuse(answer: Any, expected: str) -> NoReturn:
     inner = f", the first of them {sketch(answer[0])}" if isinstance(answer, list) and answer else ""
     suffix = f": {one_line(reason)}" if reason else ""
     raise InvalidAnswer(
-        carried(f"the service returned {sketch(answer)}{inner}, but {expected} was expected{suffix}"),
+        storable(f"the service returned {sketch(answer)}{inner}, but {expected} was expected{suffix}"),
         advice="Check that the model supports this task",
     )
 
@@ -63,7 +60,7 @@ def refuse_empty(wanted: str = "") -> NoReturn:
 
 
 def service_text(value: Any, depth: int = 4) -> str:
-    """Return what a service says in an error object, in whichever of its many shapes; empty if nothing."""
+    """Return the message of an error object, whatever its shape; empty if there is none."""
     if isinstance(value, str):
         return value
     if depth <= 0:
@@ -100,8 +97,8 @@ def number(value: Any, what: str = "a finite number") -> float:
 
 
 def exact_number(value: Any, what: str = "a finite number") -> float | int:
-    """Return a finite number, as ``int`` where it is one that every database holds; else raise ``InvalidAnswer``."""
-    known = whole(value)
+    """Return a finite number, as ``int`` if it is an integer of 64 bits; else raise ``InvalidAnswer``."""
+    known = int64(value)
     return number(value, what) if known is None else known
 
 
@@ -110,26 +107,26 @@ def not_negative(value: Any) -> float | None:
     return float(value) if is_number(value) and value >= 0 else None
 
 
-def whole(value: Any) -> int | None:
-    """Return a whole number that every database holds, or ``None`` if it is none."""
-    if isinstance(value, bool) or not isinstance(value, int) or not -_MAX_WHOLE <= value < _MAX_WHOLE:
+def int64(value: Any) -> int | None:
+    """Return an integer that fits into 64 bits, or ``None`` if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int) or not -_MAX_INT64 <= value < _MAX_INT64:
         return None
     return value
 
 
 def text(value: Any, what: str = "a text", *, of: Any = None) -> str:
-    """Return a text that UTF-8 can carry, or raise ``InvalidAnswer``.
+    """Return a text that UTF-8 can encode, or raise ``InvalidAnswer``.
 
     Args:
         of: the object that should contain the text; the error describes it if the text is missing.
     """
     if not isinstance(value, str):
         refuse(of if value is None and of is not None else value, what)
-    return carried(value)
+    return storable(value)
 
 
-def carried(value: str) -> str:
-    """Replace what JSON may hold and databases refuse: halves of surrogate pairs, and NUL, which PostgreSQL refuses."""
+def storable(value: str) -> str:
+    """Return a text that databases accept: lone surrogates are replaced, and NUL, which PostgreSQL refuses."""
     value = value.replace("\0", "\ufffd")
     try:
         value.encode("utf-8")
@@ -145,7 +142,7 @@ def mapping(value: Any, what: str) -> Mapping[str, Any]:
     return value
 
 
-def listed(value: Any, what: str) -> list[Any]:
+def array(value: Any, what: str) -> list[Any]:
     """Return a list, or raise ``InvalidAnswer``."""
     if not isinstance(value, list):
         refuse(value, what)
@@ -153,28 +150,28 @@ def listed(value: Any, what: str) -> list[Any]:
 
 
 def plain(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return a JSON value fit to be handed on: finite, in UTF-8, not too deep.
+    """Return a JSON value that databases can store: finite, valid UTF-8, not too deep.
 
     NaN and infinities become ``None``.
 
     Raises:
-        InvalidAnswer: where it is nested deeper than ``depth``.
+        InvalidAnswer: it is nested deeper than ``depth``.
     """
     if isinstance(value, str):
-        return carried(value)
+        return storable(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if whole(value) is not None else (float(value) if is_number(value) else None)
+        return value if int64(value) is not None else (float(value) if is_number(value) else None)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if depth <= 0:
         raise InvalidAnswer("the service returned a structure that is nested too deeply")
     if isinstance(value, Mapping):
-        return {carried(str(name)): plain(part, depth - 1) for name, part in value.items()}
+        return {storable(str(name)): plain(part, depth - 1) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(part, depth - 1) for part in value]
-    return carried(str(value))
+    return storable(str(value))
 
 
 def dumps(value: Any) -> str:
@@ -182,18 +179,35 @@ def dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
+def inside(value: Any, *names: str) -> Any:
+    """Return what nested objects contain under ``names``; ``None`` if one of them is missing or is no object."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def objects(value: Any) -> list[Mapping[str, Any]]:
+    """Return the objects in a list; none if the value is no list."""
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+
+
+def share(total: int, rows: int, position: int) -> int:
+    """Return the part of a count that one of ``rows`` rows has; all parts add up to the count."""
+    return total // rows + (position < total % rows)
+
+
 # --- wrappings -------------------------------------------------------------------------------
 
 
 def unwrapped(answer: Any) -> Any:
-    """Take off a list of one that a service put around the answer to one input."""
+    """Return the answer to one input without the list of one that a service may put around it."""
     if isinstance(answer, list) and len(answer) == 1 and isinstance(answer[0], list):
         return answer[0]
     return answer
 
 
 def one_element(answer: Any, what: str) -> Any:
-    """Return the one element of a list of one, or the answer itself where it is no list."""
+    """Return the only element of a list, or the answer itself if it is no list."""
     if not isinstance(answer, list):
         return answer
     if len(answer) != 1:

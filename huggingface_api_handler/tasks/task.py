@@ -1,4 +1,4 @@
-"""What an entry of the task registry can say.
+"""The fields of an entry of the task registry.
 
 A task says what its columns mean and how the answer to one row is decoded. It knows no server and no URL: how a
 request is put together, and how a response is split into rows, is the protocols' (``protocols/``).
@@ -156,7 +156,7 @@ Decoder: TypeAlias = Callable[[Any, Arguments], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task of the Hub, whole.
+    """One task of the Hub.
 
     Attributes:
         name: the Hub's name of the task.
@@ -167,7 +167,7 @@ class Task:
         place: (answer, row) → the answer with positions in characters of the row's text; ``None``: it has none.
         batching: how rows may share requests.
         explain: what ``<target>_explain`` holds; empty: there is no such column.
-        aliases: other names by which the task is asked for.
+        aliases: other names of the task.
         arguments: USING arguments of its own.
         parameters: name of the parameter type in ``huggingface_hub`` (its fields may be given
             flat in USING); ``None`` if it has none.

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import InvalidAnswer, SettingsError
 from .media import decode_base64
-from .shapes import dumps, is_number, listed, refuse
+from .shapes import array, dumps, is_number, refuse
 from .task import Answer, Arguments, Task
 
 _VECTOR = "a vector of finite numbers"
@@ -129,7 +129,7 @@ class VectorLength:
 def _vector_of(part: Any, args: Arguments) -> Any:
     if isinstance(part, str) or _is_vector(part):
         return _vector(part)
-    tokens = listed(part, _VECTOR)
+    tokens = array(part, _VECTOR)
     if len(tokens) == 1 and isinstance(tokens[0], list) and tokens[0] and isinstance(tokens[0][0], list):
         tokens = tokens[0]
     if not tokens:

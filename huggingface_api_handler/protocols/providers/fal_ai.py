@@ -7,6 +7,7 @@ from typing import Any
 
 from ...tasks.media import encode_base64
 from ...tasks.media_answers import media_link
+from ...tasks.shapes import inside
 from .provider import Fetch, Job, Provider, path_of
 
 
@@ -28,8 +29,7 @@ class FalAI(Provider):
 
     def convert(self, task: str, body: Any, fetch: Fetch) -> Any:
         """Return the image as the mask of one segment."""
-        image = body.get("image") if isinstance(body, Mapping) else None
-        url = image.get("url") if isinstance(image, Mapping) else None
+        url = inside(body, "image", "url")
         if not isinstance(url, str):
             return body
         link = media_link(url)

@@ -1,6 +1,6 @@
 """The client of a model at an Inference Provider, through Hugging Face's router.
 
-huggingface_hub's helpers put the request together, and this package's transport sends it. The rest is done here, within
+huggingface_hub's helpers build the request, and this package's transport sends it. The rest is done here, within
 the same limits as for every other request: waiting for queued work, and fetching its result from the provider's link,
 without the token.
 """

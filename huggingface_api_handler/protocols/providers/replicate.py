@@ -8,6 +8,7 @@ from typing import Any
 from ...errors import InvalidAnswer
 from ...net.request import Response
 from ...tasks.media_answers import is_link
+from ...tasks.shapes import inside
 from .provider import Fetch, QueueingProvider
 
 
@@ -21,7 +22,7 @@ class Replicate(QueueingProvider):
 
         If there is a translation, it was requested.
         """
-        output = body.get("output") if isinstance(body, Mapping) else None
+        output = inside(body, "output")
         if isinstance(output, list) and len(output) == 1:
             output = output[0]
         if isinstance(output, str):

@@ -1,4 +1,4 @@
-"""Requests of Inference Providers, as huggingface_hub's helpers put them together."""
+"""Requests of Inference Providers, as huggingface_hub's helpers build them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What outlives a query: in a file, in Redis, or nowhere."""
+"""What is stored beyond a query: in a file, in Redis, or not at all."""
 
 from __future__ import annotations
 

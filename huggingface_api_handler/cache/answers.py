@@ -1,4 +1,4 @@
-"""How an answer is written, and where it waits while it cannot be."""
+"""The format of stored answers, and the answers that wait to be written."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ HEADER_SIZE = _HEADER.size
 TIME_START, TIME_SIZE = 4, 4
 SCOPE_START, SCOPE_SIZE = 8, 8
 
-#: Bytes of answers that wait at the most for a cache that cannot be written to; the oldest are dropped first.
+#: Maximum bytes of answers that wait for a cache that cannot be written to; the oldest are dropped first.
 PENDING_BYTES = 64 * 1024**2
-#: Bytes of memory that an answer takes beside its key and its value.
+#: Bytes of memory that an answer takes in addition to its key and its value.
 OVERHEAD = 200
 
 
@@ -51,7 +51,7 @@ def read_header(stored: bytes) -> tuple[bytes, int]:
 
 def unseal(key: str, stored: object) -> bytes | None:
     """Return the answer that is stored under ``key``; ``None`` if any of it has changed."""
-    if not isinstance(stored, bytes):  # written by somebody else
+    if not isinstance(stored, bytes):  # written by another program
         return None
     if not stored.startswith(MARK):
         return stored
@@ -91,7 +91,7 @@ class PendingAnswers:
         return len(self._waiting)
 
     def add(self, values: Mapping[str, tuple[bytes, float]]) -> None:
-        """Let ``values`` wait, in place of older ones under the same keys."""
+        """Add ``values``; they replace older ones with the same keys."""
         with self._lock:
             for key, entry in values.items():
                 if key in self._waiting:
@@ -100,26 +100,26 @@ class PendingAnswers:
                 self._bytes += _size(key, entry)
 
     def take(self) -> dict[str, tuple[bytes, float]]:
-        """Take all out, in order to write them."""
+        """Remove and return all, in order to write them."""
         with self._lock:
             taken, self._waiting, self._bytes = self._waiting, {}, 0
             return taken
 
     def give_back(self, taken: Mapping[str, tuple[bytes, float]]) -> None:
-        """Let what could not be written wait again, before what has come since."""
+        """Add what could not be written again, before what was added since."""
         since = self.take()
         self.add(taken)
         self.add(since)
         self.trim()
 
     def trim(self) -> None:
-        """Drop the oldest that are more than memory is set aside for."""
+        """Drop the oldest answers beyond ``PENDING_BYTES``."""
         with self._lock:
             while self._bytes > PENDING_BYTES:
                 self._drop(next(iter(self._waiting)))
 
     def get_many(self, keys: Iterable[str], now: float) -> dict[str, bytes]:
-        """The values of those of ``keys`` that wait and have not expired."""
+        """Return the values of those ``keys`` that wait and have not expired."""
         if not self._waiting:
             return {}
         with self._lock:

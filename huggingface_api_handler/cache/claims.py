@@ -1,11 +1,11 @@
-"""Claims: which process is about to get the answers of which keys, so that another waits instead of paying again."""
+"""Claims: which process is about to request which answers, so that others wait instead of paying again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-#: Seconds after which a claim ends that is neither renewed nor released.
+#: Seconds after which a claim ends if it is neither renewed nor released.
 CLAIM_KEPT_FOR = 60.0
 
 
@@ -22,7 +22,7 @@ class Claim(NamedTuple):
 
 
 def grant(keys: Iterable[str], others: Mapping[str, frozenset[str]]) -> Claim:
-    """Grant those of ``keys`` that nobody of ``others``, the keys of each other holder, has claimed."""
+    """Grant those ``keys`` that none of ``others``, the keys of each other holder, has claimed."""
     wanted = frozenset(keys)
     taken = {holder: held for holder, held in others.items() if not wanted.isdisjoint(held)}
     return Claim(wanted.difference(*taken.values()), frozenset(taken))
@@ -34,5 +34,5 @@ def packed(keys: Iterable[str]) -> str:
 
 
 def unpacked(stored: str) -> frozenset[str]:
-    """Return the keys that ``packed`` packed."""
+    """Return the keys in what ``packed`` returned."""
     return frozenset(stored.split("\n"))

@@ -1,4 +1,4 @@
-"""Where counts wait while they cannot be written."""
+"""The counts that wait to be written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Counts: TypeAlias = dict[tuple[str, str], float]
 class PendingCounts:
     """Counts on their way into a cache.
 
-    Where a write can fail after it was carried out, they are taken as reports, whose IDs tell what was written before.
+    If a write can fail after it was carried out, they are taken as reports, whose IDs tell which were written.
     """
 
     def __init__(self) -> None:
@@ -27,23 +27,23 @@ class PendingCounts:
         return len(self._waiting) + len(self._unsure)
 
     def add(self, scope: str, counts: Mapping[str, float]) -> None:
-        """Let ``counts`` wait, beside those that do already."""
+        """Add ``counts`` to those that wait."""
         self.give_back({(scope, name): value for name, value in counts.items() if value})
 
     def take(self) -> dict[tuple[str, str], float]:
-        """Take all out, in order to write them."""
+        """Remove and return all, in order to write them."""
         with self._lock:
             taken, self._waiting = self._waiting, {}
             return taken
 
     def give_back(self, taken: Mapping[tuple[str, str], float]) -> None:
-        """Let what could not be written wait again."""
+        """Add what could not be written again."""
         with self._lock:
             for key, value in taken.items():
                 self._waiting[key] = self._waiting.get(key, 0.0) + value
 
     def take_reports(self) -> dict[str, Counts]:
-        """Take all out, by the ID of the report: those that may have been written, under the IDs that they had.
+        """Remove and return all, by the ID of the report; reports that may have been written have the same ID again.
 
         A report has the counts of one scope.
         """
@@ -57,23 +57,23 @@ class PendingCounts:
         return reports
 
     def give_back_reports(self, reports: Mapping[str, Counts]) -> None:
-        """Let reports wait that may have been written, or not."""
+        """Add reports again of which it is unknown whether they were written."""
         with self._lock:
             self._unsure.update({report: counts for report, counts in reports.items() if counts})
 
     def written(self, report: str) -> None:
-        """Note that a report has been written, and waits no longer."""
+        """Note that a report was written."""
         with self._lock:
             self._written.append(report)
 
     def take_written(self) -> list[str]:
-        """Return the IDs of the reports that have been written since the last call."""
+        """Return the IDs of the reports that were written since the last call."""
         with self._lock:
             written, self._written = self._written, []
             return written
 
     def of(self, scope: str) -> dict[str, float]:
-        """The counts of ``scope`` that wait."""
+        """Return the counts of ``scope`` that wait."""
         found: dict[str, float] = {}
         with self._lock:
             for counts in (self._waiting, *self._unsure.values()):

@@ -1,4 +1,4 @@
-"""Whose the answers and runs in a cache are."""
+"""The owners of the answers and runs in a cache."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The model that a scope belongs to, by the names that people know. A model that is made again has a new scope.
+    """The model that a scope belongs to, by the names that users know. A model that is created again has a new scope.
 
     Attributes:
-        tenant: for whom it works; opaque text.
+        tenant: opaque text.
         engine, project, model: names.
     """
 

@@ -40,14 +40,14 @@ class RedisConnection:
         return not (self.reaching.is_open or self.writing.is_open)
 
     def read(self, work: Callable[[Any], T]) -> T | None:
-        """The result of ``work``; ``None`` if Redis cannot be reached or refuses."""
+        """Return the result of ``work``; ``None`` if Redis cannot be reached or refuses."""
         return None if self.reaching.is_open else self._run(work, self.reaching, self.reaching)
 
     def write(self, work: Callable[[Any], T], *, probe: bool = False) -> T | None:
-        """Like ``read``, for what changes something.
+        """Run what changes something, as ``read`` does.
 
         Args:
-            probe: try it even while Redis is left alone, but without a long wait.
+            probe: try it even while Redis is not used after a failure, but without a long wait.
         """
         if self.is_writable:
             return self._run(work, self.reaching, self.writing)
@@ -77,7 +77,7 @@ class RedisConnection:
         return None if breaker.is_open or self.reaching.is_open else self._run(run, breaker, breaker)
 
     def close(self) -> None:
-        """Let go of Redis; the next command connects again."""
+        """Close the connections; the next command connects again."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:

@@ -95,7 +95,7 @@ class SqliteFile:
         _FILES.add(self)
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        """The result of ``work``; ``None`` if the file cannot be read."""
+        """Return the result of ``work``; ``None`` if the file cannot be read."""
         return self._run(work, self.reading)
 
     def write(self, work: Callable[[sqlite3.Connection], object], *, probe: bool = False) -> bool:
@@ -286,7 +286,7 @@ class SqliteFile:
         raise AssertionError("the last mode returns or raises")
 
     def _has_log(self) -> bool:
-        """Whether the newest answers are in a log beside the file, without which it may be inconsistent."""
+        """Return whether the newest answers are in a log beside the file, without which it may be inconsistent."""
         try:
             return Path(f"{self.path}-wal").stat().st_size > 0
         except OSError:

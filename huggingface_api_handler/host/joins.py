@@ -1,4 +1,4 @@
-"""What a JOIN with a model of this engine needs to know of its WHERE and ON.
+"""Passes WHERE and ON of a JOIN to the model of this engine.
 
 MindsDB hands a model one frame: the table's columns, renamed as ON says, and a column for each ``=`` in WHERE. From the
 frame alone nobody can tell a condition from a column of the table, nor which of two columns with one name ON meant.
@@ -20,7 +20,7 @@ import pandas as pd
 from mindsdb.integrations.utilities.query_traversal import query_traversal
 from mindsdb_sql_parser.ast import BinaryOperation, Identifier, Join, Select
 
-from ..arguments.specs import HOST_CONDITIONS, HOST_EQUAL_COLUMNS, HOST_NAMED
+from ..arguments.specs import HOST_CONDITIONS, HOST_EQUAL_COLUMNS
 from ..errors import SettingsError, one_line
 from .patching import is_patched, patch
 
@@ -109,20 +109,18 @@ def _found(self: Any, step: Any, is_ours: Callable[[Any, str, str], bool]) -> _F
     selects = _selects(self.sql_query.query)
     nobodys = _for_no_table(selects)
     model = _label(step.predictor)
-    fault = _fault_in_on(selects, step.predictor) or _given_twice(conditions, step.columns_map, model)
-    wheres = [
-        select.where for select in selects if select.where is not None and _has(select.from_table, step.predictor)
-    ]
-    equal = {name: f"{model}.{name} = {column}" for where in wheres for name, column in _equal_columns(where, model)}
-    named = [str(one.parts[-1]) for where in wheres for one in _identifiers(where) if _is_of(one, model)]
+    fault = _fault_in_on(selects, model) or _given_twice(conditions, step.columns_map, model)
+    equal = {
+        name: f"{model}.{name} = {column}" for select in selects for name, column in _equal_columns(select.where, model)
+    }
     # Any condition could be on a field of output_schema, which only the model knows.
-    matters = bool(hidden or conditions or nobodys or fault or named)
+    matters = bool(hidden or conditions or nobodys or fault or equal)
     matters = matters or any(_may_be_filled(one.name, target) for one in data.columns)
     if not matters or not is_ours(self.session, step.namespace, step.predictor.parts[0]):
         return None
     if fault is not None:
         raise fault
-    return _Found({**nobodys, HOST_CONDITIONS: conditions, HOST_EQUAL_COLUMNS: equal, HOST_NAMED: named}, hidden)
+    return _Found({**nobodys, HOST_CONDITIONS: conditions, HOST_EQUAL_COLUMNS: equal}, hidden)
 
 
 def _hidden_by_on(columns: Any, columns_map: Any) -> dict[str, Any]:
@@ -152,16 +150,15 @@ def _selects(query: Any) -> list[Select]:
     return found
 
 
-def _fault_in_on(selects: list[Select], predictor: Identifier) -> SettingsError | None:
+def _fault_in_on(selects: list[Select], model: str) -> SettingsError | None:
     """Return the refusal of an ON that MindsDB would follow only in part; ``None``: there is none.
 
     MindsDB takes from it one column of a table for each column of the model, and ignores the rest: it would send all
     rows.
     """
-    model = _label(predictor)
     for select in selects:
         table = select.from_table
-        if isinstance(table, Join) and isinstance(table.left, Identifier) and _has(table.left, predictor):
+        if isinstance(table, Join) and model in _table_names(table.left) and isinstance(table.left, Identifier):
             on = table.condition
             if on is not None and any(_is_of(one, model) for one in _identifiers(on)):
                 first, second, shown = (one_line(one.to_string(), 100) for one in (table.right, table.left, on))
@@ -169,7 +166,7 @@ def _fault_in_on(selects: list[Select], predictor: Identifier) -> SettingsError 
                     f"MindsDB ignores ON {shown}, because the model comes before the table",
                     advice=f"Write the table first: FROM {first} JOIN {second} ON {shown}",
                 )
-    for condition in (one for select in selects for one in _conditions(select.from_table, predictor)):
+    for condition in (one for select in selects for one in _conditions(select.from_table, model)):
         columns: dict[str, str] = {}
         for part in _parts(condition):
             found = _equal_columns(part, model) if getattr(part, "op", None) == "=" else []
@@ -228,20 +225,19 @@ def _identifiers(node: Any) -> list[Identifier]:
     """Return the columns in a condition."""
     found: list[Identifier] = []
 
-    def note_column(node: Any, callstack: Any = (), **_: Any) -> None:
-        # Names in a sub-select are its own.
-        if isinstance(node, Identifier) and not any(isinstance(one, Select) for one in callstack):
+    def note_column(node: Any, **_: Any) -> None:
+        if isinstance(node, Identifier):
             found.append(node)
 
     query_traversal(node, note_column)
     return found
 
 
-def _conditions(node: Any, model: Identifier) -> Iterator[Any]:
+def _conditions(node: Any, model: str) -> Iterator[Any]:
     """Yield the ON of every JOIN with a model in a FROM."""
     if isinstance(node, Join):
         yield from _conditions(node.left, model)
-        if node.condition is not None and _has(node.right, model):
+        if node.condition is not None and model in _table_names(node.right):
             yield node.condition
 
 
@@ -281,15 +277,6 @@ def _table_names(node: Any) -> set[str]:
     return {_label(named)} if isinstance(named, Identifier) else set()
 
 
-def _has(node: Any, model: Identifier) -> bool:
-    """Whether a FROM, or a part of one, has the model, and not another table or a sub-select under its name."""
-    if isinstance(node, Join):
-        return _has(node.left, model) or _has(node.right, model)
-    if not isinstance(node, Identifier) or _label(node) != _label(model):
-        return False
-    return str(model.parts[0]).lower() in [str(part).lower() for part in node.parts]
-
-
 def _label(table: Identifier) -> str:
     """Return how columns name their table: by its alias, in lower case."""
     return str((table.alias or table).parts[-1]).lower()
@@ -306,5 +293,5 @@ def _target(metadata: Any, step: Any) -> str | None:
 
 
 def _may_be_filled(name: Any, target: str | None) -> bool:
-    """Whether a column's name is one that a model with this target could fill."""
+    """Return whether a column's name is one that a model with this target could fill."""
     return target is not None and (str(name).lower() == target or str(name).lower().startswith(f"{target}_"))

@@ -53,7 +53,7 @@ def queue_settings() -> Mapping[str, Any]:
 
 
 def tenant() -> tuple[Any, Any]:
-    """Return the company and the user for whom this process works at the moment; ``None``: nobody is named.
+    """Return the company and the user of the current statement; ``None``: nobody is named.
 
     Before 26.0, MindsDB's HTTP server calls a user who is not named 0, and its other parts ``None``.
     """

@@ -22,7 +22,7 @@ from .storage import MODEL
 def statement_of(model_id: int, uid: str) -> Statement:
     """Return what a query belongs to.
 
-    MindsDB's context names the partitioned statement that runs, and after one that failed goes on naming it.
+    MindsDB's context names the partitioned statement that runs, and still names it after it has failed.
 
     Args:
         model_id: MindsDB's ID of the model, which it uses again after DROP.

@@ -71,7 +71,7 @@ NEVER_BY_NAME = _networks(
 
 
 def is_public(address: str | Address) -> bool:
-    """Whether ``address`` is one that everybody on the internet reaches alike.
+    """Return whether ``address`` is a public address of the internet.
 
     An IPv4 address that is mapped or translated (NAT64) into IPv6 counts as that IPv4 address; 6to4, Teredo and other
     tunnels are refused as a whole.
@@ -92,7 +92,7 @@ def _inner_v4(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 def _is_isatap(ip: ipaddress.IPv6Address) -> bool:
-    """Whether the interface part of ``ip`` is ``[02]00:5efe`` and an IPv4 address, a tunnel's end."""
+    """Return whether the interface part of ``ip`` is ``[02]00:5efe`` and an IPv4 address, a tunnel's end."""
     return (int(ip) >> 32) & 0xFDFFFFFF == 0x00005EFE
 
 
@@ -108,7 +108,7 @@ def look_up(host: str, port: int) -> Sequence[str]:
 
 @lru_cache(maxsize=1)
 def _binds_anything() -> bool:
-    """Whether the system lets a socket have addresses that are not its own (``ip_nonlocal_bind``)."""
+    """Return whether the system lets a socket bind to foreign addresses (``ip_nonlocal_bind``)."""
     return _binds("192.0.2.1")  # reserved for documentation
 
 
@@ -122,10 +122,10 @@ def _binds(address: str) -> bool:
 
 
 def is_own(address: str) -> bool:
-    """Whether ``address`` is this machine's own, public as it may be.
+    """Return whether ``address`` belongs to this machine, even if it is public.
 
-    What listens there, MindsDB first of all, would be reached from within, past any firewall before
-    it. If the system does not say, none is.
+    A request to it would reach what listens there, above all MindsDB, behind any firewall. If the system does not
+    tell, no address does.
     """
     return _binds(str(unmapped(address))) and not _binds_anything()
 

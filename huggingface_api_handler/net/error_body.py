@@ -54,7 +54,7 @@ def parsed(content: bytes) -> Any:
 
 
 def is_page(headers: Mapping[str, str], content: bytes) -> bool:
-    """Whether a response is a web page."""
+    """Return whether a response is a web page."""
     named = headers.get("content-type", "").strip().lower().startswith("text/html")
     return named or _HTML.match(content[:80].decode("utf-8", "replace")) is not None
 

@@ -26,7 +26,7 @@ class Event:
 
 
 def is_stream(media_type: str, content: bytes) -> bool:
-    """Whether a body is a stream: by its media type, or by its beginning, which JSON does not have."""
+    """Return whether a body is a stream: by its media type, or by its beginning, which JSON does not have."""
     return media_type == MEDIA_TYPE or _EVENTS.match(content) is not None or _is_json_lines(content)
 
 

@@ -162,7 +162,7 @@ def failed(error: BaseException, *, host: str, timeout: float, service: bool = T
 
 
 def reveals(error: BaseException, secret: str | None) -> bool:
-    """Whether an exception, or one inside it, contains ``secret``: its text may repeat a server's status line."""
+    """Return whether an exception, or one of its causes, contains ``secret``: it may quote a server's status line."""
     return any(contains_token(f"{part!r} {part}", secret) for part in _chain(error))
 
 
@@ -174,10 +174,10 @@ _NEVER_LEFT = (
 
 
 def may_have_arrived(error: HuggingFaceError) -> bool:
-    """Whether a request without a complete response may have reached the service, which then works, and bills."""
+    """Return whether a request without a complete response may have reached the service, which then bills it."""
     chain = list(_chain(error))
-    beneath = any(isinstance(part, (OSError, u3.HTTPError, http.client.HTTPException)) for part in chain)
-    return beneath and not any(isinstance(part, _NEVER_LEFT) for part in chain)
+    is_transport_error = any(isinstance(part, (OSError, u3.HTTPError, http.client.HTTPException)) for part in chain)
+    return is_transport_error and not any(isinstance(part, _NEVER_LEFT) for part in chain)
 
 
 def _case_of(error: BaseException) -> Case:

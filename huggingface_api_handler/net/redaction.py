@@ -73,7 +73,7 @@ def _encoded_bytes(token: str) -> tuple[bytes, ...]:
 
 
 def contains_token(content: bytes | str, token: str | None) -> bool:
-    """Whether ``content`` contains ``token`` in one of its encodings; always false for a short token."""
+    """Return whether ``content`` contains ``token`` in one of its encodings; always false for a short token."""
     if token is None or len(token) < MIN_LENGTH:
         return False
     data = content.encode("utf-8", "replace") if isinstance(content, str) else content

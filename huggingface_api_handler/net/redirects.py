@@ -17,7 +17,7 @@ _WITHOUT_CREDENTIALS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type
 
 
 def is_followed(method: str, status: int, headers: Mapping[str, str]) -> bool:
-    """Whether a response redirects: a POST only by 307 and 308, since the others would turn it into a GET."""
+    """Return whether a response redirects: a POST only by 307 and 308, since the others would turn it into a GET."""
     follows = status in _ANY_METHOD or (method == "GET" and status in _GET_ONLY)
     return follows and bool(headers.get("location"))
 

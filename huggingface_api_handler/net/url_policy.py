@@ -263,7 +263,7 @@ class UrlPolicy:
         return addresses
 
     def may_carry_token(self, parsed: ParsedUrl) -> bool:
-        """Whether a request to ``parsed`` may carry the token.
+        """Return whether a request to ``parsed`` may carry the token.
 
         Hugging Face's router by https, the engine's own origins, and what its owner allowed: by
         http only if the entry names the port. A model's own token may go wherever the model
@@ -279,12 +279,12 @@ class UrlPolicy:
         return by_name or (parsed.host, parsed.port) in self._entries
 
     def is_unlisted_endpoint(self, url: str) -> bool:
-        """Whether ``url`` is allowed, but is some customer's endpoint that the engine's owner has not listed."""
+        """Return whether ``url`` is allowed, but is some customer's endpoint that the engine's owner has not listed."""
         parsed = _parsed(url)
         return parsed is not None and _is_endpoint(parsed) and not self._is_allowed(parsed, "service")
 
     def is_primary(self, url: str) -> bool:
-        """Whether ``url`` is at Hugging Face's router or the engine's base URL (not merely allowed)."""
+        """Return whether ``url`` is at Hugging Face's router or the engine's base URL (not merely allowed)."""
         parsed = _parsed(url)
         return parsed is not None and self._is_primary(parsed)
 
@@ -292,14 +292,14 @@ class UrlPolicy:
         return _is_router(parsed) or parsed.origin in self._bases
 
     def is_hugging_face(self, parsed: ParsedUrl) -> bool:
-        """Whether Hugging Face's accounts and tokens count there: its own hosts, and mirrors of its router."""
+        """Return whether Hugging Face's accounts and tokens count there: its own hosts, and mirrors of its router."""
         return _is_router(parsed) or _is_endpoint(parsed) or parsed.origin in self._mirrors
 
     def _is_service(self, parsed: ParsedUrl) -> bool:
         return _is_router(parsed) or _is_endpoint(parsed) or self._is_allowed(parsed, "service")
 
     def _is_allowed(self, parsed: ParsedUrl, purpose: Purpose) -> bool:
-        """Whether the engine's owner allowed ``parsed``, private or not.
+        """Return whether the engine's owner allowed ``parsed``, private or not.
 
         The URLs in rows may not name a base URL; the service's own responses may link to it.
         """
@@ -346,7 +346,7 @@ def _is_endpoint(parsed: ParsedUrl) -> bool:
 
 
 def is_router(url: str) -> bool:
-    """Whether ``url`` is at Hugging Face's own router."""
+    """Return whether ``url`` is at Hugging Face's own router."""
     parsed = _parsed(url)
     return parsed is not None and _is_router(parsed)
 

@@ -29,7 +29,7 @@ class BatchSizeCap:
         self._rows = 0
 
     def passed(self, size: int) -> None:
-        """A batch of ``size`` rows went through."""
+        """Note that a batch of ``size`` rows succeeded."""
         if size > 1:
             self.any_passed = True
             if self._too_long:
@@ -43,7 +43,7 @@ class BatchSizeCap:
             self.cap *= 2
 
     def too_long(self, size: int, *, certain: bool = True) -> None:
-        """A batch of ``size`` rows failed, and both its parts went through.
+        """Note that a batch of ``size`` rows failed, and both its parts succeeded.
 
         Args:
             certain: whether the service refused it, instead of failing.

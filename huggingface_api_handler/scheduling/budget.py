@@ -341,7 +341,7 @@ class CostBudget:
         return draws
 
     def granted(self, draw: Draw, grant: Grant | None, now: float) -> None:
-        """Take what became of a draw; see ``SharedBudget.granted``."""
+        """Take the result of a draw; see ``SharedBudget.granted``."""
         self._drawn.pop(draw).granted(draw, grant, now)
 
     def _fitting(self, items: Sequence[Item], free: float) -> int:

@@ -45,17 +45,17 @@ class CircuitBreaker:
         return self.is_open or any(self._failures)
 
     def due(self, now: float) -> float:
-        """When the next request may be sent; infinity: not before the trial has returned."""
+        """Return when the next request may be sent; infinity: not before the trial has returned."""
         if not self.is_open:
             return now
         return math.inf if self._is_trying else max(now, self._trial_at)
 
     def sent(self, now: float) -> None:
-        """A request is sent."""
+        """Note that a request is sent."""
         self._is_trying = self.is_open and now >= self._trial_at
 
     def succeeded(self, started: float) -> None:
-        """A request that was sent at ``started`` got through."""
+        """Note that a request that was sent at ``started`` succeeded."""
         if not self.is_open:
             self._failures.append(False)
             if self._pause > self.PAUSE and len(self._failures) == self.WINDOW and not any(self._failures):
@@ -65,7 +65,7 @@ class CircuitBreaker:
             self._opened_at, self._is_trying = math.inf, False
 
     def failed(self, started: float, now: float, *, is_timeout: bool = False) -> None:
-        """A request that was sent at ``started`` failed."""
+        """Note that a request that was sent at ``started`` failed."""
         if not self.is_open:
             self._failures.extend([True] * (self.TIMEOUT if is_timeout else 1))
             if len(self._failures) >= self.LEAST and sum(self._failures) >= self.SHARE * len(self._failures):

@@ -42,7 +42,7 @@ class ConcurrencyLimit:
         return self._limit < self._threshold
 
     def succeeded(self, in_flight: int, maximum: int, latency_ratio: float, timeout_share: float = 0.0) -> None:
-        """A request got through.
+        """Note that a request succeeded.
 
         Args:
             in_flight: requests under way when it was sent, itself included.
@@ -57,7 +57,11 @@ class ConcurrencyLimit:
         self._limit = min(self._limit + (1.0 if self.slow_start else 1.0 / self._limit), float(maximum))
 
     def overloaded(self, started: float, now: float) -> None:
-        """A request that was sent at ``started`` met an overload; one sent before the last cut met the same one."""
+        """Note that a request met an overload; one that was sent before the last cut met the same one.
+
+        Args:
+            started: when it was sent.
+        """
         self._count(1)
         if started < self._cut_at:
             return

@@ -44,7 +44,7 @@ class LatencyModel:
         return max((seconds / rows for rows, seconds in self._least.values()), default=0.0)
 
     def seconds(self, rows: int) -> float:
-        """Seconds that the idle service takes for a request of ``rows`` rows."""
+        """Return the seconds that the idle service takes for a request of ``rows`` rows."""
         return self._idle_ratio * (self.fixed + self.per_row * rows)
 
     def observe(self, rows: int, seconds: float, in_flight: int) -> None:

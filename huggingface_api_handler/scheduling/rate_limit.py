@@ -62,21 +62,21 @@ class RateLimiter:
         return self._bucket.rate
 
     def ignores(self, now: float) -> bool:
-        """Whether refusals at present have proved to be independent of the rate."""
+        """Return whether refusals at present have proved to be independent of the rate."""
         return self._random.lasts(now)
 
     def due(self, now: float) -> float:
-        """When the next request may be sent."""
+        """Return when the next request may be sent."""
         return max(self._bucket.due(now), self._probe_at)
 
     def sent(self, now: float) -> None:
-        """A request is sent."""
+        """Note that a request is sent."""
         self._bucket.take(now)
         if self._refusals > 1:
             self._probe_at = now + self._wait()
 
     def succeeded(self, started: float, now: float) -> None:
-        """A request sent at ``started`` got through."""
+        """Note that a request sent at ``started`` succeeded."""
         self._passed.append(started)
         self._count(False, now)
         if started >= self._refused_at:
@@ -90,7 +90,7 @@ class RateLimiter:
             self._bucket.rate = self._rate(now)
 
     def refused(self, started: float, now: float, pause: float = 0.0) -> None:
-        """A request sent at ``started`` was refused, and the service asked for a pause of ``pause`` seconds."""
+        """Note that a request sent at ``started`` was refused, with the request to pause for ``pause`` seconds."""
         self._count(True, now)
         if self.ignores(now) or started < self._refused_at:
             return
@@ -162,7 +162,7 @@ class RandomRefusals:
         self._duration = self.IGNORE
 
     def lasts(self, now: float) -> bool:
-        """Whether refusals are ignored now."""
+        """Return whether refusals are ignored now."""
         return now < self._until
 
     def count(self, refused: bool, rate: float, now: float) -> bool:

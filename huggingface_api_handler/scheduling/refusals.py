@@ -108,7 +108,7 @@ def _may_concern_all(error: HuggingFaceError, known: Evidence) -> bool:
 
 
 def _content_fault(error: HuggingFaceError, known: Evidence) -> Fault:
-    """A firewall or a moderation refused. If it lets nothing pass at all, it is not the content.
+    """Return whose fault a refusal by a firewall or a moderation is: not the content's if it refuses everything.
 
     A refusal without a reason may be of the token, and an earlier query may have had another.
     """
@@ -118,8 +118,10 @@ def _content_fault(error: HuggingFaceError, known: Evidence) -> Fault:
 
 
 def _list_may_be_at_fault(error: HuggingFaceError, known: Evidence) -> bool:
-    """Whether a batch failed in a way that may pass, but perhaps not for this batch: a bad row breaks some servers,
-    and others fail on every list."""
+    """Return whether a temporary failure may be permanent for this batch.
+
+    A bad row breaks some servers, and others fail on every list.
+    """
     if known.rows == 1 or isinstance(error, (RateLimited, ModelLoading)):
         return False
     if isinstance(error, ServiceTimeout):

@@ -1,4 +1,4 @@
-"""All decisions of one run: what is sent when, and what becomes of it when it has returned.
+"""All decisions of one run: what is sent when, and what follows from each response.
 
 The scheduler has no threads, sends nothing and reads no clock: the code that runs it passes the time
 and does as it says. So a run can be played through in virtual time.
@@ -487,7 +487,7 @@ class Scheduler:
         return stopped.with_facts().with_cause(last) if isinstance(stopped, Stopped) and last.retryable else last
 
     def _reason(self, now: float) -> HuggingFaceError | None:
-        """Why nothing more may be sent, if so."""
+        """Return why nothing more may be sent, if so."""
         stopped = self.summary.stopped
         if isinstance(stopped, Stopped):
             return stopped.with_facts()

@@ -15,7 +15,7 @@ class Service:
     """One service, as one run uses it.
 
     Attributes:
-        number: its place in the order of preference, from 0.
+        number: its position in the order of preference, from 0.
         state: what the process has learned about it.
         in_flight: requests of the run that are under way there.
         has_answered: whether it has answered a row of the run.
@@ -64,23 +64,23 @@ class Service:
         return self._sizer.size(rows, workers, rate, requests, opening=opening)
 
     def due(self, now: float, *, heeds_breaker: bool = True) -> float:
-        """When it may be sent a request; infinity: not before one has returned."""
+        """Return when it may be sent a request; infinity: not before one has returned."""
         return math.inf if self.in_flight >= self.limit else self._blocked_until(now, heeds_breaker)
 
     def sent(self, now: float) -> int:
-        """A request is sent to it; return how many are under way."""
+        """Note that a request is sent to it; return how many are under way."""
         if not self.in_flight:
             self.last_return = now
         self.in_flight += 1
         return self.in_flight
 
     def returned(self, now: float) -> None:
-        """A request to it has returned."""
+        """Note that a request to it has returned."""
         self.in_flight -= 1
         self.last_return = now
 
     def busy_until(self, now: float) -> float:
-        """Until when others get no request, since it only has as many requests under way as it takes."""
+        """Return until when other services get no requests because this one is merely busy."""
         if self.in_flight < self.limit or self.state.breaker.has_failures or self._blocked_until(now, True) > now:
             return -math.inf
         return self.last_return + max(self.PATIENCE, 4.0 * self.state.latency.recent)
@@ -138,7 +138,7 @@ class Services:
         return at
 
     def is_last(self, batch: Batch) -> bool:
-        """Whether ``batch`` has failed at all the others already."""
+        """Return whether ``batch`` has failed at all the others already."""
         return all(service.number in batch.tried or service.number == batch.service for service in self._in_use)
 
     def drop(self, batch: Batch) -> bool:

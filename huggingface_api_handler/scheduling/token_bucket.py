@@ -27,7 +27,7 @@ class TokenBucket:
         self._next = -math.inf
 
     def due(self, now: float) -> float:
-        """When the next request may be sent."""
+        """Return when the next request may be sent."""
         return max(now, self._next)
 
     def take(self, now: float) -> None:
@@ -76,7 +76,7 @@ class SharedRateLimit:
         self._alone_until = -math.inf
 
     def due(self, now: float) -> float:
-        """When the next request may be sent."""
+        """Return when the next request may be sent."""
         return max(now, self._reserved[0]) if self._reserved else self._own.due(now)
 
     def take(self, now: float, per_minute: float) -> None:
@@ -87,14 +87,14 @@ class SharedRateLimit:
         self._own.take(now)
 
     def needs_reservation(self, now: float, per_minute: float) -> bool:
-        """Whether a token must be reserved before the next request. Tokens that are too old are dropped."""
+        """Return whether a token must be reserved before the next request. Tokens that are too old are dropped."""
         valid = max(self.VALID, 60.0 / per_minute)
         while self._reserved and self._reserved[0] < now - valid:
             self._reserved.popleft()
         return not self._reserved and now >= self._alone_until
 
     def begin_reservation(self) -> bool:
-        """Whether the caller is to reserve; then ``granted`` must follow. Another worker may be at it."""
+        """Return whether the caller is to reserve; then ``granted`` must follow. Another worker may be at it."""
         if self._reserving:
             return False
         self._reserving = True

@@ -60,11 +60,11 @@ def _bundled(service: Service, repeats: int) -> Any:
 def _storm(service: Service, repeats: int) -> Any:
     found = cases.storm(service)
     print("\nA third of the requests goes wrong, in every way at once")
-    for name, told in found.items():
-        met = ", ".join(f"{count} × {fault}" for fault, count in sorted(told["faults"].items()))
+    for name, figures in found.items():
+        met = ", ".join(f"{count} × {fault}" for fault, count in sorted(figures["faults"].items()))
         print(
-            f"  {name:38} {told['seconds']:8.1f} s for {told['rows']:6} rows, all right; {told['requests']} requests,"
-            f" {told['served twice']} rows answered twice"
+            f"  {name:38} {figures['seconds']:8.1f} s for {figures['rows']:6} rows, all right;"
+            f" {figures['requests']} requests, {figures['served twice']} rows answered twice"
         )
         print(f"    {met}")
     return found
@@ -79,8 +79,8 @@ def _own_cost(service: Service, repeats: int) -> Any:
 def _allowed_rate(service: Service, repeats: int) -> Any:
     found = cases.allowed_rate(service)
     print("\nA service that allows 50 requests a second")
-    for name, told in found.items():
-        print(f"  {name:38} {told['used']:8.1%} of it used {told['refused']:8.2%} of the requests refused")
+    for name, figures in found.items():
+        print(f"  {name:38} {figures['used']:8.1%} of it used {figures['refused']:8.2%} of the requests refused")
     return found
 
 
@@ -97,10 +97,10 @@ def _changing_rate(service: Service, repeats: int) -> Any:
 def _many_rows(service: Service, repeats: int) -> Any:
     found = cases.many_rows(service)
     print("\nMany rows, in lists")
-    for name, told in found.items():
+    for name, figures in found.items():
         print(
-            f"  {name:38} {told['seconds'] / told['rows'] * 1e6:8.0f} µs a row"
-            f" {told['cpu_seconds'] / told['rows'] * 1e6:8.0f} µs CPU a row {told['more_mib']:8.0f} MiB more"
+            f"  {name:38} {figures['seconds'] / figures['rows'] * 1e6:8.0f} µs a row"
+            f" {figures['cpu_seconds'] / figures['rows'] * 1e6:8.0f} µs CPU a row {figures['more_mib']:8.0f} MiB more"
         )
     return found
 
@@ -110,10 +110,11 @@ def _rows_per_request(service: Service, repeats: int) -> Any:
     found = {}
     for instruction, system in packing.INSTRUCTIONS.items():
         found[instruction] = {str(rows): packing.measure(rows, system) for rows in (1, 5, 20)}
-        for rows, told in found[instruction].items():
+        for rows, figures in found[instruction].items():
             print(
-                f"  {instruction}, {rows:2} rows a request: {told['requests']:6} requests, {told['input_tokens']:9,}"
-                f" input and {told['output_tokens']:7,} output tokens, {told['seconds']:7.1f} s"
+                f"  {instruction}, {rows:2} rows a request: {figures['requests']:6} requests,"
+                f" {figures['input_tokens']:9,} input and {figures['output_tokens']:7,} output tokens,"
+                f" {figures['seconds']:7.1f} s"
             )
     return found
 
@@ -148,13 +149,15 @@ def _load() -> float | None:
 
 def _draw(found: dict[str, Any]) -> str:
     groups = []
-    for lanes, measured in found.get("one-by-one", {}).items():
+    for workers, measured in found.get("one-by-one", {}).items():
         if OURS in measured:
-            title = f"1,000 rows one by one, 50 ms each, {lanes}: seconds, shorter is better"
-            groups.append((title, "s", [(name, told["seconds"], name == OURS) for name, told in measured.items()]))
+            title = f"1,000 rows one by one, 50 ms each, {workers}: seconds, shorter is better"
+            groups.append(
+                (title, "s", [(name, figures["seconds"], name == OURS) for name, figures in measured.items()])
+            )
     for name, measured in found.get("in-lists", {}).items():
-        best = min(told["seconds"] for who, told in measured.items() if who != OURS)
-        shown = [(OURS, measured[OURS]["seconds"], True), ("best list size and lanes", best, False)]
+        best = min(figures["seconds"] for who, figures in measured.items() if who != OURS)
+        shown = [(OURS, measured[OURS]["seconds"], True), ("best list size and workers", best, False)]
         groups.append((f"2,000 rows, {name}: seconds", "s", shown))
     return plot.bars(groups)
 

@@ -60,22 +60,22 @@ def one_by_one(service: Service, repeats: int, rows: int = 1000) -> Case:
     service.behave(Manner(0.050))
     asked = texts(rows)
     found: Case = {}
-    for lanes in (32, 128):
-        found[f"{lanes} lanes"] = side_by_side(
+    for workers in (32, 128):
+        found[f"{workers} workers"] = side_by_side(
             {
                 "this package": (
-                    lambda some, lanes=lanes: contenders.ours(  # type: ignore[misc]
-                        service, some, max_batch_size=1, max_concurrency=lanes
+                    lambda some, workers=workers: contenders.ours(  # type: ignore[misc]
+                        service, some, max_batch_size=1, max_concurrency=workers
                     )[0],
                     asked,
                 ),
-                "asyncio, bare": (lambda some, lanes=lanes: contenders.asyncio_bare(service, some, lanes), asked),  # type: ignore[misc]
+                "asyncio, bare": (lambda some, workers=workers: contenders.asyncio_bare(service, some, workers), asked),  # type: ignore[misc]
                 "requests in a thread pool": (
-                    lambda some, lanes=lanes: contenders.requests_pool(service, some, lanes),  # type: ignore[misc]
+                    lambda some, workers=workers: contenders.requests_pool(service, some, workers),  # type: ignore[misc]
                     asked,
                 ),
                 "AsyncInferenceClient": (
-                    lambda some, lanes=lanes: contenders.hub_async(service, some, lanes),  # type: ignore[misc]
+                    lambda some, workers=workers: contenders.hub_async(service, some, workers),  # type: ignore[misc]
                     asked,
                 ),
             },
@@ -88,19 +88,19 @@ def one_by_one(service: Service, repeats: int, rows: int = 1000) -> Case:
 
 
 def best_pairs(manner: Manner, rows: int, count: int) -> list[tuple[float, int, int]]:
-    """The best (seconds, list size, lanes) of all sizes from 1 to 32 and lanes from 1 to 16, by arithmetic."""
+    """The best (seconds, list size, workers) of all sizes from 1 to 32 and workers from 1 to 16, by arithmetic."""
     times = []
     for size in range(1, 33):
-        for lanes in range(1, 17):
-            free = [0.0] * min(lanes, manner.slots)
+        for workers in range(1, 17):
+            free = [0.0] * min(workers, manner.slots)
             for start in range(0, rows, size):
                 heapq.heapreplace(free, free[0] + manner.fixed + manner.each * min(size, rows - start))
-            times.append((round(max(free), 6), size, lanes))
+            times.append((round(max(free), 6), size, workers))
     return sorted(times)[:count]
 
 
 def in_lists(service: Service, repeats: int, rows: int = 2000) -> Case:
-    """Rows in lists, with no setting given, beside the best list size and number of lanes there are.
+    """Rows in lists, with no setting given, beside the best list size and number of workers there are.
 
     The grid is searched by arithmetic, since the service does what arithmetic says; the best pairs are
     then run with the bare asyncio client, and the quickest of them is what we are compared to.
@@ -113,9 +113,9 @@ def in_lists(service: Service, repeats: int, rows: int = 2000) -> Case:
         runs: dict[str, tuple[Callable[[list[str]], list[str]], list[str]]] = {
             "this package": (lambda some: contenders.ours(service, some)[0], asked)
         }
-        for _, size, lanes in best_pairs(manner, rows, 2):
-            runs[f"asyncio, lists of {size}, {lanes} lanes"] = (
-                lambda some, size=size, lanes=lanes: contenders.asyncio_bare(service, some, lanes, size),  # type: ignore[misc]
+        for _, size, workers in best_pairs(manner, rows, 2):
+            runs[f"asyncio, lists of {size}, {workers} workers"] = (
+                lambda some, size=size, workers=workers: contenders.asyncio_bare(service, some, workers, size),  # type: ignore[misc]
                 asked,
             )
         found[name] = side_by_side(runs, repeats)
@@ -158,7 +158,7 @@ def storm(service: Service) -> Case:
             "rows": rows,
             "seconds": wall,
             "cpu_seconds": cpu,
-            **{told: counted[told] for told in ("requests", "faults", "served", "served twice")},
+            **{reported: counted[reported] for reported in ("requests", "faults", "served", "served twice")},
         }
     return found
 
@@ -227,7 +227,7 @@ import pandas as pd
 from benchmarks import contenders
 from benchmarks.service import Service
 service, rows = Service(int(sys.argv[1])), int(sys.argv[2])
-with contenders.street(service) as predict:
+with contenders.predictor(service) as predict:
     predict(["warm"])
     asked = [f"text number {number}" for number in range(rows)]
     frame = pd.DataFrame({"text": asked})
@@ -247,8 +247,8 @@ def many_rows(service: Service) -> Case:
     service.behave(Manner())
     found: Case = {}
     for rows in (1000, 20_000, 200_000):
-        told = subprocess.run(
+        reported = subprocess.run(
             [sys.executable, "-c", MEASURE_MEMORY, str(service.port), str(rows)], check=True, capture_output=True
         )
-        found[f"{rows} rows"] = json.loads(told.stdout)
+        found[f"{rows} rows"] = json.loads(reported.stdout)
     return found

@@ -26,18 +26,18 @@ def ours(service: Service, texts: Sequence[str], **using: Any) -> tuple[Labels, 
 
     Nothing is known of the service beforehand: every call begins anew.
     """
-    with street(service, **using) as predict:
+    with predictor(service, **using) as predict:
         return predict(texts), None
 
 
 @contextmanager
-def street(service: Service, **using: Any) -> Iterator[Callable[[Sequence[str]], Labels]]:
+def predictor(service: Service, **using: Any) -> Iterator[Callable[[Sequence[str]], Labels]]:
     """The same, to be called several times: what is learned of the service stays, answers too."""
     import pandas as pd
 
     from huggingface_api_handler.arguments import engine_settings, model_settings
     from huggingface_api_handler.cache import SqliteCache
-    from huggingface_api_handler.query.inputs import Caller
+    from huggingface_api_handler.query.caller import Caller
     from huggingface_api_handler.query.pipeline import Prediction
     from huggingface_api_handler.query.runtime import Runtime
 
@@ -59,13 +59,13 @@ def street(service: Service, **using: Any) -> Iterator[Callable[[Sequence[str]],
             store.close()
 
 
-def asyncio_bare(service: Service, texts: Sequence[str], lanes: int, size: int = 1) -> Labels:
+def asyncio_bare(service: Service, texts: Sequence[str], workers: int, size: int = 1) -> Labels:
     """Nothing but asyncio's streams: what this machine and this language allow."""
     lists = [list(texts[at : at + size]) for at in range(0, len(texts), size)]
     labels: list[Labels] = [[] for _ in lists]
     work = iter(enumerate(lists))
 
-    async def lane() -> None:
+    async def worker() -> None:
         reader, writer = await asyncio.open_connection(service.host, service.port)
         for at, some in work:
             body = json.dumps({"inputs": some if size > 1 else some[0]}).encode()
@@ -79,20 +79,20 @@ def asyncio_bare(service: Service, texts: Sequence[str], lanes: int, size: int =
         writer.close()
 
     async def main() -> None:
-        await asyncio.gather(*(lane() for _ in range(lanes)))
+        await asyncio.gather(*(worker() for _ in range(workers)))
 
     asyncio.run(main())
     return [label for some in labels for label in some]
 
 
-def requests_pool(service: Service, texts: Sequence[str], lanes: int) -> Labels:
+def requests_pool(service: Service, texts: Sequence[str], workers: int) -> Labels:
     """A thread pool on one ``requests`` session, as one writes it in a quarter of an hour."""
     import requests
     from requests.adapters import HTTPAdapter
 
-    with requests.Session() as session, ThreadPoolExecutor(lanes) as pool:
+    with requests.Session() as session, ThreadPoolExecutor(workers) as pool:
         session.trust_env = False
-        session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=lanes))
+        session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=workers))
         session.headers["Authorization"] = f"Bearer {TOKEN}"
         url = f"{service.url}/models/org/model"
 
@@ -113,13 +113,13 @@ def hub_sync(service: Service, texts: Sequence[str]) -> Labels:
     return [client.text_classification(text)[0].label for text in texts]
 
 
-def hub_async(service: Service, texts: Sequence[str], lanes: int) -> Labels:
-    """``huggingface_hub.AsyncInferenceClient``, ``lanes`` calls at a time."""
+def hub_async(service: Service, texts: Sequence[str], workers: int) -> Labels:
+    """``huggingface_hub.AsyncInferenceClient``, ``workers`` calls at a time."""
     from huggingface_hub import AsyncInferenceClient
 
     async def main() -> Labels:
         client = AsyncInferenceClient(model=f"{service.url}/models/org/model", token=TOKEN)
-        turn = asyncio.Semaphore(lanes)
+        turn = asyncio.Semaphore(workers)
 
         async def ask(text: str) -> str:
             async with turn:
@@ -149,7 +149,7 @@ folder, url, rows, token = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[
 class Storage(dict):
     json_set, json_get = dict.__setitem__, dict.__getitem__
     def get_connection_args(self): return {"huggingface_api_api_key": token}
-told = {}
+measured = {}
 with contextlib.redirect_stdout(sys.stderr):
     module = importlib.import_module(f"mindsdb.integrations.handlers.{folder}.huggingface_api_handler")
     handler = module.HuggingFaceInferenceAPIHandler.__new__(module.HuggingFaceInferenceAPIHandler)
@@ -163,11 +163,11 @@ with contextlib.redirect_stdout(sys.stderr):
     cpu, wall = time.process_time(), time.perf_counter()
     try:
         labels = handler.predict(frame, {})["label"].tolist()
-        told["right"] = labels == [label_of(text) for text in asked]
+        measured["right"] = labels == [label_of(text) for text in asked]
     except Exception as error:
-        told["error"] = f"{type(error).__name__}: {error}"
-    told["seconds"], told["cpu_seconds"] = time.perf_counter() - wall, time.process_time() - cpu
-print(json.dumps(told))
+        measured["error"] = f"{type(error).__name__}: {error}"
+    measured["seconds"], measured["cpu_seconds"] = time.perf_counter() - wall, time.process_time() - cpu
+print(json.dumps(measured))
 """
 
 
@@ -198,11 +198,11 @@ def bundled(service: Service, rows: int) -> tuple[float, float]:
             raise CannotRun("it had not ended after three minutes") from None
     lines = done.stdout.strip().splitlines() or [""]
     try:
-        told = json.loads(lines[-1])
+        measured = json.loads(lines[-1])
     except ValueError:
         raise CannotRun((done.stderr.strip().splitlines() or ["it said nothing"])[-1]) from None
-    if "error" in told:
-        raise CannotRun(told["error"])
-    if not told["right"]:
+    if "error" in measured:
+        raise CannotRun(measured["error"])
+    if not measured["right"]:
         raise CannotRun("its answers are on wrong rows")
-    return told["seconds"], told["cpu_seconds"]
+    return measured["seconds"], measured["cpu_seconds"]

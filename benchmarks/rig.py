@@ -117,7 +117,7 @@ def case_throughput(it: World, service: Service, rows: int) -> Any:
             done = in_parts(it, rows, count, model=model, tries=2)
             used = cpu_seconds(it.all_processes()) - before
             counted = service.counted()
-            told = {
+            measured = {
                 **done,
                 **it.database.judged(),
                 "rows_a_second": round(rows / done["seconds"], 1),
@@ -125,8 +125,8 @@ def case_throughput(it: World, service: Service, rows: int) -> Any:
                 "requests": counted["requests"],
                 "paid_again": counted["again"],
             }
-            found[f"{how}, {count} consumers"] = told
-            say(f"{how}, {count} consumers: {told}")
+            found[f"{how}, {count} consumers"] = measured
+            say(f"{how}, {count} consumers: {measured}")
     return found
 
 
@@ -196,20 +196,20 @@ def case_killed(it: World, service: Service, rows: int, *, consumers: int = 3, e
     counted = service.counted()
     kinds = [line for line in log if "killed" in line]
     usage = it.sql("DESCRIBE k.usage").records()
-    told = {
+    measured = {
         **done,
         **it.database.judged(),
         "kills": len(kinds),
         "restarted_consumers": it.consumers.restarts,
         "rows_paid": counted["inputs"],
         "paid_again": counted["again"],
-        # Each kill may catch every lane of every task that its consumer has.
+        # Each kill may catch every worker of every task that its consumer has.
         "most_in_flight": 16 * consumers * len(kinds),
         "events": log,
         "usage": {row["name"]: row["value"] for row in usage} if usage and "name" in usage[0] else usage,
     }
-    say(f"killed: { {key: value for key, value in told.items() if key not in ('events', 'usage')} }")
-    return told
+    say(f"killed: { {key: value for key, value in measured.items() if key not in ('events', 'usage')} }")
+    return measured
 
 
 def case_pace(it: World, service: Service, seconds: float = 60.0, per_minute: int = 1200, consumers: int = 4) -> Any:
@@ -227,7 +227,7 @@ def case_pace(it: World, service: Service, seconds: float = 60.0, per_minute: in
     by_second = [counted["seconds"][second][0] for second in sorted(counted["seconds"], key=int)]
     inner = by_second[5:-2]
     ten = [sum(inner[at : at + 10]) for at in range(len(inner) - 9)]
-    told = {
+    measured = {
         **done,
         **it.database.judged(),
         "limit_a_second": per_minute / 60,
@@ -236,8 +236,8 @@ def case_pace(it: World, service: Service, seconds: float = 60.0, per_minute: in
         "limit_in_ten_seconds": per_minute / 6,
         "by_second": by_second,
     }
-    say(f"pace: {told}")
-    return told
+    say(f"pace: {measured}")
+    return measured
 
 
 def case_second_server(it: World, service: Service, rows: int = 500) -> Any:
@@ -254,9 +254,9 @@ def case_second_server(it: World, service: Service, rows: int = 500) -> Any:
     with MindsDBServer(it.folder / "second", environ=given, config=config) as second:
         found = second.sql("SELECT t.text, m.label FROM pg.texts AS t JOIN shared AS m ON m.text = t.text")
     wrong = sum(label != label_of(text) for text, label in found.rows)
-    told = {"rows": len(found), "wrong": wrong, "first_paid": first, "second_paid": service.counted()["inputs"]}
-    say(f"second server: {told}")
-    return told
+    measured = {"rows": len(found), "wrong": wrong, "first_paid": first, "second_paid": service.counted()["inputs"]}
+    say(f"second server: {measured}")
+    return measured
 
 
 CASES: dict[str, Callable[[World, Service, int], Any]] = {

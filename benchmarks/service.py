@@ -99,8 +99,8 @@ class _Service:
 
     def control(self, wanted: dict[str, Any]) -> bytes:
         """Set the manner, where one is given, and tell what has been counted since."""
-        told = {"requests": self.requests, "refused": self.refused, "inputs": self.inputs, "seconds": self.seconds}
-        told |= {
+        counts = {"requests": self.requests, "refused": self.refused, "inputs": self.inputs, "seconds": self.seconds}
+        counts |= {
             "faults": self.met,
             "served": len(self.served),
             "served twice": sum(self.served.values()) - len(self.served),
@@ -112,7 +112,7 @@ class _Service:
             if wanted["forget"]:
                 self.forget()
                 self.chance = random.Random(self.manner.seed)
-        return json.dumps(told).encode()
+        return json.dumps(counts).encode()
 
     def ask(self, connection: _Connection, inputs: list[str]) -> None:
         now = asyncio.get_running_loop().time()
@@ -164,9 +164,9 @@ class _Service:
         said = FAULTS[fault]
         if said is not None:
             status, body = said
-            told = {"pause": self.manner.pause}
+            counts = {"pause": self.manner.pause}
             kind = "text/html" if fault == "HTML" else "application/json"
-            connection.reply(body % {b"pause": self.manner.pause}, status % told, kind)
+            connection.reply(body % {b"pause": self.manner.pause}, status % counts, kind)
         elif fault == "reset":
             connection.reset()
         return fault != "cut off"  # what is cut off has been worked on first
@@ -274,8 +274,8 @@ class Service:
     def _control(self, wanted: dict[str, Any]) -> dict[str, Any]:
         request = Request(f"{self.url}/control", json.dumps(wanted).encode(), method="POST")
         with urlopen(request, timeout=10) as reply:
-            told: dict[str, Any] = json.load(reply)
-        return told
+            counts: dict[str, Any] = json.load(reply)
+        return counts
 
 
 @contextmanager

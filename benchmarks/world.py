@@ -254,9 +254,9 @@ def world(consumers: int, environ: Mapping[str, str | None] | None = None) -> It
         given, config = settings(queue.port, database)
         server = MindsDBServer(folder / "mindsdb", environ={**given, **(environ or {})}, config=config)
         stack.enter_context(server)
-        kept = Consumers(server)
-        stack.callback(kept.close)
-        kept.be(consumers)
-        made = World(folder, queue, database, server, kept)
+        workers = Consumers(server)
+        stack.callback(workers.close)
+        workers.be(consumers)
+        made = World(folder, queue, database, server, workers)
         made.sql(f"CREATE DATABASE pg WITH ENGINE = 'postgres', PARAMETERS = {json.dumps(database.parameters)}")
         yield made

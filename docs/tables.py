@@ -196,9 +196,9 @@ def matrix() -> str:
 def servers() -> str:
     """The results of `make servers`: one row for the arguments of a task of which a server made the same."""
     rows: dict[tuple[str, str, str], list[str]] = {}
-    for told in json.loads(SERVERS.read_text(encoding="utf-8")).values():
-        package, version = next(iter(told["versions"].items()))
-        for case in told["cases"]:
+    for record in json.loads(SERVERS.read_text(encoding="utf-8")).values():
+        package, version = next(iter(record["versions"].items()))
+        for case in record["cases"]:
             key = (f"{package} {version}", f"`{case['task']}`", case["result"])
             rows.setdefault(key, []).append(case["arguments"])
     return table(
@@ -213,10 +213,10 @@ def rows_per_request() -> str:
     return table(
         ("instruction", "rows per request", "requests", "input tokens", "output tokens", "time"),
         (
-            [instruction, rows, *(f"{told[name]:,}" for name in ("requests", "input_tokens", "output_tokens")),
-             f"{told['seconds'] / 60:.1f} min"]
+            [instruction, rows, *(f"{record[name]:,}" for name in ("requests", "input_tokens", "output_tokens")),
+             f"{record['seconds'] / 60:.1f} min"]
             for instruction, measured in found.items()
-            for rows, told in measured.items()
+            for rows, record in measured.items()
         ),
     )  # fmt: skip
 

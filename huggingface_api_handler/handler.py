@@ -21,7 +21,8 @@ from .arguments import (
     query_settings,
 )
 from .arguments.forms import query_form
-from .arguments.specs import HOST_CONDITIONS, HOST_EQUAL_COLUMNS, HOST_NAMED
+from .arguments.settings import secret_text
+from .arguments.specs import HOST_CONDITIONS, HOST_EQUAL_COLUMNS
 from .errors import SettingsError
 from .host import storage, worker
 from .host.patches import apply_patches, purge_predictions
@@ -29,11 +30,12 @@ from .host.settings import ENGINE, cache_settings, configured_token, is_key_argu
 from .host.statement import statement_of
 from .hub import facts
 from .query.advice import unserved
+from .query.caller import Caller
 from .query.commands import run_command
-from .query.conditions import refuse_columns_in_where, refuse_unknown_in_where
+from .query.conditions import refuse_columns_in_where
 from .query.cost import price_list
 from .query.describe import Description, describe
-from .query.inputs import Caller, read_columns
+from .query.inputs import read_columns
 from .query.pipeline import Prediction
 from .query.runtime import RUNTIME
 from .query.store import open_store, tenant_of
@@ -68,13 +70,12 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
             Unauthorized: a token that the Hub does not know.
         """
         record = storage.store_engine(self.engine_storage, connection_args or {})
-        engine = engine_settings(
-            connection_args, token=record.token, configured_token=configured_token()
-        )  # with the key of the statement, so that it is validated too
-        token = _token(engine)
+        # The key of the statement is validated too.
+        engine = engine_settings(connection_args, token=record.token, configured_token=configured_token())
+        token = secret_text(engine.token)
         if token is None:
             log.warning("this engine has no token, so its requests are anonymous; CREATE ML_ENGINE takes it as api_key")
-        elif token.startswith("hf_") and facts.whoami(token, timeout=10) is None:
+        elif token.startswith("hf_") and facts.whoami(token) is None:
             log.warning(
                 "the Hugging Face Hub does not respond, so the token is not checked; the engine is created anyway"
             )
@@ -153,8 +154,6 @@ class HuggingFaceInferenceAPIHandler(BaseMLEngine):  # type: ignore[misc]
         statement = statement_of(self.model_storage.predictor_id, caller.model)
         conditions = overrides.get(HOST_CONDITIONS)
         prediction = Prediction(model, engine, caller, RUNTIME, store, statement=statement, conditions=conditions)
-        named = overrides.get(HOST_NAMED) or ()
-        refuse_unknown_in_where(conditions or (), named, task, model, caller.target, prediction.columns())
         return prediction, query_command(task, overrides, alias=caller.name)
 
     def finetune(self, df: pd.DataFrame | None = None, args: dict[str, Any] | None = None) -> None:
@@ -213,18 +212,10 @@ def _not_its_key() -> SettingsError:
     )
 
 
-def _token(engine: EngineSettings) -> str | None:
-    return None if engine.token is None else engine.token.get_secret_value()
-
-
 def _validated(using: Mapping[str, Any] | None, engine: EngineSettings, target: str) -> ModelSettings:
     """Return the settings of a USING clause, with the Hub's record of the model."""
-
-    def ask_hub(model_id: str, token: str | None) -> Any:
-        return facts.model_facts(model_id, token=token, timeout=10)
-
     # RETRAIN passes a mask in place of the key, which counts as none; create() finds the key.
-    model = model_settings(using, engine, hub=ask_hub, unserved=unserved)
+    model = model_settings(using, engine, hub=facts.model_facts, unserved=unserved)
     read = read_columns(TASKS[model.task], model)
     if model.output_schema is not None:
         check_names(model.output_schema, read, target)

@@ -25,7 +25,7 @@ def pinned_by_mindsdb() -> str:
         return ""
 
 
-def told(packages: Sequence[Mapping[str, Any]], mindsdb: str) -> tuple[list[str], int]:
+def report(packages: Sequence[Mapping[str, Any]], mindsdb: str) -> tuple[list[str], int]:
     """Return the lines to print for what pip-audit says of ``packages``, and the exit code."""
     own = [one for one in packages if "editable" not in str(one.get("skip_reason"))]
     skipped = [one for one in own if "skip_reason" in one]
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
     except (ValueError, KeyError, TypeError):
         print(f"NOT AUDITED: pip-audit could not look anything up.\n{done.stderr.strip()[-600:]}")
         return 2
-    lines, code = told(packages, pinned_by_mindsdb())
+    lines, code = report(packages, pinned_by_mindsdb())
     print("\n".join(lines))
     return code
 

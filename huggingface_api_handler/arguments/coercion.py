@@ -1,4 +1,4 @@
-"""Converts one value of a USING clause to the type of its argument: the only place that does.
+"""Converts one value of a USING clause to the type of its argument; nothing else does.
 
 MindsDB's parser refuses ``-1``, ``.5`` and ``1e-3``, and negative numbers inside lists and objects. So text is
 accepted for numbers and booleans, and JSON text for lists and objects. A word without quotes arrives as a syntax
@@ -139,7 +139,7 @@ def _one_of(choices: Sequence[str]) -> str:
 
 
 def clean(text: str) -> str:
-    """Return ``text``. Raises ``BadValue`` if no database or request could carry it."""
+    """Return ``text``. Raises ``BadValue`` if no database or request could contain it."""
     if len(text) > MAX_LENGTH:
         raise BadValue(f"must have at most {MAX_LENGTH:,} characters")
     if "\0" in text or _SURROGATE.search(text):
@@ -173,7 +173,7 @@ def check_token(token: str) -> str:
     """Return ``token`` without white space around it; it is never part of a message.
 
     Raises:
-        BadValue: it contains what no header can carry.
+        BadValue: it contains what no header can contain.
     """
     token = token.strip()
     if len(token) > 4096 or not all("!" <= character <= "~" for character in token):
@@ -239,7 +239,7 @@ def _parsed(spec: ArgumentSpec, text: str) -> Any:
 
 
 def check_number(value: Any) -> Any:
-    """Return a number that JSON and the host's database can carry.
+    """Return a number that JSON and the host's database can represent.
 
     Raises:
         BadValue: for NaN, infinities and whole numbers beyond 64 bits.
@@ -355,7 +355,7 @@ def plain_json(value: Any) -> Any:
 
     Raises:
         BadValue: nested deeper than ``MAX_DEPTH``, longer than ``MAX_LENGTH`` as JSON, with numbers
-            or texts that JSON or the host's database cannot carry, or with anything else inside.
+            or texts that JSON or the host's database cannot represent, or with anything else inside.
     """
     copied = _plain(value, 1)
     if len(json.dumps(copied, ensure_ascii=False)) > MAX_LENGTH:

@@ -52,7 +52,6 @@ def engine_settings(
     environ: Mapping[str, str] = os.environ,
     token: str | None = None,
     configured_token: str | None = None,
-    login: Callable[[], str | None] = hub_login,
 ) -> EngineSettings:
     """Return the settings of an engine.
 
@@ -62,7 +61,6 @@ def engine_settings(
         token: the token of USING, if it is stored apart from ``raw``. Every other token is the
             server's, and is not sent to a ``base_url`` of USING.
         configured_token: the token of MindsDB's configuration file.
-        login: returns the last token to try.
 
     Raises:
         SettingsError: with every fault.
@@ -79,7 +77,7 @@ def engine_settings(
         base_url = _base_url_of(environ, reader)
     hosts, folders = reader.value(ALLOWED_HOSTS), reader.value(MEDIA_ROOTS)
     bill_to, price = reader.value(BILL_TO), reader.value(PRICE)
-    secret, source = _first_token(key, token, environ, configured_token, login, reader)
+    secret, source = _first_token(key, token, environ, configured_token, reader)
     if is_own and source != "engine" and not is_router(base_url):
         # The server's token is its administrator's: people who may create engines may not send it anywhere they like.
         secret, source = None, "anonymous"
@@ -118,7 +116,6 @@ def _first_token(
     stored: str | None,
     environ: Mapping[str, str],
     configured: str | None,
-    login: Callable[[], str | None],
     reader: Reader,
 ) -> tuple[SecretStr | None, str]:
     """Return the first token found, and where it was found."""
@@ -128,7 +125,7 @@ def _first_token(
         ("engine", "the engine's api_key", lambda: stored),
         *((name, f"the environment variable {name}", partial(environ.get, name)) for name in TOKEN_VARIABLES),
         ("MindsDB's configuration", "the api_key of MindsDB's configuration", lambda: configured),
-        ("Hub login", "the Hub's login file", login),
+        ("Hub login", "the Hub's login file", hub_login),
     ]
     for source, described, find in sources:
         token = (find() or "").strip()

@@ -20,7 +20,7 @@ from .engine import take_token
 from .names import nearest
 from .parsing import Reader
 from .price import price_example, price_fault
-from .settings import EngineSettings
+from .settings import EngineSettings, secret_text
 from .specs import API_KEY, BASE_URL, ENDPOINT, MODEL_NAME, PRICE, PROVIDER, TASK
 from .validators import (
     check_base_url,
@@ -186,9 +186,8 @@ def ask_hub(found: Identity, engine: EngineSettings, hub: Hub) -> None:
     if found.asked or found.model is None or found.endpoint is not None:
         return
     found.asked = True
-    token = found.token or engine.token
     try:
-        found.facts = hub(found.model, None if token is None else token.get_secret_value())
+        found.facts = hub(found.model, secret_text(found.token or engine.token))
         found.model = _own_name(found.facts) or found.model
     except (AccountError, ModelError) as error:
         found.refusal = error
@@ -314,11 +313,10 @@ def note_unserved(reader: Reader, found: Identity, engine: EngineSettings, unser
     is_the_hubs = found.endpoint is None and found.base_url is None and is_router(engine.base_url)
     if task is None or model is None or found.facts is None or not is_the_hubs or reader.faults:
         return
-    token = found.token or engine.token
-    secret = None if token is None else token.get_secret_value()
+    token = secret_text(found.token or engine.token)
     # A policy is the router's choice among all providers, like no provider at all.
     names = [None] if found.provider in (None, *POLICIES) else found.provider.split(", ")
-    faults = [unserved(task, model, name, secret) for name in names]
+    faults = [unserved(task, model, name, token) for name in names]
     if all(faults):
         reader.fault(str(faults[0]))
 

@@ -33,7 +33,7 @@ def model_settings(
     """Return the settings of a model.
 
     Args:
-        using: its USING; values are what SQL can carry, or syntax objects of MindsDB.
+        using: its USING; values are those of SQL, or syntax objects of MindsDB.
         engine: the engine's settings.
         hub: (model ID, token) → the Hub's record of the model, ``None`` if it cannot be
             reached; called at most once, and never for an endpoint.

@@ -158,6 +158,11 @@ def as_secret(token: str | SecretStr | None) -> SecretStr | None:
     return SecretStr(token) if token else None
 
 
+def secret_text(token: SecretStr | None) -> str | None:
+    """Return the text of a token, if there is one."""
+    return None if token is None else token.get_secret_value()
+
+
 def _listed(column: str | tuple[str, ...]) -> str | list[str]:
     return column if isinstance(column, str) else list(column)
 

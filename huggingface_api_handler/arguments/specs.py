@@ -283,5 +283,3 @@ HOST_PREFIX = "__mdb"
 HOST_CONDITIONS = "__mdb_conditions"
 #: And the columns of the model that WHERE compares with columns of a table: name → the condition for ON.
 HOST_EQUAL_COLUMNS = "__mdb_equal_columns"
-#: And the columns of the model in all other conditions of WHERE.
-HOST_NAMED = "__mdb_named"

@@ -301,7 +301,7 @@ def check_labels(names: Sequence[str], own: Sequence[str], model: str) -> None:
         own: the model's labels, in its order.
 
     Raises:
-        BadValue: another number of names, or a label of the model in the place of another.
+        BadValue: another number of names, or a label of the model at the position of another.
     """
     listed = one_line(", ".join(own), 200)
     if len(names) != len(own):

@@ -1,4 +1,4 @@
-"""What every cache does, and what becomes of a cache that fails."""
+"""The interface of all caches, and the circuit breaker for a cache that fails."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 from .budgets import Draw, Grant
 from .claims import Claim
 from .owners import Owner, Stored
-from .runs import Run
+from .runs import Run, RunState
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Seconds for which a cache that failed is left alone.
+#: Seconds for which a cache is not used after a failure.
 PAUSE = 30.0
 #: Seconds of a rate that a worker who has been idle may catch up on.
 CREDIT = 0.05
@@ -32,20 +32,20 @@ STOP_KEPT_FOR = 86400.0
 class Cache:
     """Stores what outlives a query; this one stores nothing.
 
-    Keys are opaque text of the caller's, values are bytes. A cache never raises when it fails: queries go on
-    without it. All methods may be called from several threads and several processes at once.
+    Keys are opaque texts, values are bytes. A cache that fails raises no error: queries continue without it. All
+    methods may be called from several threads and processes at the same time.
     """
 
     # Answers
 
     def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """The values of those of ``keys`` that are there, intact, and have not expired."""
+        """Return the values of those ``keys`` that exist, are intact and have not expired."""
         return {}
 
     def put_many(
         self,
         values: Mapping[str, bytes],
-        ttl: float | None = None,
+        ttl: float,
         *,
         scope: str = "",
         counts: Mapping[str, float] | None = None,
@@ -65,11 +65,11 @@ class Cache:
         """Record whose ``scope`` is."""
 
     def owners(self) -> dict[str, Owner]:
-        """All scopes, with their owners."""
+        """Return all scopes, with their owners."""
         return {}
 
     def sizes(self, before: float | None = None) -> list[Stored] | None:
-        """The stored answers by scope, expired ones too; ``None`` if the cache cannot be read.
+        """Return the stored answers by scope, expired ones too; ``None`` if the cache cannot be read.
 
         Args:
             before: only those written before this time, in seconds since 1970.
@@ -91,67 +91,54 @@ class Cache:
         """Add ``counts`` to the counters of ``scope``."""
 
     def usage(self, scope: str) -> dict[str, float]:
-        """The counters of ``scope``, over all processes."""
+        """Return the counters of ``scope``, over all processes."""
         return {}
 
     # Facts
 
     def get_fact(self, name: str) -> Any:
-        """The value that was put under ``name`` last, if it has not expired; else ``None``."""
+        """Return the latest value of ``name``; ``None`` if there is none or it has expired."""
         return None
 
     def put_fact(self, name: str, value: Any, ttl: float) -> None:
-        """Store a small JSON value for ``ttl`` seconds: what was learned of a service, and may be learned again."""
+        """Store a small JSON value for ``ttl`` seconds, such as a fact about a service that can be found out again."""
 
     # Runs
 
     def run_start(self, run: str, scope: str, *, model: str, task: str, rows: int) -> None:
         """Record that a run has started."""
 
-    def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0, cost: float | None = None) -> None:
-        """Record the progress of a run, its recent rate and its cost in USD; written once a second at most."""
+    def run_update(self, run: str, now: RunState) -> None:
+        """Record the progress of a run; written once a second at most."""
 
-    def run_end(
-        self,
-        run: str,
-        *,
-        done: int,
-        errors: int,
-        state: str = "done",
-        cost: float | None = None,
-        audit: tuple[int, int] | None = None,
-    ) -> None:
-        """Record that a run has ended; what waits in memory is written, if that is possible by now.
-
-        Args:
-            audit: rows that were compared, and those of them whose answers agree.
-        """
+    def run_end(self, run: str, now: RunState) -> None:
+        """Record that a run has ended; what waits in memory is written, if that is possible by now."""
 
     def runs(self, scope: str | None = None) -> list[Run]:
         """Running and recent runs of ``scope``, or of all scopes, newest first."""
         return []
 
     def is_available(self) -> bool:
-        """Whether the cache can be read."""
+        """Return whether the cache can be read."""
         return False
 
     # Stops
 
     def request_stop(self, names: Iterable[str], ttl: float = STOP_KEPT_FOR) -> bool:
-        """Ask the processes that work on ``names`` to stop; whether they can learn of it.
+        """Request that the processes that work on ``names`` stop; return whether the request was stored.
 
         Args:
-            names: ids of runs, or other names that only what is to stop has: a name stays stopped for ``ttl`` seconds.
+            names: IDs of runs, or other unique names of what is to stop. A name stays stopped for ``ttl`` seconds.
         """
         return False
 
     def stop_requested(self, names: Iterable[str]) -> bool:
-        """Whether any of ``names`` is to stop."""
+        """Return whether any of ``names`` is to stop."""
         return False
 
     # Rates
 
-    def reserve_requests(self, rate: str, interval: float, count: int = 1) -> float | None:
+    def reserve_requests(self, rate: str, interval: float, count: int) -> float | None:
         """Reserve the next ``count`` requests, ``interval`` seconds apart, of the rate that all workers share.
 
         Returns:
@@ -180,7 +167,7 @@ class Cache:
         """End a claim."""
 
     def claim_holders(self, scope: str) -> set[str]:
-        """Who has a claim that has not ended, nor its process."""
+        """Return the holders of claims that have not ended and whose processes are running."""
         return set()
 
     # Budgets
@@ -222,11 +209,11 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether the cache is to be left alone."""
+        """Whether the cache is not to be used now."""
         return self._clock() < self._open_until
 
     def record_failure(self, error: object, *, transient: bool = False) -> None:
-        """Leave the cache alone from now on. A ``transient`` failure is worth a warning when it happens again."""
+        """Pause the use of the cache. A ``transient`` failure is logged as a warning only when it happens again."""
         self._open_until = self._clock() + PAUSE
         self._failures += 1
         if not self._warned and (not transient or self._failures > 1):
@@ -243,7 +230,7 @@ class CircuitBreaker:
 
 
 def longest_wait(interval: float, count: int) -> float:
-    """Seconds until a reserved request, if all workers that may wait have reserved theirs before."""
+    """Return the seconds until a reserved request, if all workers that may wait have reserved theirs before."""
     return WAITING * interval * count
 
 
@@ -269,7 +256,7 @@ class Throttle:
             self._last[key] = self._clock()
 
     def passes(self, key: str) -> bool:
-        """Whether the event of ``key`` that happens now may pass."""
+        """Return whether the event of ``key`` that happens now may pass."""
         now = self._clock()
         with self._lock:
             last = self._last.get(key)

@@ -1,4 +1,4 @@
-"""What the caches in SQLite and in Redis have in common."""
+"""The base of the caches in SQLite and in Redis."""
 
 from __future__ import annotations
 
@@ -11,17 +11,14 @@ from typing import Any
 from .answers import PendingAnswers, scope_id, seal, unseal_many
 from .base import Cache, Throttle
 from .counts import PendingCounts
-from .runs import RUNNING, UPDATE_EVERY, RunState
-
-#: When something expires that never does, in seconds since 1970.
-NEVER = 1e12
+from .runs import UPDATE_EVERY, RunState
 
 #: The caches of this process.
 _CACHES: weakref.WeakSet[PersistentCache] = weakref.WeakSet()
 
 
 class PersistentCache(Cache):
-    """Seals and opens answers, lets answers and counts wait to be written, and thins out the records of runs.
+    """Seals and unseals answers, queues answers and counts for writing, and throttles the records of runs.
 
     Args:
         clock: seconds since 1970.
@@ -45,15 +42,14 @@ class PersistentCache(Cache):
     def put_many(
         self,
         values: Mapping[str, bytes],
-        ttl: float | None = None,
+        ttl: float,
         *,
         scope: str = "",
         counts: Mapping[str, float] | None = None,
     ) -> None:
         now = self._clock()
-        expires = NEVER if ttl is None else now + ttl
         owner, written = scope_id(scope), int(now)
-        self._pending.add({key: (seal(key, value, owner, written), expires) for key, value in values.items()})
+        self._pending.add({key: (seal(key, value, owner, written), now + ttl) for key, value in values.items()})
         self._counts.add(scope, counts or {})
         if not self._write_pending():
             self._pending.trim()
@@ -76,43 +72,34 @@ class PersistentCache(Cache):
         except (TypeError, ValueError):  # damaged
             return None
 
-    def run_update(self, run: str, *, done: int, errors: int, rate: float = 0.0, cost: float | None = None) -> None:
+    def run_update(self, run: str, now: RunState) -> None:
         if self._updates.passes(run):
-            self._record(run, RunState(done, errors, RUNNING, rate, cost))
+            self._record(run, now)
 
-    def run_end(
-        self,
-        run: str,
-        *,
-        done: int,
-        errors: int,
-        state: str = "done",
-        cost: float | None = None,
-        audit: tuple[int, int] | None = None,
-    ) -> None:
+    def run_end(self, run: str, now: RunState) -> None:
         self._updates.end(run)
         if self._pending or self._counts:
             self._write_pending(probe=True)
-        self._record(run, RunState(done, errors, state, cost=cost, audit=audit))
+        self._record(run, now)
 
     def _read_answers(self, keys: list[str]) -> Mapping[str, bytes]:
-        """The sealed values of those of ``keys`` that are there and have not expired."""
+        """Return the sealed values of those of ``keys`` that are there and have not expired."""
         raise NotImplementedError
 
     def _write_pending(self, *, probe: bool = False) -> bool:
         """Write the answers and counts that wait, in one transaction; whether that worked.
 
         Args:
-            probe: try it even while the cache is left alone, but without a wait.
+            probe: try it even while the cache is not used after a failure, but without a wait.
         """
         raise NotImplementedError
 
     def _read_counts(self, scope: str) -> dict[str, float]:
-        """The counters of ``scope`` that are written."""
+        """Return the counters of ``scope`` that are written."""
         raise NotImplementedError
 
     def _read_fact(self, name: str) -> Any:
-        """The JSON of a fact that is there and has not expired; else ``None``."""
+        """Return the JSON of a fact that is there and has not expired; else ``None``."""
         raise NotImplementedError
 
     def _record(self, run: str, now: RunState) -> None:
@@ -121,7 +108,7 @@ class PersistentCache(Cache):
 
 
 def _after_fork_in_child() -> None:
-    """Leave answers and counts to the process that waits to write them, and locks to the threads that hold them."""
+    """Drop the pending answers and counts, which the parent process writes, and locks that its threads may hold."""
     for cache in list(_CACHES):
         cache._pending = PendingAnswers()
         cache._counts = PendingCounts()

@@ -15,7 +15,7 @@ from .budgets import BUDGETS_KEPT_FOR, HELD_AHEAD, HELD_FOR, Draw, Grant
 from .claims import CLAIM_KEPT_FOR, Claim, grant, packed, unpacked
 from .counts import Counts
 from .owners import Owner, Stored
-from .persistent import NEVER, PersistentCache
+from .persistent import PersistentCache
 from .redis_connection import RedisConnection, as_text
 from .redis_scripts import COUNT_ONCE, HOLD_BUDGET, RESERVE_REQUESTS
 from .runs import RUNNING, RUNS_KEPT, RUNS_KEPT_FOR, Run, RunState, has_ended, this_process, with_state
@@ -75,42 +75,7 @@ class RedisCache(PersistentCache):
         answers, reports = self._pending.take(), self._counts.take_reports()
 
         def write(client: Any) -> bool:
-            now, once = self._clock(), not self._counting.is_open
-            commands: list[tuple[dict[Any, Any], Any]] = [(answers, key) for key in answers]
-            if once:
-                commands += [(reports, report) for report in reports]
-            else:
-                commands += [(counts, name) for counts in reports.values() for name in counts]
-            for some in batched(commands, KEYS_AT_ONCE):
-                pipeline = client.pipeline(transaction=False)
-                for waiting, name in some:
-                    if waiting is answers:
-                        value, expires = answers[name]
-                        left = None if expires >= NEVER else max(1, round((expires - now) * 1000))
-                        pipeline.set(self._answer(name), value, px=left)
-                    elif waiting is reports:
-                        self._count_once(pipeline, name, reports[name])
-                    else:
-                        scope, counter = name
-                        pipeline.hincrbyfloat(self._key("usage", scope), counter, waiting[name])
-                written = self._counts.take_written()
-                if written:  # nobody repeats these any more
-                    pipeline.hdel(self._reports, *written)
-                # What is written does not wait any longer: a count would be added twice.
-                failed: list[Exception] = []
-                for (waiting, name), result in zip(some, pipeline.execute(raise_on_error=False), strict=False):
-                    if isinstance(result, Exception):
-                        failed.append(result)
-                        continue
-                    del waiting[name]
-                    if waiting is reports:
-                        self._counts.written(name)
-                if failed and once and all(map(_refuses_scripts, failed)):
-                    self._counting.record_failure(failed[0])
-                    return write(client)
-                if failed:
-                    raise failed[0]
-            return True
+            return self._write(client, answers, reports)
 
         if not (answers or reports) or self._redis.write(write, probe=probe):
             return True
@@ -118,12 +83,47 @@ class RedisCache(PersistentCache):
         self._counts.give_back_reports(reports)
         return False
 
+    def _write(self, client: Any, answers: dict[str, tuple[bytes, float]], reports: dict[str, Counts]) -> bool:
+        """Write answers and reports, and remove from both what is written; a count would be added twice."""
+        now, once = self._clock(), not self._counting.is_open
+        commands: list[tuple[dict[Any, Any], Any]] = [(answers, key) for key in answers]
+        if once:
+            commands += [(reports, report) for report in reports]
+        else:
+            commands += [(counts, name) for counts in reports.values() for name in counts]
+        for some in batched(commands, KEYS_AT_ONCE):
+            pipeline = client.pipeline(transaction=False)
+            for waiting, name in some:
+                if waiting is answers:
+                    value, expires = answers[name]
+                    pipeline.set(self._answer(name), value, px=max(1, round((expires - now) * 1000)))
+                elif waiting is reports:
+                    self._count_once(pipeline, name, reports[name])
+                else:
+                    scope, counter = name
+                    pipeline.hincrbyfloat(self._key("usage", scope), counter, waiting[name])
+            written = self._counts.take_written()
+            if written:  # nobody repeats these any more
+                pipeline.hdel(self._reports, *written)
+            failed: list[Exception] = []
+            for (waiting, name), result in zip(some, pipeline.execute(raise_on_error=False), strict=False):
+                if isinstance(result, Exception):
+                    failed.append(result)
+                    continue
+                del waiting[name]
+                if waiting is reports:
+                    self._counts.written(name)
+            if failed and once and all(map(_refuses_scripts, failed)):
+                self._counting.record_failure(failed[0])
+                return self._write(client, answers, reports)
+            if failed:
+                raise failed[0]
+        return True
+
     def _count_once(self, pipeline: Any, report: str, counts: Counts) -> None:
         ((scope, _), *_) = counts
         added = chain.from_iterable((name, count) for (_, name), count in counts.items())
-        pipeline.eval(
-            COUNT_ONCE, 2, self._reports, self._key("usage", scope), report, REPORTS_KEPT_FOR, *added
-        )  # fmt: skip
+        pipeline.eval(COUNT_ONCE, 2, self._reports, self._key("usage", scope), report, REPORTS_KEPT_FOR, *added)
 
     # Owners
 
@@ -281,7 +281,7 @@ class RedisCache(PersistentCache):
 
     # Rates
 
-    def reserve_requests(self, rate: str, interval: float, count: int = 1) -> float | None:
+    def reserve_requests(self, rate: str, interval: float, count: int) -> float | None:
         given = (interval, count, CREDIT, longest_wait(interval, count))
         found = self._redis.run_script(RESERVE_REQUESTS, [self._key("pace", rate)], given, self._scripts)
         return None if found is None else found[0]

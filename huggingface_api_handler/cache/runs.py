@@ -68,7 +68,7 @@ class RunState(NamedTuple):
 
     done: int
     errors: int
-    state: str
+    state: str = RUNNING
     rate: float = 0.0
     cost: float | None = None
     audit: tuple[int, int] | None = None
@@ -80,7 +80,7 @@ def this_process() -> tuple[int, str]:
 
 
 def has_ended(pid: int, host: str) -> bool:
-    """Whether a process is known to have ended; ``False`` for one on another host."""
+    """Return whether a process is known to have ended; ``False`` for one on another host."""
     if host == socket.gethostname():
         try:
             os.kill(pid, 0)
@@ -92,7 +92,7 @@ def has_ended(pid: int, host: str) -> bool:
 
 
 def with_state(run: Run, now: float) -> Run:
-    """``run``, or a lost one if its process has ended without recording it."""
+    """Return ``run``, or a lost one if its process has ended without recording it."""
     if run.state != RUNNING or not run.pid:
         return run
     # Nothing is known of a process on another host but when it last wrote.

@@ -298,7 +298,7 @@ class SqliteCache(PersistentCache):
 
     # Rates
 
-    def reserve_requests(self, rate: str, interval: float, count: int = 1) -> float | None:
+    def reserve_requests(self, rate: str, interval: float, count: int) -> float | None:
         waits: list[float] = []
 
         def write(connection: sqlite3.Connection) -> None:
@@ -385,11 +385,11 @@ class SqliteCache(PersistentCache):
         return self._rows("SELECT 1 FROM answers LIMIT 1") is not None
 
     def _select(self, statement: str, *values: Any) -> list[Any]:
-        """The rows that a statement finds; none if the file cannot be read."""
+        """Return the rows that a statement finds; none if the file cannot be read."""
         return self._rows(statement, *values) or []
 
     def _rows(self, statement: str, *values: Any) -> list[Any] | None:
-        """The rows that a statement finds; ``None`` if the file cannot be read."""
+        """Return the rows that a statement finds; ``None`` if the file cannot be read."""
         return self.file.read(lambda connection: connection.execute(statement, values).fetchall())
 
     def _execute(self, statement: str, *values: Any) -> None:

@@ -149,6 +149,7 @@ def _check_worker() -> Iterator[Finding]:
 
 def _check_service() -> Iterator[Finding]:
     from ..arguments import engine_settings
+    from ..arguments.settings import secret_text
     from ..errors import HuggingFaceError
     from ..hub import facts
 
@@ -157,7 +158,7 @@ def _check_service() -> Iterator[Finding]:
     except HuggingFaceError as error:
         yield Finding("problem", "settings", str(error))
         return
-    token = None if engine.token is None else engine.token.get_secret_value()
+    token = secret_text(engine.token)
     if token is None:
         yield Finding(
             "warning",
@@ -168,7 +169,7 @@ def _check_service() -> Iterator[Finding]:
     else:
         yield Finding("ok", "token", f"found ({engine.token_source})")
     try:
-        who = facts.whoami(token, timeout=10) if token else facts.reachable(timeout=10)
+        who = facts.whoami(token) if token else facts.reachable()
     except HuggingFaceError as error:
         yield Finding("problem", "service", str(error))
         return

@@ -142,13 +142,13 @@ def table(rows: Sequence[dict[str, Any]], now: float, width: int = WIDE) -> Tabl
     from rich.text import Text
 
     made = Table(box=box.SIMPLE_HEAD, title=f"Queries at {time.strftime('%H:%M:%S', time.localtime(now))}")
-    shown = [place for place, name in enumerate(COLUMNS) if width >= WIDE or name not in LEFT_OUT]
-    for name in (COLUMNS[place] for place in shown):
+    shown = [position for position, name in enumerate(COLUMNS) if width >= WIDE or name not in LEFT_OUT]
+    for name in (COLUMNS[position] for position in shown):
         made.add_column(name, justify="left" if name in _TEXTS else "right", no_wrap=name != "model")
     for row in recent(rows):
         style = {RUNNING: "bold", "done": "dim"}.get(row["state"], "yellow")
         found = cells(row)
-        made.add_row(*(Text(one_line(found[place])) for place in shown), style=style)
+        made.add_row(*(Text(one_line(found[position])) for position in shown), style=style)
     made.caption = note_on(rows) or None
     return made
 

@@ -74,48 +74,46 @@ def load(
     *,
     transport: Transport,
     roots: tuple[str, ...] = (),
-    max_bytes: int = MAX_BYTES,
     timeout: float,
 ) -> Media:
-    """Return what ``cell`` holds or names, as ``kind`` (image, audio or video).
+    """Return the medium in a cell, or the one that it names, as ``kind`` (image, audio or video).
 
     Args:
         transport: fetches URLs, where they may be fetched.
-        max_bytes: of the medium, decoded.
         timeout: seconds for fetching a URL, all in all.
 
     Raises:
         InvalidInput: nothing there, or something else than ``kind``.
-        PayloadTooLarge: more than ``max_bytes``.
+        PayloadTooLarge: more than ``MAX_BYTES``, decoded.
         BlockedAddress, BlockedFile: a URL or a path that may not be opened.
         ServiceError: the URL's server failed in a way that may pass.
     """
     form, value = _form(cell, kind, roots)
     if form == "bytes":
-        return _media(value.data, value.type, kind, max_bytes, "the cell")
+        return _media(value.data, value.type, kind, "the cell")
     if form == "url":
         reply = transport.get(
-            value, purpose="media", accept=f"{kind.value}/*, */*;q=0.5", timeout=timeout, max_bytes=max_bytes
+            value, purpose="media", accept=f"{kind.value}/*, */*;q=0.5", timeout=timeout, max_bytes=MAX_BYTES
         )
-        return _media(reply.content, reply.media_type, kind, max_bytes, f"the URL {redacted_url(value)}")
+        return _media(reply.content, reply.media_type, kind, f"the URL {redacted_url(value)}")
     if form == "data URI":
-        data, declared = _data_uri(value, max_bytes)
-        return _media(data, declared, kind, max_bytes, "the data URI")
+        data, declared = _data_uri(value, MAX_BYTES)
+        return _media(data, declared, kind, "the data URI")
     if form == "file":
         with _opened(*value) as (descriptor, facts):
-            if facts.st_size > max_bytes:
-                raise _too_large("the file", max_bytes)
+            if facts.st_size > MAX_BYTES:
+                raise _too_large("the file")
             with os.fdopen(os.dup(descriptor), "rb") as file:
-                return _media(file.read(max_bytes + 1), "", kind, max_bytes, "the file")
-    from_text = _base64(value, max_bytes) if len(value) >= SHORTEST_BASE64 else None
+                return _media(file.read(MAX_BYTES + 1), "", kind, "the file")
+    from_text = _base64(value) if len(value) >= SHORTEST_BASE64 else None
     # Base64 of some images begins with '/'. Text that does, and decodes to no known type, is more likely a path.
     if from_text is None or (value[0] == "/" and sniff(from_text) is None):
         raise _no_path(value, kind, roots)
-    return _media(from_text, "", kind, max_bytes, "the base64 text")
+    return _media(from_text, "", kind, "the base64 text")
 
 
 def identity(cell: Any, kind: Kind, roots: tuple[str, ...] = ()) -> Hashable:
-    """Return what makes two cells the same medium, without fetching anything.
+    """Return a value that is equal for cells with the same medium, without fetching anything.
 
     A URL is itself; a file is its path, size and time of change; all else is a digest.
 
@@ -200,12 +198,12 @@ def write(data_uri: str, key: str, folder: str, roots: tuple[str, ...]) -> str:
 # --- bytes ----------------------------------------------------------------------------------------
 
 
-def _media(data: bytes, declared: str, kind: Kind, max_bytes: int, where: str) -> Media:
+def _media(data: bytes, declared: str, kind: Kind, where: str) -> Media:
     """Return ``data`` with its type: by its signature, else as declared."""
     if not data:
         raise InvalidInput(f"{where} is empty", divisible=False)
-    if len(data) > max_bytes:
-        raise _too_large(where, max_bytes)
+    if len(data) > MAX_BYTES:
+        raise _too_large(where)
     found = sniff(data)
     if found is None:
         found = _unsigned(data, declared, kind, where)
@@ -241,7 +239,7 @@ def _data_uri(text: str, max_bytes: int) -> tuple[bytes, str]:
     if uri is None:
         raise InvalidInput("the data URI has no comma before its data", advice=_DATA_URI, divisible=False)
     if len(uri.text) > 4 * max_bytes:
-        raise _too_large("the data URI", max_bytes)
+        raise _too_large("the data URI")
     try:
         return uri.decode(), uri.type
     except UnicodeEncodeError as error:
@@ -252,15 +250,15 @@ def _data_uri(text: str, max_bytes: int) -> tuple[bytes, str]:
         raise InvalidInput("the data URI holds no base64", advice=_DATA_URI, divisible=False) from error
 
 
-def _base64(text: str, max_bytes: int) -> bytes | None:
+def _base64(text: str) -> bytes | None:
     """Return the bytes of base64 text; ``None`` if it is none."""
-    if len(text) > 2 * max_bytes + 1024:
-        raise _too_large("the base64 text", max_bytes)
+    if len(text) > 2 * MAX_BYTES + 1024:
+        raise _too_large("the base64 text")
     return decode_base64(text)
 
 
 def _called(cell: Any) -> str:
-    """Return what a reader of SQL would call a cell."""
+    """Return the type of a cell in words of SQL users."""
     if isinstance(cell, bool):
         return "true or false"
     if isinstance(cell, (int, float)):
@@ -281,8 +279,8 @@ def _suffix(media_type: str) -> str:
     return known if known in _SUFFIXES else "bin"
 
 
-def _too_large(where: str, max_bytes: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"{where} holds more than {max_bytes} bytes", divisible=False)
+def _too_large(where: str) -> PayloadTooLarge:
+    return PayloadTooLarge(f"{where} holds more than {MAX_BYTES} bytes", divisible=False)
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -58,19 +58,12 @@ class _BoundPool:
 
 
 class Adapter(HTTPAdapter):
-    """requests' adapter over pools whose connections go to checked addresses, or to a proxy.
+    """requests' adapter over pools whose connections go to checked addresses, or to a proxy."""
 
-    Args:
-        proxy: of all services; ``None``: those of the environment.
-        ca_bundle: see :func:`.sockets.tls_context`.
-    """
-
-    def __init__(self, proxy: Url | None, ca_bundle: str | None) -> None:
+    def __init__(self) -> None:
         self._pools: dict[Origin, ConnectionPool] = {}
         self._media_pools: OrderedDict[Origin, ConnectionPool] = OrderedDict()
         self._lock = threading.Lock()
-        self._proxy = proxy
-        self._ca_bundle = ca_bundle
         self._context: ssl.SSLContext | None = None
         super().__init__(pool_connections=1, pool_maxsize=1)
 
@@ -90,8 +83,7 @@ class Adapter(HTTPAdapter):
             with self._lock:
                 pool = self._pools.get(parsed.origin)
                 if pool is None:
-                    proxy = self._proxy or environment_proxy(parsed)
-                    pool = self._pools[parsed.origin] = self._new_pool(parsed, POOL, proxy)
+                    pool = self._pools[parsed.origin] = self._new_pool(parsed, POOL, environment_proxy(parsed))
         return pool
 
     def _media_pool(self, parsed: ParsedUrl) -> ConnectionPool:
@@ -106,7 +98,7 @@ class Adapter(HTTPAdapter):
 
     def _new_pool(self, parsed: ParsedUrl, size: int, proxy: Url | None) -> ConnectionPool:
         if parsed.scheme == "https" and self._context is None:
-            self._context = tls_context(self._ca_bundle)
+            self._context = tls_context()
         context = self._context if parsed.scheme == "https" else None
         return ConnectionPool(Route(parsed, proxy, context), size)
 

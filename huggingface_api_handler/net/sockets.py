@@ -143,17 +143,16 @@ def resolve_proxy(host: str, port: int) -> list[str]:
     return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
-def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """Return the context of verified TLS connections.
 
-    Args:
-        ca_bundle: file or folder of trusted certificates; else ``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE``, certifi's.
+    ``REQUESTS_CA_BUNDLE`` or ``SSL_CERT_FILE`` names the file or folder of trusted certificates; the default is
+    certifi's.
 
     Raises:
         SettingsError: the certificates cannot be read.
     """
-    where = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-    where = where or certifi.where()
+    where = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or certifi.where()
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
     context.check_hostname = True
     try:

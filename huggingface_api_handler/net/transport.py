@@ -6,8 +6,7 @@
 - redirects are followed one by one, each checked like the first URL, without credentials to other origins;
 - a connection is reused only after an exchange that ended cleanly, so that no response reaches another request;
 - a POST is sent once: the caller retries it, and counts it. A redirect (307, 308) belongs to its request: the server
-that
-  redirects has not begun the work, so both hops count as one request;
+  that redirects has not begun the work, so both hops count as one request;
 - every failing response and every library's exception becomes one of our errors.
 """
 
@@ -32,7 +31,6 @@ from .error_body import parsed as parsed_json
 from .error_mapping import failure, failure_within, unfetched
 from .exception_mapping import failed, reveals
 from .framing import bad_framing
-from .proxies import proxy_of
 from .redaction import contains_token
 from .redirects import MAX_REDIRECTS, is_followed, next_url, without_credentials
 from .request import Request, Response
@@ -54,20 +52,11 @@ class Transport:
 
     Args:
         policy: checks every URL before it is requested.
-        proxy: URL of an HTTP proxy for services, which resolves their names; else that of the environment, see
-            :mod:`.proxies`. Media and links are always fetched directly.
-        ca_bundle: file or folder of trusted certificates; else ``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE``, certifi's.
     """
 
-    def __init__(
-        self,
-        policy: UrlPolicy,
-        *,
-        proxy: str | None = None,
-        ca_bundle: str | None = None,
-    ) -> None:
+    def __init__(self, policy: UrlPolicy) -> None:
         self.policy = policy
-        self._adapter = Adapter(proxy_of(proxy) if proxy else None, ca_bundle)
+        self._adapter = Adapter()
         self._prepared: dict[tuple[Any, ...], tuple[ParsedUrl, dict[str, str]]] = {}
 
     def send(self, request: Request) -> Response:

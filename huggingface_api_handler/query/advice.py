@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from ..arguments import EngineSettings, ModelSettings
 from ..arguments.task_specs import own_specs, parameter_specs
@@ -34,18 +33,6 @@ MODEL_PAGE = "the model's page"
 
 #: Provider names that messages may quote.
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-
-#: (model ID, token) → the offers of all providers; ``None``: the Hub does not respond.
-WhoServes: TypeAlias = Callable[[str, "str | None"], "tuple[Served, ...] | None"]
-
-
-def who_serves(model_id: str, token: str | None) -> tuple[Served, ...] | None:
-    """Return who serves a model, as the Hub says; ``None`` if it does not respond within ``HUB_TIMEOUT``.
-
-    Raises:
-        HuggingFaceError: as for ``hub.providers``.
-    """
-    return facts.providers(model_id, token=token, timeout=HUB_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +103,16 @@ def _task_of(name: str | None) -> Task | None:
     return next((one for one in TASKS.values() if name is not None and name in (one.name, *one.aliases)), None)
 
 
-def listed(names: Sequence[str], most: int = 4) -> str:
-    """Return names in a sentence; those beyond ``most`` are "others"."""
-    shown = [*names[:most], "others"] if len(names) > most else list(names)
+def listed(names: Sequence[str]) -> str:
+    """Return names in a sentence; those after the fourth are "others"."""
+    shown = [*names[:4], "others"] if len(names) > 4 else list(names)
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 # --- before a model is created ---------------------------------------------------------------
 
 
-def unserved(
-    task: Task, model: str, provider: str | None, token: str | None, ask: WhoServes = who_serves
-) -> str | None:
+def unserved(task: Task, model: str, provider: str | None, token: str | None) -> str | None:
     """Return why ``provider`` does not serve ``model``; ``None`` if it does, or if that is unknown.
 
     Args:
@@ -136,7 +121,7 @@ def unserved(
     if provider in ("hf-inference", "auto"):  # an explicit choice is not questioned
         return None
     try:
-        served = ask(model, token)
+        served = facts.providers(model, token=token, timeout=HUB_TIMEOUT)
     except HuggingFaceError as error:  # errors of the model itself have been raised before
         log.info("the Hub did not return the providers of %s: %s", model, error.code)
         return None
@@ -189,13 +174,10 @@ class Adviser:
         token: of the query; the Hub gets it too.
     """
 
-    def __init__(
-        self, model: ModelSettings, engine: EngineSettings, token: str | None, ask: WhoServes = who_serves
-    ) -> None:
+    def __init__(self, model: ModelSettings, engine: EngineSettings, token: str | None) -> None:
         self._model = model
         self._engine = engine
         self._token = token
-        self._ask = ask
         self._known: dict[tuple[str, str], str | None] = {}
 
     def advised(self, error: HuggingFaceError) -> HuggingFaceError:
@@ -231,7 +213,7 @@ class Adviser:
 
     def _where_served(self, model: str) -> str | None:
         try:
-            served = self._ask(model, self._token)
+            served = facts.providers(model, token=self._token, timeout=HUB_TIMEOUT)
         except ModelNotFound as error:
             return f"{error.message}: {error.advice[:1].lower()}{error.advice[1:]}" if error.advice else error.message
         except HuggingFaceError:

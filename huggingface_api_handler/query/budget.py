@@ -15,8 +15,8 @@ from ..scheduling.batches import Item
 from ..scheduling.budget import CostBudget, SharedBudget
 from ..tasks import TASKS
 from ..tasks.task import Task
+from .caller import Caller
 from .cost import Price, given_price, upper_estimate
-from .inputs import Caller
 from .sql import retrain
 from .stopping import Statement
 

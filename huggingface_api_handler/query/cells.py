@@ -1,6 +1,6 @@
 """A frame's cells → the values that tasks take.
 
-Tables hold numbers, dates, decimals and missing values of several makes; models take text.
+Tables hold numbers, dates, decimals and missing values of several types; models take text.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _EXACT, _LONGEST_INTEGER = 2**53, 2**64
 
 
 def is_missing(cell: Any) -> bool:
-    """Return whether a cell is NULL in any of pandas' makes; containers never are."""
+    """Return whether a cell is any of pandas' NULL values; containers never are."""
     if cell is None:
         return True
     if isinstance(cell, (str, bytes)):

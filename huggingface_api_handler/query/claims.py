@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from ..cache import Cache
@@ -34,6 +35,7 @@ WaitingRun = AbstractContextManager["list[Stopped]"]
 Waiting = Callable[[Sequence[Item]], WaitingRun]
 
 
+@dataclass(frozen=True)
 class SendOnce:
     """Sends inputs, except those that another query is sending.
 
@@ -44,24 +46,13 @@ class SendOnce:
         waiting: entered while answers are waited for; see ``waiting_run``.
     """
 
-    def __init__(
-        self,
-        store: Cache,
-        scope: str,
-        lookup: Lookup,
-        send: Send,
-        waiting: Waiting,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._store = store
-        self._scope = scope
-        self._lookup = lookup
-        self._send = send
-        self._waiting = waiting
-        self._clock = clock
-        self._sleep = sleep
+    store: Cache
+    scope: str
+    lookup: Lookup
+    send: Send
+    waiting: Waiting
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
     def run(self, items: Sequence[Item], *, patience: float, in_parts: bool) -> BaseException | None:
         """Send ``items`` or take their answers from the cache; return why the query must end, if it must.
@@ -71,38 +62,38 @@ class SendOnce:
             patience: seconds to wait for other queries; what is missing then is sent.
             in_parts: whether items may be sent in several parts.
         """
-        until = self._clock() + patience
+        until = self.clock() + patience
         rest = list(items)
         while rest:
             with self._claimed(rest) as claim:
                 # What others answered between the first look and the claim is in the cache.
-                rest = self._lookup(rest)
+                rest = self.lookup(rest)
                 own = [item for item in rest if item.key in claim.granted]
                 others = [item for item in rest if item.key not in claim.granted]
                 if own and others and not in_parts:
                     own, others = rest, []
-                stopped = self._send(own) if own else None
+                stopped = self.send(own) if own else None
             if stopped is not None or not others:
                 return stopped
-            with self._waiting(others) as causes:
+            with self.waiting(others) as causes:
                 ended = self._wait(claim.holders, until, causes)
             if causes:
                 return causes[0]
-            rest = self._lookup(others)
+            rest = self.lookup(others)
             if rest and (not ended or len(rest) == len(others)):
                 # They take too long, or have got no answer either.
-                return self._send(rest)
+                return self.send(rest)
         return None
 
     def _wait(self, holders: frozenset[str], until: float, causes: list[Stopped]) -> bool:
         """Wait until none of ``holders`` has its claim any more; whether that was so before ``until``."""
         log.info("waiting for answers that another query is getting")
         pause = LOOK_FIRST
-        while holders & self._store.claim_holders(self._scope) and not causes:
-            left = until - self._clock()
+        while holders & self.store.claim_holders(self.scope) and not causes:
+            left = until - self.clock()
             if left <= 0:
                 return False
-            self._sleep(min(pause, left))
+            self.sleep(min(pause, left))
             pause = min(2 * pause, LOOK_AT_MOST)
         return True
 
@@ -110,16 +101,16 @@ class SendOnce:
     def _claimed(self, items: Sequence[Item]) -> Iterator[Claim]:
         """Claim the answers of items while the block runs."""
         holder = uuid.uuid4().hex
-        claim = self._store.claim(self._scope, [item.key for item in items], holder)
+        claim = self.store.claim(self.scope, [item.key for item in items], holder)
         if not claim.granted:
             yield claim
             return
-        renew = partial(self._store.renew_claim, self._scope, holder)
+        renew = partial(self.store.renew_claim, self.scope, holder)
         try:
             with repeated(renew, RENEW_EVERY, "huggingface-claim"):
                 yield claim
         finally:
-            self._store.release_claim(self._scope, holder)
+            self.store.release_claim(self.scope, holder)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import pandas as pd
 from ..cache import Cache, NoCache
 from ..cache.runs import RUNNING
 from ..errors import SettingsError, Unavailable
-from .inputs import Caller
+from .caller import Caller
+from .frame import PredictionFrame
 from .pipeline import Prediction
 from .store import answers_deleted, stops_requested
 
@@ -29,7 +30,8 @@ def run_command(name: str, prediction: Prediction, frame: pd.DataFrame) -> pd.Da
     if prediction.model.execution.dry_run:
         raise SettingsError(f"{name} and dry_run are mutually exclusive", advice="Write only one of them")
     done = _COMMANDS[name](prediction.store, prediction.caller)
-    row = {**dict.fromkeys(prediction.columns()), prediction.caller.target: done}
+    columns = PredictionFrame(prediction.model, prediction.caller).columns
+    row = {**dict.fromkeys(columns), prediction.caller.target: done}
     return pd.DataFrame([row], index=frame.index[:1], dtype=object)
 
 

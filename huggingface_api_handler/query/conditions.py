@@ -12,12 +12,12 @@ import pandas as pd
 
 from ..arguments import ModelSettings
 from ..arguments.coercion import as_sql
-from ..arguments.names import nearest
 from ..errors import SettingsError, one_line
-from ..tasks.task import Kind, Task
+from ..tasks.task import Task
 from . import cells as cell_values
+from .caller import Caller
 from .cells import HOST_COLUMNS
-from .inputs import Caller, read_columns
+from .inputs import read_columns
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
@@ -42,8 +42,8 @@ def refuse_conditions_on_outputs(
     if conditions is not None:
         condition = next((str(name) for name in conditions if str(name).lower() in filled), None)
         if condition is not None:
-            places = [place for place, name in enumerate(columns) if name == condition.lower()]
-            raise _equals_on_an_output(condition, frame, places[-1:], model, alone=False)
+            positions = [position for position, name in enumerate(columns) if name == condition.lower()]
+            raise _equals_on_an_output(condition, frame, positions[-1:], model, alone=False)
         return
     ours = [name for name in filled if columns.count(name) == 1]
     start = max((position for position, name in enumerate(columns) if name in HOST_COLUMNS), default=-1) + 1
@@ -73,64 +73,16 @@ def refuse_columns_in_where(equal: Mapping[str, str], task: Task, model: ModelSe
             )
 
 
-#: What the columns that options add end in, and the option.
-_ADDED = {
-    "_error": "on_error = 'null'", "_error_type": "on_error = 'null'", "_retryable": "on_error = 'null'",
-    "_meta": "include_meta = true", "_plan": "dry_run = true", "_cost": "dry_run = true",
-}  # fmt: skip
-
-
-def refuse_unknown_in_where(
-    conditions: Sequence[str],
-    named: Sequence[str],
-    task: Task,
-    model: ModelSettings,
-    target: str,
-    columns: Sequence[str],
-) -> None:
-    """Refuse a query whose WHERE speaks of a column that the model does not have: MindsDB ignores such a condition.
-
-    Args:
-        conditions: columns of the model that WHERE compares with ``=``, which may be inputs.
-        named: columns of the model in other conditions.
-        columns: that the query has of the model.
-    """
-    read = read_columns(task, model)
-    known = [*columns, *([f"{target}_plan", f"{target}_cost"] if model.execution.dry_run else [])]
-    filled, inputs = ({name.lower() for name in names} for names in (known, read))
-    reads_all = any(one.kind in (Kind.RECORD, Kind.TABLE) and one.argument not in model.columns for one in task.inputs)
-    name = next((one for one in named if one.lower() not in filled), None)
-    if name is not None and (reads_all or name.lower() in inputs):
-        raise SettingsError(
-            f"MindsDB ignores a condition on the model's input {name} and would return all rows",
-            advice="Write it on the column of the table",
-        )
-    name = name or next((one for one in conditions if one.lower() not in filled | inputs), None)
-    if name is None or reads_all:
-        return
-    known += read
-    option = _ADDED.get(name.lower().removeprefix(target.lower()))
-    near = nearest(name, known)
-    raise SettingsError(
-        f"the model has no column {name}, and MindsDB would ignore the condition on it and return all rows",
-        advice=f"Write USING {option}, which adds the column"
-        if option
-        else f"Write {near}"
-        if near
-        else f"Its columns are: {', '.join(known)}",
-    )
-
-
 def _equals_on_an_output(
-    name: str, frame: pd.DataFrame, places: Sequence[int], model: ModelSettings, *, alone: bool
+    name: str, frame: pd.DataFrame, positions: Sequence[int], model: ModelSettings, *, alone: bool
 ) -> SettingsError:
     """Return the refusal of ``WHERE <name> = …`` on a column that the model fills.
 
     Args:
-        places: of the column of ``frame`` that contains the value of the condition, if there is one.
+        positions: of the column of ``frame`` that contains the value of the condition, if there is one.
         alone: the query reads from the model alone, without a table.
     """
-    value = next((frame.iloc[0, place] for place in places if len(frame)), "…")
+    value = next((frame.iloc[0, position] for position in positions if len(frame)), "…")
     shown = cell_values.unquoted(name)
     condition = f"{shown} {_other_condition(_type_of(shown.lower(), model), value)}"
     would = "show its value for the answer" if alone else "return all rows"
@@ -162,6 +114,6 @@ def _other_condition(kind: str | None, value: Any) -> str:
 
 
 def _is_constant(column: pd.Series) -> bool:
-    """Whether a column has one value in every row, as MindsDB gives it for a condition in WHERE."""
+    """Return whether a column has one value in every row, as MindsDB gives it for a condition in WHERE."""
     cells = column.tolist()
     return bool(cells) and all(isinstance(cell, (str, int, float, bool)) and cell == cells[0] for cell in cells)

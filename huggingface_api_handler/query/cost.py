@@ -12,6 +12,7 @@ from typing import Any
 
 from ..arguments import EngineSettings, ModelSettings
 from ..arguments.price import price_fault
+from ..arguments.settings import secret_text
 from ..arguments.template import Prompt
 from ..cache import Cache
 from ..hub.facts import is_hub
@@ -26,7 +27,7 @@ from ..tasks.output_schema import output_schema
 from ..tasks.packing import ENTRY_TOKENS
 from ..tasks.task import Arguments, Task
 from . import packing
-from .inputs import Caller
+from .caller import Caller
 from .runtime import Runtime
 from .usage import LATENCY
 
@@ -195,8 +196,7 @@ class PriceList:
 
 def token_of(model: ModelSettings, engine: EngineSettings) -> str | None:
     """Return the token that a model's requests carry: its own, else the engine's."""
-    secret = model.token or engine.token
-    return None if secret is None else secret.get_secret_value()
+    return secret_text(model.token or engine.token)
 
 
 def transport_of(model: ModelSettings, engine: EngineSettings, runtime: Runtime) -> Transport:
@@ -311,7 +311,7 @@ def expected_costs(
     """
     arguments, price = model.arguments(), prices.expected
     together = packing.Packing.of(model)
-    audit = packing.Audit(together, items) if together is not None and together.audit else None
+    audit = None if together is None else together.audit_of(items)
     limits, alike, shared = Limits(max_batch_size=most), list(items), 0.0
     if together is not None and len(items) > 1:
         limits, alike = together.limits(limits, prices.context_length), together.items(items, None)

@@ -22,8 +22,8 @@ from ..hub import facts
 from ..scheduling.results import quantile
 from ..tasks import TASKS, samples
 from ..tasks.task import Input, Kind, Task
+from .caller import Caller
 from .cost import given_price, own_price, price_list, token_of
-from .inputs import Caller
 from .run_view import view_of
 from .runtime import Runtime
 from .sql import quoted, sql_name
@@ -165,14 +165,17 @@ def usage_table(about: Description) -> pd.DataFrame:
     errors = {name[len(ERROR) :]: n for name, n in sorted(counted.items()) if name.startswith(ERROR)}
     rows += [(f"errors {code}", _number(n)) for code, n in errors.items()]
     latencies = {int(name[len(LATENCY) :]): int(n) for name, n in counted.items() if name.startswith(LATENCY)}
-    cost = known_cost(counted)
-    rows += [("cost", None if cost is None else round(cost, 9)), ("unpriced", _number(counted.get("unpriced", 0)))]
+    rows += [("cost", _rounded(known_cost(counted), 9)), ("unpriced", _number(counted.get("unpriced", 0)))]
     rows += [(f"p{share} latency_ms", quantile(latencies, share / 100)) for share in (50, 95)]
-    return _table(("measure", "value"), [(name, value) for name, value in rows])
+    return _table(("measure", "value"), rows)
 
 
 def _number(value: float) -> float | int:
     return int(value) if float(value).is_integer() else round(float(value), 3)
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _utc(seconds: float) -> str:
@@ -187,32 +190,14 @@ def runs_table(about: Description) -> pd.DataFrame:
         view = view_of(run, now)
         rows.append(
             (
-                _utc(run.started),
-                run.state,
-                run.rows,
-                run.done,
-                run.errors,
-                round(view.seconds, 1),
-                round(view.rate, 2),
-                None if view.left is None else round(view.left, 1),
-                None if run.cost is None else round(run.cost, 9),
-                run.audited,
-                run.agreed,
+                _utc(run.started), run.state, run.rows, run.done, run.errors, round(view.seconds, 1),
+                round(view.rate, 2), _rounded(view.left, 1), _rounded(run.cost, 9), run.audited, run.agreed,
             )
-        )
+        )  # fmt: skip
     columns = (
-        "started_utc",
-        "state",
-        "inputs",
-        "done",
-        "errors",
-        "seconds",
-        "inputs_per_second",
-        "eta_seconds",
-        "cost",
-        "audited",
-        "agreed",
-    )
+        "started_utc", "state", "inputs", "done", "errors", "seconds", "inputs_per_second", "eta_seconds", "cost",
+        "audited", "agreed",
+    )  # fmt: skip
     # Over MySQL a column comes as numbers only if it has a type of numbers.
     kinds = {
         **dict.fromkeys(columns[2:5], "int64"),
@@ -261,8 +246,7 @@ def bill_table(about: Description) -> pd.DataFrame:
             state = "nothing_sent"
         elif state == "pending" and time.time() - run.updated > _BILLED_WITHIN:
             state, why = "unavailable", "Hugging Face has not listed the run within a day"
-        computed = None if run.cost is None else round(run.cost, 9)
-        rows.append((run.run, _utc(run.started), computed, None if billed is None else round(billed, 9), state, why))
+        rows.append((run.run, _utc(run.started), _rounded(run.cost, 9), _rounded(billed, 9), state, why))
     return _table(("run", "started_utc", "computed", "billed", "state", "reason"), rows)
 
 

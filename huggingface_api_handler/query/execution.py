@@ -19,6 +19,7 @@ from ..arguments import Execution
 from ..arguments.template import Prompt
 from ..cache import Cache
 from ..cache.base import Throttle
+from ..cache.runs import RunState
 from ..errors import (
     AccountError,
     ConnectionFailed,
@@ -43,8 +44,8 @@ from ..tasks.task import Answer, Arguments, Kind, Task
 from ..tasks.vectors import VectorLength
 from . import packing
 from .advice import too_long_advice
+from .caller import Caller
 from .cost import PriceList
-from .inputs import Caller
 from .metrics import QueryMetrics, Send
 from .packing import Audit
 from .usage import ERROR, amounts, counters, known_cost
@@ -117,7 +118,7 @@ class RequestExecutor:
             try:
                 return self._sent(items, timeout)
             except HuggingFaceError as error:
-                _let_go(error)
+                _release_frames(error)
                 if error.usage is not None:
                     error.cost = self.prices.cost(error.usage, self.endpoint.provider)[0]
                 elif isinstance(error, ConnectionFailed) and not may_have_arrived(error):
@@ -138,7 +139,7 @@ class RequestExecutor:
                 raise
             # Nothing in it is certainly any row's answer; it is billed all the same.
             return BatchResult(
-                [None] * len(items), error.request_id, requests=error.requests, **self._used(error.usage)
+                [None] * len(items), request_id=error.request_id, requests=error.requests, **self._used(error.usage)
             )
         counted = [answer.tokens for answer in found.answers if answer.tokens is not None]
         return BatchResult(
@@ -216,7 +217,7 @@ class RequestExecutor:
             raise error.with_facts(column=column) from error
 
 
-def _let_go(error: BaseException) -> None:
+def _release_frames(error: BaseException) -> None:
     """Empty the frames behind an error, which lives until the query ends: they hold media and answers."""
     at: BaseException | None = error
     while at is not None:
@@ -241,7 +242,7 @@ class UsageCounters:
         self._metrics = metrics
 
     def add(
-        self, counts: Mapping[str, float], answers: Mapping[str, bytes] = MappingProxyType({}), ttl: float | None = None
+        self, counts: Mapping[str, float], answers: Mapping[str, bytes] = MappingProxyType({}), ttl: float = 0.0
     ) -> None:
         """Add ``counts``, by the names of ``usage``, and store ``answers`` for ``ttl`` seconds, in one transaction."""
         if answers:
@@ -371,7 +372,7 @@ class ResultCollector:
             is_due = now - self._logged >= LOG_EVERY
             if is_due:
                 self._logged = now
-        self.store.run_update(self.run, done=done, errors=errors, rate=rate, cost=self.cost)
+        self.store.run_update(self.run, RunState(done, errors, rate=rate, cost=self.cost))
         if is_due:
             rest = left(self.total, done, rate)
             log.info(
@@ -383,4 +384,4 @@ class ResultCollector:
         """Note that the run has ended, and how."""
         self._usage.add(self._added())
         audit = None if self.audit is None else (self.audit.audited, self.audit.agreed)
-        self.store.run_end(self.run, done=self.done, errors=self.errors, state=state, cost=self.cost, audit=audit)
+        self.store.run_end(self.run, RunState(self.done, self.errors, state, cost=self.cost, audit=audit))

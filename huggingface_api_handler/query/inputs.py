@@ -4,94 +4,28 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 import pandas as pd
 
-from ..arguments import EngineSettings, ModelSettings
-from ..arguments.specs import PACKING
+from ..arguments import ModelSettings
 from ..arguments.template import Prompt, Template, parse_template
-from ..cache import Owner
 from ..errors import HuggingFaceError, PayloadTooLarge
 from ..media import loading
 from ..scheduling.batches import Item
-from ..tasks.tabular import cell_text
+from ..tasks.tabular import canonical_table, cell_text
 from ..tasks.task import Batching, Input, Kind, Task
 from . import cells as cell_values
-from .packing import Packing
-
-#: A change of what an answer in the store means changes every key.
-_KEY_VERSION = "1"
-
-#: Arguments that say how rows share prompts, not what they ask.
-_PACKING = frozenset(spec.name for spec in PACKING)
-
-#: What follows the target and ``_`` in the names of the other columns that a model may fill.
-OUTPUT_SUFFIXES = ("explain", "error", "error_type", "retryable", "meta", "plan", "cost")
+from .caller import canonical
 
 #: Characters of one rendered prompt.
 MAX_PROMPT = 16 * 2**20
 
-#: Places of rows that have no item.
+#: Positions of rows that have no item.
 NO_INPUT = -1
 REFUSED = -2
-
-
-@dataclass(frozen=True)
-class Caller:
-    """On whose behalf a prediction runs.
-
-    Attributes:
-        tenant: company and user.
-        engine: the engine's own unique name, not MindsDB's id.
-        model: the model's own unique name, not MindsDB's id.
-        name: what SQL calls the model.
-        target: the PREDICT column.
-        key: names the model's own token, if it has one. What a private model answered to one
-            token is not for another.
-        engine_name: what SQL calls the engine.
-        project: what SQL calls the model's project.
-    """
-
-    tenant: str
-    engine: str
-    model: str
-    name: str
-    target: str
-    key: str | None = None
-    engine_name: str = ""
-    project: str = "mindsdb"
-
-    @property
-    def output_columns(self) -> tuple[str, ...]:
-        """The names in lower case of all columns that the model may fill."""
-        target = self.target.lower()
-        return (target, *(f"{target}_{suffix}" for suffix in OUTPUT_SUFFIXES))
-
-    @property
-    def scope(self) -> str:
-        """Names the counters and runs of this model for this tenant."""
-        return _digest([self.tenant, self.engine, self.model])
-
-    @property
-    def owner(self) -> Owner:
-        """Names this model, and earlier models of its name, for people."""
-        return Owner(self.tenant, self.engine_name, self.project, self.name)
-
-    def rate(self, service: tuple[str, str | None]) -> str:
-        """Name the rate limit that all of the engine's models share, in all workers, for ``service``."""
-        return _digest([self.tenant, self.engine, *service])
-
-    def budget(self, day: str) -> str:
-        """Name the budget of a day that all of the engine's models share, in all workers, for whatever tenant."""
-        return _digest(["budget", self.engine, day])
-
-    def fact(self, *name: str) -> str:
-        """Name something that is known of this model."""
-        return _digest([self.tenant, self.engine, self.model, *name])
 
 
 @dataclass(slots=True)
@@ -128,7 +62,7 @@ def collect_inputs(
     Raises:
         SettingsError: a column that the model reads is missing or named twice.
     """
-    inputs = _input_cells(frame, task, model)
+    inputs = [_one_input(frame, one, model) for one in task.inputs]
     needed = [position for position, one in enumerate(task.inputs) if one.required]
     own = [position for position, one in enumerate(task.inputs) if _is_the_rows_own(one, model)]
     grouped = task.batching is Batching.GROUP
@@ -155,10 +89,10 @@ def collect_inputs(
             identity = tuple(value[0] if isinstance(value, _Cell) else value for value in values)
             payload = tuple(value[1] if isinstance(value, _Cell) else value for value in values)
         if has_numbers:
-            identity = (_canonical(values),)
+            identity = (canonical(values),)
         name: str | None = None
         if has_prompts:
-            # The text itself is not kept in memory: two prompts differ by their key.
+            # The text itself does not stay in memory: two prompts differ by their key.
             name = key(tuple(value.render() if isinstance(value, Prompt) else value for value in identity))
             identity = (name,)
         if each:
@@ -191,7 +125,7 @@ def read_columns(task: Task, model: ModelSettings) -> list[str]:
 
 
 def _is_the_rows_own(one: Input, model: ModelSettings) -> bool:
-    """Whether an input's values come from the row, not from an argument that is the same for all."""
+    """Return whether an input's values come from the row, not from an argument that is the same for all."""
     return one.argument in model.columns or (one.template and model.prompt_template is not None)
 
 
@@ -205,12 +139,8 @@ def _size(payload: tuple[Any, ...]) -> int:
     return sum(len(part) if isinstance(part, (str, bytes, Prompt)) else 64 for part in payload)
 
 
-def _input_cells(frame: pd.DataFrame, task: Task, model: ModelSettings) -> list[Sequence[Any]]:
-    """Return, for each input of the task, its value in every row."""
-    return [_one_input(frame, one, model) for one in task.inputs]
-
-
 def _one_input(frame: pd.DataFrame, one: Input, model: ModelSettings) -> Sequence[Any]:
+    """Return the value of an input in every row."""
     if one.template and model.prompt_template:
         return _prompts(frame, model.prompt_template)
     column = model.columns.get(one.argument)
@@ -277,7 +207,7 @@ def _own_columns(frame: pd.DataFrame) -> list[int]:
 
 
 def _different(frame: pd.DataFrame, positions: list[int]) -> list[int]:
-    """Return ``places``, if no two of their columns have the same name."""
+    """Return ``positions``, if no two of their columns have the same name."""
     for position in positions:
         cell_values.find_column(
             [str(frame.columns[one]) for one in positions], str(frame.columns[position]), "input_columns"
@@ -341,75 +271,7 @@ def _whole_table(frame: pd.DataFrame) -> str | HuggingFaceError:
 
 def _table(cell: Any) -> Any:
     """Return a table cell as canonical JSON text ``{column: [cells as text]}``, or its error."""
-    from ..tasks.tabular import canonical_table
-
     if cell_values.is_missing(cell) or (isinstance(cell, str) and not cell.strip()):
         return None
     table = cell if isinstance(cell, str) else _or_error(cell_values.plain, cell)
     return table if isinstance(table, HuggingFaceError) else _or_error(canonical_table, table)
-
-
-# --- keys ------------------------------------------------------------------------------------
-
-
-def _digest(value: Any) -> str:
-    return blake2b(_canonical(value), digest_size=20).hexdigest()
-
-
-def _canonical(value: Any) -> bytes:
-    return _ENCODER.encode(value).encode()
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return {"bytes": blake2b(bytes(value), digest_size=20).hexdigest()}
-    if isinstance(value, Mapping):
-        return dict(value)
-    return repr(value)
-
-
-_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=True, default=_jsonable, separators=(",", ":"))
-
-
-def _server_token(engine: EngineSettings, caller: Caller) -> str | None:
-    """Tell apart tokens that are not the engine's own: those may change under it.
-
-    What goes into the key is a digest that only this engine's name makes, and of the key again
-    only a digest is kept.
-    """
-    if engine.token is None or engine.token_source == "engine":
-        return None
-    return blake2b(
-        engine.token.get_secret_value().encode(), key=caller.engine.encode()[:64], digest_size=20
-    ).hexdigest()
-
-
-def key_maker(model: ModelSettings, engine: EngineSettings, caller: Caller) -> Callable[[Any], str]:
-    """Return the function that names an answer: all that may change it goes in, nothing secret does."""
-    context: dict[str, Any] = {
-        "version": _KEY_VERSION,
-        "tenant": caller.tenant,
-        "engine": caller.engine,
-        "key": caller.key,
-        "task": model.task,
-        "model": model.model,
-        "provider": model.provider,
-        "base_url": model.base_url or engine.base_url,
-        "token": _server_token(engine, caller) if model.token is None else None,
-        "endpoint": model.endpoint,
-        "values": {name: value for name, value in model.arguments().values.items() if name not in _PACKING},
-        "parameters": dict(model.parameters),
-        "options": dict(model.options),
-        "facts": [model.facts.pipeline_tag, model.facts.mask_token, list(model.facts.tags), dict(model.facts.id2label)],
-    }
-    if Packing.of(model) is not None:
-        # A shared prompt may change an answer; with how many rows, and which, is left to chance.
-        context["packed"] = True
-    base = blake2b(_canonical(context), digest_size=20)
-
-    def key(identity: Any) -> str:
-        digest = base.copy()
-        digest.update(_canonical(identity))
-        return digest.hexdigest()
-
-    return key

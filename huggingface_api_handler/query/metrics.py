@@ -23,7 +23,7 @@ from ..arguments import ModelSettings
 from ..errors import HuggingFaceError
 from ..scheduling.batches import Item
 from ..scheduling.results import BatchResult
-from .inputs import Caller
+from .caller import Caller
 from .usage import ERROR
 
 if TYPE_CHECKING:

@@ -69,6 +69,10 @@ class Packing:
         size = MAX_CHARACTERS if context_length is None else context_length // 2 * CHARACTERS_PER_TOKEN
         return replace(limits, max_batch_size=self.rows, max_batch_bytes=size, fill_batches=True)
 
+    def audit_of(self, items: Iterable[Item]) -> Audit | None:
+        """Return the audit of a query; ``None`` if it has none."""
+        return Audit(self, items) if self.audit else None
+
     def items(self, items: Sequence[Item], audited: Audit | None) -> list[Item]:
         """Return what is to be sent: the audited rows alone, then the rows of shared prompts, audited ones first.
 

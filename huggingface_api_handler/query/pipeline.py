@@ -6,7 +6,6 @@ sent. Each answer is stored as it arrives and assigned to every row with its inp
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -22,7 +21,6 @@ from ..arguments import EngineSettings, ModelSettings
 from ..cache import Cache, NoCache
 from ..errors import HuggingFaceError, NotAttempted, Stopped
 from ..hub.prices import TIMEOUT
-from ..media import loading
 from ..net.transport import Transport
 from ..protocols.client import InferenceAPI
 from ..protocols.detect import Endpoint
@@ -32,21 +30,22 @@ from ..scheduling.results import Limits, RowResult, Summary
 from ..scheduling.retry import RetryPolicy
 from ..scheduling.worker_pool import WorkerPool
 from ..tasks import TASKS
-from ..tasks.output_schema import OutputSchema
 from ..tasks.task import Batching, Task
 from ..tasks.vectors import VectorLength
 from .advice import Adviser
 from .budget import cost_budget
+from .caller import Caller, key_maker
 from .claims import SendOnce, WaitingRun, waiting_run
 from .conditions import refuse_conditions_on_outputs
 from .cost import Learned, PriceList, expected_costs, note_answers, price_list, token_of, transport_of
 from .execution import RequestExecutor, ResultCollector, UsageCounters, unpack
-from .inputs import NO_INPUT, REFUSED, Caller, DistinctInputs, collect_inputs, column_names, key_maker, read_columns
+from .frame import PredictionFrame, is_after_a_dry_run, planned
+from .inputs import NO_INPUT, DistinctInputs, collect_inputs, column_names, read_columns
 from .metrics import query_metrics
 from .packing import Audit, Packing
 from .runtime import Runtime
 from .stopping import Statement, StopSignal
-from .typed_columns import check_names, dtype_of, is_readable
+from .typed_columns import check_names, is_readable
 from .usage import dollars
 
 log = logging.getLogger(__name__)
@@ -87,9 +86,10 @@ class Prediction:
         """
         task = TASKS[self.model.task]
         StopSignal(self.store, self.statement).refuse_partition()
-        if self._schema is not None:
+        schema = self.model.output_schema
+        if schema is not None:
             is_new = self.model.sources.get("output_schema") != "model"
-            check_names(self._schema, read_columns(task, self.model), self.caller.target, is_new=is_new)
+            check_names(schema, read_columns(task, self.model), self.caller.target, is_new=is_new)
         refuse_conditions_on_outputs(frame, task, self.model, self.caller, self.conditions)
         each = not self.model.execution.use_cache and task.samples(self.model.arguments())
         if len(frame):
@@ -101,16 +101,7 @@ class Prediction:
         results = self._results(task, inputs)
         if self.model.execution.on_error == "raise" or self._is_stopped_partition(results):
             self._raise_first(inputs, results)
-        return self._frame_of(frame, task, inputs, results)
-
-    @property
-    def _schema(self) -> OutputSchema | None:
-        return self.model.output_schema
-
-    @property
-    def _fields(self) -> tuple[str, ...]:
-        """The names of the columns of ``output_schema``."""
-        return self._schema.names if self._schema else ()
+        return PredictionFrame(self.model, self.caller).of_results(frame.index, inputs, results)
 
     # Cache and requests
 
@@ -145,7 +136,7 @@ class Prediction:
 
     def _take_cached(self, items: Sequence[Item], results: list[RowResult | None]) -> list[Item]:
         """Put the stored answers of ``items`` into ``results``, and return the items without one."""
-        cached, schema = self._cached(items), self._schema
+        cached, schema = self._cached(items), self.model.output_schema
         missing: list[Item] = []
         for item in items:
             found = unpack(cached[item.key]) if item.key in cached else None
@@ -201,41 +192,21 @@ class Prediction:
         usage: UsageCounters,
         began: float,
     ) -> ResultCollector:
-        execution = self.model.execution
-        run = uuid.uuid4().hex
-        transport, clients, endpoints = self._endpoints(task, run)
-        services = [(client.service, self.caller.engine) for client in clients]
-        packing = Packing.of(self.model)
-        audit, total = Audit(packing, missing) if packing is not None and packing.audit else None, len(missing)
+        """Send what is missing as one run."""
+        run, execution, packing = uuid.uuid4().hex, self.model.execution, Packing.of(self.model)
+        endpoints, prices = self._endpoints(task, run), self._prices()
+        audit = None if packing is None else packing.audit_of(missing)
+        total = len(missing)
         if packing is not None:
             missing = packing.items(missing, audit)
-        arguments, roots, columns = self.model.arguments(), self.model.media_roots, column_names(task, self.model)
-        several, prices = len(endpoints) > 1, self._prices()
-        for endpoint, provider in zip(endpoints, self.model.providers, strict=True):
-            if self._schema is not None and prices.takes_schema(provider) is False:
-                endpoint.expect_no_schema()
-        shared: dict[str, Any] = {"prices": prices, "names_provider": several, "misfits": {}, "audit": audit}
-        shared["lengths"] = self._lengths
-        executors = [
-            RequestExecutor(task, arguments, transport, roots, endpoint, columns, **shared) for endpoint in endpoints
-        ]
-        rate = self.caller.rate(clients[0].service)
+        sends = [usage.timed(one) for one in self._executors(task, endpoints, prices, audit)]
         costs = cost_budget(self.model, self.engine, self.caller, prices.highest, self.store, self.statement)
         collector = ResultCollector(
             self.caller, task, execution, self.store, total, results, usage=usage, run=run, audit=audit
         )
-        limits = Limits(
-            max_batch_size=min(endpoint.batch_size(execution.max_batch_size) for endpoint in endpoints),
-            max_concurrency=execution.max_concurrency,
-            requests_per_minute=execution.requests_per_minute,
-            deadline=execution.deadline,
-            max_requests=execution.max_requests,
-            max_retries=execution.max_retries,
-            timeout=execution.timeout,
-        )
+        limits = self._limits(endpoints)
         if packing is not None:
             limits = packing.limits(limits, prices.context_length)
-        collector.begin()
 
         def finished(summary: Summary) -> None:
             collector.report(summary, final=True)
@@ -243,20 +214,15 @@ class Prediction:
                 usage.add(audit.report(self.caller.name))
             collector.end("stopped" if summary.stopped or collector.done < collector.total else "done")
 
-        reserve = partial(self.store.reserve_requests, rate)
-        states = [self.runtime.service_state((*service, self.caller.tenant)) for service in services]
-        hold = partial(self.store.hold_budget, run)
-        pool = WorkerPool(limits, states=states, retry=self.retry, reserve=reserve, hold=hold)
-        sends = [usage.timed(executor) for executor in executors]
-        signal = StopSignal(self.store, self.statement, collector.run)
-        stop = execution.on_error == "raise"
+        pool = self._pool(endpoints, limits, run)
+        collector.begin()
         try:
-            with signal.watched(pool.stop):
+            with StopSignal(self.store, self.statement, run).watched(pool.stop):
                 summary = pool.run(
                     missing,
                     sends,
                     collector.deliver,
-                    stop_on_error=stop,
+                    stop_on_error=execution.on_error == "raise",
                     began=began,
                     report=collector.report,
                     finished=finished,
@@ -267,25 +233,23 @@ class Prediction:
             raise
         if isinstance(summary.stopped, Stopped):  # some requests may not have returned: their answers come too late
             _end_with(summary.stopped, missing, results, attempts=1)
-        self._advise([results[item.index] for item in missing], token_of(self.model, self.engine))
+        self._advise([results[item.index] for item in missing])
         note_answers(prices, results, self.caller, self.store)
         collector.stopped = summary.stopped
         return collector
 
-    def _endpoints(self, task: Task, session: str) -> tuple[Transport, list[InferenceAPI], list[Endpoint]]:
-        """Return what sends the requests of a query, and where to: one for each provider."""
-        transport, token = transport_of(self.model, self.engine, self.runtime), token_of(self.model, self.engine)
-        clients = [self._client(transport, token, provider, session) for provider in self.model.providers]
+    def _endpoints(self, task: Task, session: str) -> list[Endpoint]:
+        """Return where the requests of a query go: one endpoint for each provider."""
         execution = self.model.execution
-        patience = min(execution.timeout, execution.deadline or math.inf)
+        timeout = min(execution.timeout, execution.deadline or math.inf)
+        clients = [self._client(provider, session) for provider in self.model.providers]
         findings = [self.runtime.findings((client.service, self.caller.engine)) for client in clients]
-        endpoints = [Endpoint(client, task, found, patience) for client, found in zip(clients, findings, strict=True)]
-        return transport, clients, endpoints
+        return [Endpoint(client, task, found, timeout) for client, found in zip(clients, findings, strict=True)]
 
-    def _client(self, transport: Transport, token: str | None, provider: str, session: str) -> InferenceAPI:
+    def _client(self, provider: str, session: str) -> InferenceAPI:
         return client_class(self.model.endpoint, provider)(
-            transport,
-            token=token,
+            self._transport,
+            token=token_of(self.model, self.engine),
             base_url=self.model.base_url or self.engine.base_url,
             endpoint=self.model.endpoint,
             model=self.model.model,
@@ -295,9 +259,55 @@ class Prediction:
             session=session,
         )
 
-    def _advise(self, results: Sequence[RowResult | None], token: str | None) -> None:
+    @property
+    def _transport(self) -> Transport:
+        return transport_of(self.model, self.engine, self.runtime)
+
+    def _executors(
+        self, task: Task, endpoints: Sequence[Endpoint], prices: PriceList, audit: Audit | None
+    ) -> list[RequestExecutor]:
+        for endpoint, provider in zip(endpoints, self.model.providers, strict=True):
+            if self.model.output_schema is not None and prices.takes_schema(provider) is False:
+                endpoint.expect_no_schema()
+        shared: dict[str, Any] = {
+            "task": task,
+            "arguments": self.model.arguments(),
+            "transport": self._transport,
+            "roots": self.model.media_roots,
+            "columns": column_names(task, self.model),
+            "prices": prices,
+            "names_provider": len(endpoints) > 1,
+            "misfits": {},
+            "audit": audit,
+            "lengths": self._lengths,
+        }
+        return [RequestExecutor(endpoint=endpoint, **shared) for endpoint in endpoints]
+
+    def _limits(self, endpoints: Sequence[Endpoint]) -> Limits:
+        execution = self.model.execution
+        return Limits(
+            max_batch_size=min(endpoint.batch_size(execution.max_batch_size) for endpoint in endpoints),
+            max_concurrency=execution.max_concurrency,
+            requests_per_minute=execution.requests_per_minute,
+            deadline=execution.deadline,
+            max_requests=execution.max_requests,
+            max_retries=execution.max_retries,
+            timeout=execution.timeout,
+        )
+
+    def _pool(self, endpoints: Sequence[Endpoint], limits: Limits, run: str) -> WorkerPool:
+        services = [(endpoint.service, self.caller.engine, self.caller.tenant) for endpoint in endpoints]
+        return WorkerPool(
+            limits,
+            states=[self.runtime.service_state(service) for service in services],
+            retry=self.retry,
+            reserve=partial(self.store.reserve_requests, self.caller.rate(endpoints[0].service)),
+            hold=partial(self.store.hold_budget, run),
+        )
+
+    def _advise(self, results: Sequence[RowResult | None]) -> None:
         """Add to the errors of all rows what to do: which provider serves the model, or how to request access."""
-        adviser = Adviser(self.model, self.engine, token)
+        adviser = Adviser(self.model, self.engine, token_of(self.model, self.engine))
         for result in results:
             if result is not None and result.error is not None:
                 result.error = adviser.advised(result.error)
@@ -310,7 +320,7 @@ class Prediction:
     # Errors
 
     def _is_stopped_partition(self, results: Sequence[RowResult | None]) -> bool:
-        """Whether this is a partition that was stopped: the host would start the next one if it returned rows."""
+        """Return whether this is a stopped partition: if it returned rows, the host would start the next one."""
         return bool(self.statement.names) and any(
             result is not None and isinstance(result.error, Stopped) for result in results
         )
@@ -337,31 +347,12 @@ class Prediction:
         facts = {"task": self.model.task, "model": self.model.model, "row": None if error.fatal else row}
         raise error.advising(advice or None).with_facts(**facts) from error
 
-    # The result
+    # Dry run
 
     def _plan(self, frame: pd.DataFrame, inputs: DistinctInputs) -> pd.DataFrame:
-        cached = self._cached(inputs.items)
-        source = ["cache" if item.key in cached else "request" for item in inputs.items]
-        seen: set[int] = set()
-        plan: list[str] = []
-        empty = "unknown" if not inputs.items and _is_after_a_dry_run(frame) else "null"
-        for row, position in enumerate(inputs.row_to_item):
-            if position == NO_INPUT:
-                plan.append(empty)
-            elif position == REFUSED:
-                plan.append(inputs.refused[row].code)
-            elif position in seen and source[position] == "request":
-                plan.append("duplicate")
-            else:
-                seen.add(position)
-                plan.append(source[position])
-        columns: dict[str, list[Any]] = {name: [None] * len(plan) for name in self.columns()}
-        if self.model.execution.on_error == "null":
-            columns[f"{self.caller.target}_retryable"] = [False] * len(plan)
-        columns[f"{self.caller.target}_plan"] = plan
-        planned = pd.DataFrame(columns, index=frame.index, dtype=object)
-        planned[f"{self.caller.target}_cost"] = pd.Series(self._costs(inputs, plan), frame.index, "float64")
-        return planned
+        empty = "unknown" if not inputs.items and is_after_a_dry_run(frame) else "null"
+        plan = planned(inputs, self._cached(inputs.items), empty=empty)
+        return PredictionFrame(self.model, self.caller).of_plan(frame.index, plan, self._costs(inputs, plan))
 
     def _costs(self, inputs: DistinctInputs, plan: list[str]) -> list[float | None]:
         """Return what each row is expected to cost; ``None``: not known."""
@@ -381,95 +372,7 @@ class Prediction:
         task, most = TASKS[self.model.task], self.model.execution.max_batch_size
         if task.batching is Batching.ONE:
             return 1
-        return most if self.model.endpoint else min(one.batch_size(most) for one in self._endpoints(task, "")[2])
-
-    def columns(self) -> list[str]:
-        """Return the names of the prediction columns; a dry run has them too, so that the same query can be tried."""
-        task, target, execution = TASKS[self.model.task], self.caller.target, self.model.execution
-        names = [target, *self._fields]
-        if task.explain:
-            names.append(f"{target}_explain")
-        if execution.on_error == "null":
-            names += [f"{target}_error", f"{target}_error_type", f"{target}_retryable"]
-        if execution.include_meta:
-            names.append(f"{target}_meta")
-        return names
-
-    def _frame_of(
-        self, frame: pd.DataFrame, task: Task, inputs: DistinctInputs, results: Sequence[RowResult | None]
-    ) -> pd.DataFrame:
-        execution = self.model.execution
-        by_item = [self._finished(item, result) for item, result in zip(inputs.items, results, strict=True)]
-        explained = [self._explained(task, result) for result in by_item]
-        schema, fields = self._schema, self._fields
-        nothing: list[Any] = [None] * len(fields)
-        typed = [schema.cells(result.value) if schema and not result.error else nothing for result in by_item]
-        target = self.caller.target
-        columns: dict[str, list[Any]] = {name: [] for name in self.columns()}
-        seen_in_meta: set[int] = set()
-        for row, position in enumerate(inputs.row_to_item):
-            if position >= 0:
-                result = by_item[position]
-            else:
-                result = RowResult(error=inputs.refused.get(row), source="null")
-            columns[target].append(result.value)
-            for name, cell in zip(fields, typed[position] if position >= 0 else nothing, strict=True):
-                columns[name].append(cell)
-            if task.explain:
-                columns[f"{target}_explain"].append(explained[position] if position >= 0 else None)
-            if execution.on_error == "null":
-                columns[f"{target}_error"].append(str(result.error) if result.error else None)
-                columns[f"{target}_error_type"].append(result.error.code if result.error else None)
-                columns[f"{target}_retryable"].append(bool(result.error and result.error.retryable))
-            if execution.include_meta:
-                source = "duplicate" if position in seen_in_meta and result.source == "request" else result.source
-                if position >= 0:
-                    seen_in_meta.add(position)
-                columns[f"{target}_meta"].append(self._meta(result, source))
-        dtypes = {name: _dtype(values) for name, values in columns.items()}
-        if schema:
-            dtypes.update({name: dtype_of(schema, position, columns[name]) for position, name in enumerate(fields)})
-        return pd.DataFrame(
-            {name: pd.Series(values, index=frame.index, dtype=dtypes[name]) for name, values in columns.items()},
-            index=frame.index,
-        )
-
-    def _finished(self, item: Item, result: RowResult | None) -> RowResult:
-        """Return an item's result as its rows show it; generated media are written to files here."""
-        if result is None:
-            return RowResult(error=NotAttempted("the query ended before this row was sent"), source="null", item=item)
-        value = result.value
-        if self.model.output_dir and isinstance(value, str) and value.startswith("data:"):
-            try:
-                result.value = loading.write(value, item.key, self.model.output_dir, self.model.media_roots)
-            except HuggingFaceError as error:
-                if self.model.execution.on_error == "raise":
-                    raise
-                result.value, result.error = None, error
-        return result
-
-    def _explained(self, task: Task, result: RowResult) -> str | None:
-        if not task.explain or result.error is not None:
-            return None
-        return json.dumps(result.explain or {}, ensure_ascii=False, allow_nan=False)
-
-    def _meta(self, result: RowResult, source: str) -> str:
-        is_sent = source == "request" and result.attempts > 0
-        return json.dumps(
-            {
-                "model": self.model.model,
-                "provider": result.provider or (None if self.model.endpoint else self.model.provider),
-                "source": source,
-                "attempts": result.attempts if is_sent else 0,
-                "latency_ms": round(result.latency * 1000, 1) if is_sent else 0,
-                "request_id": result.request_id,
-                "input_tokens": result.input_tokens if is_sent else 0,
-                "output_tokens": result.output_tokens if is_sent else 0,
-                "cost": (None if result.cost is None else round(result.cost, 15)) if is_sent else 0,
-                "cost_source": result.cost_source if is_sent else None,
-            },
-            ensure_ascii=False,
-        )
+        return most if self.model.endpoint else min(one.batch_size(most) for one in self._endpoints(task, ""))
 
 
 def _end_with(
@@ -479,20 +382,3 @@ def _end_with(
     for item in items:
         if results[item.index] is None:
             results[item.index] = RowResult(error=error, attempts=attempts, item=item)
-
-
-def _dtype(values: Sequence[Any]) -> Any:
-    """Numbers with NULLs stay a numeric column; everything else becomes objects."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds and kinds <= {float, int} and bool not in kinds:
-        return "float64" if float in kinds or None in values else "int64"
-    if kinds == {bool} and None not in values:
-        return "bool"
-    return object
-
-
-def _is_after_a_dry_run(frame: pd.DataFrame) -> bool:
-    """Return whether a frame has the columns of another model's dry run, whose answers this model may read."""
-    names = {str(name) for name in frame.columns}
-    plans = [name for name in names if name.endswith("_plan") and f"{name.removesuffix('_plan')}_cost" in names]
-    return any(frame[name].isin(["request", "cache", "duplicate", "unknown"]).to_numpy().any() for name in plans)

@@ -1,4 +1,4 @@
-"""The progress of a run, as people want to know it."""
+"""The progress of a run, for users."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..scheduling.progress import left
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
         seconds: since it started, until now or its end.
@@ -26,7 +26,7 @@ class RunView:
 
 
 def view_of(run: Run, now: float) -> RunView:
-    """Return how far ``run`` is.
+    """Return the progress of ``run``.
 
     Args:
         now: seconds since 1970.

@@ -1,17 +1,15 @@
-"""Parts of SQL statements for people to paste: names, and RETRAIN with all arguments of a model."""
+"""Parts of SQL statements for users to paste: names, and RETRAIN with all arguments of a model."""
 
 from __future__ import annotations
 
 import json
 import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..arguments import ModelSettings
 from ..arguments.coercion import as_sql
-
-if TYPE_CHECKING:
-    from .inputs import Caller
+from .caller import Caller
 
 #: Characters of the longest statement that a message shows.
 _LONGEST = 450

@@ -1,4 +1,4 @@
-"""What is counted of every model, by name; the counters of all processes add up in the store."""
+"""The counters of a model, by name; the store adds up the counts of all processes."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def known_cost(counts: Mapping[str, float]) -> float | None:
 
 
 def dollars(cost: float | None) -> str:
-    """Return a cost for people."""
+    """Return a cost as text."""
     return "unknown cost" if cost is None else budget.dollars(cost)

@@ -6,7 +6,7 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import HuggingFaceError
@@ -86,18 +86,7 @@ class Batch:
 
     def of(self, items: Sequence[Item]) -> Batch:
         """Return a batch of ``items``, which are some of its own, with the same past."""
-        return Batch(
-            items,
-            failures=self.failures,
-            attempts=self.attempts,
-            due=self.due,
-            first_sent=self.first_sent,
-            started=self.started,
-            service=self.service,
-            failed_at=self.failed_at,
-            probed=self.probed,
-            error=self.error,
-        )
+        return replace(self, items=items, in_flight=1, tried=frozenset(), parent=None)
 
     def chunks(self, size: int) -> list[Batch]:
         """Cut into batches of at most ``size`` items, in order, with the same past."""
@@ -187,7 +176,7 @@ class Queue:
         return self._passed_on[0].tried if self._passed_on else frozenset()
 
     def due(self, now: float, service: int = 0, *, only_passed_on: bool = False) -> float:
-        """When there is something to send to a service: ``now``, later, or infinity."""
+        """Return when there is something to send to a service: ``now``, later, or infinity."""
         if not only_passed_on and (self._ready or self.fresh):
             return now
         at = math.inf

@@ -40,8 +40,29 @@ class Limits:
     fill_batches: bool = False
 
 
+@dataclass(slots=True, kw_only=True)
+class Accounting:
+    """What the service reported for one request; for a row, its share of it.
+
+    Attributes:
+        request_id: the service's ID of the request.
+        provider: the provider that answered.
+        input_tokens, output_tokens, tokens: as counted by the service.
+        cost: USD.
+        cost_source: ``reported`` by the service, or ``computed`` from a price; ``None``: the cost is not known.
+    """
+
+    request_id: str | None = None
+    provider: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    cost_source: str | None = None
+
+
 @dataclass(slots=True)
-class RowResult:
+class RowResult(Accounting):
     """The answer or the error of one input, from the scheduler to the cells of the frame.
 
     Attributes:
@@ -51,11 +72,6 @@ class RowResult:
         source: where the answer comes from: ``request``, ``cache``, or ``null`` for a row without input.
         attempts: requests that the input was in; 0: it was never sent.
         latency: seconds that the last of them took.
-        request_id: the service's id of that request.
-        input_tokens, output_tokens, tokens: what the service counted for this row.
-        cost: USD.
-        cost_source: ``reported`` by the service, or ``computed`` from a price; ``None``: the cost is not known.
-        provider: who answered.
         item: the input; ``None`` for a row without one.
     """
 
@@ -65,44 +81,25 @@ class RowResult:
     source: str = "request"
     attempts: int = 0
     latency: float = 0.0
-    request_id: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    tokens: int | None = None
-    cost: float | None = None
-    cost_source: str | None = None
-    provider: str | None = None
     item: Item | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
-class BatchResult:
-    """The answers of one request.
+class BatchResult(Accounting):
+    """The answers of one request, whose cost its rows share equally.
 
     Attributes:
         answers: one for each item, in order; an answer that is a ``HuggingFaceError`` is that
             item's error; ``None``: nothing in the response is certainly the item's.
-        request_id: the service's id of the request.
         compute_seconds: how long the service says it worked.
         seconds: that are billed, if seconds are: those of compute, or else those that the request took.
-        input_tokens, output_tokens, tokens: what the service counted for the whole request.
-        cost: USD for the whole request; its rows share it equally.
-        cost_source: ``reported`` or ``computed``; ``None``: the cost is not known.
-        provider: who answered.
         requests: made for these answers; more than one, if the first showed how the server wants them.
         max_batch_size: the most items that requests of this run may hold from now on; ``None``: as before.
     """
 
     answers: Sequence[RowResult | HuggingFaceError | None]
-    request_id: str | None = None
     compute_seconds: float | None = None
     seconds: float | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    tokens: int | None = None
-    cost: float | None = None
-    cost_source: str | None = None
-    provider: str | None = None
     requests: int = 1
     max_batch_size: int | None = None
 
@@ -110,7 +107,7 @@ class BatchResult:
         """Add to the answer of one item what holds for the whole request, and return it.
 
         Args:
-            at: the item's place in the request.
+            at: the item's position in the request.
         """
         result.item = item
         result.attempts = attempts
@@ -140,13 +137,13 @@ LATENCY_STEPS: tuple[int, ...] = tuple(sorted({math.ceil(1.25**step) for step in
 
 
 def latency_step(seconds: float) -> int:
-    """The bound in ``LATENCY_STEPS`` under which ``seconds`` falls."""
+    """Return the bound in ``LATENCY_STEPS`` under which ``seconds`` falls."""
     at = bisect.bisect_left(LATENCY_STEPS, seconds * 1000.0)
     return LATENCY_STEPS[min(at, len(LATENCY_STEPS) - 1)]
 
 
 def quantile(counts: Mapping[int, int], share: float) -> float | None:
-    """Milliseconds within which ``share`` (0 to 1) of the counted requests were answered."""
+    """Return the milliseconds within which ``share`` (0 to 1) of the counted requests were answered."""
     total = sum(counts.values())
     if not total:
         return None

@@ -31,8 +31,9 @@ from huggingface_api_handler.net.request import Response
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy, parse_url, redacted_url
 from huggingface_api_handler.protocols import PROTOCOLS, Protocol, hf_inference
+from huggingface_api_handler.query.caller import Caller, key_maker
 from huggingface_api_handler.query.execution import pack, unpack
-from huggingface_api_handler.query.inputs import Caller, collect_inputs, key_maker
+from huggingface_api_handler.query.inputs import collect_inputs
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.media import Media
 from huggingface_api_handler.tasks.task import Kind, ModelFacts, Task
@@ -60,7 +61,7 @@ def _facts(model_id: str, token: str | None) -> ModelFacts | None:
 @lru_cache
 def _engine() -> EngineSettings:
     raw = {"api_key": TOKEN, "media_roots": tempfile.gettempdir()}
-    return engine_settings(raw, environ={}, login=lambda: None)
+    return engine_settings(raw, environ={})
 
 
 @lru_cache(maxsize=64)
@@ -77,7 +78,7 @@ def _model(name: str) -> ModelSettings:
 
 def engine_arguments(draw: Draw) -> None:
     given = draw.mapping()
-    settings = engine_settings(given, environ={"HF_TOKEN": draw.one((TOKEN, draw.text()))}, login=lambda: None)
+    settings = engine_settings(given, environ={"HF_TOKEN": draw.one((TOKEN, draw.text()))})
     assert TOKEN not in repr(settings)
     UrlPolicy((settings.base_url,), settings.allowed_hosts, resolver=_refuse)
 
@@ -87,8 +88,8 @@ def model_arguments(draw: Draw) -> None:
     if draw.byte() % 4:
         given = {**TASKS[draw.one(NAMES)].example.using, "task": draw.one(NAMES), "input_column": "t", **given}
     settings = model_settings(given, _engine(), hub=_facts)
-    kept = json.loads(json.dumps(settings.to_dict(), allow_nan=False))
-    again = ModelSettings.from_dict(kept)
+    stored = json.loads(json.dumps(settings.to_dict(), allow_nan=False))
+    again = ModelSettings.from_dict(stored)
     assert again.to_dict() == settings.to_dict()
     key_maker(settings, _engine(), CALLER)(("x",))
 
@@ -200,7 +201,7 @@ def refusals(draw: Draw) -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
-def kept(draw: Draw) -> None:
+def stored(draw: Draw) -> None:
     """What lies in the store may be anybody's."""
     unpack(draw.rest())
     value = draw.value()
@@ -210,7 +211,7 @@ def kept(draw: Draw) -> None:
 
 Target = Callable[[Draw], None]
 TARGETS: tuple[Target, ...] = (
-    engine_arguments, model_arguments, query_arguments, urls, templates, cells, answers, bodies, refusals, kept,
+    engine_arguments, model_arguments, query_arguments, urls, templates, cells, answers, bodies, refusals, stored,
     answers, cells,
 )  # fmt: skip
 

@@ -62,7 +62,7 @@ def keep(cell: Cell, found: Mapping[str, Any]) -> None:
     """Write down what was found of a cell, beside the others."""
     known = results() | {cell.name: dict(found)}
     order = [one.name for one in CELLS]
-    kept = {name: known[name] for name in sorted(known, key=lambda name: order.index(name) if name in order else 99)}
+    ordered = {name: known[name] for name in sorted(known, key=lambda name: order.index(name) if name in order else 99)}
     fresh = RESULTS.with_suffix(".part")
-    fresh.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    fresh.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
     fresh.replace(RESULTS)

@@ -253,7 +253,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="try cells again that are done")
     parser.add_argument("--list", action="store_true", help="say what there is to do, and do nothing")
     parser.add_argument("--unit", action="store_true", help="run the unit tests in each cell, too")
-    parser.add_argument("--work", type=Path, help="folder for the environments, kept where a run is stopped")
+    parser.add_argument("--work", type=Path, help="folder for the environments, reused after a run was stopped")
     parser.add_argument("--keep", action="store_true", help="leave the environments where they are")
     parser.add_argument("--ahead", type=int, default=1, metavar="N", help="environments that may wait for their turn")
     parser.add_argument("--lock", type=Path, metavar="FILE", help="hold this file's lock while a server runs")
@@ -266,7 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
     wanted = [cell for cell in CELLS if all(word in cell.name for word in given.only)]
     todo = [cell for cell in wanted if given.again or cell.name not in done]
     for cell in wanted:
-        what = "to do" if cell in todo else f"kept: {done[cell.name]['verdict']}, of {done[cell.name]['date']}"
+        what = "to do" if cell in todo else f"unchanged: {done[cell.name]['verdict']}, of {done[cell.name]['date']}"
         print(f"  {cell.name:50} {'MISSING PYTHON' if cell.python not in found else what}")
     missing = [cell for cell in todo if cell.python not in found]
     todo = [cell for cell in todo if cell not in missing]
@@ -325,5 +325,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        print("Stopped; what is done is kept.")
+        print("Stopped; finished cells are saved.")
         sys.exit(130)

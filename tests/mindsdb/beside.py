@@ -56,26 +56,26 @@ def main(patched: str) -> None:
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.getLogger("mindsdb").addHandler(handler)
 
-    def told(statement: str) -> Any:
+    def output(statement: str) -> Any:
         try:
             return [[str(cell) for cell in row] for row in sql(statement)]
         except Exception as error:
             logging.getLogger("mindsdb.test").exception("refused:")
             return _VARIES.sub("…", str(error))
 
-    found["engine"] = told("CREATE ML_ENGINE e FROM echo USING api_key = 'another engine''s key', host = 'h'")
+    found["engine"] = output("CREATE ML_ENGINE e FROM echo USING api_key = 'another engine''s key', host = 'h'")
     found["stored"] = [str(one.data) for one in db.session.query(db.Integration).filter_by(engine="echo")]
-    found["model"] = told("CREATE MODEL m PREDICT a USING engine = 'e', api_key = 'plain'")[0][:12]
-    state_of("m", told)
-    told("CREATE MODEL bad PREDICT a USING engine = 'e', fail = true")
-    found["bad model"] = [[_VARIES.sub("…", part) for part in state_of("bad", told)]]
+    found["model"] = output("CREATE MODEL m PREDICT a USING engine = 'e', api_key = 'plain'")[0][:12]
+    state_of("m", output)
+    output("CREATE MODEL bad PREDICT a USING engine = 'e', fail = true")
+    found["bad model"] = [[_VARIES.sub("…", part) for part in state_of("bad", output)]]
     tables = Path(os.environ["MINDSDB_STORAGE_DIR"]) / "tables.duckdb"
     with duckdb.connect(str(tables)) as connection:
         connection.execute("CREATE TABLE r AS SELECT 'one' AS text UNION ALL SELECT 'two'")
     sql(f'CREATE DATABASE duck WITH ENGINE = \'duckdb\', PARAMETERS = {{"database": "{tables}", "read_only": true}}')
     join = "SELECT m.a FROM duck.r AS r JOIN m WHERE r.text"
-    found["rows"] = [told(f"{join} = '{text}'") for text in ("one", "one", "two")]
-    found["error"] = told("SELECT a FROM m WHERE text = 'fail'")
+    found["rows"] = [output(f"{join} = '{text}'") for text in ("one", "one", "two")]
+    found["error"] = output("SELECT a FROM m WHERE text = 'fail'")
     found["log"] = "".join(line for line in lines if "echo" in line or "Bearer" in line)
     found["cache"] = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()

@@ -115,8 +115,8 @@ def main() -> None:
         if early:
             at_work.join()
         try:
-            told = task.result()
-            came = told if told is None else told.to_dict("list")
+            reported = task.result()
+            came = reported if reported is None else reported.to_dict("list")
         except Exception as error:
             came = f"{type(error).__name__}: {error}"
         at_work.join(5)

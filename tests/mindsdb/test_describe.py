@@ -98,17 +98,17 @@ def test_a_run_is_seen_while_it_runs(world: World) -> None:
             assert done == sorted(done)
             assert len(set(done)) >= 4, done
             total = float(last["seconds"])
-            told = [
+            reported = [
                 (float(run["eta_seconds"]), total - float(run["seconds"]))
                 for run in seen
                 if int(run["done"]) >= DISTINCT / 10
             ]
-            assert told
-            missed = [(eta, left) for eta, left in told if not left / 2 - 2 <= eta <= left * 2 + 2]
+            assert reported
+            missed = [(eta, left) for eta, left in reported if not left / 2 - 2 <= eta <= left * 2 + 2]
             if not missed:
                 return
             misses.append(missed)
-        pytest.fail(f"(told, true) seconds left: {misses}")
+        pytest.fail(f"(reported, true) seconds left: {misses}")
     finally:
         world.sql("DROP MODEL slow")
 
@@ -150,9 +150,9 @@ SAID: dict[str, tuple[int, str, str]] = {
 def test_the_whole_text_arrives(world: World, status: int, words: str, text: str) -> None:
     for ask in (world.sql, world.mysql):
         world.sandbox.faults = {"rules": [{"kind": "status", "status": status, "body": {"error": words}}]}
-        with pytest.raises(SQLError) as told:
+        with pytest.raises(SQLError) as reported:
             ask("SELECT mood FROM sentiment WHERE text = 'what goes wrong' USING max_retries = 1, use_cache = false")
-        assert without_id(told.value) == text
+        assert without_id(reported.value) == text
 
 
 def test_a_model_that_others_serve(world: World) -> None:
@@ -163,19 +163,19 @@ def test_a_model_that_others_serve(world: World) -> None:
     )
     create = "CREATE MODEL {} PREDICT image USING engine = '{}', model_name = 'sandbox/elsewhere', column = 'text'{}"
     try:
-        with pytest.raises(SQLError) as told:
+        with pytest.raises(SQLError) as reported:
             world.sql(create.format("wrong", "routed", ""))
         assert (
             "hf-inference does not serve sandbox/elsewhere; it is served by together and fal-ai: "
-            "write provider = 'together'" in str(told.value).splitlines()[0]
+            "write provider = 'together'" in str(reported.value).splitlines()[0]
         )
         assert "wrong" not in world.sql("SELECT name FROM models").column("name")
         world.model(create.format("elsewhere", "routed", ", provider = 'together'"))
         world.model(create.format("in_vain", "hf", ""))
         world.sandbox.reset()
-        with pytest.raises(SQLError) as told:
+        with pytest.raises(SQLError) as reported:
             world.sql("SELECT image FROM in_vain WHERE text = 'a hut'")
-        assert without_id(told.value) == (
+        assert without_id(reported.value) == (
             '[hf/in_vain]: the model is not available at this service: "Not Found" (task text-to-image, model '
             "sandbox/elsewhere, HTTP 404). It is served by together and fal-ai: create the model with "
             "provider = 'together'."

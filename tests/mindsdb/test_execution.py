@@ -127,17 +127,17 @@ def test_null_goes_past_bad_rows_and_raise_names_the_first(world: World) -> None
     asked: set[str] = set()
     for number, _, review in REVIEWS:
         label, error, code, retryable, meta = rows[number]
-        told = parsed(meta)
+        reported = parsed(meta)
         assert retryable is False or retryable == 0
         if review is None:
-            assert (label, error, code, told["source"]) == (None, None, None, "null")
+            assert (label, error, code, reported["source"]) == (None, None, None, "null")
         elif "this tent no." in review:
-            assert (label, code, told["source"]) == (None, "invalid_input", "request")
+            assert (label, code, reported["source"]) == (None, "invalid_input", "request")
             assert "no tents" in error
         else:
             assert (label, error, code) == (mood(review), None, None)
-            assert told["source"] == ("duplicate" if review in asked else "request")
-            assert (told["attempts"] >= 1) is (told["source"] == "request")
+            assert reported["source"] == ("duplicate" if review in asked else "request")
+            assert (reported["attempts"] >= 1) is (reported["source"] == "request")
             asked.add(review)
     first = next(at for at, (_, _, review) in enumerate(REVIEWS, 1) if review and "this tent no." in review)
     with pytest.raises(SQLError, match="no tents") as ended:

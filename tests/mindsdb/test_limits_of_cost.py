@@ -118,7 +118,7 @@ def test_the_statement_of_a_model_without_a_price_gives_it_one(world: World) -> 
         world.sql(found[0])
         world.server.wait_for_model("unpriced")
         assert len(world.sql(query).rows) == 4
-        told = {row[0]: row[1] for row in world.sql("DESCRIBE unpriced.args").rows}
-        assert str(told["max_batch_size"]) == "2" and "0.00012" in str(told["price"])
+        reported = {row[0]: row[1] for row in world.sql("DESCRIBE unpriced.args").rows}
+        assert str(reported["max_batch_size"]) == "2" and "0.00012" in str(reported["price"])
     finally:
         world.sql("DROP MODEL unpriced")

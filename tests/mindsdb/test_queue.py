@@ -206,9 +206,9 @@ def test_a_worker_whose_parent_is_killed_ends_in_good_order(
     installed: None, tmp_path: Path, sigint: signal.Handlers
 ) -> None:
     """Shell scripts start what runs in the background with SIGINT ignored."""
-    told = tmp_path / "told"
+    output = tmp_path / "told"
     parent = subprocess.Popen(
-        [sys.executable, "-m", "tests.mindsdb.orphan", str(told)], cwd=Path(__file__).parents[2],
+        [sys.executable, "-m", "tests.mindsdb.orphan", str(output)], cwd=Path(__file__).parents[2],
         env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, sigint),
     )  # fmt: skip
@@ -218,7 +218,7 @@ def test_a_worker_whose_parent_is_killed_ends_in_good_order(
     parent.wait()
     parent.stdout.close()
     _until(lambda: _has_ended(worker))
-    assert told.read_text() == "in good order"
+    assert output.read_text() == "in good order"
 
 
 def test_a_consumer_ends_when_it_is_told_to_and_the_doctor_knows_it(
@@ -231,16 +231,16 @@ def test_a_consumer_ends_when_it_is_told_to_and_the_doctor_knows_it(
         try:
             _until(lambda: any(one["cmd"] == "xreadgroup" and one["db"] == "2" for one in client.client_list()))
             script = "from huggingface_api_handler.cli.doctor_queue import check_queue as c; print(*c(), sep='\\n')"
-            told = subprocess.run(
+            output = subprocess.run(
                 [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=60, check=True
             ).stdout
-            assert re.search(r"ok +agreement: 2 set-ups noted, all alike", told), told
-            assert re.search(r"ok +consumers: \d+ wait for tasks", told), told
+            assert re.search(r"ok +agreement: 2 set-ups noted, all alike", output), output
+            assert re.search(r"ok +consumers: \d+ wait for tasks", output), output
             environ["MINDSDB_DB_CON"] = "sqlite:///elsewhere.db"
-            told = subprocess.run(
+            output = subprocess.run(
                 [sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=60, check=True
             ).stdout
-            assert "another database of MindsDB's own" in told
+            assert "another database of MindsDB's own" in output
             consumer.send_signal(signal.SIGTERM)
             assert consumer.wait(60) == 0
         finally:
@@ -365,8 +365,8 @@ def test_queries_in_consumers_end_within_seconds(server: MindsDBServer, sandbox:
             one.start()
         _until(are_both_under_way)
         if way == "stop":
-            told = server.sql("SELECT a FROM far WHERE text = '' USING stop = true").rows[0][0]
-            assert told == "2 running queries told to stop"
+            output = server.sql("SELECT a FROM far WHERE text = '' USING stop = true").rows[0][0]
+            assert output == "2 running queries told to stop"
         else:
             server.sql("DROP MODEL far")
         stopped = time.time()

@@ -113,10 +113,10 @@ def test_a_select_stops_the_running_queries_of_its_model(
 ) -> None:
     query = long(32 if protocol == "http" else 33)
     run = world.sql if protocol == "http" else world.mysql
-    told: list[object] = []
+    output: list[object] = []
     statement = f"SELECT a FROM {query.name} WHERE text = '' USING stop = true"
-    error = query.stopped_by(lambda: told.append(run(statement).rows[0][0]))
-    assert told == ["1 running query told to stop"]
+    error = query.stopped_by(lambda: output.append(run(statement).rows[0][0]))
+    assert output == ["1 running query told to stop"]
     assert "the query was stopped on request" in error.splitlines()[0]
     sent = world.sandbox.sent()
     assert f"{sent} of {ROWS} answers are stored" in error
@@ -139,16 +139,16 @@ def shell(server: MindsDBServer, *arguments: str) -> str:
 
 def test_the_shell_stops_and_watches(world: World, long: Callable[..., Long]) -> None:
     query = long(36)
-    told: list[str] = []
+    output: list[str] = []
 
     def stop() -> None:
-        told.append(shell(world.server, "watch", "--once", "--model", query.name))
-        told.append(shell(world.server, "stop", "--model", query.name))
+        output.append(shell(world.server, "watch", "--once", "--model", query.name))
+        output.append(shell(world.server, "stop", "--model", query.name))
 
     error = query.stopped_by(stop)
-    (row,) = told[0].splitlines()[1:]
+    (row,) = output[0].splitlines()[1:]
     assert row.split()[1:5] == ["hf", query.name, "running", "3,000"]
-    assert told[1].splitlines()[-1] == "1 running query told to stop"
+    assert output[1].splitlines()[-1] == "1 running query told to stop"
     assert "the query was stopped on request" in error.splitlines()[0]
     assert query.stored() == world.sandbox.sent()
 

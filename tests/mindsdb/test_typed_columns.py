@@ -76,8 +76,8 @@ def test_sql_computes_with_the_columns(run: Run, tickets: None) -> None:
     ).records()
     total = sum(int(str(one)) for one in stars.values())
     assert found == {"stars": total, "mean": total / 2, "told": 2, "n": 3}
-    kept = run(f"SELECT t.id {source(FULL, 'I hate it', BARE)} WHERE m.stars >= 0 AND m.paid IS NOT NULL").rows
-    assert sorted(kept) == [(0,), (1,)]
+    selected = run(f"SELECT t.id {source(FULL, 'I hate it', BARE)} WHERE m.stars >= 0 AND m.paid IS NOT NULL").rows
+    assert sorted(selected) == [(0,), (1,)]
     paid = {place for place, found in enumerate(shown(run, FULL, "I hate it")) if found["paid"] in (True, "True")}
     assert {one for (one,) in run(f"SELECT t.id {source(FULL, 'I hate it', BARE)} WHERE m.paid IS TRUE").rows} == paid
     moods = run(f"SELECT t.id {source(FULL, 'I hate it', BARE)} WHERE m.mood IN ('positive')").rows

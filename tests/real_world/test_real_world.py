@@ -35,7 +35,7 @@ import pytest
 from huggingface_api_handler.arguments import engine_settings, model_settings, query_settings
 from huggingface_api_handler.cache import SqliteCache
 from huggingface_api_handler.errors import HuggingFaceError
-from huggingface_api_handler.query.inputs import Caller
+from huggingface_api_handler.query.caller import Caller
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.scheduling.retry import RetryPolicy
@@ -105,31 +105,31 @@ class Case:
     """One file, replayed."""
 
     def __init__(self, path: Path, folder: Path) -> None:
-        self.told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        self.replay = Replay(self.told["responses"])
+        self.record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        self.replay = Replay(self.record["responses"])
         self.store = SqliteCache(folder / "answers.sqlite")
         self.runtime = Runtime()
 
     def run(self, server: Loopback) -> pd.DataFrame:
-        told = self.told
-        engine = {"base_url": "$server/hf-inference", "api_key": TOKEN, **told.get("engine", {})}
+        record = self.record
+        engine = {"base_url": "$server/hf-inference", "api_key": TOKEN, **record.get("engine", {})}
         engine["base_url"] = engine["base_url"].replace("$server", server.url)
-        at = engine_settings(engine, environ={}, login=lambda: None)
-        using = dict(told["model"])
+        at = engine_settings(engine, environ={})
+        using = dict(record["model"])
         if str(using.get("endpoint", "")).startswith("/"):
             using["endpoint"] = server.url + using["endpoint"].rstrip("/")
-        facts = ModelFacts(**told["facts"]) if "facts" in told else None
+        facts = ModelFacts(**record["facts"]) if "facts" in record else None
         made = model_settings(using, at, hub=lambda *_: facts)
-        of = query_settings(made, at, {"on_error": "null", **told.get("query", {})}, alias=CALLER.name)
+        of = query_settings(made, at, {"on_error": "null", **record.get("query", {})}, alias=CALLER.name)
         retry = RetryPolicy(of.execution.max_retries, base=0.001, cap=0.002)
-        frame = pd.DataFrame(told["rows"], dtype=object)
+        frame = pd.DataFrame(record["rows"], dtype=object)
         return Prediction(of, at, CALLER, self.runtime, self.store, retry).run(frame)
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_real_servers_response(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(path, tmp_path)
-    expect = case.told["expect"]
+    expect = case.record["expect"]
     with Loopback(case.replay) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         if "raises" in expect:
@@ -184,7 +184,7 @@ def _close(value: Any) -> Any:
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_case_says_where_it_comes_from_and_what_must_come(path: Path) -> None:
-    told = json.loads(path.read_text(encoding="utf-8"))
-    assert set(told) <= {"source", "about", "model", "engine", "query", "facts", "rows", "responses", "expect"}
-    assert told["source"] and told["about"]
-    assert set(told["expect"]) & {"values", "errors", "raises"}
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert set(record) <= {"source", "about", "model", "engine", "query", "facts", "rows", "responses", "expect"}
+    assert record["source"] and record["about"]
+    assert set(record["expect"]) & {"values", "errors", "raises"}

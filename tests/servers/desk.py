@@ -9,7 +9,7 @@ import pandas as pd
 
 from huggingface_api_handler.arguments import engine_settings, model_settings
 from huggingface_api_handler.cache import NoCache
-from huggingface_api_handler.query.inputs import Caller
+from huggingface_api_handler.query.caller import Caller
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.tasks import TASKS

@@ -39,7 +39,7 @@ def audit() -> Any:
 def test_a_package_that_was_not_looked_up_is_not_called_whole(
     audit: Any, packages: list[dict[str, Any]], code: int, said: str
 ) -> None:
-    lines, found = audit.told(packages, "urllib3>=1\nflask==3")
+    lines, found = audit.report(packages, "urllib3>=1\nflask==3")
     assert found == code
     assert said in "\n".join(lines)
     assert ("No known" in "\n".join(lines)) == (code == 0)

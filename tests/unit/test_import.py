@@ -65,6 +65,6 @@ def test_hugging_py_face_would_change_them_if_it_could() -> None:
     assert run("import hugging_py_face")["changed"]
 
 
-def test_the_street_is_imported_without_what_is_not_needed_yet() -> None:
+def test_the_query_path_is_imported_without_what_is_not_needed_yet() -> None:
     modules = set(run("import huggingface_api_handler.query.pipeline")["modules"])
     assert not modules & {"mindsdb", "hugging_py_face", "huggingface_hub", "redis", "starlette", "httpx", "httpx2"}

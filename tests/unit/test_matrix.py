@@ -89,14 +89,14 @@ def test_a_missing_python_is_told_and_is_no_success(
 ) -> None:
     monkeypatch.setattr(run, "pythons", lambda: {"3.12": "python3.12"})
     assert run.main(["--list", "--again"]) == 1
-    told = capsys.readouterr().out
-    assert "Python 3.10: MISSING" in told and "NOT TRIED" in told
+    output = capsys.readouterr().out
+    assert "Python 3.10: MISSING" in output and "NOT TRIED" in output
 
 
 def test_the_only_words_choose(capsys: pytest.CaptureFixture[str]) -> None:
     run.main(["--list", "--only", "3.13", "newest"])
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  mindsdb-")]
-    assert [line.split()[0] for line in told] == ["mindsdb-26.1.0_python-3.13_hub-newest"]
+    output = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  mindsdb-")]
+    assert [line.split()[0] for line in output] == ["mindsdb-26.1.0_python-3.13_hub-newest"]
 
 
 def test_the_table_tells_of_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_the_table_tells_of_failures(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert spec is not None and spec.loader is not None
     tables: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tables)
-    told = {
+    output = {
         "mindsdb-1.0_python-3.10_hub-resolved": {"mindsdb": "1.0", "verdict": "works", "packages": {
             "huggingface_hub": "1.5"}},
         "mindsdb-1.0_python-3.12_hub-resolved": {"mindsdb": "1.0", "verdict": "fails", "reason": "drop: | no",
@@ -115,7 +115,7 @@ def test_the_table_tells_of_failures(tmp_path: Path, monkeypatch: pytest.MonkeyP
             "reason": "too old"},
     }  # fmt: skip
     monkeypatch.setattr(tables, "MATRIX", tmp_path / "results.json")
-    tables.MATRIX.write_text(json.dumps(told))
+    tables.MATRIX.write_text(json.dumps(output))
     assert tables.matrix().splitlines() == [
         "| MindsDB | huggingface_hub | Python 3.10 | Python 3.12 |",
         "| --- | --- | --- | --- |",

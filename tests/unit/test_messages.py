@@ -1,7 +1,7 @@
 """The catalogue of mistakes: what people do, or meet, and the whole text that they then read.
 
 Every text is written out, so that a change of wording is seen and judged. Those of USING clauses alone
-stand in ``test_settings_messages.py``; here a query goes down the whole street, to a server on loopback.
+stand in ``test_argument_messages.py``; here a whole query is sent, to a server on loopback.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import ModelFacts
 
+from .end_to_end import CALLER, TOKEN, engine
 from .loopback import Heard, Loopback, Speak, answer, raw
-from .street import CALLER, TOKEN, engine
 
 #: The last row is the one that goes wrong, where not all do.
 BAD = "the bad one"
@@ -142,7 +142,7 @@ def ask(case: Query, server: Loopback) -> None:
     at = engine(server, **case.engine)
     if case.environ:
         environ = {"HUGGINGFACE_API_BASE_URL": at.base_url, **case.environ}
-        at = engine_settings(case.engine, environ=environ, login=lambda: None)
+        at = engine_settings(case.engine, environ=environ)
     made = model_settings(case.model, at, hub=lambda *_: None)
     of = query_settings(made, at, {**ONE_BY_ONE, **case.using}, alias=CALLER.name)
     retry = RetryPolicy(of.execution.max_retries, base=0.001, cap=0.002)
@@ -154,7 +154,7 @@ def ask(case: Query, server: Loopback) -> None:
 
 
 def create(case: Create) -> ModelSettings:
-    at = engine_settings({"api_key": TOKEN}, environ={}, login=lambda: None)
+    at = engine_settings({"api_key": TOKEN}, environ={})
     facts = ModelFacts(id=str(case.model.get("model_name")))
     return model_settings(case.model, at, hub=lambda *_: facts, unserved=unserved)
 

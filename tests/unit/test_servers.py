@@ -27,9 +27,9 @@ def test_the_results_are_those_of_the_versions_that_are_installed() -> None:
     for server in SERVERS:
         pinned = dict(one.split("==") for one in server.packages if "==" in one)
         known = {name.partition("[")[0]: version for name, version in pinned.items()}
-        told = FOUND[server.name]["versions"]
-        assert {name: version for name, version in told.items() if name in known} == {
-            name: version for name, version in known.items() if name in told
+        reported = FOUND[server.name]["versions"]
+        assert {name: version for name, version in reported.items() if name in known} == {
+            name: version for name, version in known.items() if name in reported
         }
 
 

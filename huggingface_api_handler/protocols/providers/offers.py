@@ -19,11 +19,6 @@ _known: dict[tuple[str, str | None], tuple[float, tuple[facts.Served, ...] | Non
 _lock = threading.Lock()
 
 
-def forget_offers() -> None:
-    """Forget all offers of this process."""
-    _known.clear()
-
-
 def offers_of(model: str, token: str | None) -> tuple[facts.Served, ...]:
     """Return the offers for a model; one thread asks the Hub, the others wait for its response.
 

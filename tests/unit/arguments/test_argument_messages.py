@@ -43,7 +43,7 @@ def hub(model_id: str, token: str | None) -> ModelFacts | None:
 
 
 def engine(**arguments: Any) -> EngineSettings:
-    return engine_settings({"media_roots": "/srv/media", **arguments}, environ={}, login=lambda: None)
+    return engine_settings({"media_roots": "/srv/media", **arguments}, environ={})
 
 
 C = {"task": "text-classification", "input_column": "review"}
@@ -648,8 +648,8 @@ def test_a_query_says(overrides: Mapping[str, Any], line: str) -> None:
     model = model_settings(C, engine(), hub=hub)
     with pytest.raises(SettingsError) as refused:
         query_settings(model, engine(), overrides, alias="m")
-    told = str(refused.value)
-    assert told == line.replace("m.Task cannot", "task cannot")
+    message = str(refused.value)
+    assert message == line.replace("m.Task cannot", "task cannot")
 
 
 ENGINE: list[tuple[Mapping[str, Any], Mapping[str, str], str]] = [
@@ -736,14 +736,14 @@ ENGINE: list[tuple[Mapping[str, Any], Mapping[str, str], str]] = [
 @pytest.mark.parametrize(("raw", "environ", "line"), ENGINE)
 def test_create_engine_says(raw: Mapping[str, Any], environ: Mapping[str, str], line: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        engine_settings(raw, environ=environ, login=lambda: None)
+        engine_settings(raw, environ=environ)
     assert str(refused.value) == line
 
 
 def test_a_key_that_is_passed_twice_is_refused_once() -> None:
     """CREATE ML_ENGINE validates it in the statement, and as it has been stored."""
     with pytest.raises(SettingsError) as refused:
-        engine_settings({"api_key": "two words"}, environ={}, token="two words", login=lambda: None)
+        engine_settings({"api_key": "two words"}, environ={}, token="two words")
     assert str(refused.value).count("cannot contain") == 1
 
 
@@ -752,17 +752,17 @@ def test_every_refusal_is_one_line_without_secrets(using: Mapping[str, Any] | No
     token = "hf_" + "s" * 34
     with pytest.raises(HuggingFaceError) as refused:
         model_settings({**(using or {}), "not_there": token, "api_key": f"{token} {token}"}, engine(), hub=hub)
-    told = str(refused.value)
-    assert "\n" not in told
-    assert "s" * 8 not in told
-    assert "password@" not in told
-    assert len(told) <= 1100
+    message = str(refused.value)
+    assert "\n" not in message
+    assert "s" * 8 not in message
+    assert "password@" not in message
+    assert len(message) <= 1100
 
 
 def test_a_long_list_of_faults_is_counted() -> None:
     with pytest.raises(SettingsError) as refused:
         model_settings({**C, **{f"unheard_of_{number}": 1 for number in range(200)}}, engine(), hub=hub)
-    told = str(refused.value)
-    assert told.startswith("unknown argument 'unheard_of_0'")
-    assert len(told) < 1000
-    assert told.split("; and ")[1].endswith(" more")
+    message = str(refused.value)
+    assert message.startswith("unknown argument 'unheard_of_0'")
+    assert len(message) < 1000
+    assert message.split("; and ")[1].endswith(" more")

@@ -27,7 +27,7 @@ class Identifier:
 
 
 def engine(**using: Any) -> EngineSettings:
-    return engine_settings({"base_url": "http://127.0.0.1:9/v1", **using}, environ={}, login=lambda: None)
+    return engine_settings({"base_url": "http://127.0.0.1:9/v1", **using}, environ={})
 
 
 def created(**using: Any) -> Any:

@@ -42,7 +42,7 @@ OTHER = "hf_" + "u" * 34
 
 
 def engine(environ: Mapping[str, str] | None = None, **arguments: Any) -> EngineSettings:
-    return engine_settings(arguments, environ=environ or {}, login=lambda: None)
+    return engine_settings(arguments, environ=environ or {})
 
 
 def unreachable(model_id: str, token: str | None) -> ModelFacts | None:
@@ -320,15 +320,15 @@ def test_tasks_that_speak_of_output_dir_take_it() -> None:
 
 
 @pytest.mark.parametrize("present", range(6))
-def test_the_first_source_of_a_token_wins(present: int) -> None:
+def test_the_first_source_of_a_token_wins(present: int, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("engine", "HUGGINGFACE_API_API_KEY", "HF_TOKEN", "MindsDB's configuration", "Hub login", "anonymous")
     tokens = [f"hf_{letter * 34}" for letter in "abcdef"]
     there = [token if place >= present else None for place, token in enumerate(tokens)]
+    monkeypatch.setattr("huggingface_api_handler.arguments.engine.hub_login", lambda: there[4])
     settings = engine_settings(
         {"api_key": there[0]} if there[0] else {},
         environ={name: token for name, token in zip(names[1:3], there[1:3], strict=True) if token},
         configured_token=there[3],
-        login=lambda: there[4],
     )
     assert settings.token_source == names[present]
     if present == 5:
@@ -339,14 +339,14 @@ def test_the_first_source_of_a_token_wins(present: int) -> None:
 
 
 def test_the_kept_token_counts_as_the_engines_own() -> None:
-    settings = engine_settings({"api_key": "******"}, environ={"HF_TOKEN": OTHER}, token=TOKEN, login=lambda: None)
+    settings = engine_settings({"api_key": "******"}, environ={"HF_TOKEN": OTHER}, token=TOKEN)
     assert settings.token is not None
     assert (settings.token.get_secret_value(), settings.token_source) == (TOKEN, "engine")
 
 
 @pytest.mark.parametrize("name", ["api_key", "huggingface_api_api_key", "API_KEY", " Api_Key "])
 def test_a_token_is_stripped_and_found_under_each_name(name: str) -> None:
-    settings = engine_settings({name: f" {TOKEN}\n"}, environ={}, login=lambda: None)
+    settings = engine_settings({name: f" {TOKEN}\n"}, environ={})
     assert settings.token is not None
     assert settings.token.get_secret_value() == TOKEN
 
@@ -356,7 +356,7 @@ def test_a_token_that_no_header_carries_is_refused_unseen(bad: str) -> None:
     for attempt in (
         lambda: engine(api_key=bad),
         lambda: engine({"HF_TOKEN": bad}),
-        lambda: engine_settings({}, environ={}, token=bad, login=lambda: None),
+        lambda: engine_settings({}, environ={}, token=bad),
         lambda: classifier(api_key=bad),
     ):
         with pytest.raises(SettingsError) as refused:
@@ -401,7 +401,7 @@ def test_tokens_are_nowhere_to_be_seen() -> None:
 
 def test_an_engine_without_arguments() -> None:
     assert engine() == EngineSettings(base_url=ROUTER)
-    assert engine_settings(None, environ={}, login=lambda: None) == EngineSettings()
+    assert engine_settings(None, environ={}) == EngineSettings()
 
 
 def test_an_engines_arguments() -> None:
@@ -795,23 +795,23 @@ def test_defaults_stand_in_one_place() -> None:
 
 def test_query_over_model_over_engine_over_default() -> None:
     at = engine(timeout=10, max_retries=1, cache_ttl=5)
-    kept = classifier(at, timeout=20, max_retries=2)
-    asked = query_settings(kept, at, {"timeout": 30})
-    told = asked.execution
-    assert (told.timeout, told.max_retries, told.cache_ttl, told.max_batch_size) == (30, 2, 5, 32)
+    saved = classifier(at, timeout=20, max_retries=2)
+    asked = query_settings(saved, at, {"timeout": 30})
+    merged = asked.execution
+    assert (merged.timeout, merged.max_retries, merged.cache_ttl, merged.max_batch_size) == (30, 2, 5, 32)
     assert {name: asked.sources[name] for name in ("timeout", "max_retries", "cache_ttl", "max_batch_size")} == {
         "timeout": "query",
         "max_retries": "model",
         "cache_ttl": "engine",
         "max_batch_size": "default",
     }
-    assert kept.execution.timeout == 20
+    assert saved.execution.timeout == 20
 
 
 def test_null_in_a_query_takes_away_what_the_model_says() -> None:
     at = engine(timeout=10)
-    kept = classifier(at, timeout=20, deadline=60, top_k=3, labels="a, b")
-    asked = query_settings(kept, at, {"timeout": None, "deadline": None, "top_k": None, "labels": None})
+    saved = classifier(at, timeout=20, deadline=60, top_k=3, labels="a, b")
+    asked = query_settings(saved, at, {"timeout": None, "deadline": None, "top_k": None, "labels": None})
     assert (asked.execution.timeout, asked.execution.deadline) == (10, None)
     assert (asked.parameters, asked.values) == ({}, {})
     assert asked.sources["timeout"] == "engine"
@@ -849,16 +849,16 @@ def test_null_in_a_query_leaves_the_max_cost_of_the_engine() -> None:
 
 
 def test_objects_of_a_query_are_laid_over_the_models() -> None:
-    kept = classifier(parameters={"top_k": 3, "x": 1}, options={"a": 1})
-    asked = query_settings(kept, engine(), {"parameters": '{"x": 2, "y": 3}', "options": {"a": None, "b": 2}})
+    saved = classifier(parameters={"top_k": 3, "x": 1}, options={"a": 1})
+    asked = query_settings(saved, engine(), {"parameters": '{"x": 2, "y": 3}', "options": {"a": None, "b": 2}})
     assert asked.parameters == {"top_k": 3, "x": 2, "y": 3}
     assert asked.options == {"b": 2}
-    assert (kept.parameters, kept.options) == ({"top_k": 3, "x": 1}, {"a": 1})
+    assert (saved.parameters, saved.options) == ({"top_k": 3, "x": 1}, {"a": 1})
 
 
 def test_a_query_may_feed_the_model_otherwise() -> None:
-    kept = model(None, says("text-generation"), model="org/name", input_column="t")
-    by_template = query_settings(kept, engine(), {"prompt_template": "{{a}}"})
+    saved = model(None, says("text-generation"), model="org/name", input_column="t")
+    by_template = query_settings(saved, engine(), {"prompt_template": "{{a}}"})
     assert (by_template.columns, by_template.prompt_template) == ({}, "{{a}}")
     back = query_settings(by_template, engine(), {"column": "b"})
     assert (back.columns, back.prompt_template) == ({"input_column": "b"}, None)
@@ -867,33 +867,33 @@ def test_a_query_may_feed_the_model_otherwise() -> None:
 
 
 def test_names_in_a_query_are_folded_and_stripped() -> None:
-    kept = classifier()
+    saved = classifier()
     for name in ("Top_K", "m.top_k", "M.TOP_K", "`m`.top_k", "mindsdb.m.top_k"):
-        assert query_settings(kept, engine(), {name: 7}, alias="m").parameters == {"top_k": 7}
-    assert query_settings(kept, engine(), {"whatever.top_k": 7}).parameters == {"top_k": 7}
+        assert query_settings(saved, engine(), {name: 7}, alias="m").parameters == {"top_k": 7}
+    assert query_settings(saved, engine(), {"whatever.top_k": 7}).parameters == {"top_k": 7}
 
 
 def test_mindsdbs_own_arguments_of_a_query_are_passed_over() -> None:
     own = {"batch_size": 10, "track_column": "id", "partition_size": 5, "threads": 2, "error": "skip", "m.threads": 3}
-    kept = classifier()
-    assert query_settings(kept, engine(), own, alias="m") == query_settings(kept, engine(), {})
+    saved = classifier()
+    assert query_settings(saved, engine(), own, alias="m") == query_settings(saved, engine(), {})
 
 
 def test_every_argument_but_the_settled_ones_may_be_overridden() -> None:
-    kept = classifier()
+    saved = classifier()
     for form in MODEL:
         given_value = form.default if form.default is not None else 1
         if form.name in FIXED:
             with pytest.raises(SettingsError, match="cannot be changed in a query"):
-                query_settings(kept, engine(), {form.name: "x"})
+                query_settings(saved, engine(), {form.name: "x"})
         elif form.type != "object":
-            query_settings(kept, engine(), {form.name: given_value})
+            query_settings(saved, engine(), {form.name: given_value})
 
 
 def test_media_roots_are_always_the_engines_of_today() -> None:
-    kept = ModelSettings.from_dict(classifier(engine(media_roots="/old")).to_dict())
-    assert kept.media_roots == ()
-    assert query_settings(kept, engine(media_roots="/new"), None).media_roots == ("/new",)
+    saved = ModelSettings.from_dict(classifier(engine(media_roots="/old")).to_dict())
+    assert saved.media_roots == ()
+    assert query_settings(saved, engine(media_roots="/new"), None).media_roots == ("/new",)
 
 
 # --- what is kept ----------------------------------------------------------------------------
@@ -933,13 +933,13 @@ def test_settings_survive_being_kept(using: dict[str, Any], named: bool) -> None
     else:
         using = {**using, "task": "text_classification"}
     settings = model_settings(using, engine(timeout=5), hub=hub)
-    kept = json.loads(json.dumps(settings.to_dict(), allow_nan=False))
-    assert TOKEN not in json.dumps(kept)
-    again = ModelSettings.from_dict(kept, token=settings.token)
+    saved = json.loads(json.dumps(settings.to_dict(), allow_nan=False))
+    assert TOKEN not in json.dumps(saved)
+    again = ModelSettings.from_dict(saved, token=settings.token)
     assert again == settings
-    assert ModelSettings.from_dict(kept, token=TOKEN).token == settings.token or settings.token is None
+    assert ModelSettings.from_dict(saved, token=TOKEN).token == settings.token or settings.token is None
     assert query_settings(again, engine(timeout=5), {}) == settings
-    assert pickle.loads(pickle.dumps(kept)) == copy.deepcopy(kept)
+    assert pickle.loads(pickle.dumps(saved)) == copy.deepcopy(saved)
 
 
 #: What the first version stored of a model.
@@ -977,10 +977,12 @@ def test_an_argument_that_came_later_has_its_default_in_a_model_of_before() -> N
     assert stored.execution.dry_run is False
 
 
-@pytest.mark.parametrize("kept", [{}, {"format": 0}, {"format": 1}, None, [], {"format": 1, "task": "x", "columns": 5}])
-def test_what_another_version_kept(kept: Any) -> None:
+@pytest.mark.parametrize(
+    "saved", [{}, {"format": 0}, {"format": 1}, None, [], {"format": 1, "task": "x", "columns": 5}]
+)
+def test_what_another_version_kept(saved: Any) -> None:
     with pytest.raises(SettingsError, match="created by another version"):
-        ModelSettings.from_dict(kept)
+        ModelSettings.from_dict(saved)
 
 
 # --- what MindsDB reads ----------------------------------------------------------------------

@@ -206,7 +206,7 @@ def test_nothing_heavy_is_imported_with_the_tasks() -> None:
 
 
 def test_stop_is_a_command_if_it_is_true_or_false_and_else_a_parameter() -> None:
-    engine = engine_settings({}, environ={}, login=lambda: None)
+    engine = engine_settings({}, environ={})
     chat = model_settings({"task": "chat-completion", "column": "text"}, engine, hub=lambda *_: None)
     task = TASKS["chat-completion"]
     for value, command, parameter in (

@@ -20,6 +20,8 @@ from huggingface_api_handler.cache import redis as redis_cache
 from tests.services import CLOSED_PORT, RedisServer
 
 MULTI = multiprocessing.get_context("spawn")
+#: Seconds: longer than any test looks ahead.
+TTL = 1e9
 
 
 class Clock:
@@ -35,7 +37,7 @@ class Clock:
 def on_full_disk(folder: Path) -> SqliteCache:
     """A cache with an answer ``before``, whose file cannot grow."""
     cache = SqliteCache(folder / "answers.sqlite")
-    cache.put_many({"before": b"1"})
+    cache.put_many({"before": b"1"}, TTL)
     connection = cache.file.connection
     assert connection is not None
     pages = connection.execute("PRAGMA page_count").fetchone()[0]

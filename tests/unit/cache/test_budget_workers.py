@@ -12,8 +12,8 @@ from typing import Any
 
 from huggingface_api_handler.cache import Draw, redis, sqlite
 from huggingface_api_handler.query import budget
+from tests.unit.end_to_end import CALLER, LABELS, engine, model, predict
 from tests.unit.loopback import Heard, Loopback, answer
-from tests.unit.street import CALLER, LABELS, engine, model, predict
 
 from .conftest import Backend, open_cache
 
@@ -26,7 +26,7 @@ DAY = "2026-01-01"
 REQUEST, CAP = 0.01, 1.0
 
 
-def _query(kind: str, where: str, prefix: str, url: str, name: str, start: Any, told: Any) -> None:
+def _query(kind: str, where: str, prefix: str, url: str, name: str, start: Any, queue: Any) -> None:
     """Run a query of more rows than the day's budget pays for; tell how many were answered."""
     budget._today = lambda: DAY
     # A dead worker's part is free after a second, so that nobody waits for a minute here.
@@ -38,7 +38,7 @@ def _query(kind: str, where: str, prefix: str, url: str, name: str, start: Any, 
     cache = open_cache(kind, where, prefix)
     start.wait(60)
     found = predict(at, of, cells, store=cache, caller=caller, max_concurrency=2)
-    told.put((found["y"].notna().sum(), set(found["y_error_type"].dropna())))
+    queue.put((found["y"].notna().sum(), set(found["y_error_type"].dropna())))
     cache.close()
 
 
@@ -49,12 +49,12 @@ def test_workers_of_two_models_and_a_killed_one_share_the_budget_of_a_day(keepin
         time.sleep(0.02)
         answer(LABELS)(heard, sock)
 
-    start, told = MULTI.Barrier(5), MULTI.Queue()
+    start, queue = MULTI.Barrier(5), MULTI.Queue()
     with Loopback(speak) as server:
         workers = [
             MULTI.Process(
                 target=_query,
-                args=(keeping.kind, keeping.where, keeping.prefix, server.url, name, start, told),
+                args=(keeping.kind, keeping.where, keeping.prefix, server.url, name, start, queue),
             )
             for name in ("org/one", "org/one", "org/two", "org/two")
         ]
@@ -65,7 +65,7 @@ def test_workers_of_two_models_and_a_killed_one_share_the_budget_of_a_day(keepin
             time.sleep(0.001)
         assert workers[0].pid is not None
         os.kill(workers[0].pid, signal.SIGKILL)
-        reports = [told.get(timeout=100) for _ in workers[1:]]
+        reports = [queue.get(timeout=100) for _ in workers[1:]]
         for worker in workers:
             worker.join(60)
         requests = len(server.heard)

@@ -103,8 +103,8 @@ class TestHolding:
         held.put_many({"a": b"1"}, ttl=60)
         if keeping.connection is not None:
             names = [name.decode() for name in keeping.connection.keys(f"{keeping.prefix}:*")]
-            kept = {name: keeping.connection.ttl(name) for name in names}
-            assert {name for name, left in kept.items() if left == -1 and ":budget" in name} == {
+            stored = {name: keeping.connection.ttl(name) for name in names}
+            assert {name for name, left in stored.items() if left == -1 and ":budget" in name} == {
                 f"{keeping.prefix}:budget:day", f"{keeping.prefix}:budgets"
             }  # fmt: skip
             keeping.advance(budgets.BUDGETS_KEPT_FOR + 1)
@@ -159,7 +159,7 @@ def test_what_all_spend_never_exceeds_the_cap(
     cache.close()
 
 
-def _spend(kind: str, where: str, prefix: str, cap: float, told: Any) -> None:
+def _spend(kind: str, where: str, prefix: str, cap: float, queue: Any) -> None:
     """Spend units of 1 until nothing is left; tell how many."""
     cache = open_cache(kind, where, prefix)
     spent, amount = 0.0, 0.0
@@ -173,18 +173,18 @@ def _spend(kind: str, where: str, prefix: str, cap: float, told: Any) -> None:
         amount = held.amount - 1
         spent += 1
     cache.hold_budget(str(os.getpid()), Draw("b", cap, spent=spent, closes=True))
-    told.put(spent)
+    queue.put(spent)
     cache.close()
 
 
 def test_processes_spend_one_budget_to_the_last_unit(keeping: Backend) -> None:
-    told = MULTI.Queue()
+    queue = MULTI.Queue()
     workers = [
-        MULTI.Process(target=_spend, args=(keeping.kind, keeping.where, keeping.prefix, 60.0, told)) for _ in range(3)
+        MULTI.Process(target=_spend, args=(keeping.kind, keeping.where, keeping.prefix, 60.0, queue)) for _ in range(3)
     ]
     for worker in workers:
         worker.start()
-    spent = [told.get(timeout=60) for _ in workers]
+    spent = [queue.get(timeout=60) for _ in workers]
     for worker in workers:
         worker.join()
     assert sum(spent) == 60

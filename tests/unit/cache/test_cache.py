@@ -8,21 +8,22 @@ import time
 import pytest
 
 from huggingface_api_handler.cache import Cache, SqliteCache, base, runs
+from huggingface_api_handler.cache.runs import RunState
 
-from .conftest import Backend, in_ended_process, unreachable
+from .conftest import TTL, Backend, in_ended_process, unreachable
 
 
 class TestAnswers:
     def test_what_is_put_is_found(self, cache: Cache, backend: Backend) -> None:
         cache.put_many({"a": b"1", "b": b"", "c": b"\x00\xff"}, ttl=60)
-        cache.put_many({"a": b"2"}, scope="s")
+        cache.put_many({"a": b"2"}, TTL, scope="s")
         found = cache.get_many(["a", "b", "c", "d"])
         assert found == ({"a": b"2", "b": b"", "c": b"\x00\xff"} if backend.keeps else {})
         assert cache.get_many([]) == {}
 
     def test_many_at_once(self, cache: Cache, backend: Backend) -> None:
         values = {f"{n:064x}": str(n).encode() for n in range(5000)}
-        cache.put_many(values)
+        cache.put_many(values, TTL)
         found = cache.get_many(iter([*values, *(f"x{n}" for n in range(5000))]))
         assert found == (values if backend.keeps else {})
 
@@ -61,7 +62,7 @@ class TestCounters:
     def test_counts_are_written_with_answers(self, keeping: Backend) -> None:
         cache = keeping.open()
         for at in range(3):
-            cache.put_many({str(at): b"1"}, scope="s", counts={"cost": 0.25, "nothing": 0})
+            cache.put_many({str(at): b"1"}, TTL, scope="s", counts={"cost": 0.25, "nothing": 0})
         cache.count("s", {"cost": 0.5})
         other = keeping.open()
         assert other.usage("s") == cache.usage("s") == {"cost": 1.25}
@@ -74,11 +75,11 @@ class TestCounters:
                 broken.setattr(cache.file, "write", lambda *_, **__: False)
             else:
                 broken.setattr(cache._redis, "write", lambda *_, **__: None)
-            cache.put_many({"a": b"1"}, scope="s", counts={"rows": 1})
+            cache.put_many({"a": b"1"}, TTL, scope="s", counts={"rows": 1})
             cache.count("s", {"rows": 2})
             cache.count("other", {"rows": 5})
             assert cache.usage("s") == {"rows": 3}
-        cache.put_many({"b": b"1"}, scope="s", counts={"rows": 4})
+        cache.put_many({"b": b"1"}, TTL, scope="s", counts={"rows": 4})
         assert keeping.open().usage("s") == {"rows": 7}
 
 
@@ -104,7 +105,7 @@ class TestRuns:
     def test_runs_show_their_progress(self, keeping: Backend) -> None:
         cache = keeping.open()
         cache.run_start("r1", "scope", model="m", task="t", rows=10)
-        cache.run_end("r1", done=10, errors=1, state="done", cost=0.25)
+        cache.run_end("r1", RunState(10, 1, "done", cost=0.25))
         keeping.clock.now += 1
         cache.run_start("r2", "scope", model="m", task="t", rows=20)
         cache.run_start("r3", "elsewhere", model="m", task="t", rows=20)
@@ -118,7 +119,7 @@ class TestRuns:
         cache = keeping.open()
         for run, audit in (("r1", (40, 38)), ("r2", None), ("r3", (0, 0))):
             cache.run_start(run, "scope", model="m", task="t", rows=10)
-            cache.run_end(run, done=10, errors=0, audit=audit)
+            cache.run_end(run, RunState(10, 0, "done", audit=audit))
         cache.run_start("r4", "scope", model="m", task="t", rows=10)
         assert {run.run: (run.audited, run.agreed) for run in cache.runs("scope")} == {
             "r1": (40, 38), "r2": (0, 0), "r3": (0, 0), "r4": (0, 0),
@@ -129,10 +130,10 @@ class TestRuns:
         cache = keeping.open()
         cache.run_start("r", "scope", model="m", task="t", rows=100)
         for done in range(100):
-            cache.run_update("r", done=done, errors=0)
+            cache.run_update("r", RunState(done, 0))
         assert cache.runs("scope")[0].done == 0
         keeping.clock.now += runs.UPDATE_EVERY
-        cache.run_update("r", done=100, errors=0)
+        cache.run_update("r", RunState(100, 0))
         assert cache.runs("scope")[0].done == 100
         cache.close()
 
@@ -140,7 +141,7 @@ class TestRuns:
         cache = keeping.open()
         cache.run_start("r", "scope", model="m", task="t", rows=100)
         keeping.clock.now -= 3600
-        cache.run_update("r", done=50, errors=0)
+        cache.run_update("r", RunState(50, 0))
         assert cache.runs("scope")[0].done == 50
         cache.close()
 
@@ -160,8 +161,8 @@ class TestRuns:
 
     def test_without_a_cache_no_run_is_known(self, cache: Cache, backend: Backend) -> None:
         cache.run_start("r", "s", model="m", task="t", rows=1)
-        cache.run_update("r", done=1, errors=0)
-        cache.run_end("r", done=1, errors=0)
+        cache.run_update("r", RunState(1, 0))
+        cache.run_end("r", RunState(1, 0, "done"))
         assert len(cache.runs("s")) == (1 if backend.keeps else 0)
 
 
@@ -199,21 +200,21 @@ class TestRates:
         waits = [cache.reserve_requests("p", 10.0, count) for count in (2, 1, 1)]
         if backend.keeps:
             assert waits == [pytest.approx(-base.CREDIT), pytest.approx(20.0, abs=1.0), pytest.approx(30.0, abs=1.0)]
-            assert cache.reserve_requests("another", 10.0) == pytest.approx(-base.CREDIT)
+            assert cache.reserve_requests("another", 10.0, 1) == pytest.approx(-base.CREDIT)
         else:
             assert waits == [None] * 3
 
     def test_an_idle_rate_saves_nothing_up(self, keeping: Backend) -> None:
         cache = keeping.open()
-        cache.reserve_requests("p", 0.001)
+        cache.reserve_requests("p", 0.001, 1)
         # Redis goes by its own clock: a moment is enough there.
         time.sleep(0.2)
         keeping.clock.now += 0.2
-        assert cache.reserve_requests("p", 0.001) == pytest.approx(-base.CREDIT)
+        assert cache.reserve_requests("p", 0.001, 1) == pytest.approx(-base.CREDIT)
         cache.close()
 
     def test_a_clock_that_was_set_back_stops_nobody(self, keeping: Backend) -> None:
         cache = keeping.open()
         cache.reserve_requests("p", 60.0, 2 * base.WAITING)  # nobody waits as long as that
-        assert cache.reserve_requests("p", 1.0) == pytest.approx(-base.CREDIT)
+        assert cache.reserve_requests("p", 1.0, 1) == pytest.approx(-base.CREDIT)
         cache.close()

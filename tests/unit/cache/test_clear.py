@@ -9,7 +9,7 @@ import pytest
 
 from huggingface_api_handler.cache import Cache, Owner, SqliteCache, Stored, sqlite
 
-from .conftest import Backend, unreachable
+from .conftest import TTL, Backend, unreachable
 
 ONE, TWO = Owner("0", "hf", "mindsdb", "one"), Owner("0", "hf", "mindsdb", "two")
 
@@ -23,8 +23,8 @@ def filled(keeping: Backend) -> Iterator[Cache]:
     cache.register("scope-2", TWO)
     cache.put_many({f"a{n}": b"x" * 10 for n in range(3)}, ttl=86400, scope="scope-1")
     keeping.advance(3600)
-    cache.put_many({f"b{n}": b"y" for n in range(2)}, scope="scope-2")
-    cache.put_many({"c": b"z"}, scope="forgotten")
+    cache.put_many({f"b{n}": b"y" for n in range(2)}, TTL, scope="scope-2")
+    cache.put_many({"c": b"z"}, TTL, scope="forgotten")
     yield cache
     cache.close()
 
@@ -63,7 +63,7 @@ def test_clearing_deletes_what_it_says(filled: Cache, scopes: list[str] | None, 
     assert filled.clear(scopes) == gone
     assert left(filled) == remain
     assert filled.clear(scopes) == 0
-    filled.put_many({"a0": b"again"})
+    filled.put_many({"a0": b"again"}, TTL)
     assert "a0" in left(filled)
 
 
@@ -77,8 +77,8 @@ def test_clearing_by_age(filled: Cache, keeping: Backend) -> None:
 def test_many_are_deleted_a_part_at_a_time(keeping: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "ROWS_AT_ONCE", 300)
     cache = keeping.open()
-    cache.put_many({f"{n:064x}": b"1" for n in range(2500)}, scope="s")
-    cache.put_many({"other": b"1"}, scope="t")
+    cache.put_many({f"{n:064x}": b"1" for n in range(2500)}, TTL, scope="s")
+    cache.put_many({"other": b"1"}, TTL, scope="t")
     assert cache.clear(["s"]) == 2500
     assert cache.get_many(["other"]) == {"other": b"1"}
     cache.close()
@@ -101,7 +101,7 @@ def test_nothing_is_stored_without_a_cache(cache: Cache, backend: Backend) -> No
 
 def test_deleted_answers_do_not_remain_in_the_file(tmp_path: Path) -> None:
     cache = SqliteCache(tmp_path / "answers.sqlite")
-    cache.put_many({f"k{n}": b"a customer's secret" * 20 for n in range(200)}, scope="s")
+    cache.put_many({f"k{n}": b"a customer's secret" * 20 for n in range(200)}, TTL, scope="s")
     assert cache.clear(["s"]) == 200
     cache.close()
     assert not any(b"customer's secret" in path.read_bytes() for path in tmp_path.iterdir())
@@ -110,7 +110,7 @@ def test_deleted_answers_do_not_remain_in_the_file(tmp_path: Path) -> None:
 def test_answers_of_versions_before_are_cleared_with_all(tmp_path: Path) -> None:
     cache = SqliteCache(tmp_path / "answers.sqlite")
     cache.file.write(lambda connection: connection.execute("INSERT INTO answers VALUES ('old', '[1]', 1e12)"))
-    cache.put_many({"new": b"1"}, scope="s")
+    cache.put_many({"new": b"1"}, TTL, scope="s")
     assert cache.sizes(before=5.0) == [Stored(None, 1, 3)]
     assert cache.clear(["s"]) == 1
     assert cache.clear() == 1

@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 
 from huggingface_api_handler.cache import Cache, RedisCache, SqliteCache
+from huggingface_api_handler.cache.runs import RunState
 from huggingface_api_handler.query.execution import unpack
 from tests.services import RedisServer
+from tests.unit.end_to_end import LABELS, engine, model, predict
 from tests.unit.loopback import Loopback, answer
 from tests.unit.rights import open_folder, without_rights
-from tests.unit.street import LABELS, engine, model, predict
 
-from .conftest import Backend, on_full_disk, unreachable
+from .conftest import TTL, Backend, on_full_disk, unreachable
 
 ROWS = 20
 
@@ -55,7 +56,7 @@ def _write_lock(path: Path) -> Iterator[None]:
 class TestLocked:
     def test_a_query_waits_once_and_keeps_its_deadline(self, tmp_path: Path) -> None:
         cache = SqliteCache(tmp_path / "answers.sqlite", busy_timeout=0.5)
-        cache.put_many({"a": b"1"})
+        cache.put_many({"a": b"1"}, TTL)
         with _service() as server, _write_lock(cache.path):
             began = time.monotonic()
             labels, requests = _ask(server, cache, deadline=10)
@@ -65,7 +66,7 @@ class TestLocked:
 
     def test_the_default_wait_leaves_a_short_deadline_its_time(self, tmp_path: Path) -> None:
         cache = SqliteCache(tmp_path / "answers.sqlite")
-        cache.put_many({"a": b"1"})
+        cache.put_many({"a": b"1"}, TTL)
         with _service() as server, _write_lock(cache.path):
             began = time.monotonic()
             labels, _ = _ask(server, cache, rows=1, deadline=10)
@@ -75,7 +76,7 @@ class TestLocked:
 
     def test_workers_do_not_wait_one_after_the_other(self, tmp_path: Path) -> None:
         cache = SqliteCache(tmp_path / "answers.sqlite", busy_timeout=0.5)
-        cache.put_many({"a": b"1"})
+        cache.put_many({"a": b"1"}, TTL)
         with _write_lock(cache.path):
             began = time.monotonic()
             threads = [
@@ -91,12 +92,12 @@ class TestLocked:
 
     def test_what_was_answered_meanwhile_is_not_paid_again(self, tmp_path: Path) -> None:
         cache = SqliteCache(tmp_path / "answers.sqlite", busy_timeout=0.05)
-        cache.put_many({"a": b"1"})
+        cache.put_many({"a": b"1"}, TTL)
         with _service() as server:
             with _write_lock(cache.path):
                 assert _ask(server, cache)[1] == ROWS
                 assert _ask(server, cache)[1] == 0
-            cache.run_end("r", done=1, errors=0)
+            cache.run_end("r", RunState(1, 0, "done"))
             cache.close()
             other = SqliteCache(cache.path)
             assert _ask(server, other)[1] == 0
@@ -111,7 +112,7 @@ class TestUnreachable:
             assert _ask(server, cache)[1] == ROWS
             assert _ask(server, cache)[1] == 0
             redis_server.start()
-            cache.run_end("r", done=1, errors=0)
+            cache.run_end("r", RunState(1, 0, "done"))
             cache.close()
             other = RedisCache(redis_server.url)
             assert _ask(server, other)[1] == 0
@@ -119,7 +120,7 @@ class TestUnreachable:
 
     def test_a_query_on_a_full_disk_is_not_paid_twice(self, tmp_path: Path) -> None:
         cache = on_full_disk(tmp_path)
-        cache.put_many({"large": b"x" * 100_000})
+        cache.put_many({"large": b"x" * 100_000}, TTL)
         with _service() as server:
             assert _ask(server, cache)[1] == ROWS
             assert _ask(server, cache)[1] == 0
@@ -129,7 +130,7 @@ class TestUnreachable:
         monkeypatch.setattr("huggingface_api_handler.cache.answers.PENDING_BYTES", 100_000)
         cache = unreachable(keeping)
         for n in range(100):
-            cache.put_many({str(n): b"x" * 10_000})
+            cache.put_many({str(n): b"x" * 10_000}, TTL)
         waiting = cache.get_many(map(str, range(100)))
         assert 5 <= len(waiting) <= 10
         assert set(waiting) == {str(n) for n in range(100 - len(waiting), 100)}
@@ -171,10 +172,10 @@ class TestRefusing:
             assert _ask(server, cache, rows=2 * ROWS)[1] == ROWS
             assert _ask(server, cache, rows=2 * ROWS)[1] == 0
             other = RedisCache(redis_server.url)
-            other.put_many({"a": b"1"})
+            other.put_many({"a": b"1"}, TTL)
             assert _ask(server, other)[1] == 0
             allow()
-            cache.run_end("r", done=1, errors=0)
+            cache.run_end("r", RunState(1, 0, "done"))
             cache.close()
             assert _ask(server, RedisCache(redis_server.url), rows=2 * ROWS)[1] == 0
 
@@ -185,9 +186,9 @@ class TestRefusing:
         with redis.Redis.from_url(redis_server.url) as client:
             client.set("huggingface_api:usage:s", "no hash")
             cache._counts.add("t", {"requests": 3})
-            cache.put_many({"a": b"1"}, scope="s", counts={"requests": 2})
+            cache.put_many({"a": b"1"}, TTL, scope="s", counts={"requests": 2})
             client.delete("huggingface_api:usage:s")
-            cache.run_end("r", done=1, errors=0)
+            cache.run_end("r", RunState(1, 0, "done"))
         other = RedisCache(redis_server.url)
         assert (other.get_many(["a"]), other.usage("s")) == ({"a": b"1"}, {"requests": 2})
         assert other.usage("t") == {"requests": 3}
@@ -198,12 +199,12 @@ class TestRefusing:
 
         cache = RedisCache(redis_server.url)
         with redis.Redis.from_url(redis_server.url) as client:
-            cache.put_many({"a": b"1"})
+            cache.put_many({"a": b"1"}, TTL)
             allow = _replica(client)
-            cache.put_many({"b": b"1"})
+            cache.put_many({"b": b"1"}, TTL)
             before = {one["id"] for one in client.client_list()}
             allow()
-            cache.run_end("r", done=1, errors=0)
+            cache.run_end("r", RunState(1, 0, "done"))
             assert {one["id"] for one in client.client_list()} - before
 
 
@@ -211,10 +212,10 @@ class TestDeleted:
     def test_a_deleted_file_is_made_again(self, tmp_path: Path) -> None:
         path = tmp_path / "cache" / "answers.sqlite"
         cache = SqliteCache(path)
-        cache.put_many({"a": b"1"})
+        cache.put_many({"a": b"1"}, TTL)
         for file in path.parent.iterdir():
             file.unlink()
-        cache.put_many({"b": b"2"})
+        cache.put_many({"b": b"2"}, TTL)
         with contextlib.closing(SqliteCache(path)) as other:
             assert other.get_many(["a", "b"]) == {"b": b"2"}
         cache.close()
@@ -222,18 +223,18 @@ class TestDeleted:
     @pytest.mark.parametrize("ends", [("-wal",), ("-shm",), ("-wal", "-shm")])
     def test_a_deleted_log_is_made_again_and_shared(self, tmp_path: Path, ends: tuple[str, ...]) -> None:
         cache = SqliteCache(tmp_path / "answers.sqlite")
-        cache.put_many({"before": b"1"})
+        cache.put_many({"before": b"1"}, TTL)
         for end in ends:
             Path(f"{cache.path}{end}").unlink()
-        cache.put_many({"own": b"1"})
+        cache.put_many({"own": b"1"}, TTL)
         script = (
             "from huggingface_api_handler.cache import SqliteCache\n"
             f"cache = SqliteCache({str(cache.path)!r})\n"
             "print(sorted(cache.get_many(['before', 'own'])))\n"
-            "cache.put_many({'other': b'1'})\n"
+            "cache.put_many({'other': b'1'}, 60.0)\n"
         )
-        told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-        assert told.stdout.strip() == "['before', 'own']"
+        output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+        assert output.stdout.strip() == "['before', 'own']"
         everything = {"before": b"1", "own": b"1", "other": b"1"}
         assert cache.get_many(everything) == everything
         cache.close()
@@ -242,9 +243,9 @@ class TestDeleted:
     def test_a_deleted_folder_is_made_again(self, tmp_path: Path) -> None:
         path = tmp_path / "cache" / "answers.sqlite"
         cache = SqliteCache(path)
-        cache.put_many({"a": b"1"})
+        cache.put_many({"a": b"1"}, TTL)
         shutil.rmtree(path.parent)
-        cache.put_many({"b": b"2"})
+        cache.put_many({"b": b"2"}, TTL)
         assert cache.get_many(["a", "b"]) == {"b": b"2"}
         assert path.exists()
         cache.close()
@@ -252,13 +253,13 @@ class TestDeleted:
     def test_a_file_that_another_worker_has_made_again_is_shared(self, tmp_path: Path) -> None:
         path = tmp_path / "answers.sqlite"
         first, second = SqliteCache(path), SqliteCache(path)
-        first.put_many({"a": b"1"})
-        second.put_many({"b": b"1"})
+        first.put_many({"a": b"1"}, TTL)
+        second.put_many({"b": b"1"}, TTL)
         for file in tmp_path.iterdir():
             file.unlink()
-        second.put_many({"c": b"1"})
-        first.put_many({"d": b"1"})  # closing the deleted file must not take the new one's log with it
-        second.put_many({"e": b"1"})
+        second.put_many({"c": b"1"}, TTL)
+        first.put_many({"d": b"1"}, TTL)  # closing the deleted file must not take the new one's log with it
+        second.put_many({"e": b"1"}, TTL)
         for cache in (first, second):
             assert set(cache.get_many("abcde")) == {"c", "d", "e"}
             cache.close()
@@ -276,7 +277,7 @@ class TestReadOnly:
     def test_a_read_only_file_is_still_read(self, folder: Path, folder_mode: int) -> None:
         path = folder / "answers.sqlite"
         cache = SqliteCache(path)
-        cache.put_many({"a": b"1"})
+        cache.put_many({"a": b"1"}, TTL)
         cache.count("s", {"rows": 3})
         cache.close()
         path.chmod(0o444)
@@ -284,7 +285,7 @@ class TestReadOnly:
 
         def work() -> bool:
             cache = SqliteCache(path)
-            cache.put_many({"b": b"2"})
+            cache.put_many({"b": b"2"}, TTL)
             read = cache.get_many(["a", "b"]) == {"a": b"1", "b": b"2"} and cache.usage("s") == {"rows": 3.0}
             again = cache.get_many(["a"]) == {"a": b"1"} and cache.runs("s") == []
             return read and again
@@ -328,7 +329,7 @@ class TestDamaged:
     def test_a_changed_byte_is_a_miss(self, keeping: Backend) -> None:
         cache = keeping.open()
         value = b'["' + bytes(range(35, 91)) + b'", null, {}]'
-        cache.put_many({"a": value})
+        cache.put_many({"a": value}, TTL)
         stored = _stored(keeping, "a")
         for at in range(len(stored)):
             changed = bytearray(stored)
@@ -343,14 +344,14 @@ class TestDamaged:
 
     def test_a_value_under_another_key_is_a_miss(self, keeping: Backend) -> None:
         cache = keeping.open()
-        cache.put_many({"a": b"1", "b": b"2"})
+        cache.put_many({"a": b"1", "b": b"2"}, TTL)
         _store(keeping, "a", _stored(keeping, "b"))
         assert cache.get_many(["a", "b"]) == {"b": b"2"}
         cache.close()
 
     def test_what_others_have_written_is_a_miss(self, keeping: Backend) -> None:
         cache = keeping.open()
-        cache.put_many({"a": b"1", "b": b"2"})
+        cache.put_many({"a": b"1", "b": b"2"}, TTL)
         cache.put_fact("f", [1], 60)
         if keeping.kind == "redis":
             keeping.connection.delete(f"{keeping.prefix}:answer:a")
@@ -369,7 +370,7 @@ class TestDamaged:
 
     def test_a_value_of_the_version_before_is_read(self, keeping: Backend) -> None:
         cache = keeping.open()
-        cache.put_many({"a": b"1"})
+        cache.put_many({"a": b"1"}, TTL)
         _store(keeping, "a", b'["cat", null, {}]')
         assert cache.get_many(["a"]) == {"a": b'["cat", null, {}]'}
         cache.close()

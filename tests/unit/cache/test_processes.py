@@ -14,12 +14,12 @@ from benchmarks.service import Manner, label_of, running
 from huggingface_api_handler.cache import SqliteCache
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
-from tests.unit.street import CALLER, engine, model
+from tests.unit.end_to_end import CALLER, engine, model
 
 ROWS, MANY = 400, 3
 
 
-def _work(url: str, path: str, number: int, start: Any, told: Any) -> None:
+def _work(url: str, path: str, number: int, start: Any, queue: Any) -> None:
     """Predict rows in a process of its own; tell which, their labels and what was warned of."""
     warned: list[str] = []
 
@@ -35,7 +35,7 @@ def _work(url: str, path: str, number: int, start: Any, told: Any) -> None:
     store = SqliteCache(path)
     start.wait(60)
     found = Prediction(of, at, CALLER, Runtime(), store).run(frame)
-    told.put((texts, found["y"].tolist(), warned))
+    queue.put((texts, found["y"].tolist(), warned))
     store.close()
 
 
@@ -44,13 +44,13 @@ def test_workers_share_a_store(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     with running() as service:
         service.behave(Manner(0.005))
-        start, told = context.Barrier(MANY), context.Queue()
+        start, queue = context.Barrier(MANY), context.Queue()
         workers = [
-            context.Process(target=_work, args=(service.url, path, number, start, told)) for number in range(MANY)
+            context.Process(target=_work, args=(service.url, path, number, start, queue)) for number in range(MANY)
         ]
         for worker in workers:
             worker.start()
-        reports = [told.get(timeout=100) for _ in workers]
+        reports = [queue.get(timeout=100) for _ in workers]
         for worker in workers:
             worker.join(60)
     assert [worker.exitcode for worker in workers] == [0] * MANY

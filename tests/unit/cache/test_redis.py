@@ -18,7 +18,10 @@ import pytest
 from huggingface_api_handler.cache import Draw, RedisCache, base, redis_connection
 from huggingface_api_handler.cache.budgets import BUDGETS_KEPT_FOR
 from huggingface_api_handler.cache.redis_connection import PROBE_TIMEOUT, RedisConnection
+from huggingface_api_handler.cache.runs import RunState
 from tests.services import CLOSED_PORT, RedisServer
+
+from .conftest import TTL
 
 
 class Cutter:
@@ -80,7 +83,7 @@ class TestBrokenConnection:
         direct = RedisCache(redis_url, prefix)
         for number in range(4):
             values = {f"{number} {answer}": b"1" for answer in range(answers)}
-            cache.put_many(values, scope="s", counts={"cost": 0.25, "answered": 2})
+            cache.put_many(values, TTL, scope="s", counts={"cost": 0.25, "answered": 2})
             cache.count("t", {"rows": 1})
             cache._redis.reaching._clock = lambda number=number: time.monotonic() + (number + 1) * 2 * base.PAUSE
         for _ in range(4):  # what has failed is written with what comes next
@@ -110,7 +113,7 @@ class TestBrokenConnection:
         cache = RedisCache(redis_server.url)
         with caplog.at_level(logging.WARNING):
             for _ in range(3):
-                cache.put_many({"a": b"1"}, scope="s", counts={"cost": 0.5})
+                cache.put_many({"a": b"1"}, TTL, scope="s", counts={"cost": 0.5})
         assert cache.usage("s") == {"cost": 1.5}
         assert cache.get_many(["a"]) == {"a": b"1"}
         assert ["counts may be added twice" in message for message in caplog.messages] == [True]
@@ -122,7 +125,7 @@ class TestRedis:
         cache = RedisCache({"host": "127.0.0.1", "port": CLOSED_PORT})
         with caplog.at_level(logging.WARNING):
             for _ in range(3):
-                cache.put_many({"a": b"1"})
+                cache.put_many({"a": b"1"}, TTL)
                 assert cache.get_many(["a", "b"]) == {"a": b"1"}
                 assert cache.usage("s") == {}
                 assert cache.runs("s") == []
@@ -134,10 +137,10 @@ class TestRedis:
         with caplog.at_level(logging.WARNING):
             cache.put_many({"a": b"1"}, ttl=60)
             redis_server.start()
-            cache.put_many({"b": b"1"})  # it is left alone for a while
+            cache.put_many({"b": b"1"}, TTL)  # it is left alone for a while
             assert RedisCache(redis_server.url).get_many(["a", "b"]) == {}
             cache._redis.reaching._clock = lambda: time.monotonic() + base.PAUSE
-            cache.put_many({"c": b"1"})
+            cache.put_many({"c": b"1"}, TTL)
         other = RedisCache(redis_server.url)
         assert other.get_many(["a", "b", "c"]) == {"a": b"1", "b": b"1", "c": b"1"}  # what had to wait is not lost
         assert "can be used again" in caplog.messages[-1]
@@ -146,9 +149,9 @@ class TestRedis:
     def test_the_end_of_a_run_writes_what_had_to_wait(self, redis_server: RedisServer) -> None:
         redis_server.stop()
         cache = RedisCache(redis_server.url)
-        cache.put_many({"a": b"1"})
+        cache.put_many({"a": b"1"}, TTL)
         redis_server.start()
-        cache.run_end("r", done=1, errors=0)
+        cache.run_end("r", RunState(1, 0, "done"))
         assert RedisCache(redis_server.url).get_many(["a"]) == {"a": b"1"}
         cache.close()
 
@@ -157,14 +160,14 @@ class TestRedis:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             cache = RedisCache({"host": "127.0.0.1", "port": silent.getsockname()[1]})
             assert cache.get_many(["a"]) == {}
-            cache.put_many({"a": b"1"})
-            assert cache.reserve_requests("rate", 1.0) is None
+            cache.put_many({"a": b"1"}, TTL)
+            assert cache.reserve_requests("rate", 1.0, 1) is None
             assert cache.runs("s") == []
             silent.settimeout(0.0)
             silent.accept()[0].close()
             with pytest.raises(BlockingIOError):
                 silent.accept()
-            cache.run_end("r", done=1, errors=0)
+            cache.run_end("r", RunState(1, 0, "done"))
             silent.accept()[0].close()
             with pytest.raises(BlockingIOError):
                 silent.accept()
@@ -179,8 +182,8 @@ class TestRedis:
 
         monkeypatch.setattr(RedisConnection, "_new_client", watched)
         cache = RedisCache({"host": "127.0.0.1", "port": CLOSED_PORT})
-        cache.put_many({"a": b"1"})
-        cache.run_end("r", done=1, errors=0)
+        cache.put_many({"a": b"1"}, TTL)
+        cache.run_end("r", RunState(1, 0, "done"))
         assert limits == [{}, {"socket_timeout": PROBE_TIMEOUT, "socket_connect_timeout": PROBE_TIMEOUT}]
 
     def test_settings_as_the_host_has_them(self, redis_url: str, tmp_path: Path) -> None:
@@ -188,14 +191,14 @@ class TestRedis:
         cache = RedisCache(
             {"host": "127.0.0.1", "port": port, "decode_responses": True, "script_dir": None}, prefix=tmp_path.name
         )
-        cache.put_many({"a": b"\xff"})
+        cache.put_many({"a": b"\xff"}, TTL)
         assert cache.get_many(["a"]) == {"a": b"\xff"}
         cache.close()
 
     def test_options_of_a_url_that_would_change_answers_or_waits(self, redis_url: str, tmp_path: Path) -> None:
         url = f"{redis_url}?decode_responses=True&socket_timeout=60"
         cache = RedisCache(url, prefix=tmp_path.name)
-        cache.put_many({"a": b"\xff"})
+        cache.put_many({"a": b"\xff"}, TTL)
         assert cache.get_many(["a"]) == {"a": b"\xff"}
         with RedisConnection(url)._new_client(socket_timeout=PROBE_TIMEOUT) as client:
             assert client.connection_pool.connection_kwargs["socket_timeout"] == PROBE_TIMEOUT
@@ -216,7 +219,7 @@ class TestRedis:
         cache = RedisCache(redis_server.url)
         with client.monitor() as monitor:
             cache.count("s", {"rows": 1})
-            cache.reserve_requests("rate", 1.0)
+            cache.reserve_requests("rate", 1.0, 1)
             cache.hold_budget("one", Draw("old", 10, most=5))
             client.zincrby("huggingface_api:budgets", -BUDGETS_KEPT_FOR - 60, "huggingface_api:budget:old")
             cache.hold_budget("one", Draw("new", 10, closes=True))

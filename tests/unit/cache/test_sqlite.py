@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huggingface_api_handler.cache import SqliteCache
-from huggingface_api_handler.cache.runs import RUNS_KEPT_FOR
+from huggingface_api_handler.cache.runs import RUNS_KEPT_FOR, RunState
 from tests.unit.rights import open_folder, without_rights
 
-from .conftest import MULTI, Clock, on_full_disk
+from .conftest import MULTI, TTL, Clock, on_full_disk
 
 
 def _write(path: str, worker: int, count: int) -> None:
@@ -41,10 +41,10 @@ def _write_and_die(path: str) -> None:
 
 def _write_without_room(path: str) -> None:
     cache = SqliteCache(path)
-    cache.put_many({"before": b"1"})
+    cache.put_many({"before": b"1"}, TTL)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
     for n in range(20):
-        cache.put_many({str(n): os.urandom(100_000)})
+        cache.put_many({str(n): os.urandom(100_000)}, TTL)
         cache.count("s", {"rows": 1})
     assert cache.get_many(["before"]) == {"before": b"1"}  # what is there can still be read
     cache.close()
@@ -54,7 +54,7 @@ class TestSqlite:
     def test_only_its_owner_may_read_it(self, tmp_path: Path) -> None:
         path = tmp_path / "new" / "answers.sqlite"
         cache = SqliteCache(path)
-        cache.put_many({"a": b"1"})
+        cache.put_many({"a": b"1"}, TTL)
         modes = {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
         assert modes == {0o600}
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -97,12 +97,12 @@ class TestSqlite:
     ) -> None:
         path = tmp_path / "answers.sqlite"
         cache = SqliteCache(path)
-        cache.put_many({str(n): b"x" * 500 for n in range(200)})
+        cache.put_many({str(n): b"x" * 500 for n in range(200)}, TTL)
         cache.close()
         damage(path)
         with caplog.at_level(logging.WARNING):
             cache.get_many(["1"])
-            cache.put_many({"new": b"1"})
+            cache.put_many({"new": b"1"}, TTL)
             assert cache.get_many(["new"]) == {"new": b"1"}
         assert [file for file in tmp_path.iterdir() if ".aside-" in file.name]
         assert sum("set aside" in record.getMessage() for record in caplog.records) == 1
@@ -112,7 +112,7 @@ class TestSqlite:
         """SQLite's own error quotes a name from the file, and Python's module cannot decode it."""
         path = tmp_path / "answers.sqlite"
         cache = SqliteCache(path)
-        cache.put_many({"old": b"1"})
+        cache.put_many({"old": b"1"}, TTL)
         cache.close()
         content = path.read_bytes()
         path.write_bytes(
@@ -121,7 +121,7 @@ class TestSqlite:
             )
         )
         assert cache.get_many(["old"]) == {}
-        cache.put_many({"new": b"1"})
+        cache.put_many({"new": b"1"}, TTL)
         assert cache.get_many(["new"]) == {"new": b"1"}
         assert [file for file in tmp_path.iterdir() if ".aside-" in file.name]
         cache.close()
@@ -129,11 +129,11 @@ class TestSqlite:
     @pytest.mark.parametrize("garbage", ["", "x", 1e308, 2**62, "[1"])
     def test_values_of_other_types_are_none(self, tmp_path: Path, garbage: object) -> None:
         cache = SqliteCache(tmp_path / "answers.sqlite")
-        cache.reserve_requests("rate", 1.0)
+        cache.reserve_requests("rate", 1.0, 1)
         cache.claim("s", ["a"], "one")
         cache.file.write(lambda connection: connection.execute("UPDATE paces SET turn = ?", (garbage,)))
         cache.file.write(lambda connection: connection.execute("UPDATE claims SET pid = ?", (garbage,)))
-        assert cache.reserve_requests("rate", 1.0) is not None
+        assert cache.reserve_requests("rate", 1.0, 1) is not None
         assert cache.claim("s", ["a"], "two").granted == {"a"}
         assert cache.claim_holders("s") == {"two"}
         cache.close()
@@ -141,7 +141,7 @@ class TestSqlite:
     def test_damage_met_while_in_use(self, tmp_path: Path) -> None:
         path = tmp_path / "answers.sqlite"
         cache = SqliteCache(path)
-        cache.put_many({str(n): b"x" * 500 for n in range(2000)})
+        cache.put_many({str(n): b"x" * 500 for n in range(2000)}, TTL)
         connection = cache.file.connection
         assert connection is not None
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -150,7 +150,7 @@ class TestSqlite:
             file.seek(4096)
             file.write(os.urandom(path.stat().st_size - 4096))
         cache.get_many(map(str, range(2000)))
-        cache.put_many({"new": b"1"})
+        cache.put_many({"new": b"1"}, TTL)
         assert cache.get_many(["new"]) == {"new": b"1"}
         cache.close()
 
@@ -160,7 +160,7 @@ class TestSqlite:
         with contextlib.closing(SqliteCache(path)) as cache:
             assert cache.get_many(["paid"]) == {"paid": b"for"}
             cache.run_start("r2", "s", model="m", task="t", rows=1)
-            cache.run_end("r2", done=1, errors=0, cost=0.5, audit=(1, 1))
+            cache.run_end("r2", RunState(1, 0, "done", cost=0.5, audit=(1, 1)))
             assert {run.run: (run.audited, run.agreed) for run in cache.runs("s")} == {"r1": (0, 0), "r2": (1, 1)}
             assert {(run.run, run.rate, run.cost) for run in cache.runs("s")} == {("r1", 0.0, None), ("r2", 0.0, 0.5)}
         assert list(tmp_path.glob("*.aside*")) == []
@@ -173,7 +173,7 @@ class TestSqlite:
             old.execute("DROP TABLE audits")
         with contextlib.closing(SqliteCache(path)) as cache:
             assert [(run.run, run.audited) for run in cache.runs()] == [("r1", 0)]
-            cache.run_end("r1", done=1, errors=0, audit=(1, 0))
+            cache.run_end("r1", RunState(1, 0, "done", audit=(1, 0)))
             assert [(run.audited, run.agreed) for run in cache.runs()] == [(1, 0)]
 
     def test_audits_go_with_their_runs(self, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ class TestSqlite:
         now = [1e9]
         with contextlib.closing(SqliteCache(path, clock=lambda: now[0])) as cache:
             cache.run_start("r1", "s", model="m", task="t", rows=1)
-            cache.run_end("r1", done=1, errors=0, audit=(1, 0))
+            cache.run_end("r1", RunState(1, 0, "done", audit=(1, 0)))
             now[0] += RUNS_KEPT_FOR + 1
             cache.run_start("r2", "s", model="m", task="t", rows=1)
         with contextlib.closing(sqlite3.connect(path)) as file:
@@ -230,7 +230,7 @@ class TestSqlite:
         other.commit()
         other.close()
         cache = SqliteCache(path)
-        cache.put_many({"a": b"1"})
+        cache.put_many({"a": b"1"}, TTL)
         assert cache.get_many(["a"]) == {"a": b"1"}
         cache.close()
 
@@ -239,7 +239,7 @@ class TestSqlite:
         cache = SqliteCache(tmp_path / "file" / "answers.sqlite")
         with caplog.at_level(logging.WARNING):
             for rows in range(3):
-                cache.put_many({"a": b"1"})
+                cache.put_many({"a": b"1"}, TTL)
                 assert cache.get_many(["a", "b"]) == {"a": b"1"}
                 cache.count("s", {"rows": 1})
                 assert cache.usage("s") == {"rows": rows + 1.0}
@@ -252,7 +252,7 @@ class TestSqlite:
         def work() -> bool:
             assert not os.access(folder, os.W_OK)
             cache = SqliteCache(folder / "answers.sqlite")
-            cache.put_many({"a": b"1"})
+            cache.put_many({"a": b"1"}, TTL)
             cache.count("s", {"rows": 1})
             return cache.get_many(["a"]) == {"a": b"1"} and cache.usage("s") == {"rows": 1.0}
 
@@ -270,7 +270,7 @@ class TestSqlite:
         assert worker.exitcode == 0
         cache = SqliteCache(path)
         assert cache.get_many(["before"]) == {"before": b"1"}
-        cache.put_many({"after": b"2"})  # there is room again
+        cache.put_many({"after": b"2"}, TTL)  # there is room again
         assert cache.get_many(["after"]) == {"after": b"2"}
         assert not [file for file in tmp_path.iterdir() if ".aside-" in file.name]
         cache.close()
@@ -279,7 +279,7 @@ class TestSqlite:
         cache = on_full_disk(tmp_path)
         with caplog.at_level(logging.WARNING):
             for n in range(20):
-                cache.put_many({f"{n}": b"x" * 100_000})
+                cache.put_many({f"{n}": b"x" * 100_000}, TTL)
         assert len(caplog.records) == 1
         assert cache.get_many(["before"]) == {"before": b"1"}  # what is there can still be read
         cache.close()
@@ -287,19 +287,19 @@ class TestSqlite:
     def test_a_locked_file_costs_a_wait_not_the_query(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         path = tmp_path / "answers.sqlite"
         cache = SqliteCache(path, busy_timeout=0.05)
-        cache.put_many({"a": b"1"})
+        cache.put_many({"a": b"1"}, TTL)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with caplog.at_level(logging.WARNING):
-            cache.put_many({"b": b"1"})
+            cache.put_many({"b": b"1"}, TTL)
         assert cache.get_many(["a"]) == {"a": b"1"}
         assert cache.get_many(["b"]) == {"b": b"1"}  # from memory
         assert other.execute("SELECT key FROM answers").fetchall() == [("a",)]
         other.execute("ROLLBACK")
         other.close()
-        cache.put_many({"c": b"1"})
+        cache.put_many({"c": b"1"}, TTL)
         assert set(cache.get_many(["b", "c"])) == {"b", "c"}  # what had to wait was not lost
-        cache.run_end("r", done=1, errors=0)
+        cache.run_end("r", RunState(1, 0, "done"))
         with contextlib.closing(SqliteCache(path)) as second:
             assert set(second.get_many(["b", "c"])) == {"b", "c"}
         assert not caplog.records
@@ -310,10 +310,10 @@ class TestSqlite:
         cache.run_start("r", "s", model="m", task="t", rows=1)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        cache.put_many({"b": b"1"})
+        cache.put_many({"b": b"1"}, TTL)
         other.execute("ROLLBACK")
         other.close()
-        cache.run_end("r", done=1, errors=0)
+        cache.run_end("r", RunState(1, 0, "done"))
         cache.close()
         with contextlib.closing(SqliteCache(path)) as second:
             assert second.get_many(["b"]) == {"b": b"1"}
@@ -335,10 +335,10 @@ class TestSqlite:
 
     def test_a_process_made_by_fork_has_a_connection_of_its_own(self, tmp_path: Path) -> None:
         cache = SqliteCache(tmp_path / "answers.sqlite")
-        cache.put_many({"a": b"1"})
+        cache.put_many({"a": b"1"}, TTL)
         child = os.fork()
         if child == 0:
-            cache.put_many({"b": b"2"})
+            cache.put_many({"b": b"2"}, TTL)
             os._exit(0 if cache.get_many(["a", "b"]) == {"a": b"1", "b": b"2"} else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert cache.get_many(["a", "b"]) == {"a": b"1", "b": b"2"}
@@ -346,8 +346,8 @@ class TestSqlite:
 
     def test_it_holds_nothing_but_answers(self, tmp_path: Path) -> None:
         cache = SqliteCache(tmp_path / "answers.sqlite")
-        cache.put_many({"00ff": b"answer"})
-        cache.reserve_requests("00ff", 1.0)
+        cache.put_many({"00ff": b"answer"}, TTL)
+        cache.reserve_requests("00ff", 1.0, 1)
         cache.close()
         columns = [
             row[1]
@@ -377,7 +377,7 @@ def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None
     """Copies and backups come back with the mode that everybody has."""
     path = tmp_path / "answers.sqlite"
     first = SqliteCache(path)
-    first.put_many({"k": b"v"})
+    first.put_many({"k": b"v"}, TTL)
     first.close()
     path.chmod(0o666)
     again = SqliteCache(path)
@@ -393,7 +393,7 @@ def test_a_link_leaves_the_mode_of_what_it_leads_to(tmp_path: Path) -> None:
     path = tmp_path / "answers.sqlite"
     path.symlink_to(elsewhere)
     cache = SqliteCache(path)
-    cache.put_many({"a": b"1"})
+    cache.put_many({"a": b"1"}, TTL)
     assert cache.get_many(["a"]) == {"a": b"1"}
     cache.close()
     assert (elsewhere.read_text(), elsewhere.stat().st_mode & 0o777) == ("no database", 0o644)

@@ -44,7 +44,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield connected
 
 
-def told(**differs: Any) -> dict[str, str]:
+def note_of(**differs: Any) -> dict[str, str]:
     return {"other/consumer": json.dumps({**OWN, "at": time.time(), **differs})}
 
 
@@ -53,29 +53,29 @@ def compared(notes: dict[str, str]) -> list[Finding]:
 
 
 def test_alike_is_well() -> None:
-    (finding,) = compared(told())
+    (finding,) = compared(note_of())
     assert finding.level == "ok"
 
 
 @pytest.mark.parametrize("name", doctor_queue.AGREE)
 def test_whoever_differs_is_named_with_what_to_do(name: str) -> None:
-    (finding,) = compared(told(**{name: "another"}))
+    (finding,) = compared(note_of(**{name: "another"}))
     assert finding.level == "problem"
     assert "other/consumer" in finding.found
     assert finding.advice
 
 
 def test_a_note_of_long_ago_does_not_count() -> None:
-    (finding,) = compared(told(package="old", at=time.time() - queue_notes.NOTES_TTL - 1))
+    (finding,) = compared(note_of(package="old", at=time.time() - queue_notes.NOTES_TTL - 1))
     assert finding.level == "ok"
 
 
 def test_a_file_is_no_database_for_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue_notes, "setup", lambda: {**OWN, "kind_of_database": "sqlite"})
-    (finding,) = compared(told())
+    (finding,) = compared(note_of())
     assert "MINDSDB_DB_CON" in finding.advice
     # All on this machine: a file will do.
-    (finding,) = compared({f"{socket.gethostname()}/consumer": next(iter(told().values()))})
+    (finding,) = compared({f"{socket.gethostname()}/consumer": next(iter(note_of().values()))})
     assert finding.level == "ok"
 
 

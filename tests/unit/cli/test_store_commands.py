@@ -26,6 +26,7 @@ import pytest
 from rich.console import Console
 
 from huggingface_api_handler.cache import Cache, Owner, RedisCache, SqliteCache
+from huggingface_api_handler.cache.runs import RunState
 from huggingface_api_handler.cli import main, watch
 from huggingface_api_handler.cli import store as cli_store
 from huggingface_api_handler.cli.tables import json_lines
@@ -37,7 +38,7 @@ from huggingface_api_handler.scheduling.batches import Item
 from huggingface_api_handler.scheduling.results import RowResult
 from huggingface_api_handler.tasks import TASKS
 from tests.unit.cache.conftest import RedisServer
-from tests.unit.street import CALLER
+from tests.unit.end_to_end import CALLER
 
 OURS = '["0", "0"]'
 
@@ -79,7 +80,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         if scope != "s1-old":
             opened.run_start(f"run-of-{scope}", scope, model=model, task="text-classification", rows=1000)
     opened.run_start("ended", "s1", model="one", task="text-classification", rows=5)
-    opened.run_end("ended", done=5, errors=1)
+    opened.run_end("ended", RunState(5, 1, "done"))
     yield opened
     opened.close()
 
@@ -247,7 +248,7 @@ def test_a_table_of_many_ended_runs_says_that_it_is_cut(store: Cache, run: Any) 
     note = "3 more ended in the last hour: --json lists all."
     for number in range(22):
         store.run_start(f"more-{number}", "s2", model="two", task="text-classification", rows=1)
-        store.run_end(f"more-{number}", done=1, errors=0)
+        store.run_end(f"more-{number}", RunState(1, 0, "done"))
     lines = run("watch --once").out.splitlines()
     assert (len(lines), lines[-1]) == (1 + 2 + watch.RECENT + 1, note)
     assert len(run("watch --json").out.splitlines()) == 2 + 23
@@ -255,7 +256,7 @@ def test_a_table_of_many_ended_runs_says_that_it_is_cut(store: Cache, run: Any) 
     file = io.StringIO()
     Console(file=file, width=200).print(watch.table(watch.rows_of(store, everything, time.time()), 0.0))
     assert note in file.getvalue()
-    store.run_end("run-of-s3", done=1, errors=0)
+    store.run_end("run-of-s3", RunState(1, 0, "done"))
     assert run("watch --once --model two").out.splitlines()[-1] == "2 more ended in the last hour: --json lists all."
 
 
@@ -400,7 +401,7 @@ def test_a_terminal_is_left_as_it_was(tmp_path: Path, number: signal.Signals) ->
     cache = SqliteCache(tmp_path / "cache" / "huggingface_api" / "answers.sqlite")
     cache.register("s", Owner(OURS, "hf", "mindsdb", "moods"))
     cache.run_start("1" * 32, "s", model="moods", task="text-classification", rows=3000)
-    cache.run_update("1" * 32, done=1500, errors=2)
+    cache.run_update("1" * 32, RunState(1500, 2))
     cache.close()
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 160, 0, 0))

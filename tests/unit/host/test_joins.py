@@ -11,7 +11,7 @@ import pytest
 from mindsdb_sql_parser import parse_sql
 from mindsdb_sql_parser.ast import Identifier
 
-from huggingface_api_handler.arguments.specs import HOST_CONDITIONS, HOST_EQUAL_COLUMNS, HOST_NAMED
+from huggingface_api_handler.arguments.specs import HOST_CONDITIONS, HOST_EQUAL_COLUMNS
 from huggingface_api_handler.errors import SettingsError
 from huggingface_api_handler.host import joins
 
@@ -65,12 +65,12 @@ class Joined:
 @pytest.mark.parametrize("name", ["label_error", "mood"])
 def test_conditions_are_named_to_the_model(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     step = Joined(monkeypatch).call([column("t", "text"), column("t", "mood")], {name: "x"}, using={"top_k": 2})
-    assert step.params == {"top_k": 2, HOST_CONDITIONS: [name], HOST_EQUAL_COLUMNS: {}, HOST_NAMED: []}
+    assert step.params == {"top_k": 2, HOST_CONDITIONS: [name], HOST_EQUAL_COLUMNS: {}}
 
 
 def test_the_models_own_columns_in_a_table_are_known_not_to_be_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
     step = Joined(monkeypatch).call([column("t", "text"), column("t", "label_error")])
-    assert step.params == {HOST_CONDITIONS: [], HOST_EQUAL_COLUMNS: {}, HOST_NAMED: []}
+    assert step.params == {HOST_CONDITIONS: [], HOST_EQUAL_COLUMNS: {}}
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,7 @@ def test_the_models_own_columns_in_a_table_are_known_not_to_be_conditions(monkey
 def test_arguments_for_no_table_are_not_dropped(monkeypatch: pytest.MonkeyPatch, sql: str, nobodys: Any) -> None:
     """The model refuses them: a misspelt prefix would make a dry run a real query."""
     step = Joined(monkeypatch).call([column("t", "text")], using={"top_k": 2}, sql=sql)
-    told = {HOST_CONDITIONS: [], HOST_EQUAL_COLUMNS: {}, HOST_NAMED: []}
-    expected = {"top_k": 2, **nobodys, **told} if nobodys else {"top_k": 2}
+    expected = {"top_k": 2, **nobodys, HOST_CONDITIONS: [], HOST_EQUAL_COLUMNS: {}} if nobodys else {"top_k": 2}
     assert step.params == expected
 
 
@@ -152,22 +151,6 @@ def test_a_column_that_where_compares_with_the_model_is_named_to_it(monkeypatch:
     assert step.params[HOST_EQUAL_COLUMNS] == {"text": "m.text = t.title", "mood": "m.mood = t.mood"}
 
 
-@pytest.mark.parametrize(
-    ("sql", "named"),
-    [
-        ("SELECT * FROM t JOIN m WHERE t.id > 2 AND (m.mood LIKE 'a%' OR m.score IS NULL)", ["mood", "score"]),
-        ("SELECT * FROM (SELECT * FROM t JOIN m WHERE m.mood > 1) AS x WHERE x.score > 2", ["mood"]),
-        ("SELECT * FROM (SELECT * FROM t JOIN m) AS m WHERE m.score > 2", None),
-        ("SELECT * FROM t JOIN m WHERE t.id IN (SELECT m.id FROM u AS m WHERE m.x > 2)", None),
-    ],
-)
-def test_the_columns_of_the_model_in_where_are_named_to_it(
-    monkeypatch: pytest.MonkeyPatch, sql: str, named: list[str] | None
-) -> None:
-    params = Joined(monkeypatch).call([column("t", "title")], sql=sql).params
-    assert (params or {}).get(HOST_NAMED) == named
-
-
 class FirstStatement:
     """A statement whose step loads this package: MindsDB's own code has begun by then."""
 
@@ -201,7 +184,7 @@ def test_the_first_statement_of_a_process_is_told_too(monkeypatch: pytest.Monkey
     first = FirstStatement(monkeypatch, sql, column("p", "title"), column("p", "text"))
     first.step.columns_map = {"text": Identifier(parts=["p", "title"])}
     params, frame = first.run()
-    told = {HOST_CONDITIONS: ["mood"], HOST_EQUAL_COLUMNS: {}, HOST_NAMED: []}
+    told = {HOST_CONDITIONS: ["mood"], HOST_EQUAL_COLUMNS: {}}
     assert params == {"top_k": 2, "c.dry_run": True, **told}
     assert list(frame.columns) == ["title", "p.text", "__mindsdb_row_id"]
     # The next one goes through the patch, which has done all this already.

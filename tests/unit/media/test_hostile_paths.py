@@ -1,4 +1,4 @@
-"""Paths written by people who want to read the server's files, through the whole street.
+"""Paths written by people who want to read the server's files, sent through a whole query.
 
 A planted file looks like a picture and would be taken for one: its bytes may be in no request, in no form.
 """
@@ -17,8 +17,8 @@ import pytest
 
 from huggingface_api_handler.errors import SettingsError
 from huggingface_api_handler.media import loading
+from tests.unit.end_to_end import LABELS, PNG, engine, model, predict
 from tests.unit.loopback import Loopback, answer
-from tests.unit.street import LABELS, PNG, engine, model, predict
 
 SECRET = b"planted-secret-8d1f"
 PLANTED = PNG + SECRET * 4

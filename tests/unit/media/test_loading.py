@@ -62,7 +62,9 @@ CLOSED = UrlPolicy()
 def take(cell: Any, kind: Kind = Kind.IMAGE, **options: Any) -> Media:
     policy = options.pop("policy", CLOSED)
     options.setdefault("transport", Transport(policy))
-    return load(cell, kind, timeout=options.pop("timeout", 5), **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "MAX_BYTES", options.pop("max_bytes", MAX_BYTES))
+        return load(cell, kind, timeout=options.pop("timeout", 5), **options)
 
 
 def both(*roots: str) -> list[Callable[[Any], Any]]:
@@ -581,10 +583,10 @@ def test_a_link_in_the_files_place_is_replaced_not_followed(root: Path) -> None:
 
 def test_another_answer_to_the_same_question_is_another_file(root: Path) -> None:
     first = write(uri(), "k", str(root), (str(root),))
-    kept = Path(first).read_bytes()
+    stored = Path(first).read_bytes()
     second = write(uri(JPEG), "k", str(root), (str(root),))
     assert first != second
-    assert Path(first).read_bytes() == kept
+    assert Path(first).read_bytes() == stored
 
 
 def test_writing_that_fails_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

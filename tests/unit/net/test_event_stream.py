@@ -12,9 +12,9 @@ from huggingface_api_handler.errors import HuggingFaceError, InvalidAnswer, Inva
 from huggingface_api_handler.net.event_stream import Event, is_stream, parse_events
 from huggingface_api_handler.net.request import Response
 from huggingface_api_handler.net.url_policy import UrlPolicy
+from tests.unit.end_to_end import engine, model, predict
 from tests.unit.loopback import Loopback, answer
 from tests.unit.net.client import Client
-from tests.unit.street import engine, model, predict
 
 STREAM = "text/event-stream"
 CHUNKS = b'data: {"choices": [{"delta": {"content": "Pa"}}]}\n\ndata: {"choices": [{"delta": {"content": "ris"}}]}\n\n'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import socket
 import ssl
 import threading
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
@@ -32,9 +34,9 @@ from huggingface_api_handler.net.framing import MAX_INTERIM
 from huggingface_api_handler.net.request import Response
 from huggingface_api_handler.net.sockets import DeadlineSocket
 from huggingface_api_handler.net.url_policy import UrlPolicy
+from tests.unit.end_to_end import CALLER, engine, model, predict
 from tests.unit.loopback import Heard, Loopback, Speak, answer, certificate, raw
 from tests.unit.net.client import Client
-from tests.unit.street import CALLER, engine, model, predict
 
 JSON = b"Content-Type: application/json\r\n"
 OK = b"HTTP/1.1 200 OK\r\n" + JSON
@@ -63,11 +65,16 @@ class Script:
     """A server that plays one scripted step for each request, and a client that waits for each step's end.
 
     So no test depends on which of both is faster.
+
+    Args:
+        host: of the URL that the client requests.
     """
 
-    def __init__(self, server: Loopback, **options: Any) -> None:
+    def __init__(self, server: Loopback, host: str = "127.0.0.1") -> None:
         self.server = server
-        self.transport = Client(UrlPolicy((server.url,), (f"127.0.0.1:{server.port}",)), **options)
+        self.url = server.url.replace("127.0.0.1", host)
+        policy = UrlPolicy((self.url,), (f"{host}:{server.port}",), resolver=lambda *_: ["127.0.0.1"])
+        self.transport = Client(policy)
         self.sock: socket.socket | None = None
         self._played = threading.Event()
 
@@ -106,8 +113,8 @@ class Script:
         self.server.speak = speak
         try:
             if method == "GET":
-                return self.transport.get(self.server.url, purpose="media", timeout=10)
-            return self.transport.post(self.server.url, json={}, timeout=10)
+                return self.transport.get(self.url, purpose="media", timeout=10)
+            return self.transport.post(self.url, json={}, timeout=10)
         finally:
             # A request that found no server has no step to wait for.
             assert self._played.wait(10)
@@ -165,8 +172,8 @@ def test_bytes_behind_a_response_reach_no_request(
     script: Script, method: str, frame: Callable[[bytes], bytes], pieces: int, extra: bytes
 ) -> None:
     ask = getattr(script, method)
-    told = frame(b"[0]")
-    assert ask(*((told + extra,) if pieces == 1 else (told, extra))).json() == [0]
+    first_frame = frame(b"[0]")
+    assert ask(*((first_frame + extra,) if pieces == 1 else (first_frame, extra))).json() == [0]
     # Once it has done so, it may at any time: each request has a connection of its own.
     for n in range(1, 4):
         assert ask(ok(b"[%d]" % n)).json() == [n]
@@ -200,10 +207,11 @@ def test_bytes_that_the_servers_system_holds_back_reach_no_request(script: Scrip
     assert script.post(ok(b"[20]")).json() == [20]
 
 
-def test_within_tls_as_well(tmp_path: Path) -> None:
+def test_within_tls_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context, trusted = certificate(tmp_path, "127.0.0.1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted)
     with Loopback(context=context) as server:
-        script = Script(server, ca_bundle=trusted)
+        script = Script(server)
         for n in range(3):
             assert script.post(interim(103), ok(b"[%d]" % n)).json() == [n]
         assert server.connections == 1
@@ -228,18 +236,20 @@ def test_a_refusal_before_a_long_body_has_left_is_read_within_tls(
         return sent
 
     context, trusted = secured
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted)
     with Loopback(answer({"error": "too large"}, 413), context) as server:
         monkeypatch.setattr(ssl.SSLSocket, "send", send_and_fail)
         with pytest.raises(PayloadTooLarge):
-            Client(UrlPolicy((server.url,)), ca_bundle=trusted).post(server.url, json="x" * 200_000 + "y", timeout=10)
+            Client(UrlPolicy((server.url,))).post(server.url, json="x" * 200_000 + "y", timeout=10)
         server.speak = raw()
         with pytest.raises(ConnectionFailed, match="the connection broke"):
-            Client(UrlPolicy((server.url,)), ca_bundle=trusted).post(server.url, json="x" * 200_000 + "y", timeout=10)
+            Client(UrlPolicy((server.url,))).post(server.url, json="x" * 200_000 + "y", timeout=10)
 
 
-def test_through_a_proxy_as_well() -> None:
+def test_through_a_proxy_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     with Loopback() as proxy:
-        script = Script(proxy, proxy=proxy.url)
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        script = Script(proxy, "service.example")
         for n in range(3):
             assert script.post(interim(103), ok(b"[%d]" % n)).json() == [n]
         assert proxy.connections == 1
@@ -579,11 +589,11 @@ class Step:
             "refused": ok(body, b"HTTP/1.1 503 X\r\n" + JSON),
             "switching": b"HTTP/1.1 101 X\r\n\r\n" + ok(body),
         }[self.frame]
-        told = self.before + framed + self.behind
+        written = self.before + framed + self.behind
         if self.cut is not None:
-            told = told[: self.cut % (len(told) + 1)]
-        at = self.split % (len(told) + 1)
-        return [told[:at], told[at:]]
+            written = written[: self.cut % (len(written) + 1)]
+        at = self.split % (len(written) + 1)
+        return [written[:at], written[at:]]
 
 
 FRAMES = [
@@ -633,15 +643,16 @@ def test_no_response_reaches_another_request_and_none_leaves_twice(steps: list[S
 @given(st.lists(STEPS, min_size=2, max_size=8))
 def test_nor_does_one_within_tls(secured: tuple[ssl.SSLContext, str], steps: list[Step]) -> None:
     context, trusted = secured
-    with Loopback(context=context) as server:
-        played(Script(server, ca_bundle=trusted), steps)
+    with mock.patch.dict(os.environ, REQUESTS_CA_BUNDLE=trusted), Loopback(context=context) as server:
+        played(Script(server), steps)
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(STEPS, min_size=2, max_size=8))
 def test_nor_does_one_through_a_proxy(steps: list[Step]) -> None:
-    with Loopback() as proxy:
-        played(Script(proxy, proxy=proxy.url), steps)
+    with Loopback() as proxy, mock.patch.dict(os.environ, HTTP_PROXY=proxy.url):
+        played(Script(proxy, "service.example"), steps)
+        assert proxy.heard[0].target.startswith("http://service.example")
 
 
 @pytest.mark.parametrize("frame", FRAMES)
@@ -726,9 +737,9 @@ def check(frame: Any, usage: dict[str, float], server: Loopback, rows: int) -> i
     """Assert that no row is wrong and all requests are counted. Return how many rows have an answer."""
     assert len(frame) == rows
     right = [f"about row {n}" for n in range(rows)]
-    answered = [told is not None for told in frame["y"]]
-    assert [told for told in frame["y"] if told is not None] == [
-        told for told, there in zip(right, answered, strict=True) if there
+    answered = [label is not None for label in frame["y"]]
+    assert [label for label in frame["y"] if label is not None] == [
+        label for label, there in zip(right, answered, strict=True) if there
     ]
     attempts = [json.loads(meta)["attempts"] for meta in frame["y_meta"]]
     heard = Counter(one.json()["inputs"] for one in server.heard)

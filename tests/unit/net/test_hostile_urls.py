@@ -1,4 +1,4 @@
-"""URLs written by people who want to reach what stands beside the server, through the whole street.
+"""URLs written by people who want to reach what is beside the server, sent through a whole query.
 
 A listener on loopback and a resolver of our own count: nothing may arrive, nothing may be dialled.
 """
@@ -21,12 +21,11 @@ from huggingface_api_handler.hub.facts import Served
 from huggingface_api_handler.net.adapter import MEDIA_ORIGINS, MEDIA_POOL
 from huggingface_api_handler.net.addresses import _binds_anything, is_own
 from huggingface_api_handler.net.url_policy import UrlPolicy
-from huggingface_api_handler.protocols.providers import provider_api
-from huggingface_api_handler.protocols.providers.offers import forget_offers
+from huggingface_api_handler.protocols.providers import offers, provider_api
 from huggingface_api_handler.query.runtime import Runtime
+from tests.unit.end_to_end import LABELS, PNG, PUBLIC, TOKEN, Wire, engine, model, predict, watch
 from tests.unit.loopback import Heard, Loopback, Speak, answer
 from tests.unit.net.test_url_policy import INSIDE, check
-from tests.unit.street import LABELS, PNG, PUBLIC, TOKEN, Wire, engine, model, predict, watch
 
 REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -159,8 +158,8 @@ def test_no_cell_leads_inside(battery: Battery) -> None:
     for url, error in zip(urls, found["y_error"][2:], strict=True):
         if ".example" not in url:  # an address that stands in the cell is no secret
             continue
-        told = str(error).partition("(")[0]
-        assert not [address for address in ("127.", "10.", "::1") if address in told and address not in url], url
+        message = str(error).partition("(")[0]
+        assert not [address for address in ("127.", "10.", "::1") if address in message and address not in url], url
 
 
 def test_a_name_that_changes_is_connected_at_the_checked_address(battery: Battery) -> None:
@@ -324,7 +323,7 @@ def test_no_redirect_of_a_service_leads_away(battery: Battery, status: int) -> N
 
 def test_no_link_in_an_answer_leads_inside(battery: Battery, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(facts, "providers", lambda *_, **__: (Served("fal-ai", "text-to-image", "live", "flux/x"),))
-    forget_offers()
+    offers._known.clear()
     urls = [url for url in battery.urls() if url.lower().startswith("http")]
     # Some are no links at all, and then the answer is no picture.
     links = ["http://good.example/made.png", *urls]
@@ -349,7 +348,7 @@ def test_a_queue_is_polled_at_the_router_wherever_it_says_it_is(
 ) -> None:
     monkeypatch.setattr(facts, "providers", lambda *_, **__: (Served("replicate", "text-to-image", "live", "m"),))
     monkeypatch.setattr(provider_api.ProviderAPI, "_sleep", staticmethod(lambda seconds: None))
-    forget_offers()
+    offers._known.clear()
     at = engine(battery.service)
     of = model(at, task="text-to-image", input_column="t", model_name="org/name", provider="replicate")
     urls = [*battery.urls(), "https://x/%2e%2e/%2e%2e/api/whoami-v2", "https://x/a\\..\\b", "https://x/../../y"]

@@ -16,9 +16,9 @@ from huggingface_api_handler.errors import ConnectionFailed, HuggingFaceError, S
 from huggingface_api_handler.net.proxies import environment_proxy
 from huggingface_api_handler.net.sockets import DeadlineSocket
 from huggingface_api_handler.net.url_policy import UrlPolicy, parse_url
+from tests.unit.end_to_end import LABELS, TOKEN, engine, model, predict
 from tests.unit.loopback import Loopback, Speak, answer, certificate, raw, tunnel
 from tests.unit.net.client import Client
-from tests.unit.street import LABELS, TOKEN, engine, model, predict
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
 SERVICE = "http://service.example/hf-inference"
@@ -62,7 +62,8 @@ def test_its_login_is_sent_to_the_proxy_alone(proxy: Loopback, monkeypatch: pyte
         proxy.speak = tunnel(server.port)
         monkeypatch.setenv("HTTPS_PROXY", f"http://ada:secret@127.0.0.1:{proxy.port}")
         base = f"https://service.example:{server.port}"
-        one = Client(UrlPolicy((base,), resolver=_unknown), ca_bundle=trusted)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted)
+        one = Client(UrlPolicy((base,), resolver=_unknown))
         for n in range(2):
             assert one.post(f"{base}/x", token=TOKEN, json=n, timeout=5).json() == {"n": 1}
         (connect,) = proxy.heard
@@ -166,11 +167,10 @@ def test_media_and_links_are_fetched_directly_from_a_checked_address(
     with Loopback(answer(b"PNG", content_type="image/png")) as server:
         url = f"http://cdn.example:{server.port}/a.png"
         policy = UrlPolicy((), (f"cdn.example:{server.port}",), resolver=lambda *_: ["127.0.0.1"])
-        for one in (Client(policy), Client(policy, proxy=proxy.url)):
-            assert one.get(url, purpose=purpose, timeout=5).content == b"PNG"  # type: ignore[arg-type]
-    for told in (["10.0.0.1"], ["127.0.0.1"]):
+        assert Client(policy).get(url, purpose=purpose, timeout=5).content == b"PNG"  # type: ignore[arg-type]
+    for addresses in (["10.0.0.1"], ["127.0.0.1"]):
         with pytest.raises(HuggingFaceError):
-            Client(UrlPolicy(resolver=lambda *_, told=told: told)).get(url, purpose="media", timeout=5)
+            Client(UrlPolicy(resolver=lambda *_, addresses=addresses: addresses)).get(url, purpose="media", timeout=5)
     with pytest.raises(HuggingFaceError, match="without a proxy"):
         Client(UrlPolicy(resolver=_unknown)).get(url, purpose="media", timeout=5)
     assert proxy.connections == 0

@@ -24,9 +24,9 @@ from huggingface_api_handler.net.error_body import reason_of
 from huggingface_api_handler.net.error_mapping import failure, failure_within
 from huggingface_api_handler.net.retry_after import retry_after
 from huggingface_api_handler.net.url_policy import UrlPolicy
+from tests.unit.end_to_end import TOKEN, engine, model, predict
 from tests.unit.loopback import Loopback, answer
 from tests.unit.net.client import Client
-from tests.unit.street import TOKEN, engine, model, predict
 
 HTML = {"content-type": "text/html; charset=UTF-8"}
 PAGE = b"<!DOCTYPE html><html><head><title>Attention Required! | Firewall</title></head><body>Sorry</body></html>"
@@ -343,9 +343,9 @@ def test_a_whole_query_to_a_server_of_ones_own(server: Loopback) -> None:
     for status, said in ((401, "api_key"), (404, "model_name")):
         server.speak = answer({"error": "no"}, status)
         of = model(at, task="text-classification", input_column="t", endpoint=f"{server.url}/predict", model_name="x")
-        (told,) = predict(at, of, {"t": ["a"]}, timeout=5)["y_error"]
-        assert said in told
-        assert "huggingface.co" not in told
+        (message,) = predict(at, of, {"t": ["a"]}, timeout=5)["y_error"]
+        assert said in message
+        assert "huggingface.co" not in message
 
 
 def test_bill_to_is_named_where_it_was_sent(server: Loopback) -> None:
@@ -353,8 +353,8 @@ def test_bill_to_is_named_where_it_was_sent(server: Loopback) -> None:
     for bill_to in (None, "acme"):
         at = engine(server, **({"bill_to": bill_to} if bill_to else {}))
         of = model(at, task="text-classification", input_column="t")
-        (told,) = predict(at, of, {"t": ["a"]}, timeout=5)["y_error"]
-        assert ("bill_to" in told) is (bill_to is not None)
+        (message,) = predict(at, of, {"t": ["a"]}, timeout=5)["y_error"]
+        assert ("bill_to" in message) is (bill_to is not None)
 
 
 @pytest.mark.parametrize(
@@ -374,9 +374,9 @@ def test_what_to_do_about_an_input_that_is_too_long(server: Loopback, task: str,
         columns, using = {"a": ["x"], "b": ['{"c": ["1"]}']}, {"input_column": "a", "table_column": "b"}
     elif task == "text-ranking":
         using = {"input_column": "a", "input_column2": "b"}
-    (told,) = predict(at, model(at, task=task, **using), columns, timeout=5)["y_error"]
-    assert said in told
-    assert not unsaid or unsaid not in told
+    (message,) = predict(at, model(at, task=task, **using), columns, timeout=5)["y_error"]
+    assert said in message
+    assert not unsaid or unsaid not in message
 
 
 # --- how long to wait -----------------------------------------------------------------------------
@@ -430,8 +430,8 @@ def test_what_to_do_about_an_input_that_is_too_long(server: Loopback, task: str,
     ],
 )  # fmt: skip
 def test_when_to_try_again(headers: dict[str, str], reason: str, seconds: float | None) -> None:
-    told = retry_after(headers, None, None, reason)
-    assert told == (None if seconds is None else pytest.approx(seconds))
+    message = retry_after(headers, None, None, reason)
+    assert message == (None if seconds is None else pytest.approx(seconds))
 
 
 def test_a_limited_request_waits_as_long_as_it_is_told() -> None:

@@ -27,15 +27,15 @@ from huggingface_api_handler.hub.facts import Served
 from huggingface_api_handler.net.transport import Transport
 from huggingface_api_handler.net.url_policy import UrlPolicy
 from huggingface_api_handler.protocols.client import InferenceAPI
-from huggingface_api_handler.protocols.providers.offers import forget_offers
+from huggingface_api_handler.protocols.providers import offers
 from huggingface_api_handler.query.describe import TABLES, Description, describe
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.tasks import TASKS
+from tests.unit.end_to_end import CALLER, LABELS, PNG, PUBLIC, TOKEN, Wire, engine, model, predict, watch
 from tests.unit.loopback import Loopback, Speak, answer, raw
 from tests.unit.net.test_url_policy import carries
 from tests.unit.query.test_pipeline import Bench
-from tests.unit.street import CALLER, LABELS, PNG, PUBLIC, TOKEN, Wire, engine, model, predict, watch
 
 #: As a gateway may have them: nothing about it says that it is a token.
 PLAIN_TOKEN = "Zq7-gateway.key_0123456789abcdef"
@@ -96,7 +96,7 @@ def files_of(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def told(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
     """All that can be made of an error: its text, repr, facts, traceback with causes, and its pickle."""
     parts = ["".join(traceback.format_exception(error)), repr(error), str(error), repr(vars(error))]
     cause: BaseException | None = error
@@ -177,7 +177,7 @@ def test_through_every_failure(
     try:
         predict(at, of, frame, store=store, on_error="raise", timeout=0.4)
     except HuggingFaceError as error:
-        errors.append(told(error))
+        errors.append(text_of(error))
     assert errors or fault["kind"] == "wrong_count"  # which a retry corrects
     assert found["y_error"].notna().any() or not errors
     usage = [describe(Description(of, at, CALLER, store), table).to_json(default_handler=str) for table in TABLES]
@@ -191,7 +191,7 @@ def test_no_class_of_errors_carries_it(code: str) -> None:
     error = BY_CODE[code](
         f"refused Bearer {TOKEN} and {TOKEN}", advice=f"throw {TOKEN} away", request_id=TOKEN, task="t", model="m"
     )
-    nowhere(TOKEN, told(error), told(error.with_facts(row=1)))
+    nowhere(TOKEN, text_of(error), text_of(error.with_facts(row=1)))
     try:
         raise error from None
     except HuggingFaceError as raised:
@@ -285,7 +285,7 @@ def test_a_failure_that_says_it_back_shows_none_of_it(
         with pytest.raises(HuggingFaceError) as caught:
             predict(at, of, {"t": ["a"]}, on_error="raise", timeout=5)
         assert only_in_the_header(wire, token, server.port) >= 2
-    shown = [found.to_json(), told(caught.value), "\n".join(log.lines)]
+    shown = [found.to_json(), text_of(caught.value), "\n".join(log.lines)]
     if not said[0].startswith("who"):
         nowhere(token, *shown)
     for text in shown:
@@ -315,7 +315,7 @@ def test_what_is_no_token_is_refused_without_being_shown() -> None:
     for bad in (f"{TOKEN}\r\nX-Evil: 1", f"{TOKEN} {TOKEN}", f"\u201c{TOKEN}\u201d", f"{TOKEN}\0", f"{TOKEN}\u200b"):
         with pytest.raises(SettingsError) as caught:
             engine_settings({"api_key": bad}, environ={})
-        nowhere(TOKEN, told(caught.value))
+        nowhere(TOKEN, text_of(caught.value))
     assert engine_settings({"api_key": f"  {TOKEN}\n"}, environ={}).token.get_secret_value() == TOKEN  # type: ignore[union-attr]
 
 
@@ -329,7 +329,7 @@ def test_what_is_no_token_is_refused_without_being_shown() -> None:
 def test_a_token_in_the_wrong_place_is_not_repeated(using: dict[str, Any]) -> None:
     with pytest.raises(SettingsError) as caught:
         model(engine(None), **{"task": "text-classification", "input_column": "t", **using})
-    nowhere(TOKEN, told(caught.value))
+    nowhere(TOKEN, text_of(caught.value))
 
 
 # --- who gets it ----------------------------------------------------------------------------------
@@ -353,7 +353,7 @@ def test_a_models_creator_cannot_send_the_engines_token_to_an_endpoint_of_their_
     assert own.endpoint == CUSTOMER
     named = engine(None, allowed_hosts=CUSTOMER.removeprefix("https://"))
     assert model(named, task="text-classification", input_column="t", endpoint=CUSTOMER).endpoint == CUSTOMER
-    nameless = engine_settings({}, environ={}, login=lambda: None)
+    nameless = engine_settings({}, environ={})
     assert model(nameless, task="text-classification", input_column="t", endpoint=CUSTOMER).endpoint == CUSTOMER
     # RETRAIN brings a mask for a key that is kept.
     assert model(at, task="text-classification", input_column="t", endpoint=CUSTOMER, api_key="******").token is None
@@ -372,14 +372,15 @@ def test_no_model_speaks_to_the_hubs_own_api(url: str) -> None:
     assert not carries(UrlPolicy((engine(None).base_url,)), url)
 
 
-def test_the_servers_own_token_goes_to_no_address_of_an_engine(wire: Wire) -> None:
+def test_the_servers_own_token_goes_to_no_address_of_an_engine(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever may create engines need not be the server's administrator."""
     with Loopback(answer(LABELS)) as server, Loopback(answer(LABELS)) as allowed:
         for environ, login in (({"HF_TOKEN": TOKEN}, None), ({}, TOKEN)):
-            at = engine_settings({"base_url": f"{server.url}/x"}, environ=environ, login=lambda login=login: login)
+            monkeypatch.setattr("huggingface_api_handler.arguments.engine.hub_login", lambda login=login: login)
+            at = engine_settings({"base_url": f"{server.url}/x"}, environ=environ)
             predict(at, model(at, task="text-classification", input_column="t"), {"t": ["a"]}, timeout=5)
             hosts = {"allowed_hosts": f"127.0.0.1:{allowed.port}"}
-            at = engine_settings(hosts, environ=environ, login=lambda login=login: login)
+            at = engine_settings(hosts, environ=environ)
             assert at.token is not None
             of = model(at, task="text-classification", input_column="t", endpoint=f"{allowed.url}/")
             predict(at, of, {"t": ["a"]}, timeout=5)
@@ -387,7 +388,7 @@ def test_the_servers_own_token_goes_to_no_address_of_an_engine(wire: Wire) -> No
         nowhere(TOKEN, wire.bytes())
         # Where the administrator names the address as well, it does.
         environ = {"HF_TOKEN": TOKEN, "HUGGINGFACE_API_BASE_URL": f"{server.url}/x"}
-        at = engine_settings({}, environ=environ, login=lambda: None)
+        at = engine_settings({}, environ=environ)
         predict(at, model(at, task="text-classification", input_column="t"), {"t": ["b"]}, timeout=5)
         assert server.heard[-1].headers["authorization"] == f"Bearer {TOKEN}"
 
@@ -436,7 +437,7 @@ def test_no_redirect_takes_it_along(wire: Wire, status: int) -> None:
 
 def test_a_provider_gets_it_at_the_router_alone(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(facts, "providers", lambda *_, **__: (Served("fal-ai", "text-to-image", "live", "flux/x"),))
-    forget_offers()
+    offers._known.clear()
     with Loopback() as server, Loopback(answer(PNG, content_type="image/png")) as internet:
         wire.internet = internet.port
         wire.known["cdn.example"] = [[PUBLIC]]
@@ -475,5 +476,5 @@ def test_frames_with_it_in_a_cell_are_the_users_own() -> None:
     with pytest.raises(HuggingFaceError) as caught:
         Prediction(model(at, task="text-classification", input_column="nope"), at, CALLER, Runtime(), SqliteCache(
             Path("/nonexistent/x"))).run(pd.DataFrame({TOKEN: ["a"]}))  # fmt: skip
-    nowhere(TOKEN, told(caught.value))
+    nowhere(TOKEN, text_of(caught.value))
     assert not isinstance(caught.value, InvalidAnswer)

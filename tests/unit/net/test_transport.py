@@ -58,13 +58,13 @@ def other() -> Iterator[Loopback]:
         yield one
 
 
-def fetcher(*servers: Loopback, **options: Any) -> Client:
+def fetcher(*servers: Loopback) -> Client:
     """A transport that may fetch media from these servers."""
-    return Client(UrlPolicy((), tuple(f"127.0.0.1:{one.port}" for one in servers)), **options)
+    return Client(UrlPolicy((), tuple(f"127.0.0.1:{one.port}" for one in servers)))
 
 
-def transport(*servers: Loopback, allowed: tuple[str, ...] = (), **options: Any) -> Client:
-    return Client(UrlPolicy(tuple(one.url for one in servers), allowed), **options)
+def transport(*servers: Loopback, allowed: tuple[str, ...] = ()) -> Client:
+    return Client(UrlPolicy(tuple(one.url for one in servers), allowed))
 
 
 def post(
@@ -73,11 +73,10 @@ def post(
     *,
     timeout: float = 5,
     max_bytes: int | None = None,
-    **options: Any,
 ) -> Response:
     if speak is not None:
         server.speak = speak
-    return transport(server, **options).post(
+    return transport(server).post(
         f"{server.url}/models/a/b", token=TOKEN, json={"inputs": "x"}, timeout=timeout, max_bytes=max_bytes
     )
 
@@ -163,11 +162,10 @@ def test_netrc_proxies_and_cookies_of_the_environment_mean_nothing(
     assert all("cookie" not in heard.headers for heard in server.heard)
 
 
-def test_a_proxy_that_is_meant(server: Loopback, other: Loopback) -> None:
+def test_a_proxy_that_is_meant(server: Loopback, other: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     # The proxy, here, is a server that answers for everybody.
-    one = Client(
-        UrlPolicy(("http://nowhere.example/hf",), resolver=_unknown), proxy=f"http://u:p@127.0.0.1:{other.port}"
-    )
+    monkeypatch.setenv("HTTP_PROXY", f"http://u:p@127.0.0.1:{other.port}")
+    one = Client(UrlPolicy(("http://nowhere.example/hf",), resolver=_unknown))
     one.post("http://nowhere.example/hf/models/a", token=TOKEN, json={}, timeout=5)
     heard = other.heard[0]
     assert heard.target == "http://nowhere.example/hf/models/a"
@@ -180,17 +178,20 @@ def test_a_proxy_that_is_meant(server: Loopback, other: Loopback) -> None:
         one.get("http://169.254.169.254/", purpose="media", timeout=5)
 
 
-def test_tls_through_a_proxy_is_verified(tmp_path: Path) -> None:
+def test_tls_through_a_proxy_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context, trusted = certificate(tmp_path, "safe.example")
     with Loopback(answer({"n": 1}), context) as server, Loopback() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted)
         proxy.speak = tunnel(server.port)
         policy = UrlPolicy((f"https://safe.example:{server.port}",), resolver=_unknown)
-        one = Client(policy, proxy=proxy.url, ca_bundle=trusted)
+        one = Client(policy)
         assert one.post(f"https://safe.example:{server.port}/x", token=TOKEN, json={}, timeout=5).json() == {"n": 1}
         assert proxy.heard[0].method == "CONNECT"
         assert "authorization" not in proxy.heard[0].headers
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
         with pytest.raises(ConnectionFailed):
-            Client(policy, proxy=proxy.url).post(f"https://safe.example:{server.port}/x", json={}, timeout=5)
+            Client(policy).post(f"https://safe.example:{server.port}/x", json={}, timeout=5)
 
 
 def _unknown(host: str, port: int) -> list[str]:
@@ -261,7 +262,7 @@ def test_a_service_connection_is_not_open_to_media(server: Loopback) -> None:
 # --- TLS ------------------------------------------------------------------------------------------
 
 
-def test_tls_checks_the_name_not_the_address(tmp_path: Path) -> None:
+def test_tls_checks_the_name_not_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context, trusted = certificate(tmp_path, "safe.example")
     names: list[str | None] = []
 
@@ -277,7 +278,8 @@ def test_tls_checks_the_name_not_the_address(tmp_path: Path) -> None:
         policy = UrlPolicy(
             (base("safe.example"), base("wrong.example"), base("127.0.0.1")), resolver=lambda *_: ["127.0.0.1"]
         )
-        one = Client(policy, ca_bundle=trusted)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted)
+        one = Client(policy)
         assert one.post(base("safe.example"), token=TOKEN, json={}, timeout=5).json() == {"n": 1}
         assert names == ["safe.example"]
         assert server.heard[0].headers["host"] == f"safe.example:{server.port}"
@@ -285,6 +287,7 @@ def test_tls_checks_the_name_not_the_address(tmp_path: Path) -> None:
             with pytest.raises(ConnectionFailed, match="certificate") as caught:
                 one.post(base(host), token=TOKEN, json={}, timeout=5)
             assert not caught.value.retryable
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
         with pytest.raises(ConnectionFailed, match="certificate"):
             Client(policy).post(base("safe.example"), token=TOKEN, json={}, timeout=5)
         assert len(server.heard) == 1
@@ -300,25 +303,29 @@ def test_trusted_certificates_come_from_the_environment(tmp_path: Path, monkeypa
             post(server)
 
 
-def test_http_is_not_spoken_to_a_tls_port_nor_tls_to_an_http_port(tmp_path: Path, server: Loopback) -> None:
+def test_http_is_not_spoken_to_a_tls_port_nor_tls_to_an_http_port(
+    tmp_path: Path, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
     context, trusted = certificate(tmp_path, "127.0.0.1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted)
     plain = f"https://127.0.0.1:{server.port}"
     # Whether that server answers or waits for more depends on the greeting's random bytes.
     with pytest.raises((ConnectionFailed, ServiceTimeout)):
-        Client(UrlPolicy((plain,)), ca_bundle=trusted).post(plain, json={}, timeout=0.5)
+        Client(UrlPolicy((plain,))).post(plain, json={}, timeout=0.5)
     with Loopback(context=context) as tls:
         crossed = f"http://127.0.0.1:{tls.port}"
         with pytest.raises(ConnectionFailed):
             Client(UrlPolicy((crossed,))).post(crossed, json={}, timeout=5)
 
 
-def test_the_deadline_holds_within_tls(tmp_path: Path) -> None:
+def test_the_deadline_holds_within_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context, trusted = certificate(tmp_path, "127.0.0.1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted)
     with Loopback(None, context) as server:
         server.speak = _trickle(server, b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", 0.05)
         start = time.monotonic()
         with pytest.raises(ServiceTimeout):
-            post(server, timeout=0.6, ca_bundle=trusted)
+            post(server, timeout=0.6)
         assert time.monotonic() - start < 2
 
 
@@ -603,13 +610,16 @@ def test_a_post_goes_nowhere_that_it_might_not_have_gone_at_once(server: Loopbac
     assert other.heard == []
 
 
-def test_from_https_to_http_no_request_is_sent_on(tmp_path: Path, other: Loopback) -> None:
+def test_from_https_to_http_no_request_is_sent_on(
+    tmp_path: Path, other: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
     context, trusted = certificate(tmp_path, "127.0.0.1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted)
     with (
         Loopback(answer(b"", 307, Location=other.url), context) as server,
         pytest.raises(InvalidAnswer, match="without encryption"),
     ):
-        transport(server, other, ca_bundle=trusted).post(server.url, token=TOKEN, json={}, timeout=5)
+        transport(server, other).post(server.url, token=TOKEN, json={}, timeout=5)
     assert other.heard == []
 
 
@@ -891,7 +901,7 @@ def test_a_page_that_says_a_short_token_back_shows_none_of_it() -> None:
     page = b"<html><title>who is short-key-1</title></html>"
     head = b"HTTP/1.1 200 OK\r\nX-Request-Id: for short-key-1\r\n"
     for kind in (b"text/html", b"text/plain"):
-        told = head + b"Content-Type: " + kind + b"\r\nContent-Length: %d\r\n\r\n" % len(page) + page
-        with Loopback(raw(told)) as server, pytest.raises(InvalidAnswer, match="titled 'who is \\*+'") as caught:
+        response = head + b"Content-Type: " + kind + b"\r\nContent-Length: %d\r\n\r\n" % len(page) + page
+        with Loopback(raw(response)) as server, pytest.raises(InvalidAnswer, match="titled 'who is \\*+'") as caught:
             transport(server).post(server.url, token="short-key-1", json={}, timeout=5).json()
         assert "short-key-1" not in f"{caught.value!r} {caught.value}"

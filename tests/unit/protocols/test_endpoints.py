@@ -24,8 +24,8 @@ from huggingface_api_handler.protocols import Protocol, detect, llama_cpp, opena
 from huggingface_api_handler.protocols.base import Call, Server
 from huggingface_api_handler.protocols.client import InferenceAPI
 from huggingface_api_handler.protocols.detect import Endpoint, Findings, by_url, find, split_route, url_of
+from huggingface_api_handler.query.caller import Caller
 from huggingface_api_handler.query.execution import RequestExecutor
-from huggingface_api_handler.query.inputs import Caller
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.sandbox import Sandbox
@@ -51,7 +51,7 @@ SERVED: list[tuple[Protocol, tuple[str, ...]]] = [
 PAIRS = [(kind, name) for kind, names in SERVED for name in names]
 
 
-class Street:
+class Predictor:
     """Frames of a task's example, predicted at one server."""
 
     def __init__(self, name: str, *, endpoint: str | None = None, base_url: str | None = None, **using: Any) -> None:
@@ -90,16 +90,16 @@ def texts(count: int, **more: Any) -> pd.DataFrame:
     return pd.DataFrame({"in0": [f"text {number} is {'good' if number % 3 else 'bad'}" for number in range(count)]})
 
 
-# --- the whole street -----------------------------------------------------------------------------
+# --- the whole predictor -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kind", "name"), PAIRS)
 def test_each_kind_of_server_gives_each_row_its_own_answer(sandbox: Sandbox, kind: Protocol, name: str) -> None:
-    street = Street(name, endpoint=sandbox.endpoint(kind.name, f"sandbox/{name}"))
-    frame = street.example()
-    result = street.predict(frame)
+    predictor = Predictor(name, endpoint=sandbox.endpoint(kind.name, f"sandbox/{name}"))
+    frame = predictor.example()
+    result = predictor.predict(frame)
     assert list(result.index) == list(frame.index)
-    expected = Street(name, base_url=sandbox.url).predict(frame)
+    expected = Predictor(name, base_url=sandbox.url).predict(frame)
     same = [column for column in expected if (kind, column) not in {(TGI, "y_explain")}]
     if name in ("text-generation", "chat-completion"):
         same = ["y"]  # servers differ in what they say beside the text
@@ -108,29 +108,29 @@ def test_each_kind_of_server_gives_each_row_its_own_answer(sandbox: Sandbox, kin
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, name in PAIRS if kind is not TOOLKIT])
 def test_a_server_is_recognised_once(sandbox: Sandbox, kind: Protocol, name: str) -> None:
-    street = Street(name, endpoint=sandbox.endpoint(kind.name, f"sandbox/{name}"))
+    predictor = Predictor(name, endpoint=sandbox.endpoint(kind.name, f"sandbox/{name}"))
     for _ in range(3):
-        street.predict(street.example(2))
+        predictor.predict(predictor.example(2))
     assert 1 <= probes(sandbox) <= 2
-    findings = next(held for held in street.runtime._shared.values() if isinstance(held, Findings))
+    findings = next(held for held in predictor.runtime._shared.values() if isinstance(held, Findings))
     found = findings.get(lambda: pytest.fail("asked again"))
     assert (found.protocol, found.model) == (kind, f"sandbox/{name}")
 
 
 def test_tasks_that_all_servers_do_alike_ask_nothing(sandbox: Sandbox) -> None:
-    street = Street("image-classification", endpoint=sandbox.endpoint("toolkit", "sandbox/image-classification"))
-    street.predict(street.example())
-    Street("text-classification", base_url=sandbox.url).predict(texts(3))
+    predictor = Predictor("image-classification", endpoint=sandbox.endpoint("toolkit", "sandbox/image-classification"))
+    predictor.predict(predictor.example())
+    Predictor("text-classification", base_url=sandbox.url).predict(texts(3))
     assert probes(sandbox) == 0
 
 
-def sent_as_one(street: Street, rows: list[tuple[Any, ...]]) -> list[Any]:
+def sent_as_one(predictor: Predictor, rows: list[tuple[Any, ...]]) -> list[Any]:
     """What rows get that travel in one request."""
-    transport = street.runtime.transport(UrlPolicy((), ("127.0.0.1",)))
-    client = InferenceAPI(transport, token=None, endpoint=street.model.endpoint, model=None)
-    endpoint = Endpoint(client, street.task, Findings(), 10)
-    columns = [None] * len(street.task.inputs)
-    sender = RequestExecutor(street.task, street.model.arguments(), transport, (), endpoint, columns)
+    transport = predictor.runtime.transport(UrlPolicy((), ("127.0.0.1",)))
+    client = InferenceAPI(transport, token=None, endpoint=predictor.model.endpoint, model=None)
+    endpoint = Endpoint(client, predictor.task, Findings(), 10)
+    columns = [None] * len(predictor.task.inputs)
+    sender = RequestExecutor(predictor.task, predictor.model.arguments(), transport, (), endpoint, columns)
     items = [Item(place, str(place), row) for place, row in enumerate(rows)]
     return [answer.value for answer in sender(items, 10).answers]
 
@@ -138,40 +138,42 @@ def sent_as_one(street: Street, rows: list[tuple[Any, ...]]) -> list[Any]:
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("kind", ["tei", "openai", "toolkit"])
 def test_texts_in_a_list_are_no_pair(sandbox: Sandbox, count: int, kind: str) -> None:
-    street = Street("text-classification", endpoint=sandbox.endpoint(kind, "sandbox/text-classification"))
+    predictor = Predictor("text-classification", endpoint=sandbox.endpoint(kind, "sandbox/text-classification"))
     rows: list[tuple[Any, ...]] = [("awful, bad, terrible",), ("good, great, lovely",), ("bad",)]
-    assert sent_as_one(street, rows[:count]) == ["NEGATIVE", "POSITIVE", "NEGATIVE"][:count]
+    assert sent_as_one(predictor, rows[:count]) == ["NEGATIVE", "POSITIVE", "NEGATIVE"][:count]
     assert [record.items for record in sandbox.requests if record.is_inference] == [count]
 
 
 @pytest.mark.parametrize(("name", "kind"), [("feature-extraction", "tei"), ("text-classification", "tei")])
 def test_no_list_is_longer_than_the_server_says(sandbox: Sandbox, name: str, kind: str) -> None:
     sandbox.faults = {"max_items": 32, "latency": 0.05}
-    street = Street(name, endpoint=sandbox.endpoint(kind, f"sandbox/{name}"), max_batch_size=100, max_concurrency=1)
+    predictor = Predictor(
+        name, endpoint=sandbox.endpoint(kind, f"sandbox/{name}"), max_batch_size=100, max_concurrency=1
+    )
     frame = texts(200)
-    result = street.predict(frame)
+    result = predictor.predict(frame)
     lists = [record for record in sandbox.requests if record.is_inference]
     assert {record.status for record in lists} == {200}
     assert max(record.items for record in lists) == 32
     sandbox.reset()
-    pd.testing.assert_frame_equal(result, Street(name, base_url=sandbox.url).predict(frame))
+    pd.testing.assert_frame_equal(result, Predictor(name, base_url=sandbox.url).predict(frame))
 
 
 def test_a_long_list_that_is_refused_is_cut(sandbox: Sandbox) -> None:
     sandbox.faults = {"max_items": 5, "latency": 0.05}  # fewer than the server says
-    street = Street(
+    predictor = Predictor(
         "feature-extraction", endpoint=sandbox.endpoint("tei", "sandbox/feature-extraction"), max_concurrency=1
     )
-    result = street.predict(texts(90))
+    result = predictor.predict(texts(90))
     assert any(record.status == 422 for record in sandbox.requests)
     sandbox.reset()
-    pd.testing.assert_frame_equal(result, Street("feature-extraction", base_url=sandbox.url).predict(texts(90)))
+    pd.testing.assert_frame_equal(result, Predictor("feature-extraction", base_url=sandbox.url).predict(texts(90)))
 
 
 def test_routes_that_the_url_names_are_asked_as_they_stand(sandbox: Sandbox) -> None:
     at = sandbox.endpoint("openai", "sandbox/feature-extraction")
-    street = Street("feature-extraction", endpoint=f"{at}/v1/embeddings", model_name="mine", max_concurrency=1)
-    street.predict(texts(3))
+    predictor = Predictor("feature-extraction", endpoint=f"{at}/v1/embeddings", model_name="mine", max_concurrency=1)
+    predictor.predict(texts(3))
     assert probes(sandbox) == 0
     assert {record.path for record in sandbox.requests} == {f"{at.removeprefix(sandbox.hub_url)}/v1/embeddings"}
 
@@ -181,9 +183,9 @@ def test_a_server_that_cannot_be_asked_is_still_used(sandbox: Sandbox, monkeypat
         raise ModelLoading("starting", status=503)
 
     monkeypatch.setattr(InferenceAPI, "look", broken)
-    street = Street("text-classification", endpoint=sandbox.endpoint("toolkit", "sandbox/text-classification"))
-    assert list(street.predict(texts(4))["y"]) == list(
-        Street("text-classification", base_url=sandbox.url).predict(texts(4))["y"]
+    predictor = Predictor("text-classification", endpoint=sandbox.endpoint("toolkit", "sandbox/text-classification"))
+    assert list(predictor.predict(texts(4))["y"]) == list(
+        Predictor("text-classification", base_url=sandbox.url).predict(texts(4))["y"]
     )
 
 
@@ -202,12 +204,12 @@ def test_a_server_that_starts_in_the_middle_of_a_query_is_recognised(
 
     monkeypatch.setattr(InferenceAPI, "look", waking)
     sandbox.faults = {"rules": [{"kind": "status", "status": 503, "next": 1}]}
-    street = Street("text-ranking", endpoint=sandbox.endpoint("tei", "sandbox/text-ranking"))
-    result = street.predict(street.example())
+    predictor = Predictor("text-ranking", endpoint=sandbox.endpoint("tei", "sandbox/text-ranking"))
+    result = predictor.predict(predictor.example())
     last = sandbox.requests[-1]
     assert last.path.endswith("/rerank")
     sandbox.reset()
-    pd.testing.assert_frame_equal(result, Street("text-ranking", base_url=sandbox.url).predict(street.example()))
+    pd.testing.assert_frame_equal(result, Predictor("text-ranking", base_url=sandbox.url).predict(predictor.example()))
 
 
 @pytest.mark.parametrize(
@@ -228,7 +230,7 @@ def test_sleeping_and_paused_endpoints_are_explained(
     sandbox.faults = {"rules": [{"kind": "status", "status": status, "body": body}]}
     at = sandbox.endpoint("toolkit", "sandbox/text-classification")
     with pytest.raises(HuggingFaceError, match=says) as raised:
-        Street("text-classification", endpoint=at).predict(texts(2))
+        Predictor("text-classification", endpoint=at).predict(texts(2))
     assert raised.value.code == code
     assert raised.value.advice
 
@@ -236,8 +238,8 @@ def test_sleeping_and_paused_endpoints_are_explained(
 # --- what refusals teach ----------------------------------------------------------------------
 
 
-def served(street: Street, cells: list[Any]) -> pd.DataFrame:
-    return street.predict(pd.DataFrame({"in0": cells}, dtype=object))
+def served(predictor: Predictor, cells: list[Any]) -> pd.DataFrame:
+    return predictor.predict(pd.DataFrame({"in0": cells}, dtype=object))
 
 
 def posts(server: Loopback) -> list[Heard]:
@@ -258,9 +260,9 @@ def test_the_servers_blank_is_learned_from_its_refusal(max_retries: int) -> None
             answer(filled if len(texts) > 1 else filled[0])(heard, sock)
 
     with Loopback(speak) as server:
-        street = Street("fill-mask", endpoint=server.url, max_concurrency=1, max_retries=max_retries)
+        predictor = Predictor("fill-mask", endpoint=server.url, max_concurrency=1, max_retries=max_retries)
         cells = [f"a [MASK] town {number}" for number in range(6)]
-        assert list(served(street, cells)["y"]) == [f"a big town {number}" for number in range(6)]
+        assert list(served(predictor, cells)["y"]) == [f"a big town {number}" for number in range(6)]
         refused = [heard for heard in posts(server) if "[MASK]" in heard.body.decode()]
         assert len(refused) == 1
 
@@ -275,9 +277,9 @@ def test_a_medium_that_is_refused_as_bytes_is_sent_as_text_from_then_on() -> Non
             )
 
     with Loopback(speak) as server:
-        street = Street("image-classification", endpoint=server.url, max_concurrency=1)
+        predictor = Predictor("image-classification", endpoint=server.url, max_concurrency=1)
         cells = [samples.png(bytes([number])).data for number in range(4)]
-        assert list(served(street, cells)["y"]) == ["cat"] * 4
+        assert list(served(predictor, cells)["y"]) == ["cat"] * 4
         assert [heard.headers["content-type"] for heard in posts(server)] == ["image/png", *["application/json"] * 4]
         assert base64.b64decode(posts(server)[1].json()["inputs"]) == cells[0]
 
@@ -294,11 +296,11 @@ def test_a_model_that_writes_apart_is_not_sent_what_nobody_wrote() -> None:
             answer([{"generated_text": "salut"}] * (len(texts) if isinstance(texts, list) else 1))(heard, sock)
 
     with Loopback(speak) as server:
-        street = Street("text-generation", endpoint=server.url, max_concurrency=1)
-        assert list(served(street, ["a", "b", "c"])["y"]) == ["salut"] * 3
+        predictor = Predictor("text-generation", endpoint=server.url, max_concurrency=1)
+        assert list(served(predictor, ["a", "b", "c"])["y"]) == ["salut"] * 3
         assert sum("return_full_text" in heard.body.decode() for heard in posts(server)) == 1
         with pytest.raises(HuggingFaceError, match="return_full_text"):  # now it is the user's own
-            Street("text-generation", endpoint=server.url, return_full_text=True).predict(texts(1))
+            Predictor("text-generation", endpoint=server.url, return_full_text=True).predict(texts(1))
 
 
 @pytest.mark.parametrize("lists_models", [False, True])
@@ -314,8 +316,8 @@ def test_labels_of_vllm_are_at_a_route_of_its_own(lists_models: bool) -> None:
             answer({"detail": "Not Found"}, 404)(heard, sock)
 
     with Loopback(speak) as server:
-        street = Street("text-classification", endpoint=f"{server.url}/v1", model_name="org/m")
-        assert list(served(street, ["a", "b"] * 10)["y"]) == ["A", "B"] * 10
+        predictor = Predictor("text-classification", endpoint=f"{server.url}/v1", model_name="org/m")
+        assert list(served(predictor, ["a", "b"] * 10)["y"]) == ["A", "B"] * 10
         refused = [heard.target for heard in posts(server) if heard.target != "/classify"]
         assert refused == ([] if lists_models else ["/v1/classify"])
 
@@ -328,12 +330,12 @@ def test_a_request_that_taught_something_is_counted() -> None:
         )
 
     with Loopback(speak) as server:
-        street = Street(
+        predictor = Predictor(
             "image-classification", endpoint=server.url, max_requests=3, max_concurrency=1, on_error="null",
             include_meta=True,
         )  # fmt: skip
         cells = [samples.png(bytes([number])).data for number in range(4)]
-        found = served(street, cells)
+        found = served(predictor, cells)
         assert len(posts(server)) == 3
         assert list(found["y"]) == ["cat", "cat", None, None]
         assert list(found["y_error_type"])[2:] == ["budget_exceeded"] * 2
@@ -355,8 +357,8 @@ def test_a_request_that_taught_something_is_counted() -> None:
 )
 def test_the_query_of_an_endpoint_stays_behind_its_route(name: str, at: str, asked: str) -> None:
     with Loopback(answer({"error": "no"}, 400)) as server:
-        street = Street(name, endpoint=f"{server.url}{at}", model_name="m", max_retries=0, on_error="null")
-        street.predict(street.example().head(1))
+        predictor = Predictor(name, endpoint=f"{server.url}{at}", model_name="m", max_retries=0, on_error="null")
+        predictor.predict(predictor.example().head(1))
         assert {heard.target for heard in posts(server)} == {asked}
         assert all("?" in heard.target for heard in server.heard)
 
@@ -372,16 +374,16 @@ def test_a_server_that_describes_openais_routes_is_recognised() -> None:
 
 def test_a_url_that_takes_no_post_may_lack_its_v1() -> None:
     with Loopback(answer({"detail": "Method Not Allowed"}, 405)) as server, pytest.raises(HuggingFaceError) as caught:
-        Street("feature-extraction", endpoint=server.url, model_name="m").predict(texts(1))
+        Predictor("feature-extraction", endpoint=server.url, model_name="m").predict(texts(1))
     assert f"write endpoint = '{server.url}/v1'" in str(caught.value)
 
 
 def test_a_transcription_is_sent_as_a_form() -> None:
     with Loopback(answer({"text": "hello"})) as server:
-        street = Street("automatic-speech-recognition", endpoint=f"{server.url}/v1/audio/transcriptions",
+        predictor = Predictor("automatic-speech-recognition", endpoint=f"{server.url}/v1/audio/transcriptions",
                         model_name="whisper-1")  # fmt: skip
         tone = samples.tone(b"x").data
-        assert list(served(street, [tone])["y"]) == ["hello"]
+        assert list(served(predictor, [tone])["y"]) == ["hello"]
         (heard,) = posts(server)
     raw = b"Content-Type: " + heard.headers["content-type"].encode() + b"\r\n\r\n" + heard.body
     parts = {str(part.get_param("name", header="content-disposition")): part
@@ -459,8 +461,8 @@ def test_a_starting_server_tells_nothing() -> None:
 )
 def test_urls_are_read(endpoint: str, root: str, route: str, kind: Protocol | None) -> None:
     assert split_route(endpoint) == (root, route)
-    told = by_url(endpoint)
-    assert (told and told.protocol) == kind
+    found_server = by_url(endpoint)
+    assert (found_server and found_server.protocol) == kind
 
 
 def test_a_task_is_asked_at_the_servers_own_route() -> None:

@@ -20,8 +20,8 @@ import pytest
 from huggingface_api_handler.net.memory_limit import LARGE, MAX_LARGE, MemoryLimit
 from huggingface_api_handler.net.transport import MAX_ANSWER_BYTES
 from huggingface_api_handler.tasks.task import LARGE_ANSWER, SMALL_ANSWER
+from tests.unit.end_to_end import LABELS, PNG, engine, model, predict
 from tests.unit.loopback import Heard, Loopback, Speak, answer, raw
-from tests.unit.street import LABELS, PNG, engine, model, predict
 
 #: Seconds that a request may take here, and those that its end may be late.
 TIMEOUT = 1.5
@@ -139,7 +139,7 @@ def test_each_ends_in_time_and_the_others_are_answered(server: Loopback, name: s
 GROWN = """
 import resource, sys
 from tests.unit.loopback import Loopback, answer
-from tests.unit.street import PNG, LABELS, engine, model, predict
+from tests.unit.end_to_end import PNG, LABELS, engine, model, predict
 
 def most():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

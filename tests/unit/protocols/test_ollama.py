@@ -17,7 +17,7 @@ from huggingface_api_handler.protocols.detect import by_url, find
 from huggingface_api_handler.sandbox.fake_text import vector
 from huggingface_api_handler.tasks import samples
 from tests.unit.loopback import Heard, Loopback, answer
-from tests.unit.protocols.test_endpoints import Street, posts
+from tests.unit.protocols.test_endpoints import Predictor, posts
 
 MODEL = "llama3.2:latest"
 VERSION = {"version": "0.12.3"}
@@ -40,8 +40,9 @@ def speak(heard: Heard, sock: socket.socket) -> None:
     elif heard.target == "/api/generate":
         said = {**ends, "response": f" after {body['prompt']}"}
     elif heard.target == "/api/chat":
-        told = body["messages"][-1]
-        content = '{"a": 1}' if "format" in body else f"You said: {told['content']}{len(told.get('images', []))}"
+        last_message = body["messages"][-1]
+        said = f"You said: {last_message['content']}{len(last_message.get('images', []))}"
+        content = '{"a": 1}' if "format" in body else said
         said = {**ends, "message": {"role": "assistant", "content": content, "thinking": "hm"}}
     else:
         answer("404 page not found", 404, "text/plain")(heard, sock)
@@ -61,7 +62,7 @@ def server() -> Iterator[Loopback]:
 
 def predict(server: Loopback, task: str, cells: list[Any], **using: Any) -> pd.DataFrame:
     frame = pd.DataFrame({"in0": cells}, dtype=object)
-    return Street(task, endpoint=server.url, **using).predict(frame)
+    return Predictor(task, endpoint=server.url, **using).predict(frame)
 
 
 def test_vectors(server: Loopback) -> None:
@@ -103,7 +104,7 @@ def test_its_own_fields_and_options(server: Loopback) -> None:
 
 def test_an_image_is_beside_the_prompt(server: Loopback) -> None:
     frame = pd.DataFrame({"in0": ["what?"], "image": [samples.png(b"x").data]}, dtype=object)
-    found = Street("chat-completion", endpoint=server.url, image_column="image").predict(frame)
+    found = Predictor("chat-completion", endpoint=server.url, image_column="image").predict(frame)
     assert list(found["y"]) == ["You said: what?1"]
     assert posts(server)[0].json()["messages"][0]["images"] == [samples.png(b"x").base64]
 
@@ -155,7 +156,7 @@ def test_it_is_recognized_by_its_models_and_its_version() -> None:
     assert find("http://host", known.get) == Server(ollama.PROTOCOL, model=MODEL)
     del known["http://host/api/version"]
     assert find("http://host", known.get).protocol.name == "openai"
-    told = by_url("http://host/api/chat")
-    assert told is not None
-    assert told.protocol is ollama.PROTOCOL
-    assert by_url("http://host/v1/chat/completions") != told
+    shown = by_url("http://host/api/chat")
+    assert shown is not None
+    assert shown.protocol is ollama.PROTOCOL
+    assert by_url("http://host/v1/chat/completions") != shown

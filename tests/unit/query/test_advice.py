@@ -11,13 +11,14 @@ import pytest
 
 from huggingface_api_handler.arguments import engine_settings, model_settings
 from huggingface_api_handler.errors import Forbidden, InvalidInput, ModelNotFound, RateLimited, Unavailable
+from huggingface_api_handler.hub import facts
 from huggingface_api_handler.hub.facts import Served
 from huggingface_api_handler.query import advice
 from huggingface_api_handler.query.advice import Adviser, Serving, listed, unserved
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import ModelFacts
+from tests.unit.end_to_end import TOKEN, engine, model, predict
 from tests.unit.loopback import Heard, Loopback, Speak, answer, raw
-from tests.unit.street import TOKEN, engine, model, predict
 
 NOT_FOUND = answer("Not Found", 404, "text/plain")
 
@@ -91,9 +92,14 @@ BART = "model_name = 'facebook/bart-large-cnn'"
     ],
 )
 def test_what_is_wrong_with_asking_there(
-    task: str, provider: str | None, word: tuple[Served, ...] | None, fault: str | None
+    monkeypatch: pytest.MonkeyPatch,
+    task: str,
+    provider: str | None,
+    word: tuple[Served, ...] | None,
+    fault: str | None,
 ) -> None:
-    assert unserved(TASKS[task], "org/name", provider, None, lambda *_: word) == fault
+    monkeypatch.setattr(facts, "providers", lambda *_, **__: word)
+    assert unserved(TASKS[task], "org/name", provider, None) == fault
 
 
 def test_a_status_or_a_task_of_another_time_does_no_harm() -> None:
@@ -120,10 +126,8 @@ def test_the_hub_is_not_asked_where_its_word_does_not_matter() -> None:
     def made(at: Any, **using: Any) -> None:
         model_settings(using, at, hub=lambda name, _: ModelFacts(id=name), unserved=note)
 
-    router = engine_settings({"api_key": TOKEN}, environ={}, login=lambda: None)
-    gateway = engine_settings(
-        {"api_key": TOKEN, "base_url": "https://gateway.example/x"}, environ={}, login=lambda: None
-    )
+    router = engine_settings({"api_key": TOKEN}, environ={})
+    gateway = engine_settings({"api_key": TOKEN, "base_url": "https://gateway.example/x"}, environ={})
     made(router, task="summarization", column="t")  # the default is settled in the registry
     made(gateway, task="summarization", column="t", model_name="org/name")
     made(router, task="summarization", column="t", api_key=TOKEN,
@@ -134,11 +138,12 @@ def test_the_hub_is_not_asked_where_its_word_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("error", [Unavailable("away"), Forbidden("gated"), ModelNotFound("no")])
-def test_a_hub_that_refuses_refuses_no_model(error: Exception) -> None:
-    def ask(*_: Any) -> None:
+def test_a_hub_that_refuses_refuses_no_model(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise error
 
-    assert unserved(TASKS["summarization"], "org/name", None, None, ask) is None
+    monkeypatch.setattr(facts, "providers", refuse)
+    assert unserved(TASKS["summarization"], "org/name", None, None) is None
 
 
 # --- once a query has failed -----------------------------------------------------------------
@@ -164,9 +169,9 @@ def test_the_hub_is_asked_once_with_the_users_token(monkeypatch: pytest.MonkeyPa
     assert len(heard) == 1
     assert heard[0].target.startswith("/api/models/org/name?")
     assert heard[0].headers["authorization"] == f"Bearer {TOKEN}"
-    told = [error for error in errors if not error.startswith("not sent")]
-    assert told
-    assert set(told) == {
+    reported = [error for error in errors if not error.startswith("not sent")]
+    assert reported
+    assert set(reported) == {
         'the model is not available at this service: "Not Found" (HTTP 404). It is served for chat-completion, by '
         f"novita: create the model with task = 'chat-completion', or another model, such as {BART}."
     }
@@ -207,8 +212,9 @@ def test_an_endpoint_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert error.endswith("Check model_name, endpoint and its path, and that the server supports this task.")
 
 
-def test_errors_of_a_row_are_left_as_they_are() -> None:
+def test_errors_of_a_row_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     at = engine(None)
-    adviser = Adviser(model(at, task="summarization", input_column="t"), at, TOKEN, lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(facts, "providers", lambda *_, **__: pytest.fail("asked"))
+    adviser = Adviser(model(at, task="summarization", input_column="t"), at, TOKEN)
     for error in (InvalidInput("x", advice="y"), RateLimited("x", advice="y")):
         assert adviser.advised(error) is error

@@ -12,8 +12,8 @@ import pytest
 from huggingface_api_handler.cache import Cache, SqliteCache
 from huggingface_api_handler.query import budget
 from huggingface_api_handler.query.stopping import Statement
+from tests.unit.end_to_end import CALLER, LABELS, engine, model, predict
 from tests.unit.loopback import Heard, Loopback, answer
-from tests.unit.street import CALLER, LABELS, engine, model, predict
 
 TEXT = {"task": "text-classification", "model_name": "org/name", "input_column": "text", "max_batch_size": 1}
 #: USD for a request.

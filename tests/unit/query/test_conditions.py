@@ -9,13 +9,9 @@ import pandas as pd
 import pytest
 
 from huggingface_api_handler.errors import SettingsError
-from huggingface_api_handler.query.conditions import (
-    refuse_columns_in_where,
-    refuse_conditions_on_outputs,
-    refuse_unknown_in_where,
-)
+from huggingface_api_handler.query.conditions import refuse_columns_in_where, refuse_conditions_on_outputs
 from huggingface_api_handler.tasks import TASKS
-from tests.unit.street import CALLER, engine, model
+from tests.unit.end_to_end import CALLER, engine, model
 
 SCHEMA = "word text, stars integer, price number, paid boolean, day date, tags list"
 
@@ -84,48 +80,3 @@ def test_a_column_in_where_belongs_in_on() -> None:
         "MindsDB ignores a condition in WHERE that compares the model's input Text with a column. "
         "Write it in the JOIN: ON m.Text = t.title."
     )
-
-
-@pytest.mark.parametrize(
-    ("name", "advice"),
-    [
-        ("words", "Write word."),
-        ("y_expalin", "Write y_explain."),
-        ("Y_error_type", "Write USING on_error = 'null', which adds the column."),
-        ("y_meta", "Write USING include_meta = true, which adds the column."),
-        ("y_plan", "Write USING dry_run = true, which adds the column."),
-        ("unlike", "Its columns are: y, word, y_explain, text."),
-    ],
-)
-def test_a_column_that_the_model_does_not_have_is_refused(name: str, advice: str) -> None:
-    """MindsDB drops a condition on it, and every row passes."""
-    chat = model(engine(None), task="chat-completion", input_column="text", output_schema="word text")
-    columns, task = ["y", "word", "y_explain"], TASKS["chat-completion"]
-    refuse_unknown_in_where(["Text"], ["word", "Y", "y_explain"], task, chat, "y", columns)
-    for equal, other in (([name], ["word"]), (["text"], ["word", name])):
-        with pytest.raises(SettingsError) as refused:
-            refuse_unknown_in_where(equal, other, task, chat, "y", columns)
-        would = "and MindsDB would ignore the condition on it and return all rows"
-        assert str(refused.value) == f"the model has no column {name}, {would}. {advice}"
-
-
-def test_a_condition_on_an_input_belongs_on_the_tables_column() -> None:
-    chat = model(engine(None), task="chat-completion", input_column="text")
-    with pytest.raises(SettingsError) as refused:
-        refuse_unknown_in_where([], ["Text"], TASKS["chat-completion"], chat, "y", ["y"])
-    assert str(refused.value) == (
-        "MindsDB ignores a condition on the model's input Text and would return all rows. Write it on the column of "
-        "the table."
-    )
-
-
-def test_a_model_that_reads_all_columns_takes_any_value() -> None:
-    table = model(engine(None), task="tabular-classification", model_name="org/name")
-    refuse_unknown_in_where(["age"], [], TASKS["tabular-classification"], table, "y", ["y"])
-    with pytest.raises(SettingsError, match="the model's input age"):
-        refuse_unknown_in_where([], ["age"], TASKS["tabular-classification"], table, "y", ["y"])
-
-
-def test_a_dry_run_has_its_plan() -> None:
-    chat = model(engine(None), task="chat-completion", input_column="text", dry_run=True)
-    refuse_unknown_in_where([], ["y_plan", "y_cost"], TASKS["chat-completion"], chat, "y", ["y"])

@@ -55,7 +55,7 @@ from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Arguments
 
 from ..cache.conftest import RedisServer
-from ..street import CALLER
+from ..end_to_end import CALLER
 
 CHAT = TASKS["chat-completion"]
 PRICE = Price(input=2.0, output=4.0)
@@ -90,7 +90,7 @@ def test_a_free_model_costs_nothing() -> None:
 
 
 def settings(engine_price: Any, model_price: Any) -> Price | None:
-    engine = engine_settings({"price": engine_price}, environ={}, login=lambda: None)
+    engine = engine_settings({"price": engine_price}, environ={})
     using = {"task": "chat-completion", "input_column": "text", "price": model_price}
     return own_price(model_settings(using, engine, hub=lambda *_: None), engine)
 
@@ -114,7 +114,7 @@ def test_the_models_price_replaces_the_engines(engine: Any, model: Any, price: P
 @pytest.mark.parametrize("engine", [None, {"input": 1, "output": 2}])
 def test_a_models_price_without_what_is_billed_is_none(engine: Any) -> None:
     """Older versions stored such prices; by them, the output would be free."""
-    of = engine_settings({"price": engine}, environ={}, login=lambda: None)
+    of = engine_settings({"price": engine}, environ={})
     using = {"task": "chat-completion", "input_column": "text", "max_cost": 1}
     model = replace(model_settings(using, of, hub=lambda *_: None), price={"input": 2.0})
     assert own_price(model, of) is None
@@ -420,11 +420,11 @@ def test_a_router_that_was_never_heard_is_asked_again_soon(store: Cache, sandbox
     assert len(silent) == 2
 
 
-@pytest.mark.parametrize("kept", [3, [], {"offers": []}, [[{"name": "x"}], None, 0], [None, None, None], "x"])
-def test_a_fact_of_another_version_is_no_price(sandbox: Sandbox, kept: Any) -> None:
+@pytest.mark.parametrize("saved", [3, [], {"offers": []}, [[{"name": "x"}], None, 0], [None, None, None], "x"])
+def test_a_fact_of_another_version_is_no_price(sandbox: Sandbox, saved: Any) -> None:
     class Store(NoCache):
         def get_fact(self, name: str) -> Any:
-            return kept
+            return saved
 
     bench = Bench(sandbox, Store())
     assert len(price_list(bench.model, bench.engine, CALLER, bench.runtime, bench.store).offers) == 3

@@ -15,11 +15,12 @@ from mindsdb_sql_parser import parse_sql
 
 from huggingface_api_handler.arguments import EngineSettings, Execution, ModelSettings, engine_settings, model_settings
 from huggingface_api_handler.cache import Cache
+from huggingface_api_handler.cache.runs import RunState
 from huggingface_api_handler.errors import DeadlineExceeded, InvalidInput, SettingsError
 from huggingface_api_handler.query import describe
+from huggingface_api_handler.query.caller import Caller
 from huggingface_api_handler.query.describe import Description
 from huggingface_api_handler.query.execution import LOG_EVERY, ResultCollector
-from huggingface_api_handler.query.inputs import Caller
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.sandbox import Sandbox
@@ -36,7 +37,7 @@ TOKEN = "hf_" + "x" * 34
 
 def at(sandbox: Sandbox | None = None) -> EngineSettings:
     base = {} if sandbox is None else {"base_url": sandbox.url}
-    return engine_settings({"api_key": TOKEN, **base}, environ={}, login=lambda: None)
+    return engine_settings({"api_key": TOKEN, **base}, environ={})
 
 
 def made(engine: EngineSettings, **using: Any) -> ModelSettings:
@@ -188,7 +189,7 @@ def test_choices_are_described(store: Cache) -> None:
 
 
 def test_args_say_where_each_comes_from(store: Cache) -> None:
-    engine = engine_settings({"api_key": TOKEN, "timeout": 30}, environ={}, login=lambda: None)
+    engine = engine_settings({"api_key": TOKEN, "timeout": 30}, environ={})
     model = made(engine, task="text-classification", column="review", top_k=3, max_retries=2)
     rows = describe.describe(Description(model, engine, CALLER, store), "args").to_dict("records")
     found = {row["argument"]: (row["value"], row["source"]) for row in rows}
@@ -294,13 +295,13 @@ def test_a_running_run_is_described_by_its_pace_of_late(store: Cache) -> None:
     about = Description(made(engine, task="summarization", column="t"), engine, CALLER, store)
     store.run_start("r", CALLER.scope, model="m", task="summarization", rows=1000)
     time.sleep(1.1)  # notes of how far it is come once a second
-    store.run_update("r", done=100, errors=3, rate=450.0)
+    store.run_update("r", RunState(100, 3, rate=450.0))
     row = describe.describe(about, "runs").to_dict("records")[0]
     assert (row["state"], row["inputs"], row["done"], row["errors"]) == ("running", 1000, 100, 3)
     assert row["inputs_per_second"] == 450.0
     assert 0 < row["eta_seconds"] <= 2.0
     assert (row["audited"], row["agreed"]) == (0, 0)
-    store.run_end("r", done=1000, errors=3, audit=(50, 49))
+    store.run_end("r", RunState(1000, 3, "done", audit=(50, 49)))
     row = describe.describe(about, "runs").to_dict("records")[0]
     assert (row["state"], row["done"], row["eta_seconds"]) == ("done", 1000, None)
     assert (row["audited"], row["agreed"]) == (50, 49)
@@ -339,8 +340,8 @@ def test_the_fields_of_a_schema_are_described(store: Cache) -> None:
     )
     for statement in statements:
         parse_sql(statement.rstrip(";"))
-    told = json.loads(describe.describe(about, ["args"]).set_index("argument")["value"]["output_schema"])
-    assert told == {
+    reported = json.loads(describe.describe(about, ["args"]).set_index("argument")["value"]["output_schema"])
+    assert reported == {
         "topic": {"type": "text", "description": "what it is about"},
         "right": {"type": "integer", "enum": [1, 2]},
     }

@@ -15,7 +15,7 @@ import pytest
 from huggingface_api_handler.arguments import engine_settings, model_settings, query_settings
 from huggingface_api_handler.cache import Cache, NoCache, SqliteCache
 from huggingface_api_handler.hub.facts import Served
-from huggingface_api_handler.query.inputs import Caller
+from huggingface_api_handler.query.caller import Caller
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.sandbox import Sandbox
@@ -151,9 +151,9 @@ def test_a_job_is_never_begun_at_two_providers(monkeypatch: pytest.MonkeyPatch) 
             service.heard.clear()
             service.routes["/replicate/v1/models/m/predictions"] = answer({"error": "no"}, status)
             frame = ask(service, "replicate, together", 1, task="text-to-image", model_name="org/name")
-            (told,) = frame["y_error_type"]
+            (reported,) = frame["y_error_type"]
             paths = [heard.target for heard in service.heard]
-            assert told == code, status
+            assert reported == code, status
             if code is None:
                 assert paths == ["/replicate/v1/models/m/predictions", "/together/v1/images/generations"]
                 assert frame["y"][0].startswith("data:image/png")

@@ -18,8 +18,8 @@ from huggingface_api_handler.query.cost import Price
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.sandbox.chat_faults import STYLES, spoil
 from huggingface_api_handler.sandbox.fake_chat import chat_completion, packed_rows
+from tests.unit.end_to_end import CALLER, engine, model, predict
 from tests.unit.loopback import Heard, Loopback, answer
-from tests.unit.street import CALLER, engine, model, predict
 
 #: What a server may write in ``usage.cost``: it is no cost, or 0.
 NO_COSTS: Sequence[Any] = (None, -1, 1e308, "0.1", True, [0.1], {"usd": 1}, 0)
@@ -37,7 +37,7 @@ class Biller:
     """A model that keeps a ledger of what it bills.
 
     Attributes:
-        told: USD of the requests whose answer arrived, so that the client can know it.
+        reported: USD of the requests whose answer arrived, so that the client can know it.
         most: USD of all requests that may be billed.
     """
 
@@ -47,7 +47,7 @@ class Biller:
         self._faults = faults
         self._reports = reports
         self._lock = threading.Lock()
-        self.told = self.most = 0.0
+        self.reported = self.most = 0.0
 
     def __call__(self, heard: Heard, sock: socket.socket) -> None:
         body = heard.json()
@@ -63,7 +63,7 @@ class Biller:
         lost = fault in ("lost", "504")
         with self._lock:
             self.most += cost
-            self.told += 0.0 if lost else cost
+            self.reported += 0.0 if lost else cost
         if fault == "lost":
             raise EOFError
         if fault == "504":
@@ -141,7 +141,7 @@ def test_all_that_is_said_of_the_cost_is_what_the_server_billed(
             assert cap is None or biller.most - before <= cap * (1 + 1e-9)
     usage = store.usage(CALLER.scope)
     runs = sum(run.cost or 0.0 for run in store.runs(CALLER.scope))
-    near = pytest.approx(biller.told, rel=1e-9, abs=1e-13)
+    near = pytest.approx(biller.reported, rel=1e-9, abs=1e-13)
     assert usage.get("cost", 0.0) == near
     assert runs == near
     assert sum(costs) == near

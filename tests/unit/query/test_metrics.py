@@ -24,8 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from huggingface_api_handler.cache import Cache, SqliteCache
 from huggingface_api_handler.errors import RateLimited
 from huggingface_api_handler.query import metrics
+from huggingface_api_handler.query.caller import Caller
 from huggingface_api_handler.query.execution import UsageCounters
-from huggingface_api_handler.query.inputs import Caller
 from huggingface_api_handler.query.metrics import FOLDER, LABELS, MODELS, OTHER, MetricFiles, QueryMetrics
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
@@ -35,7 +35,7 @@ from huggingface_api_handler.scheduling.batches import Item
 from huggingface_api_handler.scheduling.results import BatchResult
 from huggingface_api_handler.scheduling.retry import RetryPolicy
 
-from ..street import TOKEN, engine_settings, model_settings
+from ..end_to_end import TOKEN, engine_settings, model_settings
 
 CALLER = Caller(tenant="0/0", engine="e-1", model="m-1", name="mood", target="y", engine_name="hf")
 ROOT = Path(__file__).parents[3]
@@ -82,7 +82,7 @@ def check_equal(folder: Path, usage: Mapping[str, float]) -> None:
 
 def predict(sandbox: Sandbox, store: Cache, texts: Sequence[str | None], **execution: Any) -> pd.DataFrame:
     """Run a query as a process of its own would."""
-    at = engine_settings({"base_url": sandbox.url, "api_key": TOKEN}, environ={}, login=lambda: None)
+    at = engine_settings({"base_url": sandbox.url, "api_key": TOKEN}, environ={})
     of = model_settings(
         {"task": "text-classification", "input_column": "text", "on_error": "null", **execution},
         at,
@@ -199,7 +199,7 @@ def send(result: BatchResult | Exception) -> metrics.Send:
 
 
 def of_chat(files: MetricFiles, caller: Caller = CALLER, **using: Any) -> QueryMetrics:
-    at = engine_settings({"base_url": "http://127.0.0.1:9/hf-inference"}, environ={}, login=lambda: None)
+    at = engine_settings({"base_url": "http://127.0.0.1:9/hf-inference"}, environ={})
     using = {"task": "chat-completion", "model_name": "org/chat", "input_column": "text", **using}
     return QueryMetrics(files, caller, model_settings(using, at, hub=lambda *_: None))
 
@@ -264,7 +264,7 @@ def test_labels_are_short_and_few(folder: Path) -> None:
 
 def test_an_endpoint_is_its_own_provider(folder: Path) -> None:
     files = MetricFiles(str(folder))
-    at = engine_settings({"allowed_hosts": ["tei.local:80"], "api_key": TOKEN}, environ={}, login=lambda: None)
+    at = engine_settings({"allowed_hosts": ["tei.local:80"], "api_key": TOKEN}, environ={})
     using = {"task": "feature-extraction", "input_column": "text", "endpoint": "http://tei.local:80"}
     QueryMetrics(files, CALLER, model_settings(using, at, hub=lambda *_: None)).count({"requests": 1})
     assert by_label(folder, "huggingface_api_requests_total", "provider") == {"endpoint": 1}

@@ -24,9 +24,9 @@ from huggingface_api_handler.net.request import Response
 from huggingface_api_handler.protocols.chat import with_response_format
 from huggingface_api_handler.protocols.detect import Answered
 from huggingface_api_handler.protocols.usage import usage_of
+from huggingface_api_handler.query.caller import Caller, key_maker
 from huggingface_api_handler.query.cost import MILLION, Price, PriceList, upper_estimate
 from huggingface_api_handler.query.execution import RequestExecutor
-from huggingface_api_handler.query.inputs import Caller, key_maker
 from huggingface_api_handler.query.packing import LEAST_AUDITED, MAX_CHARACTERS, Audit, Packing, agree
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
@@ -153,8 +153,8 @@ def test_whatever_ids_a_model_writes_only_its_own_row_gets_an_answer(pairs: Any,
             if not asked:
                 return super().ask(rows, arguments, timeout)
             right = [{"id": row["id"], "answer": f"You said: {row['text']}"} for row in asked]
-            kept = data.draw(st.lists(st.sampled_from(right), max_size=12))
-            found = data.draw(st.permutations([*kept, *({"id": one, "answer": two} for one, two in pairs)]))
+            selected = data.draw(st.lists(st.sampled_from(right), max_size=12))
+            found = data.draw(st.permutations([*selected, *({"id": one, "answer": two} for one, two in pairs)]))
             content = json.dumps({"answers": found})
             answer = {"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}
             return Answered([CHAT.decode(answer, arguments)], OK, usage_of(OK, answer))
@@ -296,8 +296,8 @@ def test_rows_share_requests_and_each_gets_its_own_answer(sandbox: Sandbox) -> N
     found = query.run(mixed, include_meta=True)
     assert list(found["y"].where(found["y"].notna(), None)) == said(mixed)
     assert query.requests == 3
-    told = json.loads(found["y_explain"][1])
-    assert told["finish_reason"] == "stop" and told["rows_in_request"] == 20
+    reported = json.loads(found["y_explain"][1])
+    assert reported["finish_reason"] == "stop" and reported["rows_in_request"] == 20
     assert json.loads(found["y_meta"][1])["attempts"] == 1
 
 

@@ -1,4 +1,4 @@
-"""The whole street, frame in and frame out, for every task of the registry, against the sandbox over HTTP."""
+"""Whole queries, from frame to frame, for every task of the registry, against the sandbox over HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from huggingface_api_handler.cache import Cache, NoCache
 from huggingface_api_handler.errors import BudgetExceeded, InvalidInput, OutOfCredits, SettingsError
 from huggingface_api_handler.protocols.detect import Endpoint
 from huggingface_api_handler.query import pipeline
-from huggingface_api_handler.query.inputs import Caller
+from huggingface_api_handler.query.caller import Caller
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.sandbox import Sandbox
@@ -27,7 +27,7 @@ from huggingface_api_handler.scheduling.retry import RetryPolicy
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.media import Media
 from huggingface_api_handler.tasks.task import Batching, Kind, Task
-from tests.unit import street
+from tests.unit import end_to_end
 from tests.unit.loopback import Heard, Loopback, answer
 
 CALLER = Caller(tenant="0/0", engine="engine-1", model="model-1", name="m", target="y")
@@ -533,11 +533,11 @@ def test_vectors_of_another_length_are_errors_of_their_rows(store: Cache) -> Non
         answer(vectors)(heard, sock)
 
     with Loopback(embed) as server:
-        at = street.engine(server)
-        of = street.model(at, task="feature-extraction", model_name="org/name", input_column="t")
+        at = end_to_end.engine(server)
+        of = end_to_end.model(at, task="feature-extraction", model_name="org/name", input_column="t")
 
         def query(*texts: str, **execution: Any) -> pd.DataFrame:
-            return street.predict(at, of, {"t": texts}, store=store, max_concurrency=1, **execution)
+            return end_to_end.predict(at, of, {"t": texts}, store=store, max_concurrency=1, **execution)
 
         assert query("a", "b", max_batch_size=1)["y_error"].isna().all()
         mixed = query("a", "c", "b")

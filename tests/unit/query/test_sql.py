@@ -13,7 +13,7 @@ from huggingface_api_handler.arguments import ModelSettings, query_settings
 from huggingface_api_handler.query import sql
 from huggingface_api_handler.query.sql import quoted, retrain
 
-from ..street import CALLER, TOKEN, engine, model
+from ..end_to_end import CALLER, TOKEN, engine, model
 
 CHAT = {"task": "chat-completion", "model_name": "org/name"}
 PRICE = '{"request": 0.003}'

@@ -20,8 +20,8 @@ from huggingface_api_handler.query.commands import run_command
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.query.stopping import Statement, StopSignal
+from tests.unit.end_to_end import CALLER, engine, model
 from tests.unit.loopback import Heard, Loopback, answer
-from tests.unit.street import CALLER, engine, model
 
 LABEL = answer([{"label": "A", "score": 1.0}])
 ROWS = 30

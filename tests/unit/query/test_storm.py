@@ -10,7 +10,7 @@ import pytest
 from benchmarks import cases
 from benchmarks.service import STORM, Manner, Service, label_of, running
 from huggingface_api_handler.cache import SqliteCache
-from tests.unit.street import engine, model, predict
+from tests.unit.end_to_end import engine, model, predict
 
 
 @pytest.fixture(scope="module")

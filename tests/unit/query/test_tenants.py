@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from huggingface_api_handler.cache import Cache, SqliteCache
+from huggingface_api_handler.query.caller import Caller
 from huggingface_api_handler.query.describe import Description, describe
-from huggingface_api_handler.query.inputs import Caller
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.query.store import tenant_of
+from tests.unit.end_to_end import LABELS, engine, model, predict
 from tests.unit.loopback import Loopback, answer
-from tests.unit.street import LABELS, engine, model, predict
 
 HERE = Caller(tenant="1/1", engine="engine-1", model="model-1", name="m", target="y")
 #: Everybody who is somebody else, though the names in SQL are the same.

@@ -26,8 +26,8 @@ from huggingface_api_handler.query.typed_columns import check_names
 from huggingface_api_handler.sandbox import Sandbox
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.task import Arguments
+from tests.unit.end_to_end import PNG, engine, model, predict
 from tests.unit.loopback import Heard, Loopback, answer
-from tests.unit.street import PNG, engine, model, predict
 
 SCHEMA = (
     "word text, stars integer, price number, paid boolean, day date, at datetime, tags list, mood text in (good, bad)"
@@ -107,7 +107,7 @@ class Chat:
 
 
 @dataclass
-class Desk:
+class Predictor:
     """A model on a server of chats."""
 
     chat: Chat
@@ -127,10 +127,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def predictor() -> Iterator[Predictor]:
     chat = Chat()
     with Loopback(chat) as server:
-        yield Desk(chat, server, Runtime())
+        yield Predictor(chat, server, Runtime())
 
 
 def row_of(found: pd.DataFrame, place: int) -> dict[str, Any]:
@@ -146,7 +146,7 @@ NOTHING = dict.fromkeys(FULL)
 
 
 @pytest.mark.parametrize("name", FULL)
-def test_each_type_of_field(desk: Desk, name: str) -> None:
+def test_each_type_of_field(predictor: Predictor, name: str) -> None:
     without = {one: value for one, value in FULL.items() if one != name}
     good: dict[str, Any] = {
         "right": FULL,
@@ -169,10 +169,10 @@ def test_each_type_of_field(desk: Desk, name: str) -> None:
         "a list": said(list(FULL)),
         **{f"wrong: {value}": {**FULL, name: value} for value in WRONG[name]},
     }
-    desk.chat.says = {text: [content] for text, content in {**good, **bad}.items()}
+    predictor.chat.says = {text: [content] for text, content in {**good, **bad}.items()}
     texts = [text for pair in zip(good, list(bad)[: len(good)], strict=True) for text in pair]
     texts += list(bad)[len(good) :]
-    found = desk.predict(texts)
+    found = predictor.predict(texts)
     for place, text in enumerate(texts):
         if text in good:
             expected = {**CELLS, name: None} if text == "null" else CELLS
@@ -181,13 +181,13 @@ def test_each_type_of_field(desk: Desk, name: str) -> None:
             assert json.loads(found["y"].iloc[place]) == stored
             assert list(json.loads(found["y"].iloc[place])) == list(FULL)
             assert found["y_error"].iloc[place] is None
-            assert desk.chat.asked(text) == 1
+            assert predictor.chat.asked(text) == 1
         else:
             assert (text, row_of(found, place)) == (text, NOTHING)
             assert found["y"].iloc[place] is None
             assert found["y_error_type"].iloc[place] == "invalid_answer"
             assert not found["y_retryable"].iloc[place]
-            assert desk.chat.asked(text) == (1 if text == "refusal" else 2)
+            assert predictor.chat.asked(text) == (1 if text == "refusal" else 2)
 
 
 ROWS: Mapping[str, Any] = {
@@ -203,11 +203,11 @@ ROWS: Mapping[str, Any] = {
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.lists(st.sampled_from([*ROWS, None]), min_size=1, max_size=9))
-def test_in_any_order_each_row_has_its_own_cells(desk: Desk, order: list[str | None]) -> None:
-    desk.chat.says = {text: [content] for text, content in ROWS.items()}
-    desk.chat.says["mended"] = ["no", {**FULL, "word": "mended"}]
-    desk.chat._asked.clear()
-    found = desk.predict(order)
+def test_in_any_order_each_row_has_its_own_cells(predictor: Predictor, order: list[str | None]) -> None:
+    predictor.chat.says = {text: [content] for text, content in ROWS.items()}
+    predictor.chat.says["mended"] = ["no", {**FULL, "word": "mended"}]
+    predictor.chat._asked.clear()
+    found = predictor.predict(order)
     words = {"a": "soup", "b": "tea", "mended": "mended", "prose": "pie"}
     for place, text in enumerate(order):
         assert row_of(found, place)["word"] == (None if text is None else words.get(text))
@@ -216,17 +216,17 @@ def test_in_any_order_each_row_has_its_own_cells(desk: Desk, order: list[str | N
         assert (found["y"].iloc[place] is None) == (is_wrong or text is None)
 
 
-def test_whole_numbers_and_booleans_stay_so_beside_null(desk: Desk) -> None:
+def test_whole_numbers_and_booleans_stay_so_beside_null(predictor: Predictor) -> None:
     large = 2**53 + 1
-    desk.chat.says = {"a": [{**FULL, "stars": large}], "b": [{**FULL, "stars": 4.0, "price": 3}], "c": [NOTHING]}
-    found = desk.predict(["a", "b", "c"])
+    predictor.chat.says = {"a": [{**FULL, "stars": large}], "b": [{**FULL, "stars": 4.0, "price": 3}], "c": [NOTHING]}
+    found = predictor.predict(["a", "b", "c"])
     assert found["stars"].tolist() == [large, 4, pd.NA]
     assert found["paid"].tolist() == [True, True, pd.NA]
     assert {name: str(found[name].dtype) for name in FULL} == {
         "word": "object", "stars": "Int64", "price": "float64", "paid": "boolean", "day": "object", "at": "object",
         "tags": "object", "mood": "object",
     }  # fmt: skip
-    plain = desk.predict(["a", "b"])
+    plain = predictor.predict(["a", "b"])
     assert (plain["stars"].dtype, plain["paid"].dtype, plain["price"].tolist()) == ("int64", "bool", [2.5, 3.0])
     assert list(plain.columns)[:9] == ["y", *FULL]
 
@@ -234,12 +234,12 @@ def test_whole_numbers_and_booleans_stay_so_beside_null(desk: Desk) -> None:
 # --- the repair request ----------------------------------------------------------------------
 
 
-def test_a_repair_request_quotes_the_answer_and_its_fault(desk: Desk) -> None:
-    desk.chat.says = {"the soup": ["I'd say 4 stars", {**FULL, "word": "soup"}]}
-    found = desk.predict(["the soup"], include_meta=True)
+def test_a_repair_request_quotes_the_answer_and_its_fault(predictor: Predictor) -> None:
+    predictor.chat.says = {"the soup": ["I'd say 4 stars", {**FULL, "word": "soup"}]}
+    found = predictor.predict(["the soup"], include_meta=True)
     assert row_of(found, 0) == CELLS
     assert json.loads(found["y_meta"].iloc[0])["attempts"] == 2
-    first, second = desk.chat.requests
+    first, second = predictor.chat.requests
     assert second["messages"][: len(first["messages"])] == first["messages"]
     assert second["messages"][len(first["messages"]) :] == [
         {"role": "assistant", "content": "I'd say 4 stars"},
@@ -251,17 +251,17 @@ def test_a_repair_request_quotes_the_answer_and_its_fault(desk: Desk) -> None:
     ]
 
 
-def test_one_repair_request_however_many_retries(desk: Desk) -> None:
-    desk.chat.says = {"x": ["no"]}
-    desk.predict(["x"], max_retries=9)
-    assert desk.chat.asked("x") == 2
-    desk.predict(["x"], max_retries=0)
-    assert desk.chat.asked("x") == 3
+def test_one_repair_request_however_many_retries(predictor: Predictor) -> None:
+    predictor.chat.says = {"x": ["no"]}
+    predictor.predict(["x"], max_retries=9)
+    assert predictor.chat.asked("x") == 2
+    predictor.predict(["x"], max_retries=0)
+    assert predictor.chat.asked("x") == 3
 
 
-def test_a_refusal_of_the_service_in_between_does_not_cost_the_repair(desk: Desk) -> None:
-    desk.chat.says = {"x": ["no", FULL]}
-    speak = desk.chat
+def test_a_refusal_of_the_service_in_between_does_not_cost_the_repair(predictor: Predictor) -> None:
+    predictor.chat.says = {"x": ["no", FULL]}
+    speak = predictor.chat
     heard = 0
 
     def busy(request: Heard, sock: socket.socket) -> None:
@@ -269,38 +269,38 @@ def test_a_refusal_of_the_service_in_between_does_not_cost_the_repair(desk: Desk
         heard += 1
         (answer({"error": "busy"}, 503) if heard == 2 else speak)(request, sock)
 
-    desk.server.speak = busy
-    assert row_of(desk.predict(["x"], max_retries=3), 0) == CELLS
-    assert [len(one["messages"]) for one in desk.chat.requests] == [2, 4]
+    predictor.server.speak = busy
+    assert row_of(predictor.predict(["x"], max_retries=3), 0) == CELLS
+    assert [len(one["messages"]) for one in predictor.chat.requests] == [2, 4]
 
 
-def test_another_provider_repairs_the_answer_of_the_first(desk: Desk) -> None:
+def test_another_provider_repairs_the_answer_of_the_first(predictor: Predictor) -> None:
     """The first is down when the repair request is due."""
-    desk.chat.says = {"x": ["no", FULL], "y": ["no"]}
-    speak = desk.chat
+    predictor.chat.says = {"x": ["no", FULL], "y": ["no"]}
+    speak = predictor.chat
 
     def down(heard: Heard, sock: socket.socket) -> None:
         is_down = speak.requests and heard.json()["model"].endswith(":groq")
         (answer({"error": "down"}, 503) if is_down else speak)(heard, sock)
 
-    desk.server.speak = down
-    found = desk.predict(["x"], provider="groq, together", max_retries=3)
+    predictor.server.speak = down
+    found = predictor.predict(["x"], provider="groq, together", max_retries=3)
     assert row_of(found, 0) == CELLS
     assert [(one["model"], len(one["messages"])) for one in speak.requests] == [
         ("org/name:groq", 2),
         ("org/name:together", 4),
     ]
-    desk.server.speak = speak
-    desk.predict(["y"], provider="groq, together", max_retries=5)
+    predictor.server.speak = speak
+    predictor.predict(["y"], provider="groq, together", max_retries=5)
     assert speak.asked("y") == 2
 
 
-def test_an_answer_that_was_cut_is_not_repaired(desk: Desk) -> None:
-    desk.chat.reason = "length"
-    desk.chat.says = {"x": ['{"word": "so'], "y": [f"{said(FULL)}\n\n"]}
-    found = desk.predict(["x", "y"])
+def test_an_answer_that_was_cut_is_not_repaired(predictor: Predictor) -> None:
+    predictor.chat.reason = "length"
+    predictor.chat.says = {"x": ['{"word": "so'], "y": [f"{said(FULL)}\n\n"]}
+    found = predictor.predict(["x", "y"])
     assert "Raise max_tokens" in found["y_error"].iloc[0]
-    assert desk.chat.asked("x") == 1
+    assert predictor.chat.asked("x") == 1
     assert row_of(found, 1) == CELLS
 
 
@@ -320,42 +320,44 @@ def forms(chat: Chat) -> list[str | None]:
         (set(), ["json_schema", WITH_SCHEMA, "json_object", None]),
     ],
 )
-def test_a_form_that_the_server_refuses_is_tried_once(desk: Desk, takes: set[str], tried: list[str | None]) -> None:
-    desk.chat.forms = frozenset({*takes, None})
+def test_a_form_that_the_server_refuses_is_tried_once(
+    predictor: Predictor, takes: set[str], tried: list[str | None]
+) -> None:
+    predictor.chat.forms = frozenset({*takes, None})
     texts = [f"row {place}" for place in range(12)]
-    desk.chat.says = {text: [{**FULL, "word": text}] for text in texts}
-    assert desk.predict(texts)["word"].tolist() == texts
-    assert Counter(forms(desk.chat)) == Counter([*tried[:-1], *[tried[-1]] * 12])
+    predictor.chat.says = {text: [{**FULL, "word": text}] for text in texts}
+    assert predictor.predict(texts)["word"].tolist() == texts
+    assert Counter(forms(predictor.chat)) == Counter([*tried[:-1], *[tried[-1]] * 12])
 
 
-def test_what_is_learned_lasts_for_the_next_query(desk: Desk) -> None:
-    desk.chat.forms = frozenset({None})
-    desk.chat.says = {"a": [FULL], "b": [FULL]}
-    desk.predict(["a"])
-    desk.predict(["b"])
-    assert forms(desk.chat) == ["json_schema", WITH_SCHEMA, "json_object", None, None]
+def test_what_is_learned_lasts_for_the_next_query(predictor: Predictor) -> None:
+    predictor.chat.forms = frozenset({None})
+    predictor.chat.says = {"a": [FULL], "b": [FULL]}
+    predictor.predict(["a"])
+    predictor.predict(["b"])
+    assert forms(predictor.chat) == ["json_schema", WITH_SCHEMA, "json_object", None, None]
 
 
-def test_another_refusal_says_nothing_of_the_form(desk: Desk) -> None:
-    desk.chat.says = {"x": [FULL]}
-    desk.server.speak = answer({"error": {"message": "the prompt is too rude"}}, 400)
-    desk.predict(["x"])
-    desk.server.speak = desk.chat
-    desk.predict(["x"])
-    assert forms(desk.chat) == ["json_schema"]
+def test_another_refusal_says_nothing_of_the_form(predictor: Predictor) -> None:
+    predictor.chat.says = {"x": [FULL]}
+    predictor.server.speak = answer({"error": {"message": "the prompt is too rude"}}, 400)
+    predictor.predict(["x"])
+    predictor.server.speak = predictor.chat
+    predictor.predict(["x"])
+    assert forms(predictor.chat) == ["json_schema"]
 
 
-def test_requests_that_showed_the_form_are_counted(desk: Desk) -> None:
+def test_requests_that_showed_the_form_are_counted(predictor: Predictor) -> None:
     """Also if the answer that they led to does not fit."""
-    desk.chat.forms = frozenset({None})
-    desk.chat.says = {"x": ["no"]}
-    found = desk.predict(["x"], max_retries=0, include_meta=True)
-    assert len(desk.chat.requests) == 4
+    predictor.chat.forms = frozenset({None})
+    predictor.chat.says = {"x": ["no"]}
+    found = predictor.predict(["x"], max_retries=0, include_meta=True)
+    assert len(predictor.chat.requests) == 4
     assert json.loads(found["y_meta"].iloc[0])["attempts"] == 4
 
 
 @pytest.mark.parametrize("image", [False, True])
-def test_a_model_without_system_messages(desk: Desk, image: bool) -> None:
+def test_a_model_without_system_messages(predictor: Predictor, image: bool) -> None:
     said: list[list[dict[str, Any]]] = []
 
     def gemma(heard: Heard, sock: socket.socket) -> None:
@@ -366,9 +368,9 @@ def test_a_model_without_system_messages(desk: Desk, image: bool) -> None:
         said.append(messages)
         answer({"choices": [{"message": {"content": "eks"}, "finish_reason": "stop"}]})(heard, sock)
 
-    desk.server.speak = gemma
-    of = desk.of(system_prompt="Be brief.", **({"image_column": "picture"} if image else {}))
-    found = predict(engine(desk.server), of, {"text": ["x"], "picture": [PNG]}, runtime=desk.runtime)
+    predictor.server.speak = gemma
+    of = predictor.of(system_prompt="Be brief.", **({"image_column": "picture"} if image else {}))
+    found = predict(engine(predictor.server), of, {"text": ["x"], "picture": [PNG]}, runtime=predictor.runtime)
     assert found["y"].tolist() == ["eks"]
     ((message,),) = said
     if image:
@@ -403,18 +405,18 @@ def test_each_kind_of_server_is_asked_in_its_own_form(protocol: Any, form: str, 
     assert [one["role"] for one in made.root["messages"]] == ["system", "user"]
 
 
-def test_the_first_request_of_many_shows_the_form(desk: Desk) -> None:
+def test_the_first_request_of_many_shows_the_form(predictor: Predictor) -> None:
     """The others wait for it, and then are sent at the same time."""
-    desk.chat.forms = frozenset({None})
+    predictor.chat.forms = frozenset({None})
     texts = [str(place) for place in range(40)]
-    desk.chat.says = {text: [FULL] for text in texts}
-    desk.predict(texts, max_concurrency=16)
-    assert Counter(forms(desk.chat)) == {"json_schema": 1, WITH_SCHEMA: 1, "json_object": 1, None: 40}
+    predictor.chat.says = {text: [FULL] for text in texts}
+    predictor.predict(texts, max_concurrency=16)
+    assert Counter(forms(predictor.chat)) == {"json_schema": 1, WITH_SCHEMA: 1, "json_object": 1, None: 40}
 
 
-def test_the_request_of_a_schema(desk: Desk) -> None:
-    desk.chat.says = {"x": [{"mood": "good"}]}
-    desk.predict(
+def test_the_request_of_a_schema(predictor: Predictor) -> None:
+    predictor.chat.says = {"x": [{"mood": "good"}]}
+    predictor.predict(
         ["x"],
         schema='{"mood": {"type": "text in (good, bad)", "description": "the mood"}}',
         system_prompt="Be brief.",
@@ -422,7 +424,7 @@ def test_the_request_of_a_schema(desk: Desk) -> None:
         max_tokens=50,
     )
     mood = {"type": ["string", "null"], "enum": ["good", "bad", None], "description": "the mood"}
-    (body,) = desk.chat.requests
+    (body,) = predictor.chat.requests
     schema = {"type": "object", "properties": {"mood": mood}, "required": ["mood"], "additionalProperties": False}
     assert body == {
         "model": "org/name",
@@ -442,9 +444,9 @@ def test_the_request_of_a_schema(desk: Desk) -> None:
     }
 
 
-def test_examples_are_messages_before_the_rows(desk: Desk) -> None:
-    desk.chat.says = {"Mood of: x": [{"mood": "bad"}]}
-    desk.predict(
+def test_examples_are_messages_before_the_rows(predictor: Predictor) -> None:
+    predictor.chat.says = {"Mood of: x": [{"mood": "bad"}]}
+    predictor.predict(
         ["x"],
         schema="mood text in (good, bad)",
         input_column=None,
@@ -454,7 +456,7 @@ def test_examples_are_messages_before_the_rows(desk: Desk) -> None:
             {"input": {"text": "hm"}, "output": '{"mood":null}'},
         ],
     )
-    assert desk.chat.requests[0]["messages"][1:] == [
+    assert predictor.chat.requests[0]["messages"][1:] == [
         {"role": "user", "content": "Mood of: lovely"},
         {"role": "assistant", "content": '{"mood": "good"}'},
         {"role": "user", "content": "Mood of: hm"},
@@ -463,25 +465,25 @@ def test_examples_are_messages_before_the_rows(desk: Desk) -> None:
     ]
 
 
-def test_examples_without_a_schema(desk: Desk) -> None:
-    desk.chat.says = {"x": ["eks"]}
+def test_examples_without_a_schema(predictor: Predictor) -> None:
+    predictor.chat.says = {"x": ["eks"]}
     found = predict(
-        engine(desk.server), desk.of(examples=[{"input": "y", "output": "why"}, {"input": "1", "output": 1}]),
+        engine(predictor.server), predictor.of(examples=[{"input": "y", "output": "why"}, {"input": "1", "output": 1}]),
         {"text": ["x"]},
     )  # fmt: skip
     assert found["y"].tolist() == ["eks"]
-    assert [one["content"] for one in desk.chat.requests[0]["messages"]] == ["y", "why", "1", "1", "x"]
+    assert [one["content"] for one in predictor.chat.requests[0]["messages"]] == ["y", "why", "1", "1", "x"]
 
 
 # --- the cache -------------------------------------------------------------------------------
 
 
-def test_columns_come_from_the_cache(desk: Desk, store: Cache) -> None:
-    desk.chat.says = {"a": [FULL], "b": [NOTHING]}
-    first = desk.predict(["a", "b"], store=store)
-    again = desk.predict(["b", "a"], store=store)
+def test_columns_come_from_the_cache(predictor: Predictor, store: Cache) -> None:
+    predictor.chat.says = {"a": [FULL], "b": [NOTHING]}
+    first = predictor.predict(["a", "b"], store=store)
+    again = predictor.predict(["b", "a"], store=store)
     assert [row_of(again, 1), row_of(again, 0)] == [row_of(first, 0), row_of(first, 1)] == [CELLS, NOTHING]
-    assert len(desk.chat.requests) == 2
+    assert len(predictor.chat.requests) == 2
 
 
 @pytest.mark.parametrize(
@@ -492,25 +494,25 @@ def test_columns_come_from_the_cache(desk: Desk, store: Cache) -> None:
         {"examples": [{"input": "x", "output": {"word": "x", "stars": 1}}]},
     ],
 )
-def test_what_changes_the_answer_changes_the_key(desk: Desk, store: Cache, change: dict[str, Any]) -> None:
-    desk.chat.says = {"a": [FULL]}
+def test_what_changes_the_answer_changes_the_key(predictor: Predictor, store: Cache, change: dict[str, Any]) -> None:
+    predictor.chat.says = {"a": [FULL]}
     base = {"schema": "word text, stars integer"}
-    desk.predict(["a"], store=store, **base)
-    desk.predict(["a"], store=store, **{**base, **change})
-    assert len(desk.chat.requests) == 2
+    predictor.predict(["a"], store=store, **base)
+    predictor.predict(["a"], store=store, **{**base, **change})
+    assert len(predictor.chat.requests) == 2
 
 
-def test_examples_that_a_template_renders_otherwise_are_other_examples(desk: Desk, store: Cache) -> None:
+def test_examples_that_a_template_renders_otherwise_are_other_examples(predictor: Predictor, store: Cache) -> None:
     """The row's own prompt is the same."""
-    desk.chat.says = {"Say x": [FULL]}
+    predictor.chat.says = {"Say x": [FULL]}
     examples = [{"input": "y", "output": FULL}]
     for template, text in (("Say {{text}}", "x"), ("{{text}}", "Say x")):
-        desk.predict([text], store=store, input_column=None, prompt_template=template, examples=examples)
-    assert [one["messages"][1]["content"] for one in desk.chat.requests] == ["Say y", "y"]
+        predictor.predict([text], store=store, input_column=None, prompt_template=template, examples=examples)
+    assert [one["messages"][1]["content"] for one in predictor.chat.requests] == ["Say y", "y"]
 
 
 def test_what_is_no_answer_in_the_cache_is_asked_again(
-    desk: Desk, store: Cache, monkeypatch: pytest.MonkeyPatch
+    predictor: Predictor, store: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = store.put_many
 
@@ -518,29 +520,29 @@ def test_what_is_no_answer_in_the_cache_is_asked_again(
         put(dict.fromkeys(answers, b'["no JSON", {}, {}]'), *args, **more)
 
     monkeypatch.setattr(store, "put_many", spoil)
-    desk.chat.says = {"b": [FULL]}
-    desk.predict(["b"], store=store)
-    assert row_of(desk.predict(["b"], store=store), 0) == CELLS
-    assert desk.chat.asked("b") == 2
+    predictor.chat.says = {"b": [FULL]}
+    predictor.predict(["b"], store=store)
+    assert row_of(predictor.predict(["b"], store=store), 0) == CELLS
+    assert predictor.chat.asked("b") == 2
 
 
 # --- the query -------------------------------------------------------------------------------
 
 
-def test_a_dry_run_has_the_columns(desk: Desk) -> None:
-    found = desk.predict(["a", "a", None], on_error="raise", dry_run=True)
+def test_a_dry_run_has_the_columns(predictor: Predictor) -> None:
+    found = predictor.predict(["a", "a", None], on_error="raise", dry_run=True)
     assert list(found.columns) == ["y", *FULL, "y_explain", "y_plan", "y_cost"]
     assert found["y_plan"].tolist() == ["request", "duplicate", "null"]
     assert found[list(FULL)].isna().all().all()
-    assert desk.chat.requests == []
+    assert predictor.chat.requests == []
 
 
-def test_a_query_has_a_schema_of_its_own(desk: Desk) -> None:
-    desk.chat.says = {"x": [{"stars": 4}]}
-    at, of = engine(desk.server), desk.of(output_schema="word text")
+def test_a_query_has_a_schema_of_its_own(predictor: Predictor) -> None:
+    predictor.chat.says = {"x": [{"stars": 4}]}
+    at, of = engine(predictor.server), predictor.of(output_schema="word text")
     found = predict(at, query_settings(of, at, {"output_schema": "stars integer"}), {"text": ["x"]})
     assert (found["stars"].tolist(), "word" in found) == ([4], False)
-    desk.chat.says = {"x": ["four"]}
+    predictor.chat.says = {"x": ["four"]}
     found = predict(at, query_settings(of, at, {"output_schema": None}), {"text": ["x"]})
     assert (found["y"].tolist(), "stars" in found) == (["four"], False)
 
@@ -556,24 +558,26 @@ def test_a_query_has_a_schema_of_its_own(desk: Desk) -> None:
         ("__mindsdb_row_id", "a column of MindsDB's own"),
     ],
 )
-def test_a_field_with_the_name_of_another_column_is_refused(desk: Desk, name: str, taken: str) -> None:
-    desk.chat.says = {"x": [{name: "soup"}]}
+def test_a_field_with_the_name_of_another_column_is_refused(predictor: Predictor, name: str, taken: str) -> None:
+    predictor.chat.says = {"x": [{name: "soup"}]}
     with pytest.raises(SettingsError, match=f"the name of {taken}"):
-        desk.predict(["x"], schema=f"{name} text")
-    assert desk.chat.requests == []
+        predictor.predict(["x"], schema=f"{name} text")
+    assert predictor.chat.requests == []
 
 
 @pytest.mark.parametrize("name", ["id", "ID"])
-def test_a_field_named_id_is_refused_in_a_new_schema_and_works_in_a_stored_one(desk: Desk, name: str) -> None:
+def test_a_field_named_id_is_refused_in_a_new_schema_and_works_in_a_stored_one(predictor: Predictor, name: str) -> None:
     taken = "the name of a column of most tables: in a JOIN, id without the table's name would be the field"
-    of = desk.of(output_schema=f"{name} text")
+    of = predictor.of(output_schema=f"{name} text")
     assert of.output_schema is not None
     with pytest.raises(SettingsError, match=taken):
         check_names(of.output_schema, ["text"], "y")
     with pytest.raises(SettingsError, match=taken):
-        predict(engine(desk.server), replace(of, sources={**of.sources, "output_schema": "query"}), {"text": ["x"]})
-    desk.chat.says = {"x": [{name: "soup"}]}
-    assert predict(engine(desk.server), of, {"text": ["x"]})[name].tolist() == ["soup"]
+        predict(
+            engine(predictor.server), replace(of, sources={**of.sources, "output_schema": "query"}), {"text": ["x"]}
+        )
+    predictor.chat.says = {"x": [{name: "soup"}]}
+    assert predict(engine(predictor.server), of, {"text": ["x"]})[name].tolist() == ["soup"]
 
 
 def test_columns_of_a_template_are_read() -> None:
@@ -582,19 +586,19 @@ def test_columns_of_a_template_are_read() -> None:
     check_names(read_schema("review text, yes text"), ["text"], "y")
 
 
-def test_a_field_is_a_column_as_it_is_written(desk: Desk) -> None:
-    desk.chat.says = {"x": [{"TopicName": "soup", "stars": 4}]}
-    found = desk.predict(["x"], schema={"TopicName": "text", "stars": "integer"})
+def test_a_field_is_a_column_as_it_is_written(predictor: Predictor) -> None:
+    predictor.chat.says = {"x": [{"TopicName": "soup", "stars": 4}]}
+    found = predictor.predict(["x"], schema={"TopicName": "text", "stars": "integer"})
     assert found["TopicName"].tolist() == ["soup"] and "topicname" not in found
-    of = desk.of(output_schema="`TopicName` text")
+    of = predictor.of(output_schema="`TopicName` text")
     with pytest.raises(SettingsError, match=r"Write SELECT \* FROM \(SELECT …\) AS t WHERE topicname IN \('soup'\)"):
-        predict(engine(desk.server), of, {"text": ["x"], "topicname": ["soup"]})
+        predict(engine(predictor.server), of, {"text": ["x"], "topicname": ["soup"]})
 
 
-def test_equals_on_a_field_is_refused(desk: Desk) -> None:
-    of = desk.of(output_schema="mood text")
+def test_equals_on_a_field_is_refused(predictor: Predictor) -> None:
+    of = predictor.of(output_schema="mood text")
     with pytest.raises(SettingsError, match="MindsDB treats = on mood in WHERE"):
-        predict(engine(desk.server), of, {"text": ["x"], "mood": ["good"]})
+        predict(engine(predictor.server), of, {"text": ["x"], "mood": ["good"]})
 
 
 # --- the sandbox -----------------------------------------------------------------------------

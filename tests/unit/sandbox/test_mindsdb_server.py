@@ -279,11 +279,11 @@ time.sleep(600)
 def test_a_signal_during_the_clean_up_leaves_nothing_behind(
     tmp_path: Path, command: list[str], first: signal.Signals
 ) -> None:
-    temporary, told = tmp_path / "tmp", tmp_path / "told"
+    temporary, reported = tmp_path / "tmp", tmp_path / "told"
     temporary.mkdir()
     _fake_mindsdb(tmp_path, STUBBORN)
     path = os.pathsep.join((str(tmp_path), str(ROOT)))
-    environ = {**os.environ, "TMPDIR": str(temporary), "TOLD": str(told), "PYTHONPATH": path}
+    environ = {**os.environ, "TMPDIR": str(temporary), "TOLD": str(reported), "PYTHONPATH": path}
     with subprocess.Popen(
         [sys.executable, *command],
         env=environ,
@@ -296,7 +296,7 @@ def test_a_signal_during_the_clean_up_leaves_nothing_behind(
         try:
             assert _until(lambda: any("ready" in log.read_text() for log in temporary.rglob("server.log")), 60)
             process.send_signal(first)
-            assert _until(told.exists, 60)
+            assert _until(reported.exists, 60)
             for number in (first, signal.SIGINT, signal.SIGTERM):
                 process.send_signal(number)
             assert process.stdout is not None

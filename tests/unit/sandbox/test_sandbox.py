@@ -14,14 +14,14 @@ import requests
 
 from huggingface_api_handler.arguments import engine_settings
 from huggingface_api_handler.protocols import PROTOCOLS, hf_inference
-from huggingface_api_handler.protocols.providers.offers import forget_offers
+from huggingface_api_handler.protocols.providers import offers
 from huggingface_api_handler.sandbox import Sandbox, fingerprint
 from huggingface_api_handler.sandbox.fake_models import FAKE_MODELS
 from huggingface_api_handler.sandbox.server_kinds import ServerKind
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.media import Media
 from huggingface_api_handler.tasks.task import Arguments, Batching, Kind, ModelFacts
-from tests.unit.street import model, predict
+from tests.unit.end_to_end import model, predict
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_any_model_answers_the_task_that_is_asked_of_it(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, token: str, model_name: str, task: str
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", sandbox.hub_url)
-    at = engine_settings({"base_url": sandbox.url, "api_key": token}, environ={}, login=lambda: None)
+    at = engine_settings({"base_url": sandbox.url, "api_key": token}, environ={})
     cells = columns_of(task)
     using = {**TASKS[task].example.using, **{name: name for name in cells}}
     expected = predict(at, model(at, task=task, model_name=f"sandbox/{task}", **using), cells)
@@ -399,8 +399,8 @@ def test_the_hub_gives_what_is_asked_for(sandbox: Sandbox, http: requests.Sessio
 @pytest.mark.parametrize("provider", ["together", "auto", "hf-inference"])
 def test_a_picture_by_a_provider(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, token: str, provider: str) -> None:
     monkeypatch.setenv("HF_ENDPOINT", sandbox.hub_url)
-    forget_offers()
-    at = engine_settings({"base_url": sandbox.url, "api_key": token}, environ={}, login=lambda: None)
+    offers._known.clear()
+    at = engine_settings({"base_url": sandbox.url, "api_key": token}, environ={})
     frame = predict(at, model(at, task="text-to-image", provider=provider, input_column="t", seed=7), {"t": ["a hut"]})
     assert frame["y_error"].tolist() == [None]
     assert frame["y"][0].startswith("data:image/png;base64,")

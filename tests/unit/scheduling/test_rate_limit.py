@@ -124,5 +124,5 @@ class TestRate:
 
         service = Service(0.05, gate=gate, way=0.002)
         play(items(500), service, Limits(max_batch_size=1))
-        told = asked[0] + 0.002
-        assert not [at for at in service.arrivals if told < at < told + 3.0]
+        refused_at = asked[0] + 0.002
+        assert not [at for at in service.arrivals if refused_at < at < refused_at + 3.0]

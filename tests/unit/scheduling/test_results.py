@@ -10,8 +10,8 @@ from tests.unit.virtual import items
 
 def test_a_row_carries_the_facts_of_its_request() -> None:
     sent = BatchResult(
-        [RowResult("a", {"score": 1})], "r-1", 0.5, input_tokens=7, output_tokens=2, tokens=9, cost=0.25,
-        cost_source="reported", provider="groq",
+        [RowResult("a", {"score": 1})], request_id="r-1", compute_seconds=0.5, input_tokens=7, output_tokens=2,
+        tokens=9, cost=0.25, cost_source="reported", provider="groq",
     )  # fmt: skip
     (item,) = items(1)
     row = sent.fill(sent.answers[0], item, attempts=3, latency=1.5)  # type: ignore[arg-type]

@@ -271,9 +271,9 @@ class TestRetries:
         limits = Limits(max_batch_size=1, max_concurrency=4, max_retries=retries)
         _, results, _ = play(items(5000), Service(0.05, fault=fault), limits)
         assert by_index(results)[30].attempts == 1 + 2 * retries
-        told = next(form.meaning for form in EXECUTION if form.name == "max_retries")
-        assert "up to twice as many while other requests succeed" in told
-        assert "429" not in told
+        reported = next(form.meaning for form in EXECUTION if form.name == "max_retries")
+        assert "up to twice as many while other requests succeed" in reported
+        assert "429" not in reported
 
     @pytest.mark.parametrize("bad", [0, 31, 77])
     def test_a_row_that_breaks_the_service_fails_alone(self, bad: int) -> None:

@@ -151,7 +151,7 @@ def test_an_error_for_every_row_ends_the_run() -> None:
 
 @pytest.mark.parametrize("where", ["send", "deliver"])
 def test_a_bug_is_not_swallowed(where: str) -> None:
-    told: list[RowResult] = []
+    delivered: list[RowResult] = []
     lock = threading.Lock()
 
     def send(some: Sequence[Item], timeout: float) -> BatchResult:
@@ -161,13 +161,13 @@ def test_a_bug_is_not_swallowed(where: str) -> None:
 
     def deliver(results: list[RowResult]) -> None:
         with lock:
-            told.extend(results)
+            delivered.extend(results)
         if where == "deliver" and results[0].item.index > 20 and results[0].error is None:
             raise ZeroDivisionError("a bug")
 
     with pytest.raises(ZeroDivisionError):
         WorkerPool().run(items(2000), send, deliver)
-    assert sorted(result.item.index for result in told) == list(range(2000))
+    assert sorted(result.item.index for result in delivered) == list(range(2000))
 
 
 def test_an_interrupt_delivers_every_result_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,12 +430,12 @@ class Ledger:
     def __init__(self, cap: float) -> None:
         self.cap = cap
         self.draws: list[Draw] = []
-        self.told = threading.Event()
+        self.delivered = threading.Event()
 
     def hold(self, draw: Draw) -> Grant:
         self.draws.append(draw)
         if len(self.draws) >= 4:
-            self.told.set()
+            self.delivered.set()
         free = self.cap - draw.spent
         amount = min(draw.keep + draw.most, free) if draw.keep + draw.least <= free else min(draw.keep, free)
         return Grant(amount, draw.spent, 0.0)
@@ -463,7 +463,7 @@ def test_what_a_run_holds_is_renewed_while_requests_take_their_time(monkeypatch:
     ledger = Ledger(5.0)
 
     def send(some: Sequence[Item], timeout: float) -> BatchResult:
-        assert ledger.told.wait(60)
+        assert ledger.delivered.wait(60)
         return BatchResult(doubled(some), cost=0.05)
 
     collector = ResultCollector()

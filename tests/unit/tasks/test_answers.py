@@ -506,8 +506,8 @@ def test_tool_calls_are_explained_with_arguments_as_text(arguments: Any) -> None
     (answer,) = read("chat-completion", chat(None, tool_calls=[call]), 1, JSON_WANTED)
     assert answer.value is None
     assert answer.explain is not None
-    (told,) = answer.explain["tool_calls"]
-    assert (told["function"]["name"], json.loads(told["function"]["arguments"])) == ("f", {"a": 1})
+    (reported,) = answer.explain["tool_calls"]
+    assert (reported["function"]["name"], json.loads(reported["function"]["arguments"])) == ("f", {"a": 1})
 
 
 @pytest.mark.parametrize(

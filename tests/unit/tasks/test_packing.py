@@ -103,7 +103,7 @@ def test_answers_go_to_their_ids_in_any_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "kept"),
+    ("found", "selected"),
     [
         (entries(0, 1, 2, 3), [0, 1, 2]),  # the last is missing: the one before may hold its answer
         (entries(0, 1, 3, 4), [0, 4]),
@@ -120,8 +120,8 @@ def test_answers_go_to_their_ids_in_any_order() -> None:
         ({IDS[0]: "x"}, []),
     ],
 )
-def test_what_is_not_certainly_a_rows_answer_is_nobodys(found: Any, kept: Sequence[int]) -> None:
-    assert read(found) == [f"answer {number}" if number in kept else None for number in range(5)]
+def test_what_is_not_certainly_a_rows_answer_is_nobodys(found: Any, selected: Sequence[int]) -> None:
+    assert read(found) == [f"answer {number}" if number in selected else None for number in range(5)]
 
 
 @pytest.mark.parametrize("value", [None, "[1]", "7", '"x"', "null", '{"answer": "x"}', "[" * 100_000])
@@ -158,9 +158,9 @@ def test_a_response_cut_at_the_token_limit_answers_the_rows_before_the_cut() -> 
     for end in range(len(whole) - 1):
         complete = sum(one <= end for one in ends)
         # The last complete entry may hold the answer of the row after it, too.
-        kept = max(0, complete - 1) if complete < 5 else 5
+        selected = max(0, complete - 1) if complete < 5 else 5
         for text in (whole[:end], f"```json\n{whole[:end]}"):
-            assert cut(text) == [f"answer {number}" if number < kept else None for number in range(5)], end
+            assert cut(text) == [f"answer {number}" if number < selected else None for number in range(5)], end
         assert cut(whole[:end], "MAX_TOKENS") == cut(whole[:end])  # Gemini's name
         assert cut(whole[:end], "stop") == [None] * 5  # nobody knows why it ends there
 
@@ -246,8 +246,8 @@ def test_rows_share_what_was_counted(prompt: int, completion: int) -> None:
     shares = [one for one in answers if one is not None]
     assert len(shares) == 5
     assert sum(one.tokens or 0 for one in shares) == prompt + completion
-    told = [dict(one.explain or {}) for one in shares]
-    assert sum(one["usage"]["prompt_tokens"] for one in told) == prompt
-    assert [one["usage"]["cost"] for one in told] == [0.1] * 5
-    assert all(one["finish_reason"] == "stop" and one["rows_in_request"] == 5 for one in told)
-    assert all("reasoning" not in one for one in told)
+    reported = [dict(one.explain or {}) for one in shares]
+    assert sum(one["usage"]["prompt_tokens"] for one in reported) == prompt
+    assert [one["usage"]["cost"] for one in reported] == [0.1] * 5
+    assert all(one["finish_reason"] == "stop" and one["rows_in_request"] == 5 for one in reported)
+    assert all("reasoning" not in one for one in reported)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from huggingface_api_handler.protocols.providers.offers import forget_offers
+from huggingface_api_handler.protocols.providers import offers
 from huggingface_api_handler.protocols.providers.provider_api import ProviderAPI
 from tests.unit.loopback import Loopback
 from tests.unit.provider_router import Service
@@ -22,6 +22,6 @@ def service() -> Iterator[Loopback]:
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(ProviderAPI, "_sleep", staticmethod(lambda seconds: None))
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    forget_offers()
+    offers._known.clear()
     yield
-    forget_offers()
+    offers._known.clear()

@@ -25,9 +25,9 @@ from huggingface_api_handler.protocols.providers import find_provider
 from huggingface_api_handler.protocols.providers.provider_api import ProviderAPI, Work
 from huggingface_api_handler.tasks import TASKS
 from huggingface_api_handler.tasks.media import Media
+from tests.unit.end_to_end import CALLER, engine, model, predict
 from tests.unit.loopback import Loopback, answer, raw
 from tests.unit.provider_router import PNG, TOKEN, Service, make, serve
-from tests.unit.street import CALLER, engine, model, predict
 
 
 def _fal(service: Service) -> None:
@@ -218,7 +218,7 @@ def test_a_request_that_begins_no_job_may_be_tried_again(service: Service, monke
     assert caught.value.retryable
 
 
-def test_the_street_begins_each_rows_work_once(service: Service, queue: str) -> None:
+def test_a_query_begins_each_rows_work_once(service: Service, queue: str) -> None:
     """With tries left: work that was begun and then went wrong in any way is not begun a second time."""
     at = engine(service)
     of = model(at, task="text-to-video", provider=queue, model_name="org/name", input_column="t")

@@ -124,7 +124,7 @@ def test_nobody_serves_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ModelNotFound, match="no provider serves"):
         make(service, "auto").ask(TASKS["text-to-image"], Call("a"), timeout=5)
     monkeypatch.setattr(facts, "providers", lambda model, token=None: None)
-    offers.forget_offers()
+    offers._known.clear()
     with pytest.raises(Unavailable):
         make(service, "together").ask(TASKS["text-to-image"], Call("a"), timeout=5)
     assert service.heard == []
@@ -154,7 +154,7 @@ def test_a_hub_that_cannot_respond_is_asked_once_for_all_workers(
         assert caught.value.retryable
     assert asked == ["org/name"]
     monkeypatch.setattr(offers, "FAILURE_TTL", 0.0)
-    offers.forget_offers()
+    offers._known.clear()
     for _ in range(2):
         with pytest.raises(Unavailable):
             make(service, "together").ask(TASKS["text-to-image"], Call("a"), timeout=5)
@@ -253,10 +253,10 @@ def test_what_models_of_speech_on_replicate_say(
         assert not any("authorization" in heard.headers for heard in store.heard)
 
 
-@pytest.mark.parametrize("told", ["", "binary/octet-stream", "application/x-sound", "audio/mpeg"])
-def test_sound_that_is_called_something_else(service: Service, monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+@pytest.mark.parametrize("reported", ["", "binary/octet-stream", "application/x-sound", "audio/mpeg"])
+def test_sound_that_is_called_something_else(service: Service, monkeypatch: pytest.MonkeyPatch, reported: str) -> None:
     serve(monkeypatch, Served("together", "text-to-speech", "live", "m"))
-    service.routes["/together/v1/audio/speech"] = answer(b"ID3\x04....", content_type=told)
+    service.routes["/together/v1/audio/speech"] = answer(b"ID3\x04....", content_type=reported)
     task = TASKS["text-to-speech"]
     reply = make(service, "together").ask(task, Call("hello", accept="*/*"), timeout=5)
     assert read(task, answer_of(reply), 1, Arguments())[0].media == Media(b"ID3\x04....", "audio/mpeg")

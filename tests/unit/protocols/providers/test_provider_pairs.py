@@ -1,4 +1,4 @@
-"""Every pair of provider and task that huggingface_hub lists goes down the whole street, and comes back on its row.
+"""Every pair of provider and task that huggingface_hub lists, in a whole query: each answer returns to its row.
 
 The pairs are read from the library that is installed: a new one fails here until ``provider_pairs`` has a row for it.
 """
@@ -20,9 +20,9 @@ from huggingface_api_handler.hub import provider_registry
 from huggingface_api_handler.tasks import find_task
 from huggingface_api_handler.tasks.media import Media
 from tests.unit import provider_pairs as known
+from tests.unit.end_to_end import TOKEN, engine, model, predict
 from tests.unit.loopback import Heard, Loopback, Speak, answer
 from tests.unit.provider_pairs import ID, MODEL, PAIRS, PAYER, QUESTIONS, REFUSED, ArgumentSpec, Pair, Raw, filled
-from tests.unit.street import TOKEN, engine, model, predict
 
 LISTED: Any = PROVIDERS
 LISTED_PAIRS = [(provider, task) for provider in LISTED for task in LISTED[provider]]
@@ -173,8 +173,8 @@ def _check(world: World) -> None:
         assert not {"authorization", "x-hf-bill-to"} & set(heard.headers)
         assert TOKEN not in str(heard)
     # The router finds chats' providers itself; hf-inference calls models by their own names.
-    told = world.hub_task == "conversational" or world.provider == "hf-inference"
-    assert world.asked_the_hub() == (0 if told else 1)
+    reported = world.hub_task == "conversational" or world.provider == "hf-inference"
+    assert world.asked_the_hub() == (0 if reported else 1)
 
 
 def _cell(question: known.Question, row: int) -> Media:

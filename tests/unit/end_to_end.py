@@ -1,4 +1,4 @@
-"""What tests of the whole street share: a model on a server of one's own, and everything that leaves by its sockets."""
+"""Shared by tests of whole queries: a model on a server of the test, and a record of what its sockets send."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from huggingface_api_handler.arguments import EngineSettings, ModelSettings, engine_settings, model_settings
 from huggingface_api_handler.cache import Cache, NoCache
 from huggingface_api_handler.net.sockets import DeadlineSocket
-from huggingface_api_handler.query.inputs import Caller
+from huggingface_api_handler.query.caller import Caller
 from huggingface_api_handler.query.pipeline import Prediction
 from huggingface_api_handler.query.runtime import Runtime
 from huggingface_api_handler.query.stopping import Statement
@@ -32,7 +32,7 @@ LABELS = [{"label": "cat", "score": 0.9}, {"label": "dog", "score": 0.1}]
 def engine(server: Loopback | None, **using: Any) -> EngineSettings:
     """An engine with ``TOKEN`` whose base URL is ``server``."""
     base = {} if server is None else {"base_url": f"{server.url}/hf-inference"}
-    return engine_settings({**base, "api_key": TOKEN, **using}, environ={}, login=lambda: None)
+    return engine_settings({**base, "api_key": TOKEN, **using}, environ={})
 
 
 def model(at: EngineSettings, **using: Any) -> ModelSettings:

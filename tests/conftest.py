@@ -25,7 +25,7 @@ for _name in (*_TOKENS, "HUGGINGFACE_API_BASE_URL", "HF_ENDPOINT"):
 # Whoever runs the tests may have a MindsDB: no test sees its settings, writes into its folder or uses its database.
 for _name in [name for name in os.environ if name.startswith("MINDSDB_")]:
     del os.environ[_name]
-for _name in ("HF_HOME", "MINDSDB_STORAGE_DIR"):
+for _name in ("HF_HOME", "MINDSDB_STORAGE_DIR", "IPYTHONDIR", "MPLCONFIGDIR"):
     os.environ[_name] = tempfile.mkdtemp(prefix="hf-tests-")
     atexit.register(shutil.rmtree, os.environ[_name], ignore_errors=True)
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

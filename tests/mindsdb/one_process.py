@@ -14,7 +14,11 @@ from typing import Any
 
 def environment(storage: Path, **more: str | None) -> dict[str, str]:
     """Return the environment of a process whose MindsDB stores in ``storage``; ``None``: a variable is not set."""
+    # MindsDB leaves marks of its processes in the temporary folder.
+    temporary = storage / "temporary"
+    temporary.mkdir(exist_ok=True)
     own = {
+        "TMPDIR": str(temporary),
         "MINDSDB_STORAGE_DIR": str(storage),
         "MINDSDB_COMMUNITY_HANDLERS": "false",
         "SENTRY_IO_DISABLED": "true",

@@ -48,12 +48,12 @@ def main() -> None:
     found["connections shared"] = ask_again.db is ask_ours.db and caches[0].client is caches[1].client
     found["connections mixed up"] = caches[0].client is caches[2].client or ask_another.db is ask_ours.db
     db, cache = producer.db, producer.cache
-    payload = {"handler_meta": {"engine": "huggingface_api"}, "args": {}}
+    payload = {"handler_meta": {"engine": "huggingface_api"}, "args": {"predict_params": {}}}
     rows, answer = DataFrame({"text": ["a"]}), DataFrame({"label": ["A"]})
 
     # Two tasks of the same moment: of another engine, by MindsDB's own names, and of ours.
     def named_alike(asked: Any, engine: str) -> bool:
-        of = {"handler_meta": {"engine": engine}, "args": {}}
+        of = {"handler_meta": {"engine": engine}, "args": {"predict_params": {}}}
         first, second = (asked.apply_async(ML_TASK_TYPE.PREDICT, 1, of, rows).redis_key.base for _ in range(2))
         db.delete(TASKS_STREAM_NAME)
         return bool(first == second)

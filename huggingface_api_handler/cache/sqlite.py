@@ -269,7 +269,7 @@ class SqliteCache(PersistentCache):
 
     def runs(self, scope: str | None = None) -> list[Run]:
         now = self._clock()
-        found = self._select("SELECT * FROM runs WHERE ?1 IS NULL OR scope = ?1 ORDER BY started DESC, run", scope)
+        found = self._select("SELECT * FROM runs WHERE ? IS NULL OR scope = ? ORDER BY started DESC, run", scope, scope)
         audits = {run: counts for run, *counts in self._select("SELECT run, audited, agreed FROM audits")}
         runs: list[Run] = []
         for row in found:

@@ -20,6 +20,8 @@ _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _MAX_LINE = 65536
 #: Bytes of the headers of one response.
 MAX_HEAD = 2**18
+#: A line that says where the body ends, although it is no header: which of both a server means is in doubt.
+_UNREADABLE_LENGTH = re.compile(r"[^\w]{0,9}(content-length|transfer-encoding)\b", re.I)
 #: Name and value of a header (RFC 9112, section 5). White space around the value is removed apart: a pattern could
 #: divide a long run of it in so many ways that it would hold all threads for hours.
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\0\r]*)")
@@ -78,7 +80,7 @@ class StrictResponse(http.client.HTTPResponse):
         while (line := self.fp.readline(left + 1)) not in (b"\r\n", b"\n"):
             left -= len(line)
             if left < 0:
-                raise http.client.LineTooLong("header line")
+                raise bad_framing("too many headers")
             if not line.endswith(b"\n"):
                 raise http.client.IncompleteRead(line)
             text = line.decode("latin-1").rstrip("\r\n")
@@ -88,6 +90,8 @@ class StrictResponse(http.client.HTTPResponse):
                 lines.append([found[1].lower(), found[2].strip(" \t")])
             elif is_header and _FOLDED.fullmatch(text):
                 lines[-1].append(text.strip(" \t"))
+            elif _UNREADABLE_LENGTH.match(text):
+                raise bad_framing("a length that cannot be read")
             else:
                 is_header = is_complete = False
         values: dict[str, dict[str, None]] = {}

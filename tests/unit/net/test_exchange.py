@@ -26,11 +26,12 @@ from huggingface_api_handler.errors import (
     HuggingFaceError,
     InvalidAnswer,
     PayloadTooLarge,
+    RateLimited,
     Unavailable,
 )
 from huggingface_api_handler.net import connection_pool
 from huggingface_api_handler.net.error_body import REASON_BYTES
-from huggingface_api_handler.net.framing import MAX_INTERIM
+from huggingface_api_handler.net.framing import MAX_HEAD, MAX_INTERIM
 from huggingface_api_handler.net.request import Response
 from huggingface_api_handler.net.sockets import DeadlineSocket
 from huggingface_api_handler.net.url_policy import UrlPolicy
@@ -383,6 +384,41 @@ def test_contradictions_about_the_length_are_refused(script: Script, head: bytes
     assert caught.value.retryable
     assert script.post(ok(b"[2]")).json() == [2]
     assert script.server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Content-Length : 3", b"Transfer-Encoding : chunked", b"transfer-encoding", b"Transfer-Encoding: chun\rked",
+        b"\x0bTransfer-Encoding: chunked", b"Content-Length: 3\0",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["post", "get"])
+def test_a_length_that_cannot_be_read_is_refused(script: Script, method: str, line: bytes) -> None:
+    """Without it, the frame of chunks would be taken for a part of the body."""
+    with pytest.raises(InvalidAnswer, match="a length that cannot be read") as caught:
+        getattr(script, method)(OK + line + b"\r\n\r\n3\r\n[1]\r\n0\r\n\r\n", close=True)
+    assert caught.value.retryable
+    assert script.post(ok(b"[2]")).json() == [2]
+
+
+def test_waits_in_repeated_headers_are_read(script: Script) -> None:
+    head = b"HTTP/1.1 429 X\r\nRetry-After: 30\r\nRetry-After: 30\r\n"
+    limits = b'HTTP/1.1 429 X\r\nRateLimit: "a";r=9;t=1\r\nRateLimit: "b";r=0;t=50\r\n'
+    for said, seconds in ((head, 30), (limits, 51)):
+        with pytest.raises(RateLimited) as caught:
+            script.post(ok(b"{}", said))
+        assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize("line", [b"X: y\r\n", b" folded\n", b"no header\r\n", b"\xff\n"])
+def test_the_size_of_headers_is_limited(script: Script, line: bytes) -> None:
+    most = MAX_HEAD // len(line)
+    assert script.post(ok(b"[1]", OK + line * (most - 200))).json() == [1]
+    for head in (OK, interim(103)[:-2]):
+        with pytest.raises(InvalidAnswer, match="too many headers"):
+            script.post(head + line * (most + 1) + b"\r\n", close=True)
+    assert script.post(ok(b"[2]")).json() == [2]
 
 
 @pytest.mark.parametrize("length", [b"-1", b"+3", b"1_0", b"0x3", b"abc", b"", b"9" * 5000])

@@ -456,8 +456,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
          True),
         ([b"HTTP/1.1 204 No Content\r\n\r\n"], InvalidAnswer, True),
         ([b"HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n"], Unavailable, True),
-        ([b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 300000 + b"\r\n\r\n"], ConnectionFailed, True),
-        ([b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50000 + b"\r\n"], ConnectionFailed, True),
+        ([b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 300000 + b"\r\n\r\n"], InvalidAnswer, True),
+        ([b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50000 + b"\r\n"], InvalidAnswer, True),
     ],
     ids=range(19),
 )  # fmt: skip

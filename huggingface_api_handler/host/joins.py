@@ -109,9 +109,13 @@ def _found(self: Any, step: Any, is_ours: Callable[[Any, str, str], bool]) -> _F
     selects = _selects(self.sql_query.query)
     nobodys = _for_no_table(selects)
     model = _label(step.predictor)
+    selects = [one for one in selects if _has_model(one.from_table, step.predictor)]
     fault = _fault_in_on(selects, model) or _given_twice(conditions, step.columns_map, model)
     equal = {
-        name: f"{model}.{name} = {column}" for select in selects for name, column in _equal_columns(select.where, model)
+        name: f"{model}.{name} = {column}"
+        for select in selects
+        for name, column in _equal_columns(select.where, model)
+        if not _has_name(column, name)
     }
     # Any condition could be on a field of output_schema, which only the model knows.
     matters = bool(hidden or conditions or nobodys or fault or equal)
@@ -150,6 +154,16 @@ def _selects(query: Any) -> list[Select]:
     return found
 
 
+def _has_model(node: Any, model: Identifier) -> bool:
+    """Return whether a FROM has the model, and not only another table with its alias."""
+    if isinstance(node, Join):
+        return _has_model(node.left, model) or _has_model(node.right, model)
+    if not isinstance(node, Identifier) or _label(node) != _label(model):
+        return False
+    name = [str(part).lower() for part in model.parts]
+    return [str(part).lower() for part in node.parts][-len(name) :] == name
+
+
 def _fault_in_on(selects: list[Select], model: str) -> SettingsError | None:
     """Return the refusal of an ON that MindsDB would follow only in part; ``None``: there is none.
 
@@ -160,7 +174,7 @@ def _fault_in_on(selects: list[Select], model: str) -> SettingsError | None:
         table = select.from_table
         if isinstance(table, Join) and model in _table_names(table.left) and isinstance(table.left, Identifier):
             on = table.condition
-            if on is not None and any(_is_of(one, model) for one in _identifiers(on)):
+            if on is not None and any(_matters_before_table(part, model) for part in _parts(on)):
                 first, second, shown = (one_line(one.to_string(), 100) for one in (table.right, table.left, on))
                 return SettingsError(
                     f"MindsDB ignores ON {shown}, because the model comes before the table",
@@ -181,6 +195,19 @@ def _fault_in_on(selects: list[Select], model: str) -> SettingsError | None:
                     advice=f"Write one condition: ON {model}.{name} = {column}; or combine the columns in a sub-select",
                 )
     return None
+
+
+def _matters_before_table(condition: Any, model: str) -> bool:
+    """Return whether a condition says what the model reads, other than the column with its input's name."""
+    if not any(_is_of(one, model) for one in _identifiers(condition)):
+        return False
+    equal = _equal_columns(condition, model) if getattr(condition, "op", None) == "=" else []
+    return not equal or not _has_name(equal[0][1], equal[0][0])
+
+
+def _has_name(column: str, name: str) -> bool:
+    """Return whether a column has the name of an input, which then reads it although MindsDB ignores the condition."""
+    return column.rpartition(".")[2].lower() == name.lower()
 
 
 def _given_twice(conditions: list[str], columns_map: Any, model: str) -> SettingsError | None:

@@ -138,6 +138,11 @@ def test_two_columns_for_one_input_are_refused(monkeypatch: pytest.MonkeyPatch, 
         "SELECT * FROM t JOIN u ON t.text = u.a AND t.text = u.b AND u.a > 2 JOIN m",
         "SELECT * FROM t JOIN m ON 1 = 1",
         "SELECT * FROM m JOIN t ON t.id = t.other",
+        "SELECT * FROM (SELECT * FROM t JOIN m) AS x JOIN u AS m ON m.id = x.id AND m.stars > 3",
+        "SELECT * FROM (SELECT * FROM t JOIN m) AS x JOIN u AS m WHERE m.id = x.key",
+        "SELECT * FROM m JOIN t ON m.title = t.Title AND t.id = t.other",
+        "SELECT * FROM t, m WHERE m.title = t.title",
+        "SELECT * FROM t JOIN m WHERE t.Title = m.title",
         "SELECT * FROM m JOIN t",
     ],
 )
@@ -146,9 +151,9 @@ def test_one_column_for_each_input_is_passed_on(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_column_that_where_compares_with_the_model_is_named_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    sql = "SELECT * FROM t, m WHERE t.title = m.text AND t.id > 2 AND t.id = t.other AND m.mood = t.mood"
+    sql = "SELECT * FROM t, m WHERE t.title = m.text AND t.id > 2 AND t.id = t.other AND m.mood = t.guess"
     step = Joined(monkeypatch).call([column("t", "title")], sql=sql)
-    assert step.params[HOST_EQUAL_COLUMNS] == {"text": "m.text = t.title", "mood": "m.mood = t.mood"}
+    assert step.params[HOST_EQUAL_COLUMNS] == {"text": "m.text = t.title", "mood": "m.mood = t.guess"}
 
 
 class FirstStatement:
@@ -237,6 +242,7 @@ def test_an_input_with_a_column_in_on_and_a_value_in_where_is_refused(monkeypatc
 
 
 def test_a_model_before_its_table_is_refused_with_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless both columns have one name: the model reads it without ON, too."""
     sql = "SELECT * FROM p.m AS m JOIN shop.t AS r ON m.text = r.title"
     with pytest.raises(SettingsError) as refused:
         Joined(monkeypatch).call([column("r", "title")], sql=sql)

@@ -294,15 +294,22 @@ def _note_labels(reader: Reader, facts: ModelFacts | None, draft: Draft) -> None
 
 #: Names of models that translate one language into one other.
 _ONE_PAIR = re.compile(r".*\bopus-mt-(?:tc-[a-z]+-)?([a-z]{2})-([a-z]{2})")
+#: Codes such as spa and spa_Latn, which may begin with other letters than es.
+_THREE_LETTERS = re.compile(r"[a-z]{3}(?![a-z])", re.I)
 
 
 def _note_languages(reader: Reader, draft: Draft, model: str | None) -> None:
-    """Record languages that are not those of the model, and one without the other, which no service takes."""
+    """Record languages that are not those of the model, and one without the other, which no service takes.
+
+    Those of a stored model are its own: what an older version accepted stays usable.
+    """
     given = {name: draft.values.get(name) for name in ("lang_input", "lang_output")}
+    if given.keys().isdisjoint(reader.given):
+        return
     pair = _ONE_PAIR.fullmatch(model or "")
     if pair is not None:
         for (name, value), own in zip(given.items(), pair.groups(), strict=True):
-            if value is not None and not value.lower().startswith(own):
+            if value is not None and not value.lower().startswith(own) and not _THREE_LETTERS.match(value):
                 reader.fault(
                     f"{name} = {shown(value)} has no effect on {model}, which translates from {pair[1]} to {pair[2]}: "
                     "create a model with the model_name of another one, or without model_name"

@@ -8,7 +8,7 @@ import copy
 import json
 import pickle
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -817,6 +817,21 @@ def test_null_in_a_query_takes_away_what_the_model_says() -> None:
     assert asked.sources["timeout"] == "engine"
     assert asked.sources["deadline"] == "default"
     assert "top_k" not in asked.sources
+
+
+@pytest.mark.parametrize(("first", "last"), [("eng", "spa"), ("eng_Latn", "spa_Latn"), ("en", "es_XX")])
+def test_languages_may_have_codes_of_three_letters(first: str, last: str) -> None:
+    made = model(task="translation", input_column="t", model_name="Helsinki-NLP/opus-mt-en-es",
+                 lang_input=first, lang_output=last)  # fmt: skip
+    assert made.values == {"lang_input": first, "lang_output": last}
+
+
+def test_a_stored_model_keeps_the_languages_that_an_older_version_accepted() -> None:
+    made = model(task="translation", input_column="t", model_name="Helsinki-NLP/opus-mt-en-es")
+    stored = replace(made, values={"lang_output": "Spanish"})
+    assert query_settings(stored, engine(), {}).values == {"lang_output": "Spanish"}
+    with pytest.raises(SettingsError, match="has no effect"):
+        query_settings(stored, engine(), {"lang_output": "French"})
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ from .storage import SECRETS
 #: MindsDB names an entry of its prediction cache ``model_id_sha256``.
 _PREDICTION_KEY = re.compile(r"_(\d+)_[0-9a-f]{64}$")
 #: A key in the text of a statement, whatever its quotes.
-_KEY_IN_STATEMENT = re.compile(rf"(\b(?:{'|'.join(KEY_ARGUMENTS)})[`\"']?\s*[=:]\s*)[^\s,;)}}]+", re.I)
+_KEY_IN_STATEMENT = re.compile(rf"(\b(?:{'|'.join(KEY_ARGUMENTS)})[`\"']?\s*[=:]\s*)(?:(['\"])[^'\"\s]*\2|\S+)", re.I)
 
 
 def apply_patches() -> None:

@@ -6,7 +6,8 @@ frame alone nobody can tell a condition from a column of the table, nor which of
 MindsDB uses ``model.column = table.column`` of ON, and ignores all else there, and such a comparison in WHERE.
 
 An argument of USING for another table (``m.dry_run``) is left out, also where there is no such table: a misspelt prefix
-would make a dry run a real query.
+would make a dry run a real query. USING in a SELECT that has no model, such as one around a sub-select or of a view, is
+refused: MindsDB ignores it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from mindsdb.integrations.utilities.query_traversal import query_traversal
-from mindsdb_sql_parser.ast import BinaryOperation, Identifier, Join, Select
+from mindsdb_sql_parser.ast import BinaryOperation, Identifier, Join, Select, Union
 
-from ..arguments.specs import HOST_CONDITIONS, HOST_EQUAL_COLUMNS
+from ..arguments.specs import HOST_CONDITIONS, HOST_EQUAL_COLUMNS, HOST_QUERY
 from ..errors import SettingsError, one_line
 from .patching import is_patched, patch
 
@@ -111,6 +112,7 @@ def _found(self: Any, step: Any, is_ours: Callable[[Any, str, str], bool]) -> _F
     model = _label(step.predictor)
     selects = [one for one in selects if _has_model(one.from_table, step.predictor)]
     fault = _fault_in_on(selects, model) or _given_twice(conditions, step.columns_map, model)
+    fault = fault or next(filter(None, (_fault_in_using(query, model) for query in _statements(self.sql_query))), None)
     equal = {
         name: f"{model}.{name} = {column}"
         for select in selects
@@ -285,6 +287,53 @@ def _equal_columns(condition: Any, model: str) -> list[tuple[str, str]]:
 
 def _is_of(column: Identifier, model: str) -> bool:
     return len(column.parts) > 1 and str(column.parts[-2]).lower() == model
+
+
+def _statements(query: Any) -> list[Any]:
+    """Return a query of MindsDB, and those around it: a view is a query of its own, run within another."""
+    found, at = [query], sys._getframe()
+    while (at := at.f_back) is not None:  # type: ignore[assignment]
+        around = at.f_locals.get("self")
+        if isinstance(around, type(query)) and around not in found:
+            found.append(around)
+    return found
+
+
+def _fault_in_using(query: Any, model: str) -> SettingsError | None:
+    """Return the refusal of a USING that would not reach the model, such as a limit; ``None``: there is none."""
+    models = {str(one["name"]).lower() for one in query.context.get("predictor_metadata") or ()}
+    for select in _selects(query.query):
+        name = next((one for one in select.using or {} if one not in HOST_QUERY), None)
+        if name is not None and not models & _parts_of_tables(select.from_table):
+            return SettingsError(
+                f"MindsDB ignores USING {name} in a SELECT without a model, and would send all rows",
+                advice=f"Write USING in the SELECT with {model}, inside the sub-select or the view: "
+                f"FROM (SELECT … JOIN {model} USING {name} = …) AS t",
+            )
+    branches = _branches(query.query)
+    name = next((one for select in branches for one in select.using or {}), None)
+    if name is not None and any(not one.using and models & _parts_of_tables(one.from_table) for one in branches):
+        return SettingsError(
+            f"USING {name} holds for one SELECT of the UNION only, and all rows of the others would be sent",
+            advice=f"Write USING in each: (SELECT … USING {name} = …) UNION ALL (SELECT … USING {name} = …)",
+        )
+    return None
+
+
+def _branches(query: Any) -> list[Select]:
+    """Return the SELECTs of a UNION; none if a query is none."""
+    if not isinstance(query, Union):
+        return []
+    return [
+        select for one in (query.left, query.right) for select in ([one] if isinstance(one, Select) else _branches(one))
+    ]
+
+
+def _parts_of_tables(node: Any) -> set[str]:
+    """Return all parts of the names of the tables in FROM, in lower case."""
+    if isinstance(node, Join):
+        return _parts_of_tables(node.left) | _parts_of_tables(node.right)
+    return {str(part).lower() for part in node.parts} if isinstance(node, Identifier) else set()
 
 
 def _for_no_table(selects: list[Select]) -> dict[str, Any]:

@@ -70,6 +70,14 @@ MISTAKES = {
     "argument of no model": (
         "SELECT s.mood FROM duck.reviews AS r JOIN sentiment AS s ON s.text = r.review USING m.dry_run = true",
         ("m.dry_run names no model of the query", "write dry_run")),
+    "USING around a sub-select": (
+        "SELECT count(*) FROM (SELECT s.mood FROM duck.reviews AS r JOIN sentiment AS s ON s.text = r.review) AS t "
+        "USING dry_run = true",
+        ("MindsDB ignores USING dry_run in a SELECT without a model", "Write USING in the SELECT with s")),
+    "USING of one SELECT of a UNION": (
+        "SELECT s.mood FROM duck.reviews AS r JOIN sentiment AS s ON s.text = r.review UNION ALL "
+        "SELECT s.mood FROM duck.reviews AS r JOIN sentiment AS s ON s.text = r.review USING dry_run = true",
+        ("USING dry_run holds for one SELECT of the UNION only", "Write USING in each")),
     "task in a query": ("SELECT mood FROM sentiment WHERE text = 'x' USING task = 'fill-mask'",
                         ("task", "CREATE MODEL")),
     "column not in the table": (

@@ -122,6 +122,8 @@ def test_view_over_a_prediction(run: Run) -> None:
     )
     try:
         assert dict(run("SELECT id, mood FROM moods").rows) == MOODS
+        with pytest.raises(SQLError, match="MindsDB ignores USING max_requests in a SELECT without a model"):
+            run("SELECT id, mood FROM moods USING max_requests = 1")
     finally:
         run("DROP VIEW moods")
 

@@ -57,8 +57,8 @@ class Joined:
         made: Any = self._kind()
         made.steps_data = [SimpleNamespace(columns=columns)]
         made.session = None
-        made.sql_query = SimpleNamespace(query=parse_sql(sql))
         made.context = {"predictor_metadata": [{"name": "m", "integration_name": "mindsdb", "to_predict": ["Label"]}]}
+        made.sql_query = SimpleNamespace(query=parse_sql(sql), context=made.context)
         return made.call(step)
 
 
@@ -150,6 +150,37 @@ def test_one_column_for_each_input_is_passed_on(monkeypatch: pytest.MonkeyPatch,
     assert Joined(monkeypatch).call([column("t", "title")], sql=sql).params is None
 
 
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT * FROM (SELECT * FROM t JOIN m) AS a USING dry_run = true", "ignores USING dry_run in a SELECT with"),
+        ("SELECT * FROM (SELECT * FROM t JOIN m) AS a JOIN u USING max_cost = 1", "ignores USING max_cost"),
+        ("SELECT * FROM t JOIN m UNION ALL SELECT * FROM t JOIN m USING max_cost = 1", "holds for one SELECT of the U"),
+        ("SELECT 1 FROM t JOIN m UNION SELECT 2 FROM t JOIN m USING x = 1 UNION SELECT 3 FROM u", "holds for one SEL"),
+    ],
+)  # fmt: skip
+def test_using_that_does_not_reach_the_model_is_refused(
+    monkeypatch: pytest.MonkeyPatch, sql: str, message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        Joined(monkeypatch).call([column("t", "title")], sql=sql)
+    Joined(monkeypatch, ours=False).call([column("t", "title")], sql=sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM (SELECT * FROM t JOIN m USING max_cost = 1) AS a",
+        "SELECT * FROM (SELECT * FROM t JOIN m) AS a USING batch_size = 10",
+        "SELECT * FROM (SELECT * FROM t JOIN m) AS a JOIN proj.m USING max_cost = 1",
+        "(SELECT * FROM t JOIN m USING max_cost = 1) UNION ALL (SELECT * FROM t JOIN m USING max_cost = 2)",
+        "SELECT * FROM t UNION ALL SELECT * FROM t JOIN m USING max_cost = 1",
+    ],
+)
+def test_using_that_reaches_the_model_is_accepted(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
+    Joined(monkeypatch).call([column("t", "title")], sql=sql)
+
+
 def test_a_column_that_where_compares_with_the_model_is_named_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     sql = "SELECT * FROM t, m WHERE t.title = m.text AND t.id > 2 AND t.id = t.other AND m.mood = t.guess"
     step = Joined(monkeypatch).call([column("t", "title")], sql=sql)
@@ -177,8 +208,11 @@ class FirstStatement:
         )  # fmt: skip
         self.made: Any = ApplyPredictorStepCall()
         self.made.steps_data = [SimpleNamespace(columns=list(columns))]
-        self.made.sql_query, self.made.session = SimpleNamespace(query=parse_sql(sql)), None
-        self.made.context = {"predictor_metadata": []}
+        self.made.context, self.made.session = (
+            {"predictor_metadata": [{"name": "m", "integration_name": "mindsdb"}]},
+            None,
+        )
+        self.made.sql_query = SimpleNamespace(query=parse_sql(sql), context=self.made.context)
 
     def run(self) -> Any:
         return self.made.call(self.step)

@@ -829,7 +829,7 @@ def test_languages_may_have_codes_of_three_letters(first: str, last: str) -> Non
 def test_a_stored_model_keeps_the_languages_that_an_older_version_accepted() -> None:
     made = model(task="translation", input_column="t", model_name="Helsinki-NLP/opus-mt-en-es")
     stored = replace(made, values={"lang_output": "Spanish"})
-    assert query_settings(stored, engine(), {}).values == {"lang_output": "Spanish"}
+    assert query_settings(stored, engine(), {"timeout": 5}).values == {"lang_output": "Spanish"}
     with pytest.raises(SettingsError, match="has no effect"):
         query_settings(stored, engine(), {"lang_output": "French"})
 
